@@ -1,0 +1,87 @@
+"""The ImpacterAGI customer dashboard: `create_app` builds, wires and registers."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, g, url_for
+from flask_compress import Compress
+
+from app import cli, deps, errors, formatting, logs, security
+from app.config import Config
+from app.data import Store
+from app.data.client import make_client
+from app.data.rate_limits import RateLimitStorage
+from app.gateways.ses import SesGateway
+from app.gateways.stripe import StripeGateway
+from app.routes import api, auth, dashboard, health, home, stripe_webhook, tasks
+from app.services.links import Links
+from app.services.mail import MailRoom, Sender
+from app.services.passwords import Passwords
+from app.throttle import Throttle
+from app.tokens import Tokens
+
+BLUEPRINTS = (home, auth, dashboard, tasks, api, stripe_webhook, health)
+
+
+def create_app(
+    config: Config | None = None,
+    *,
+    store: Store | None = None,
+    stripe: StripeGateway | None = None,
+    sender: Sender | None = None,
+) -> Flask:
+    """Build the app from the environment, or from what a test hands in. Raises ConfigError."""
+    config = config or Config.from_env()
+    logs.configure()
+    app = Flask(__name__)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    store = store or Store(make_client(config, endpoint_url=config.dynamodb_endpoint_url), config.table_prefix)
+    links = Links(config.jwt_secrets, config.app_url)
+    deps.register(
+        app,
+        deps.Deps(
+            config=config,
+            store=store,
+            stripe=stripe or StripeGateway(config.stripe_secret_key, config.stripe_api_base),
+            sender=sender or SesGateway(config),
+            passwords=Passwords(config.bcrypt_rounds),
+            links=links,
+            mail_room=MailRoom(links, config.app_url),
+            tokens=Tokens(config.jwt_secrets),
+            throttle=Throttle(RateLimitStorage(store), config.signups_per_hour),
+        ),
+    )
+    security.register(app, config)
+    errors.register(app)
+    cli.register(app)
+    _register_templates(app)
+    app.config.update(COMPRESS_ALGORITHM=["zstd", "gzip"], COMPRESS_ZSTD_LEVEL=3, COMPRESS_LEVEL=6)
+    Compress(app)
+    for module in BLUEPRINTS:
+        app.register_blueprint(module.bp)
+    return app
+
+
+def _register_templates(app: Flask) -> None:
+    app.jinja_env.filters.update(formatting.FILTERS)
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    static_folder = Path(str(app.static_folder))
+
+    @cache
+    def content_hash(filename: str) -> str:
+        return hashlib.sha256((static_folder / filename).read_bytes()).hexdigest()[:12]
+
+    def static_url(filename: str) -> str:
+        """The address of a static file with a hash of its contents, so that it may be cached for ever."""
+        return url_for("static", filename=filename, v=content_hash(filename))
+
+    app.jinja_env.globals["static_url"] = static_url
+
+    @app.context_processor
+    def who() -> dict[str, Any]:
+        account = g.get("account")
+        return {"account": account, "theme": account.theme if account else "system"}

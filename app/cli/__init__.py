@@ -1,0 +1,12 @@
+"""The command line: `flask --app app.wsgi …`, one file for each group of commands."""
+
+from flask import Flask
+
+from app.cli import admin, demo, mail
+
+GROUPS = (mail.group, admin.group, demo.group)
+
+
+def register(app: Flask) -> None:
+    for group in GROUPS:
+        app.cli.add_command(group)

@@ -1,0 +1,166 @@
+"""Every setting, read once from the environment into one frozen object; the only reader of `os.environ` in the app."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+DEVELOPMENT, PRODUCTION = "development", "production"
+MIN_SECRET_CHARACTERS = 32
+GUESSABLE = ("secret", "changeme", "change-me", "password", "example", "default", "test", "dev", "impacteragi")
+
+
+class ConfigError(Exception):
+    """A setting is missing or wrong; the message is one sentence that names the variable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A pack of credits for sale. The base rate is one credit for a cent; more than that is a bonus."""
+
+    pack_id: str
+    credits: int
+    price_cents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings of one process. `from_env` documents each; docs/operating.md has the table."""
+
+    env: str
+    app_url: str
+    jwt_secrets: tuple[str, ...]
+    stripe_secret_key: str
+    stripe_webhook_secrets: tuple[str, ...]
+    aws_region: str = "us-east-1"
+    dynamodb_endpoint_url: str | None = None
+    ses_endpoint_url: str | None = None
+    s3_endpoint_url: str | None = None
+    stripe_api_base: str | None = None
+    mail_from: str = "ImpacterAGI <hello@impacteragi.com>"
+    table_prefix: str = "ImpacterAGI_"
+    trusted_proxies: int = 0
+    bcrypt_rounds: int = 12
+    packs: tuple[Pack, ...] = ()
+    admin_email: str | None = None
+    signups_per_hour: int = 100
+
+    @property
+    def is_production(self) -> bool:
+        return self.env == PRODUCTION
+
+    @property
+    def livemode(self) -> bool:
+        """Whether events of real money belong to this deployment: told by the key."""
+        return self.stripe_secret_key.startswith(("sk_live_", "rk_live_"))
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Config:
+        """Read and check all settings. Raises ConfigError with a sentence that names the variable."""
+        read = _Reader(os.environ if environ is None else environ)
+        env = read.text("APP_ENV", PRODUCTION)
+        if env not in (DEVELOPMENT, PRODUCTION):
+            raise ConfigError(f"APP_ENV must be {DEVELOPMENT} or {PRODUCTION}, not {env!r}.")
+        config = cls(
+            env=env,
+            app_url=read.required("APP_URL").rstrip("/"),
+            jwt_secrets=read.several("JWT_SECRET"),
+            stripe_secret_key=read.required("STRIPE_SECRET_KEY"),
+            stripe_webhook_secrets=read.several("STRIPE_WEBHOOK_SECRET"),
+            aws_region=read.text("AWS_REGION", read.text("AWS_DEFAULT_REGION", "us-east-1")),
+            dynamodb_endpoint_url=read.text("DYNAMODB_ENDPOINT_URL", "") or None,
+            ses_endpoint_url=read.text("SES_ENDPOINT_URL", "") or None,
+            s3_endpoint_url=read.text("S3_ENDPOINT_URL", "") or None,
+            stripe_api_base=read.text("STRIPE_API_BASE", "") or None,
+            mail_from=read.text("MAIL_FROM", "ImpacterAGI <hello@impacteragi.com>"),
+            table_prefix=read.text("TABLE_PREFIX", "ImpacterAGI_"),
+            trusted_proxies=read.number("TRUSTED_PROXIES", 0, 0, 5),
+            bcrypt_rounds=read.number("BCRYPT_ROUNDS", 12, 4, 16),
+            packs=_packs(read.text("CREDIT_PACKS", "1000:1000,5250:5000,11000:10000,57500:50000")),
+            admin_email=read.text("ADMIN_EMAIL", "") or None,
+            signups_per_hour=read.number("SIGNUPS_PER_HOUR", 100, 1, 100_000),
+        )
+        config._check()
+        return config
+
+    def _check(self) -> None:
+        url = urlsplit(self.app_url)
+        if url.scheme not in ("http", "https") or not url.netloc or url.path or url.query:
+            raise ConfigError("APP_URL must be the public address without a path, like https://dashboard.example.com.")
+        if not self.is_production:
+            return
+        if url.scheme != "https":
+            raise ConfigError("APP_URL must start with https:// in production.")
+        if self.stripe_api_base:
+            raise ConfigError("STRIPE_API_BASE is for development only: unset it in production.")
+        if self.bcrypt_rounds < 10:
+            raise ConfigError("BCRYPT_ROUNDS must be at least 10 in production.")
+        for variable, endpoint in (
+            ("DYNAMODB_ENDPOINT_URL", self.dynamodb_endpoint_url),
+            ("SES_ENDPOINT_URL", self.ses_endpoint_url),
+            ("S3_ENDPOINT_URL", self.s3_endpoint_url),
+        ):
+            if endpoint and not endpoint.startswith("https://"):
+                raise ConfigError(f"{variable} must start with https:// in production, or be unset.")
+        for secret in self.jwt_secrets:
+            _check_secret("JWT_SECRET", secret, MIN_SECRET_CHARACTERS)
+        for secret in self.stripe_webhook_secrets:
+            if not secret.startswith("whsec_"):
+                raise ConfigError(
+                    "STRIPE_WEBHOOK_SECRET must be the signing secret of the endpoint: it starts with whsec_."
+                )
+            _check_secret("STRIPE_WEBHOOK_SECRET", secret.removeprefix("whsec_"), 24)
+        if not self.stripe_secret_key.startswith(("sk_live_", "rk_live_", "sk_test_", "rk_test_")):
+            raise ConfigError("STRIPE_SECRET_KEY must be a Stripe secret key: it starts with sk_live_ or sk_test_.")
+        _check_secret("STRIPE_SECRET_KEY", self.stripe_secret_key[8:], 16)
+
+
+class _Reader:
+    def __init__(self, environ: Mapping[str, str]):
+        self._environ = environ
+
+    def text(self, variable: str, default: str) -> str:
+        return self._environ.get(variable, "").strip() or default
+
+    def required(self, variable: str) -> str:
+        value = self.text(variable, "")
+        if not value:
+            raise ConfigError(f"{variable} is not set. See docs/operating.md for every setting.")
+        return value
+
+    def several(self, variable: str) -> tuple[str, ...]:
+        values = tuple(part.strip() for part in self.required(variable).split(",") if part.strip())
+        if not values:
+            raise ConfigError(f"{variable} is not set. See docs/operating.md for every setting.")
+        return values
+
+    def number(self, variable: str, default: int, low: int, high: int) -> int:
+        text = self.text(variable, str(default))
+        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+            raise ConfigError(f"{variable} must be a whole number from {low} to {high}, not {text!r}.")
+        return int(text)
+
+
+def _check_secret(variable: str, secret: str, minimum: int) -> None:
+    """Refuse what a person made up: too short, too few different characters, or words out of every example."""
+    if len(secret) < minimum:
+        raise ConfigError(f"{variable} is too short: use at least {minimum} random characters.")
+    folded = secret.lower()
+    guessable = sum(len(word) * folded.count(word) for word in GUESSABLE) * 3 > len(secret)
+    if len(set(secret)) < 10 or guessable:
+        raise ConfigError(f"{variable} can be guessed: use random characters, such as from `openssl rand -hex 32`.")
+
+
+def _packs(text: str) -> tuple[Pack, ...]:
+    """`credits:price_cents`, comma separated."""
+    packs = []
+    for part in text.split(","):
+        credits, _, price = part.strip().partition(":")
+        if not (credits.isascii() and credits.isdigit() and price.isascii() and price.isdigit()):
+            raise ConfigError(f"CREDIT_PACKS must look like 1000:1000,5250:5000 (credits:cents), not {part.strip()!r}.")
+        if int(credits) < int(price) or int(price) < 50:
+            raise ConfigError(f"CREDIT_PACKS: {part.strip()!r} sells below the base rate or for less than 50 cents.")
+        packs.append(Pack(f"pack-{int(credits)}", int(credits), int(price)))
+    return tuple(sorted(packs, key=lambda pack: pack.price_cents))

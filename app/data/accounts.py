@@ -1,0 +1,243 @@
+"""Access patterns of the Users table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, TypeVar
+
+from app.domain.accounts import DEFAULT_LOW_BALANCE, Account, Session
+from app.domain.clock import from_iso, to_iso
+from app.domain.errors import AccountExists, LinkExpired, NotFound
+
+from .base import Base
+from .client import Stale, call
+from .codec import decode_item
+from .tables import CUSTOMER_INDEX, USERS
+from .transaction import Writes, optimistic
+
+TABLE = USERS.suffix
+Result = TypeVar("Result")
+
+
+class AccountReads(Base):
+    def find_account(self, email: str) -> Account | None:
+        row = self._get(TABLE, {"email": email})
+        return account_from_row(row) if row else None
+
+    def get_account(self, email: str) -> Account:
+        """Raises NotFound."""
+        account = self.find_account(email)
+        if account is None:
+            raise NotFound("There is no account with this e-mail address.")
+        return account
+
+    def find_email_by_customer(self, customer_id: str) -> str | None:
+        answer = call(
+            self.client,
+            "query",
+            TableName=self.prefix + TABLE,
+            IndexName=CUSTOMER_INDEX,
+            KeyConditionExpression="stripe_customer_id = :c",
+            ExpressionAttributeValues={":c": {"S": customer_id}},
+            Limit=1,
+        )
+        return answer["Items"][0]["email"]["S"] if answer["Items"] else None
+
+    def every_account(self) -> Iterator[Account]:
+        """A scan: for the command line and the nightly check only."""
+        for page in self.client.get_paginator("scan").paginate(TableName=self.prefix + TABLE, ConsistentRead=True):
+            yield from (account_from_row(decode_item(item)) for item in page["Items"])
+
+    def change_account(self, account: Account, attempt: Callable[[Account], Result]) -> Result:
+        """Run `attempt` on the account, again on its newest state whenever it changed meanwhile."""
+
+        def reread(stale: Stale) -> Account:
+            # The failed condition of the account's own row hands back the row as it is now.
+            if stale.item and stale.item.get("email") == account.email and "credits_balance" in stale.item:
+                return account_from_row(stale.item)
+            return self.get_account(account.email)
+
+        return optimistic(account.email, attempt, account, reread)
+
+    def add_session(self, account: Account, session: Session, now: datetime, **settings: Any) -> Account:
+        """Sign in: add a session, drop what no longer fits, and set `settings` (a rehashed password) with it."""
+        row = self._update(
+            TABLE,
+            {"email": account.email},
+            set={f"sessions.{session.key}": _session_row(session)} | settings,
+            remove=[f"sessions.{key}" for key in account.sessions_to_drop(session.kind, now)],
+            condition="attribute_exists(email) AND attribute_not_exists(disabled_at)",
+        )
+        return account_from_row(row)
+
+    def touch_session(self, account: Account, session: Session, now: datetime) -> None:
+        self._update(
+            TABLE,
+            {"email": account.email},
+            set={f"sessions.{session.key}.seen_at": to_iso(now)},
+            condition=f"attribute_exists(#sessions.#{session.key})",
+        )
+
+    def remove_session(self, email: str, key: str) -> None:
+        self._update(TABLE, {"email": email}, remove=[f"sessions.{key}"], condition="attribute_exists(email)")
+
+    def set_password(
+        self, account: Account, password_hash: str, *, used: tuple[str, ...], nonce: tuple[str, str], now: datetime
+    ) -> None:
+        """Store a password, keep only `account.sessions`, kill the links in `used`. Raises LinkExpired on a race."""
+        purpose, expected = nonce
+        self._update(
+            TABLE,
+            {"email": account.email},
+            set={
+                "password_hash": password_hash,
+                "sessions": {key: _session_row(session) for key, session in account.sessions.items()},
+                "confirmed_at": to_iso(account.confirmed_at or now),
+            },
+            remove=[f"link_nonces.{name}" for name in used],
+            add={"version": 1},
+            condition=f"#link_nonces.#{purpose} = :nonce",
+            failure=LinkExpired,
+            nonce=expected,
+        )
+
+    def confirm_mailbox(self, email: str, nonce: tuple[str, str], now: datetime) -> None:
+        purpose, expected = nonce
+        self._update(
+            TABLE,
+            {"email": email},
+            set={"confirmed_at": to_iso(now)},
+            remove=[f"link_nonces.{purpose}"],
+            add={"version": 1},
+            condition=f"#link_nonces.#{purpose} = :nonce",
+            failure=LinkExpired,
+            nonce=expected,
+        )
+
+    def update_account(self, email: str, *, visible: bool = True, **settings: Any) -> Account:
+        """Set attributes (None removes one). `visible` changes bump the version that polls compare."""
+        return account_from_row(
+            self._update(
+                TABLE,
+                {"email": email},
+                set={name: _plain(value) for name, value in settings.items()},
+                add={"version": 1} if visible else None,
+                condition="attribute_exists(email)",
+                failure=NotFound,
+            )
+        )
+
+
+class AccountWrites(Writes):
+    def create_account(self, account: Account, failure: type = AccountExists) -> None:
+        self.put(TABLE, _row(account), condition="attribute_not_exists(email)", failure=failure)
+
+    def move_balance(self, before: Account, after: Account, *, open_tasks: int = 0, **settings: Any) -> None:
+        """Take the account from `before` to `after` beside the ledger row that explains it.
+
+        Conditioned on the sequence number and balance that were read, so balance and ledger cannot drift apart, and a
+        spend cannot be decided on an old balance. Raises Stale with the row as it is now.
+        """
+        sequence = "#ledger_sequence = :sequence"
+        if before.ledger_sequence == 0:
+            sequence = "(#ledger_sequence = :sequence OR attribute_not_exists(#ledger_sequence))"
+        self.update(
+            TABLE,
+            {"email": before.email},
+            set={
+                "credits_balance": after.credits_balance,
+                "ledger_sequence": after.ledger_sequence,
+                "last_entry_at": _plain(after.last_entry_at),
+                "spend_by_day": dict(after.spend_by_day),
+                "submit_window": after.submit_window,
+                "submits_in_window": after.submits_in_window,
+            }
+            | {name: _plain(value) for name, value in settings.items()},
+            add={"version": 1, **({"open_tasks": open_tasks} if open_tasks else {})},
+            condition=f"{sequence} AND #credits_balance = :balance",
+            sequence=before.ledger_sequence,
+            balance=before.credits_balance,
+        )
+
+    def change_settings(self, email: str, *, condition: str = "attribute_exists(email)", **settings: Any) -> None:
+        """Set attributes of an account that no ledger row explains; never the balance."""
+        open_tasks = settings.pop("open_tasks_delta", 0)
+        self.update(
+            TABLE,
+            {"email": email},
+            set={name: _plain(value) for name, value in settings.items()},
+            add={"version": 1, **({"open_tasks": open_tasks} if open_tasks else {})},
+            condition=condition,
+        )
+
+
+def _plain(value: Any) -> Any:
+    return to_iso(value) if isinstance(value, datetime) else value
+
+
+def _session_row(session: Session) -> dict[str, Any]:
+    return {
+        "kind": session.kind,
+        "created_at": to_iso(session.created_at),
+        "seen_at": to_iso(session.seen_at),
+        "label": session.label,
+    }
+
+
+def _row(account: Account) -> dict[str, Any]:
+    return {
+        "email": account.email,
+        "account_id": account.account_id,
+        "created_at": to_iso(account.created_at),
+        "credits_balance": account.credits_balance,
+        "ledger_sequence": account.ledger_sequence,
+        "last_entry_at": _plain(account.last_entry_at),
+        "version": account.version,
+        "open_tasks": account.open_tasks,
+        "password_hash": account.password_hash,
+        "sessions": {key: _session_row(session) for key, session in account.sessions.items()},
+        "role": account.role,
+        "confirmed_at": _plain(account.confirmed_at),
+        "disabled_at": _plain(account.disabled_at),
+        "stripe_customer_id": account.stripe_customer_id,
+        "spend_by_day": dict(account.spend_by_day),
+        "link_nonces": dict(account.link_nonces),
+        "low_balance_threshold": account.low_balance_threshold,
+        "theme": account.theme,
+    }
+
+
+def account_from_row(row: dict[str, Any]) -> Account:
+    """Lenient on what is absent: rows of the first version of the product hold only the attributes of the original."""
+    sessions = {
+        key: Session(key, s["kind"], from_iso(s["created_at"]), from_iso(s["seen_at"]), s.get("label", ""))
+        for key, s in row.get("sessions", {}).items()
+    }
+    return Account(
+        email=row["email"],
+        account_id=row.get("account_id", ""),
+        created_at=from_iso(row["created_at"]),
+        credits_balance=row.get("credits_balance", 0),
+        ledger_sequence=row.get("ledger_sequence", 0),
+        last_entry_at=_moment(row.get("last_entry_at")),
+        version=row.get("version", 0),
+        open_tasks=row.get("open_tasks", 0),
+        password_hash=row.get("password_hash"),
+        sessions=sessions,
+        role=row.get("role", "customer"),
+        confirmed_at=_moment(row.get("confirmed_at")),
+        disabled_at=_moment(row.get("disabled_at")),
+        stripe_customer_id=row.get("stripe_customer_id"),
+        spend_by_day=row.get("spend_by_day", {}),
+        submit_window=row.get("submit_window", ""),
+        submits_in_window=row.get("submits_in_window", 0),
+        link_nonces=row.get("link_nonces", {}),
+        low_balance_threshold=row.get("low_balance_threshold", DEFAULT_LOW_BALANCE),
+        theme=row.get("theme", "system"),
+        draft=row.get("draft", ""),
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return from_iso(text) if text else None

@@ -1,0 +1,182 @@
+"""What every access pattern is built on: single reads, single writes, and pages of an index."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from botocore.exceptions import ClientError
+
+from app.domain.errors import BadCursor
+
+from .client import Stale, call
+from .codec import Item, decode_item, encode, encode_item
+from .transaction import Failure, update_request, with_condition
+
+Row = TypeVar("Row")
+
+SEARCH_CHUNK = 250
+SEARCH_BUDGET = 2_000  # rows looked at for one page of a search: its cost never depends on the length of the history
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row]):
+    """One page and the marker of the next. A filtered page may be short and still have a next one."""
+
+    items: list[Row] = field(default_factory=list)
+    next_cursor: str | None = None
+
+
+class Base:
+    """Holds the client and the table prefix; the mixins in this package add the access patterns."""
+
+    def __init__(self, client: Any, prefix: str):
+        self.client = client
+        self.prefix = prefix
+
+    def _get(self, table: str, key: Mapping[str, Any], *, consistent: bool = True) -> dict[str, Any] | None:
+        answer = call(
+            self.client,
+            "get_item",
+            TableName=self.prefix + table,
+            Key=encode_item(key),
+            ConsistentRead=consistent,
+        )
+        item = answer.get("Item")
+        return decode_item(item) if item else None
+
+    def _get_many(self, keys: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any] | None]:
+        """Read up to 100 items of any tables in one consistent call, in the order asked for."""
+        request: dict[str, Any] = {}
+        for table, key in keys:
+            wanted = request.setdefault(self.prefix + table, {"Keys": [], "ConsistentRead": True})
+            if (encoded := encode_item(key)) not in wanted["Keys"]:
+                wanted["Keys"].append(encoded)
+        found: dict[str, list[dict[str, Any]]] = {}
+        while request:
+            answer = call(self.client, "batch_get_item", RequestItems=request)
+            for name, items in answer["Responses"].items():
+                found.setdefault(name, []).extend(decode_item(item) for item in items)
+            request = answer.get("UnprocessedKeys") or {}
+        return [
+            next((row for row in found.get(self.prefix + table, []) if all(row[k] == v for k, v in key.items())), None)
+            for table, key in keys
+        ]
+
+    def _put(self, table: str, values: Mapping[str, Any]) -> None:
+        call(self.client, "put_item", TableName=self.prefix + table, Item=encode_item(values))
+
+    def _update(
+        self,
+        table: str,
+        key: Mapping[str, Any],
+        *,
+        set: Mapping[str, Any] | None = None,
+        add: Mapping[str, int] | None = None,
+        remove: tuple[str, ...] | list[str] = (),
+        condition: str | None = None,
+        failure: Failure = Stale,
+        **params: Any,
+    ) -> dict[str, Any]:
+        """One UpdateItem; returns the row as it is afterwards."""
+        request = update_request(self.prefix + table, key, set or {}, add or {}, remove)
+        try:
+            answer = call(
+                self.client, "update_item", **with_condition(request, condition, params), ReturnValues="ALL_NEW"
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            raise (failure() if isinstance(failure, type) else failure) from error
+        return decode_item(answer["Attributes"])
+
+    def _page(
+        self,
+        table: str,
+        index: str,
+        hash_key: tuple[str, str],
+        *,
+        key_names: tuple[str, ...],
+        make: Callable[[dict[str, Any]], Row],
+        limit: int,
+        cursor: str | None = None,
+        keep: Callable[[Row], bool] | None = None,
+        between: tuple[str, str, str] | None = None,
+        newest_first: bool = True,
+    ) -> Page[Row]:
+        """A page of an index. `key_names` are the keys that a cursor carries (never the hash key: that is ours).
+
+        With `keep`, looks at no more than SEARCH_BUDGET rows and hands back where it stopped.
+        """
+        start = self._start(cursor, key_names, hash_key) if cursor else None
+        rows: list[tuple[Row, dict[str, Any]]] = []
+        looked_at = 0
+        while True:
+            chunk = limit + 1 if keep is None else SEARCH_CHUNK
+            answer = call(
+                self.client, "query", **self._query(table, index, hash_key, chunk, start, between, newest_first)
+            )
+            for item in answer["Items"]:
+                values = decode_item(item)
+                row = make(values)
+                if keep is None or keep(row):
+                    rows.append((row, {name: values[name] for name in key_names}))
+            looked_at += len(answer["Items"])
+            start = answer.get("LastEvaluatedKey")
+            if len(rows) > limit:
+                return Page([row for row, _ in rows[:limit]], _cursor(rows[limit - 1][1]))
+            if start is None:
+                return Page([row for row, _ in rows], None)
+            if keep is not None and looked_at >= SEARCH_BUDGET:
+                last = decode_item(start)
+                return Page([row for row, _ in rows], _cursor({name: last[name] for name in key_names}))
+
+    def _query(
+        self,
+        table: str,
+        index: str,
+        hash_key: tuple[str, str],
+        limit: int,
+        start: Item | None,
+        between: tuple[str, str, str] | None,
+        newest_first: bool,
+    ) -> dict[str, Any]:
+        request: dict[str, Any] = {
+            "TableName": self.prefix + table,
+            "IndexName": index,
+            "KeyConditionExpression": "#h = :h",
+            "ExpressionAttributeNames": {"#h": hash_key[0]},
+            "ExpressionAttributeValues": {":h": {"S": hash_key[1]}},
+            "ScanIndexForward": not newest_first,
+            "Limit": limit,
+        }
+        if between:
+            name, low, high = between
+            request["KeyConditionExpression"] += " AND #r BETWEEN :low AND :high"
+            request["ExpressionAttributeNames"]["#r"] = name
+            request["ExpressionAttributeValues"] |= {":low": encode(low), ":high": encode(high)}
+        if start:
+            request["ExclusiveStartKey"] = start
+        return request
+
+    @staticmethod
+    def _start(cursor: str, key_names: tuple[str, ...], hash_key: tuple[str, str]) -> Item:
+        """A cursor names a place only; whose list it is in comes from the session, so it opens nobody else's."""
+        try:
+            values = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii") + b"=="))
+        except (ValueError, binascii.Error, RecursionError) as error:
+            raise BadCursor from error
+        if not isinstance(values, list) or len(values) != len(key_names):
+            raise BadCursor
+        if not all(isinstance(value, str) and 0 < len(value) <= 255 and value.isascii() for value in values):
+            raise BadCursor
+        return encode_item(dict(zip(key_names, values, strict=True)) | {hash_key[0]: hash_key[1]})
+
+
+def _cursor(values: Mapping[str, str]) -> str:
+    text = json.dumps(list(values.values()), separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")

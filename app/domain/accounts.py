@@ -1,0 +1,155 @@
+"""Accounts: who they are, which e-mail addresses and passwords are acceptable, and when a session is alive."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cache
+
+from email_validator import EmailNotValidError, validate_email
+
+from .errors import InvalidInput
+from .text import storable
+
+MIN_PASSWORD_CHARACTERS = 8
+MAX_PASSWORD_BYTES = 72  # bcrypt reads no further, and bcrypt 5 refuses more
+PRODUCT_WORDS = ("impacteragi", "impacter", "dashboard")
+
+MAX_SESSIONS = 20
+IDLE_LIFETIME = {"customer": timedelta(hours=12), "admin": timedelta(minutes=30)}
+ABSOLUTE_LIFETIME = {"customer": timedelta(days=30), "admin": timedelta(hours=12)}
+SEEN_GRAIN = timedelta(minutes=5)  # last-seen is written at most this often
+API_TOKEN_LIFETIME = timedelta(hours=12)
+
+DEFAULT_LOW_BALANCE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One signed-in browser or program. `key` is the hash of the id that the cookie or token carries."""
+
+    key: str
+    kind: str  # "browser" or "api"
+    created_at: datetime
+    seen_at: datetime
+    label: str = ""
+
+    def is_live(self, now: datetime, role: str) -> bool:
+        absolute = API_TOKEN_LIFETIME if self.kind == "api" else ABSOLUTE_LIFETIME[role]
+        idle = API_TOKEN_LIFETIME if self.kind == "api" else IDLE_LIFETIME[role]
+        return now - self.created_at < absolute and now - self.seen_at < idle
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A row of the Users table. Credits are whole; `ledger_sequence` is that of the account's newest ledger row."""
+
+    email: str
+    account_id: str
+    created_at: datetime
+    credits_balance: int = 0
+    ledger_sequence: int = 0
+    last_entry_at: datetime | None = None
+    version: int = 0  # bumped by every change that the customer can see: the poll's tag
+    open_tasks: int = 0
+    password_hash: str | None = None
+    sessions: Mapping[str, Session] = field(default_factory=dict)
+    role: str = "customer"
+    confirmed_at: datetime | None = None
+    disabled_at: datetime | None = None
+    stripe_customer_id: str | None = None
+    spend_by_day: Mapping[str, int] = field(default_factory=dict)
+    submit_window: str = ""
+    submits_in_window: int = 0
+    link_nonces: Mapping[str, str] = field(default_factory=dict)
+    low_balance_threshold: int = DEFAULT_LOW_BALANCE
+    theme: str = "system"
+    draft: str = ""
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role == "admin"
+
+    @property
+    def confirmed(self) -> bool:
+        return self.confirmed_at is not None
+
+    @property
+    def disabled(self) -> bool:
+        return self.disabled_at is not None
+
+    @property
+    def can_spend(self) -> bool:
+        return not self.disabled and self.credits_balance > 0
+
+    def live_session(self, session_id: str, now: datetime) -> Session | None:
+        """The session that `session_id` opens, unless it ended, idled out, grew too old or the account is disabled."""
+        session = self.sessions.get(session_key(session_id))
+        if session is None or self.disabled or not session.is_live(now, self.role):
+            return None
+        return session
+
+    def sessions_to_drop(self, kind: str, now: datetime) -> list[str]:
+        """Keys to remove so that one more session of `kind` fits: the dead ones, then the oldest of its own kind."""
+        dead = [s.key for s in self.sessions.values() if not s.is_live(now, self.role)]
+        live = [s for s in self.sessions.values() if s.key not in dead]
+        excess = len(live) + 1 - MAX_SESSIONS
+        if excess <= 0:
+            return dead
+        oldest = sorted(live, key=lambda s: (s.kind != kind, s.created_at))
+        return dead + [s.key for s in oldest[:excess]]
+
+
+def new_account_id() -> str:
+    return "acc_" + secrets.token_urlsafe(16)
+
+
+def new_session_id() -> str:
+    return secrets.token_urlsafe(16)  # 128 bits
+
+
+def session_key(session_id: str) -> str:
+    """What the store keeps of a session id: a thief of the table cannot sign in with it."""
+    return hashlib.sha256(session_id.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def normalise_email(raw: object) -> str:
+    """Trim, compose (NFC) and lower-case an address; `+tags` stay. Raises InvalidInput."""
+    text = unicodedata.normalize("NFC", storable(raw, "email")).strip().lower()
+    try:
+        return validate_email(text, check_deliverability=False, strict=False).normalized.lower()
+    except EmailNotValidError as error:
+        raise InvalidInput("Enter an e-mail address like name@example.com.", field="email") from error
+
+
+def check_new_password(password: object, email: str = "") -> str:
+    """Return the password exactly as given, or raise InvalidInput with the reason."""
+    text = storable(password, "password")
+    if len(text) < MIN_PASSWORD_CHARACTERS:
+        raise InvalidInput("Use at least 8 characters; 15 or more are better.", field="password")
+    if len(text.encode()) > MAX_PASSWORD_BYTES:
+        raise InvalidInput("Use at most 72 bytes (emoji and accents count for more than one).", field="password")
+    folded = text.casefold()
+    if folded in common_passwords() or len(set(text)) < 3:
+        raise InvalidInput("This password is one of the most common ones. Choose another.", field="password")
+    if folded.strip("0123456789!?.-_ ") in {*PRODUCT_WORDS, email, email.partition("@")[0]}:
+        raise InvalidInput("This password is too easy to guess from its context. Choose another.", field="password")
+    return text
+
+
+@cache
+def common_passwords() -> frozenset[str]:
+    """About 30,000 common passwords, the list that zxcvbn ships."""
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS  # 1 MB of source: loaded at the first sign-up, not at start
+
+    return frozenset(FREQUENCY_LISTS["passwords"])
+
+
+def mask_email(email: str) -> str:
+    """`j***@example.com`, for logs."""
+    name, _, host = email.partition("@")
+    return f"{name[:1]}***@{host}"

@@ -1,0 +1,141 @@
+"""Credits and the ledger: every entry that can move a balance, and what posting it does to the account."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from .accounts import Account
+from .clock import to_iso
+from .errors import InsufficientCredits, RateLimited
+from .tasks import TASK_COST, Task
+
+CREDITS_PER_CENT = 1  # $10.00 buys 1,000 credits
+DAYS_OF_SPEND = 30
+SUBMITS_A_MINUTE = 600
+
+PURCHASE, SPEND, REFUND = "purchase", "spend", "refund"
+CLAWBACK, REINSTATEMENT, ADJUSTMENT, PROMO = "clawback", "reinstatement", "adjustment", "promo"
+TYPES = (PURCHASE, SPEND, REFUND, CLAWBACK, REINSTATEMENT, ADJUSTMENT, PROMO)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """A movement to be: `amount` is signed credits, `transaction_id` follows from what caused it."""
+
+    transaction_id: str
+    user_email: str
+    type: str
+    amount: int
+    description: str
+    task_id: str | None = None
+    payment_id: str | None = None
+    stripe_payment_intent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PostedEntry:
+    """A row of the ledger: an entry with its place in the account's sequence. Never changed, never removed."""
+
+    transaction_id: str
+    user_email: str
+    type: str
+    amount: int
+    description: str
+    timestamp: datetime
+    balance_after: int
+    sequence: int
+    task_id: str | None = None
+    payment_id: str | None = None
+    stripe_payment_intent: str | None = None
+
+
+def post(account: Account, entry: LedgerEntry, now: datetime) -> tuple[PostedEntry, Account]:
+    """The ledger row that `entry` becomes and the account after it.
+
+    Only a clawback may leave the balance below zero. Timestamps of one account strictly rise, whatever the clocks of
+    the machines say, so that time order is sequence order. Raises InsufficientCredits and RateLimited.
+    """
+    balance = account.credits_balance + entry.amount
+    if entry.amount < 0 and balance < 0 and entry.type != CLAWBACK:
+        raise InsufficientCredits(required=-entry.amount, available=account.credits_balance)
+    moment = now
+    if account.last_entry_at and account.last_entry_at >= now:
+        moment = account.last_entry_at + timedelta(microseconds=1)
+    posted = PostedEntry(
+        transaction_id=entry.transaction_id,
+        user_email=entry.user_email,
+        type=entry.type,
+        amount=entry.amount,
+        description=entry.description,
+        timestamp=moment,
+        balance_after=balance,
+        sequence=account.ledger_sequence + 1,
+        task_id=entry.task_id,
+        payment_id=entry.payment_id,
+        stripe_payment_intent=entry.stripe_payment_intent,
+    )
+    after = replace(
+        account,
+        credits_balance=balance,
+        ledger_sequence=posted.sequence,
+        last_entry_at=moment,
+        version=account.version + 1,
+    )
+    if entry.type == SPEND:
+        window, count = _window_after(account, now)
+        after = replace(
+            after,
+            spend_by_day=_spend_after(account.spend_by_day, moment, -entry.amount),
+            submit_window=window,
+            submits_in_window=count,
+        )
+    return posted, after
+
+
+def spend_entry(task: Task) -> LedgerEntry:
+    return LedgerEntry(
+        transaction_id=f"spend#{task.task_id}",
+        user_email=task.user_email,
+        type=SPEND,
+        amount=-task.credits_spent,
+        description=f"Task: {_first_words(task.description)}",
+        task_id=task.task_id,
+    )
+
+
+def task_refund_entry(task: Task, reason: str) -> LedgerEntry:
+    return LedgerEntry(
+        transaction_id=f"refund#{task.task_id}",
+        user_email=task.user_email,
+        type=REFUND,
+        amount=task.credits_spent,
+        description=f"Refund, {reason}: {_first_words(task.description)}",
+        task_id=task.task_id,
+    )
+
+
+def tasks_affordable(balance: int) -> int:
+    return max(0, balance // TASK_COST)
+
+
+def _spend_after(by_day: Mapping[str, int], moment: datetime, credits: int) -> dict[str, int]:
+    oldest = (moment - timedelta(days=DAYS_OF_SPEND - 1)).date().isoformat()
+    kept = {day: spent for day, spent in by_day.items() if day >= oldest}
+    today = moment.date().isoformat()
+    return {**kept, today: kept.get(today, 0) + credits}
+
+
+def _window_after(account: Account, now: datetime) -> tuple[str, int]:
+    """Count this submit in the account's current minute: the throttle rides in the row that is written anyway."""
+    window = to_iso(now)[:16]
+    count = account.submits_in_window + 1 if account.submit_window == window else 1
+    if count > SUBMITS_A_MINUTE:
+        raise RateLimited(60 - now.second)
+    return window, count
+
+
+def _first_words(text: str, limit: int = 60) -> str:
+    line = " ".join(text[: limit * 4].split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"

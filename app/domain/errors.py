@@ -1,0 +1,159 @@
+"""Everything that can be refused, each with the code and the sentence that a person or a program is shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class DomainError(Exception):
+    """A refusal. `code` is stable and for programs, `message` is a plain sentence for people."""
+
+    code = "refused"
+    message = "That is not possible."
+
+    def __init__(self, message: str | None = None):
+        super().__init__(message or self.message)
+        self.message = message or self.message
+
+    def details(self) -> dict[str, Any]:
+        """Further fields of the JSON error body."""
+        return {}
+
+
+class InvalidInput(DomainError):
+    """Well-formed but not acceptable; `field` names what to mend."""
+
+    code = "invalid"
+    message = "Please check what you entered."
+
+    def __init__(self, message: str | None = None, field: str | None = None):
+        super().__init__(message)
+        self.field = field
+
+    def details(self) -> dict[str, Any]:
+        return {"field": self.field} if self.field else {}
+
+
+class Malformed(DomainError):
+    code = "malformed"
+    message = "The request could not be understood."
+
+
+class BadCursor(Malformed):
+    code = "bad_cursor"
+    message = "That page marker is not valid. Start again from the first page."
+
+
+class NotFound(DomainError):
+    code = "not_found"
+    message = "There is nothing here."
+
+
+class NotSignedIn(DomainError):
+    code = "unauthorized"
+    message = "Please sign in."
+
+
+class BadCredentials(NotSignedIn):
+    code = "bad_credentials"
+    message = "E-mail or password is wrong."
+
+
+class Forbidden(DomainError):
+    code = "forbidden"
+    message = "This is not open to you."
+
+
+class AccountExists(DomainError):
+    code = "account_exists"
+    message = "There is already an account with this e-mail address. Sign in, or look in your mail for a link."
+
+
+class LinkExpired(DomainError):
+    code = "link_expired"
+    message = "This link was used already, was replaced by a newer one, or is too old."
+
+
+class InsufficientCredits(DomainError):
+    code = "insufficient_credits"
+
+    def __init__(self, *, required: int, available: int):
+        self.required = required
+        self.available = available
+        message = f"You have {available:,} credits, a task costs {required:,}. Nothing was charged."
+        if available < 0:
+            message = (
+                f"Your balance is {available:,} credits, because a payment was refunded or disputed after its "
+                "credits were spent. You can submit tasks again once it is above zero. Nothing was charged."
+            )
+        super().__init__(message)
+
+    def details(self) -> dict[str, Any]:
+        return {"required": self.required, "available": self.available}
+
+
+class RequestIdReused(DomainError):
+    code = "idempotency_key_reused"
+    message = "This idempotency key was used before with different contents. Nothing was charged."
+
+
+class WrongState(DomainError):
+    code = "wrong_state"
+    message = "This changed in the meantime. Reload to see where it stands."
+
+
+class AlreadyRecorded(DomainError):
+    """The ledger (or another once-only record) has this already: the caller repeats a request."""
+
+    code = "already_recorded"
+    message = "This was recorded already."
+
+
+class RateLimited(DomainError):
+    code = "rate_limited"
+
+    def __init__(self, retry_after_seconds: int):
+        self.retry_after_seconds = max(1, retry_after_seconds)
+        super().__init__(f"Too many attempts. Try again in {_duration(self.retry_after_seconds)}.")
+
+
+class Unavailable(DomainError):
+    """Something we depend on is down; nothing was done, trying again is safe."""
+
+    code = "unavailable"
+    message = "The service cannot be reached right now. Nothing was charged. Try again in a moment."
+    retry_after_seconds = 2
+
+
+class StoreUnavailable(Unavailable):
+    code = "store_unavailable"
+
+
+class StoreBusy(StoreUnavailable):
+    """Bounded retries of a contended write ran out."""
+
+    code = "busy"
+    message = "Too much is happening at once on this account. Nothing was charged. Try again in a moment."
+    retry_after_seconds = 1
+
+
+class PaymentsUnavailable(Unavailable):
+    code = "payments_unavailable"
+    message = "Payments are unavailable right now. Nothing was charged. Try again in a few minutes."
+    retry_after_seconds = 60
+
+
+class InvalidSignature(Malformed):
+    code = "invalid_signature"
+    message = "The signature does not match."
+
+
+class InvalidPayload(Malformed):
+    code = "invalid_payload"
+    message = "The body is not a Stripe event."
+
+
+def _duration(seconds: int) -> str:
+    if seconds < 90:
+        return f"{seconds} second{'s' if seconds != 1 else ''}"
+    return f"{-(-seconds // 60)} minutes"

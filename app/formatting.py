@@ -1,0 +1,141 @@
+"""How numbers, money and moments read on a page: pure functions, offered to Jinja as filters of the same name."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
+
+MINUS = "\N{MINUS SIGN}"
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+class DaySpend(NamedTuple):
+    """The credits that one UTC day cost."""
+
+    day: date
+    credits: int
+
+
+def credits(amount: int) -> str:
+    """1000 reads "1,000"; a negative number takes a real minus sign."""
+    return f"{MINUS if amount < 0 else ''}{abs(amount):,}"
+
+
+def signed_credits(amount: int) -> str:
+    """A movement: "+1,000", "−10", and a plain "0"."""
+    return f"+{amount:,}" if amount > 0 else credits(amount)
+
+
+def count(amount: int, singular: str, plural: str | None = None) -> str:
+    """A number with its noun: "1 credit", "980 credits"."""
+    return f"{credits(amount)} {singular if abs(amount) == 1 else plural or singular + 's'}"
+
+
+def dollars(cents: int) -> str:
+    """1000 cents read "$10.00"."""
+    whole, rest = divmod(abs(cents), 100)
+    return f"{MINUS if cents < 0 else ''}${whole:,}.{rest:02d}"
+
+
+def cents_per_credit(price_cents: int, credits_bought: int) -> str:
+    """What one credit costs, to a hundredth of a cent: "1¢", "0.91¢"."""
+    hundredths = (price_cents * 200 + credits_bought) // (2 * credits_bought)
+    whole, rest = divmod(hundredths, 100)
+    return f"{whole}.{rest:02d}".rstrip("0").rstrip(".") + "¢"
+
+
+def about_tasks(balance: int, cost: int = 10) -> str:
+    """How far a balance reaches: "about 98 tasks"."""
+    tasks = max(balance, 0) // cost
+    if tasks == 0:
+        return "not enough for a task"
+    return f"about {count(tasks, 'task')}"
+
+
+def duration(seconds: int) -> str:
+    """A wait in words, rounded up so that it is never too short: "45 seconds", "2 minutes"."""
+    seconds = max(int(seconds), 1)
+    if seconds < 2 * _MINUTE:
+        return count(seconds, "second")
+    if seconds < 2 * _HOUR:
+        return count(-(-seconds // _MINUTE), "minute")
+    return count(-(-seconds // _HOUR), "hour")
+
+
+def relative_time(moment: datetime, now: datetime | None = None) -> str:
+    """How long ago, in words; a date once that says more than a count of days."""
+    now = now or datetime.now(UTC)
+    seconds = int((now - moment).total_seconds())
+    if seconds < 0:
+        return f"in {duration(-seconds)}" if seconds <= -_MINUTE else "just now"
+    if seconds < _MINUTE:
+        return "just now"
+    if seconds < _HOUR:
+        return f"{count(seconds // _MINUTE, 'minute')} ago"
+    if seconds < _DAY:
+        return f"{count(seconds // _HOUR, 'hour')} ago"
+    if seconds < 7 * _DAY:
+        return f"{count(seconds // _DAY, 'day')} ago"
+    moment = moment.astimezone(UTC)
+    return f"{moment.day} {moment:%b}" if moment.year == now.year else f"{moment.day} {moment:%b %Y}"
+
+
+def iso_time(moment: datetime) -> str:
+    """For <time datetime>: "2026-11-22T14:03:09Z"."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def exact_time(moment: datetime) -> str:
+    """For a title or a receipt: "22 November 2026, 14:03 UTC"."""
+    moment = moment.astimezone(UTC)
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
+
+
+def short_date(moment: date) -> str:
+    """A column of dates: "22 Nov 2026" (of a moment: its UTC day)."""
+    if isinstance(moment, datetime):
+        moment = moment.astimezone(UTC)
+    return f"{moment.day} {moment:%b %Y}"
+
+
+def month_name(month: str) -> str:
+    """ "2026-11" reads "November 2026"."""
+    return f"{date.fromisoformat(month + '-01'):%B %Y}"
+
+
+def excerpt(text: str, length: int = 120) -> str:
+    """A text on one line, cut at a word; for lists, where the full text is one click away."""
+    line = " ".join(text.split())
+    if len(line) <= length:
+        return line
+    cut = line[: length - 1]
+    head, space, _ = cut.rpartition(" ")
+    return (head if space and len(head) > length // 2 else cut) + "…"
+
+
+def daily_spend(spend_by_day: Mapping[str, int] | None, days: int = 30, today: date | None = None) -> list[DaySpend]:
+    """One entry for each of the last days, oldest first, with 0 for a day without spending."""
+    today = today or datetime.now(UTC).date()
+    spent = spend_by_day or {}
+    window = (today - timedelta(days=back) for back in range(days - 1, -1, -1))
+    return [DaySpend(day, int(spent.get(day.isoformat(), 0))) for day in window]
+
+
+FILTERS = {
+    function.__name__: function
+    for function in (
+        credits,
+        signed_credits,
+        count,  # Jinja has a filter "count" of its own, an alias of "length" that no template of ours uses
+        dollars,
+        cents_per_credit,
+        about_tasks,
+        duration,
+        relative_time,
+        iso_time,
+        exact_time,
+        short_date,
+        month_name,
+        excerpt,
+        daily_spend,
+    )
+}

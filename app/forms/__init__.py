@@ -1,0 +1,1 @@
+"""Is the input well formed? One file for each blueprint; the rules themselves are the domain's."""

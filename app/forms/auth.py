@@ -1,0 +1,29 @@
+"""Sign-up, sign-in and password forms."""
+
+from __future__ import annotations
+
+from flask_wtf import FlaskForm
+from wtforms import HiddenField, PasswordField, StringField
+
+from app.domain.accounts import check_new_password, normalise_email
+
+from .base import rule
+
+
+class LoginForm(FlaskForm):
+    email = StringField()
+    password = PasswordField()
+    next = HiddenField()
+
+
+class SignupForm(FlaskForm):
+    email = StringField(validators=[rule(normalise_email)])
+    password = PasswordField(validators=[rule(check_new_password)])
+
+
+class PasswordForm(FlaskForm):
+    password = PasswordField(validators=[rule(check_new_password)])
+
+
+class EmailForm(FlaskForm):
+    email = StringField(validators=[rule(normalise_email)])

@@ -1,0 +1,50 @@
+"""Paging and filters as they come in a query string."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from flask import Request
+
+from app.domain.errors import Malformed
+from app.domain.tasks import STATUSES
+
+DEFAULT_LIMIT, MAX_LIMIT = 20, 100
+MAX_SEARCH = 200
+_MONTH = re.compile(r"20\d\d-(0[1-9]|1[0-2])")
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    limit: int
+    cursor: str | None
+
+
+def read_paging(request: Request) -> Paging:
+    """`limit` is clamped to 1..100. Raises Malformed when it is no number."""
+    text = request.args.get("limit", "")
+    limit = DEFAULT_LIMIT
+    if text:
+        if not re.fullmatch(r"-?[0-9]{1,12}", text):
+            raise Malformed("limit must be a whole number from 1 to 100.")
+        limit = min(max(int(text), 1), MAX_LIMIT)
+    return Paging(limit, request.args.get("cursor") or None)
+
+
+def read_status(request: Request) -> str:
+    status = request.args.get("status", "")
+    if status and status not in STATUSES:
+        raise Malformed(f"status must be one of {', '.join(STATUSES)}.")
+    return status
+
+
+def read_search(request: Request) -> str:
+    return request.args.get("q", "").strip()[:MAX_SEARCH]
+
+
+def read_month(request: Request) -> str:
+    month = request.args.get("month", "")
+    if month and not _MONTH.fullmatch(month):
+        raise Malformed("month must look like 2026-11.")
+    return month

@@ -1,0 +1,42 @@
+"""Pages and fragments from one markup: the whole page, or the block that HTMX asked for."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Response, make_response, render_template, request
+from jinja2_fragments.flask import render_block
+from markupsafe import Markup
+
+_OUT_OF_BAND = Markup(' data-hx-swap-oob="outerMorph"')
+
+
+def is_fragment_request() -> bool:
+    """True when HTMX asks for a part of a page; its history restores and body swaps want the whole."""
+    headers = request.headers
+    return headers.get("HX-Request") == "true" and headers.get("HX-Request-Type") != "full"
+
+
+def render(
+    template: str,
+    block: str | None = None,
+    *,
+    oob: Sequence[str] = (),
+    partials: Sequence[str] = (),
+    **context: Any,
+) -> Response:
+    """Return the page, or its named block when HTMX asked for a part.
+
+    A fragment may carry more: `oob` names further blocks of the same template and `partials` whole templates, each
+    swapped out of band. Their root element prints the variable `oob`, which marks it for HTMX.
+    """
+    if block is None or not is_fragment_request():
+        body = render_template(template, **context)
+    else:
+        extra = {**context, "oob": _OUT_OF_BAND}
+        parts = [render_block(template, block, **context)]
+        parts += [render_block(template, name, **extra) for name in oob]
+        parts += [render_template(name, **extra) for name in partials]
+        body = "\n".join(part.strip() for part in parts)
+    response = make_response(body)
+    response.vary.add("HX-Request")
+    return response

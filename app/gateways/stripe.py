@@ -1,0 +1,305 @@
+"""Stripe: the calls the dashboard makes through its library, and the proof that a webhook came from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import stripe
+
+from app.domain.errors import DomainError, InvalidPayload, InvalidSignature, NotFound, PaymentsUnavailable
+
+if TYPE_CHECKING:
+    from stripe.params.checkout import SessionCreateParams
+
+log = logging.getLogger(__name__)
+
+API_VERSION = "2026-10-28.endive"
+CONNECT_TIMEOUT_SECONDS = 3.0
+READ_TIMEOUT_SECONDS = 10.0
+MAX_RETRIES = 2
+PAGE_SIZE = 100
+
+# The library would otherwise write an identifier into the home directory and report timings.
+stripe.enable_telemetry = False
+
+# Ids end up in a URL path; an empty one would turn "retrieve" into "list".
+_ID = re.compile(r"[a-z]{2,8}_[A-Za-z0-9_]{1,240}", re.ASCII)
+
+
+class PaymentRefused(DomainError):
+    """Stripe understood the call and said no; trying again unchanged cannot help."""
+
+    code = "payment_refused"
+    message = "Stripe refused this request."
+
+    def __init__(self, message: str | None = None, stripe_code: str | None = None) -> None:
+        super().__init__(message)
+        self.stripe_code = stripe_code
+
+
+class PaymentNotFound(NotFound):
+    """Stripe knows no such object (or it belongs to another Stripe account)."""
+
+
+class StripeGateway:
+    """Every call the dashboard makes to Stripe; answers are plain dicts in Stripe's own field names."""
+
+    def __init__(self, secret_key: str, api_base: str | None = None) -> None:
+        # A proxy named by the environment must not be asked for a host that is this machine.
+        proxy = stripe.HTTPClient._Proxy(http="", https="") if api_base and _is_loopback(api_base) else None
+        http_client = stripe.RequestsClient(
+            timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS), verify_ssl_certs=True, proxy=proxy
+        )
+        self._client = stripe.StripeClient(
+            secret_key,
+            stripe_version=API_VERSION,
+            max_network_retries=MAX_RETRIES,
+            http_client=http_client,
+            base_addresses={"api": api_base.rstrip("/")} if api_base else {},
+        )
+
+    def ensure_customer(self, account_id: str, email: str) -> str:
+        """Create the account's Stripe customer and return its id; a repeat within a day returns the same one."""
+        # The address is part of the key: Stripe refuses a key that comes back with other parameters.
+        digest = hashlib.sha256(f"{account_id}\n{email}".encode()).hexdigest()
+        with _translated_errors():
+            customer = self._client.v1.customers.create(
+                params={"email": email, "metadata": {"account_id": account_id}},
+                options={"idempotency_key": f"customer-{digest[:48]}"},
+            )
+        return customer.id
+
+    def create_checkout(
+        self,
+        *,
+        account_id: str,
+        email: str,
+        customer_id: str | None,
+        pack_id: str,
+        credits: int,
+        price_cents: int,
+        idempotency_key: str,
+        success_url: str,
+        cancel_url: str,
+        product_name: str,
+    ) -> dict[str, Any]:
+        """Open a Checkout Session for one pack; `{"id", "url"}`. `success_url` may hold `{CHECKOUT_SESSION_ID}`."""
+        metadata = {
+            "account_id": account_id,
+            "account_email": email,
+            "pack_id": pack_id,
+            "credits": str(credits),
+            "price_cents": str(price_cents),
+        }
+        params: SessionCreateParams = {
+            "mode": "payment",
+            "line_items": [
+                {
+                    "quantity": 1,
+                    "price_data": {
+                        "currency": "usd",
+                        "unit_amount": price_cents,
+                        "product_data": {"name": product_name},
+                    },
+                }
+            ],
+            "client_reference_id": account_id,
+            "metadata": metadata,
+            # Session metadata does not reach the payment intent or its charge by itself.
+            "payment_intent_data": {"metadata": metadata},
+            "invoice_creation": {"enabled": True, "invoice_data": {"metadata": metadata}},
+            "success_url": success_url,
+            "cancel_url": cancel_url,
+        }
+        try:
+            session = self._open_session(params, email, customer_id, idempotency_key)
+        except PaymentNotFound:
+            if not customer_id:
+                raise
+            # The stored customer belongs to another Stripe account or was deleted: sell all the same.
+            session = self._open_session(params, email, None, f"{idempotency_key}-guest")
+        if not session.url:
+            raise PaymentsUnavailable
+        return {"id": session.id, "url": session.url}
+
+    def _open_session(
+        self, params: SessionCreateParams, email: str, customer_id: str | None, idempotency_key: str
+    ) -> stripe.checkout.Session:
+        payer: SessionCreateParams = (
+            {"customer": customer_id} if customer_id else {"customer_email": email, "customer_creation": "always"}
+        )
+        with _translated_errors():
+            return self._client.v1.checkout.sessions.create(
+                params={**params, **payer}, options={"idempotency_key": idempotency_key}
+            )
+
+    def get_session(self, session_id: str) -> dict[str, Any]:
+        """A Checkout Session with its payment intent and that one's latest charge."""
+        with _translated_errors():
+            session = self._client.v1.checkout.sessions.retrieve(
+                _checked_id(session_id, "cs_"), params={"expand": ["payment_intent.latest_charge"]}
+            )
+            return session.to_dict(for_json=True)
+
+    def get_charge(self, charge_id: str) -> dict[str, Any]:
+        """A charge, with the amounts refunded so far."""
+        with _translated_errors():
+            return self._client.v1.charges.retrieve(_checked_id(charge_id, "ch_", "py_")).to_dict(for_json=True)
+
+    def list_sessions(self, created_from: datetime | int) -> Iterator[dict[str, Any]]:
+        """Checkout Sessions opened since then, newest first, in any state.
+
+        A session can be paid up to a day after it was opened, and a bank debit settles days later: start early enough.
+        """
+        with _translated_errors():
+            page = self._client.v1.checkout.sessions.list(
+                params={"created": {"gte": _epoch(created_from)}, "limit": PAGE_SIZE}
+            )
+            for item in page.auto_paging_iter():
+                yield item.to_dict(for_json=True)
+
+    def list_refunds(self, created_from: datetime | int) -> Iterator[dict[str, Any]]:
+        """Refunds made since then, newest first, whatever the age of their payment."""
+        with _translated_errors():
+            page = self._client.v1.refunds.list(params={"created": {"gte": _epoch(created_from)}, "limit": PAGE_SIZE})
+            for item in page.auto_paging_iter():
+                yield item.to_dict(for_json=True)
+
+    def list_disputes(self, created_from: datetime | int) -> Iterator[dict[str, Any]]:
+        """Disputes opened since then, newest first, whatever the age of their payment."""
+        with _translated_errors():
+            page = self._client.v1.disputes.list(params={"created": {"gte": _epoch(created_from)}, "limit": PAGE_SIZE})
+            for item in page.auto_paging_iter():
+                yield item.to_dict(for_json=True)
+
+    def refund(self, payment_intent: str, amount_cents: int | None, idempotency_key: str) -> dict[str, Any]:
+        """Refund a payment, or part of it; None refunds all that is left."""
+        params: stripe.params.RefundCreateParams = {"payment_intent": _checked_id(payment_intent, "pi_")}
+        if amount_cents is not None:
+            params["amount"] = amount_cents
+        with _translated_errors():
+            refund = self._client.v1.refunds.create(params=params, options={"idempotency_key": idempotency_key})
+            return refund.to_dict(for_json=True)
+
+    def receipt_url(self, payment_intent: str) -> str | None:
+        """Stripe's receipt page for a payment, None while nothing was charged."""
+        with _translated_errors():
+            intent = self._client.v1.payment_intents.retrieve(
+                _checked_id(payment_intent, "pi_"), params={"expand": ["latest_charge"]}
+            )
+            charge = intent.to_dict(for_json=True).get("latest_charge")
+        url = charge.get("receipt_url") if isinstance(charge, dict) else None
+        return url if isinstance(url, str) else None
+
+
+def verify_webhook(
+    payload: bytes,
+    signature_header: str | None,
+    secrets: tuple[str, ...],
+    tolerance_seconds: int = 300,
+    now: float | None = None,
+) -> dict[str, Any]:
+    """The event in `payload` as a plain dict, if any of `secrets` signed exactly these bytes lately.
+
+    Raises InvalidSignature when nobody we trust signed it, InvalidPayload when what is signed is no event.
+    """
+    # hmac.compare_digest raises TypeError on text that is not ASCII.
+    if not signature_header or not signature_header.isascii():
+        raise InvalidSignature
+    try:
+        text = payload.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidPayload from error
+    if not any(_signed_by(secret, text, signature_header) for secret in secrets):
+        raise InvalidSignature
+    # The library looks only for a timestamp that is too old; one from the future would be replayable for longer.
+    signed_at, _ = stripe.WebhookSignature._get_timestamp_and_signatures(signature_header, "v1")
+    if abs((time.time() if now is None else now) - signed_at) > tolerance_seconds:
+        raise InvalidSignature
+    return _parse_event(text)
+
+
+def _signed_by(secret: str, text: str, header: str) -> bool:
+    try:
+        return bool(stripe.WebhookSignature.verify_header(text, header, secret, tolerance=None))
+    except stripe.SignatureVerificationError:
+        return False
+
+
+def _parse_event(text: str) -> dict[str, Any]:
+    try:
+        event = json.loads(text, parse_constant=_refuse_constant)
+        # A lone surrogate or a nesting that can be read but not written again would fail later, in the database.
+        json.dumps(event, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        raise InvalidPayload from error
+    if not isinstance(event, dict) or event.get("object", "event") != "event":
+        raise InvalidPayload
+    if not isinstance(event.get("type"), str):
+        raise InvalidPayload
+    data = event.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("object"), dict):
+        raise InvalidPayload
+    return event
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    """Stripe's exceptions as ours: what a retry may cure is PaymentsUnavailable, the rest PaymentRefused."""
+    try:
+        yield
+    except (stripe.InvalidRequestError, stripe.IdempotencyError, stripe.CardError) as error:
+        log.warning(
+            "Stripe refused a call: %s code=%s param=%s request=%s",
+            type(error).__name__,
+            error.code,
+            getattr(error, "param", None),
+            error.request_id,
+        )
+        if error.code == "resource_missing":
+            raise PaymentNotFound from error
+        raise PaymentRefused(error.user_message, error.code) from error
+    except stripe.StripeError as error:
+        # Neither the message nor the body: both may quote a key or a person.
+        log.error(
+            "Stripe is unavailable: %s status=%s code=%s request=%s",
+            type(error).__name__,
+            error.http_status,
+            error.code,
+            error.request_id,
+        )
+        raise PaymentsUnavailable from error
+
+
+def _checked_id(value: str, *prefixes: str) -> str:
+    if not _ID.fullmatch(value) or not value.startswith(prefixes):
+        raise PaymentNotFound
+    return value
+
+
+def _epoch(moment: datetime | int) -> int:
+    return int(moment.timestamp()) if isinstance(moment, datetime) else moment
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,133 @@
+"""The JSON API: the same services as the pages, with a bearer token instead of a cookie."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, g, request
+
+from app import deps
+from app.domain.clock import to_iso, utcnow
+from app.domain.credits import TYPES, PostedEntry
+from app.domain.errors import BadCredentials, Malformed
+from app.domain.tasks import Task, check_request_id
+from app.forms.api import read_json, text_field
+from app.forms.paging import read_month, read_paging, read_search, read_status
+from app.routes.auth import sign_in, sign_up
+from app.security import csrf, public, token_required
+from app.services import tasks
+from app.services.accounts import SignedIn, sign_out
+
+bp = Blueprint("api", __name__, url_prefix="/api")
+csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge
+
+
+@bp.post("/auth/signup")
+@public
+def signup():
+    body = read_json(request)
+    signed_in = sign_up(text_field(body, "email"), text_field(body, "password"), "api")
+    return _token(signed_in), 201
+
+
+@bp.post("/auth/login")
+@public
+def login():
+    body = read_json(request)
+    email, password = body.get("email"), body.get("password")
+    if not isinstance(email, str) or not isinstance(password, str):
+        raise BadCredentials
+    return _token(sign_in(email, password, "api"))
+
+
+@bp.post("/auth/logout")
+@token_required
+def logout():
+    sign_out(deps.store(), g.account, g.session_id)
+    return {"signed_out": True}
+
+
+@bp.get("/user")
+@token_required
+def user():
+    account = g.account
+    return {
+        "email": account.email,
+        "credits": account.credits_balance,
+        "created_at": to_iso(account.created_at),
+        "email_confirmed": account.confirmed,
+        "open_tasks": account.open_tasks,
+    }
+
+
+@bp.post("/tasks")
+@token_required
+def submit_task():
+    request_id = check_request_id(request.headers.get("Idempotency-Key", "")) or None
+    description = text_field(read_json(request), "description")
+    done = tasks.submit(deps.store(), g.account, description, now=utcnow(), request_id=request_id)
+    return task_json(done.task) | {"credits_remaining": done.credits_remaining}, 201
+
+
+@bp.get("/tasks")
+@token_required
+def list_tasks():
+    paging = read_paging(request)
+    page = deps.store().list_tasks(
+        g.account.email,
+        limit=paging.limit,
+        cursor=paging.cursor,
+        status=read_status(request),
+        search=read_search(request),
+    )
+    return {"tasks": [task_json(task) for task in page.items], "next_cursor": page.next_cursor}
+
+
+@bp.get("/tasks/<task_id>")
+@token_required
+def get_task(task_id: str):
+    return task_json(deps.store().get_task(task_id, owner=g.account.email))
+
+
+@bp.get("/transactions")
+@token_required
+def list_transactions():
+    paging = read_paging(request)
+    kind = request.args.get("type", "")
+    if kind and kind not in TYPES:
+        raise Malformed(f"type must be one of {', '.join(TYPES)}.")
+    page = deps.store().list_entries(
+        g.account.email, limit=paging.limit, cursor=paging.cursor, type=kind, month=read_month(request)
+    )
+    return {"transactions": [entry_json(entry) for entry in page.items], "next_cursor": page.next_cursor}
+
+
+def task_json(task: Task) -> dict[str, Any]:
+    return {
+        "task_id": task.task_id,
+        "status": task.status,
+        "description": task.description,
+        "credits_spent": task.credits_spent,
+        "created_at": to_iso(task.created_at),
+        "updated_at": to_iso(task.updated_at),
+    }
+
+
+def entry_json(entry: PostedEntry) -> dict[str, Any]:
+    return {
+        "transaction_id": entry.transaction_id,
+        "type": entry.type,
+        "amount": entry.amount,
+        "timestamp": to_iso(entry.timestamp),
+        "description": entry.description,
+        "balance_after": entry.balance_after,
+        "sequence": entry.sequence,
+        "task_id": entry.task_id,
+        "stripe_payment_intent": entry.stripe_payment_intent,
+    }
+
+
+def _token(signed_in: SignedIn) -> dict[str, Any]:
+    account = signed_in.account
+    token = deps.get().tokens.issue(account.email, signed_in.session_id, utcnow())
+    return {"token": token, "email": account.email, "credits": account.credits_balance}

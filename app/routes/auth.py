@@ -1,0 +1,149 @@
+"""Sign-up, sign-in, sign-out, and the links that mails carry."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, g, redirect, render_template, request, session, url_for
+
+from app import deps
+from app.domain.accounts import normalise_email
+from app.domain.clock import utcnow
+from app.domain.errors import AccountExists, BadCredentials, InvalidInput, LinkExpired
+from app.forms.auth import EmailForm, LoginForm, PasswordForm, SignupForm
+from app.security import client_label, login_required, public, signed_in_account_or_none, start_browser_session
+from app.services import accounts
+from app.services.links import RESET, SET_PASSWORD
+from app.throttle import FORGOT_BY_ADDRESS, network_of
+
+bp = Blueprint("auth", __name__)
+
+
+@bp.route("/login", methods=["GET", "POST"])
+@public
+def login():
+    form = LoginForm()
+    if request.method == "GET":
+        form.next.data = safe_path(request.args.get("next"))
+        return render_template("auth/login.html", form=form, signed_out="out" in request.args)
+    form.validate()
+    try:
+        signed_in = sign_in(form.email.data, form.password.data, "browser")
+    except BadCredentials as error:
+        return render_template("auth/login.html", form=form, error=error.message), 401
+    start_browser_session(signed_in)
+    return redirect(safe_path(form.next.data) or url_for("dashboard.show"), code=303)
+
+
+@bp.route("/signup", methods=["GET", "POST"])
+@public
+def signup():
+    form = SignupForm()
+    if request.method == "GET":
+        return render_template("auth/signup.html", form=form)
+    if not form.validate():
+        return render_template("auth/signup.html", form=form), 422
+    try:
+        signed_in = sign_up(form.email.data, form.password.data, "browser")
+    except AccountExists as error:
+        form.email.errors = [error.message]
+        return render_template("auth/signup.html", form=form), 409
+    except InvalidInput as error:
+        form[error.field or "email"].errors = [error.message]
+        return render_template("auth/signup.html", form=form), 422
+    start_browser_session(signed_in)
+    return redirect(url_for("dashboard.show"), code=303)
+
+
+@bp.post("/logout")
+@login_required
+def logout():
+    accounts.sign_out(deps.store(), g.account, g.session_id)
+    session.clear()
+    return redirect(url_for("auth.login", out=1), code=303)
+
+
+@bp.get("/confirm/<token>")
+@public
+def confirm(token: str):
+    """A GET that changes state: all it can do is prove the mailbox that the link was sent to."""
+    try:
+        account = accounts.confirm_mailbox(deps.store(), deps.get().links, token, now=utcnow())
+    except LinkExpired:
+        return render_template("auth/link_expired.html", form=EmailForm(), what="confirm"), 410
+    return render_template("auth/confirmed.html", email=account.email, account=signed_in_account_or_none())
+
+
+@bp.route("/set-password/<token>", methods=["GET", "POST"])
+@public
+def set_password(token: str):
+    return _password_by_link(token, SET_PASSWORD, "auth/set_password.html")
+
+
+@bp.route("/reset/<token>", methods=["GET", "POST"])
+@public
+def reset(token: str):
+    return _password_by_link(token, RESET, "auth/reset.html")
+
+
+@bp.route("/forgot", methods=["GET", "POST"])
+@public
+def forgot():
+    """The same answer for every address, whether an account has it or not."""
+    form = EmailForm()
+    if request.method == "GET":
+        return render_template("auth/forgot.html", form=form)
+    if not form.validate():
+        return render_template("auth/forgot.html", form=form), 422
+    deps.get().throttle.hit(FORGOT_BY_ADDRESS, "forgot", network_of(request.remote_addr or ""))
+    accounts.ask_for_link(deps.store(), form.email.data, now=utcnow())
+    return render_template("auth/forgot_sent.html", email=form.email.data)
+
+
+def _password_by_link(token: str, purpose: str, template: str):
+    form = PasswordForm()
+    store, links = deps.store(), deps.get().links
+    try:
+        account, _ = accounts.account_of_link(store, links, token, purpose)
+        if request.method == "GET" or not form.validate():
+            status = 200 if request.method == "GET" else 422
+            return render_template(template, form=form, email=account.email, token=token), status
+        signed_in = accounts.set_password(
+            store, deps.get().passwords, links, token, form.password.data, purpose=purpose, now=utcnow()
+        )
+    except LinkExpired:
+        expired = "auth/set_password.html" if purpose == SET_PASSWORD else "auth/link_expired.html"
+        return render_template(expired, form=EmailForm(), expired=True, token=token), 410
+    except InvalidInput as error:
+        form.password.errors = [error.message]
+        return render_template(template, form=form, email=account.email, token=token), 422
+    start_browser_session(signed_in)
+    flash("Your password is set. You are signed in.")
+    return redirect(url_for("dashboard.show"), code=303)
+
+
+def sign_in(email: object, password: object, kind: str) -> accounts.SignedIn:
+    """Sign in behind the limits by account and by address; browsers and programs take the same way."""
+    try:
+        account = normalise_email(email)
+    except InvalidInput:
+        account = "invalid"
+    with deps.get().throttle.sign_in(account, request.remote_addr or ""):
+        return accounts.sign_in(
+            deps.store(), deps.get().passwords, email, password, now=utcnow(), kind=kind, label=client_label()
+        )
+
+
+def sign_up(email: object, password: object, kind: str) -> accounts.SignedIn:
+    throttle = deps.get().throttle
+    throttle.hit(throttle.signup_by_address, "sign-up", network_of(request.remote_addr or ""))
+    return accounts.sign_up(
+        deps.store(), deps.get().passwords, email, password, now=utcnow(), kind=kind, label=client_label()
+    )
+
+
+def safe_path(target: str | None) -> str:
+    """A path on our own host to go back to, or nothing. Browsers read `\\` as `/` and drop tabs and newlines."""
+    if not target or not target.startswith("/") or target.startswith("//"):
+        return ""
+    if "\\" in target or not target.isprintable() or any(char.isspace() for char in target):
+        return ""
+    return target

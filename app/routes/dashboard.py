@@ -1,0 +1,88 @@
+"""The dashboard: balance, composer and history, as a page and as the fragments that keep it live."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, g, make_response, request, session
+
+from app import deps
+from app.data.base import Page
+from app.domain.tasks import MAX_DESCRIPTION, TASK_COST, new_request_id
+from app.forms.paging import read_paging, read_search, read_status
+from app.forms.tasks import TaskForm
+from app.fragments import is_fragment_request, render
+from app.security import login_required
+
+bp = Blueprint("dashboard", __name__)
+
+TEMPLATE = "dashboard/show.html"
+CHIP = "partials/balance_chip.html"
+
+
+@bp.get("/dashboard")
+@login_required
+def show():
+    return render(TEMPLATE, "history", **context(blank_form()))
+
+
+@bp.get("/dashboard/live")
+@login_required
+def live():
+    """What the open page asks every few seconds while a task is open: one read when nothing has changed."""
+    tag = str(g.account.version)
+    if request.headers.get("HX-PTag") == tag:
+        return make_response("", 304)
+    oob = ["live", "balance", "notices", "price"]
+    return render(TEMPLATE, "history", oob=oob, partials=[CHIP], **context(blank_form()))
+
+
+def composer(form: TaskForm, status: int, **more: Any) -> Response:
+    """The form again, with what was typed and what is wrong with it."""
+    form.request_id.data = form.request_id.data or new_request_id()
+    response = render(TEMPLATE, "composer", **composer_context(form), **more)
+    response.status_code = status
+    return response
+
+
+def submitted(task: Any) -> Response:
+    """An empty composer, the new row and the new balance; the history itself stays as it is."""
+    partials = [CHIP, "dashboard/_new_task.html"]
+    more = composer_context(blank_form(keep_draft=False))
+    return render(
+        TEMPLATE, "composer", oob=["balance", "live", "notices"], partials=partials, task=task, ptag="", **more
+    )
+
+
+def blank_form(*, keep_draft: bool = True) -> TaskForm:
+    form = TaskForm(formdata=None)
+    form.request_id.data = new_request_id()
+    if keep_draft:
+        form.description.data = session.pop("draft", "") if "draft" in session else g.account.draft
+    return form
+
+
+def composer_context(form: TaskForm) -> dict[str, Any]:
+    """For a composer alone no history is read; the page behind a refused submit without JavaScript needs it."""
+    if is_fragment_request():
+        fixed = {"account": g.account, "task_cost": TASK_COST, "description_limit": MAX_DESCRIPTION}
+        return fixed | {"form": form, "page": Page(), "q": "", "status": "", "cursor": ""}
+    return context(form, filtered=False)
+
+
+def context(form: TaskForm, *, filtered: bool = True) -> dict[str, Any]:
+    paging = read_paging(request)
+    q, status = (read_search(request), read_status(request)) if filtered else ("", "")
+    page = deps.store().list_tasks(
+        g.account.email, limit=paging.limit, cursor=paging.cursor if filtered else None, status=status, search=q
+    )
+    return {
+        "account": g.account,
+        "form": form,
+        "page": page,
+        "q": q,
+        "status": status,
+        "cursor": paging.cursor or "",
+        "task_cost": TASK_COST,
+        "description_limit": MAX_DESCRIPTION,
+    }

@@ -1,0 +1,197 @@
+"""Who is asking, which views may be asked by whom, and the headers that every answer carries."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Callable
+from datetime import timedelta
+from functools import wraps
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from flask import Flask, Response, g, request, session
+from flask_wtf.csrf import CSRFProtect
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from app import deps
+from app.domain.accounts import ABSOLUTE_LIFETIME, SEEN_GRAIN, Account, session_key
+from app.domain.clock import utcnow
+from app.domain.errors import Forbidden, NotSignedIn, StoreUnavailable
+from app.services.accounts import SignedIn
+
+if TYPE_CHECKING:
+    from app.config import Config
+
+csrf = CSRFProtect()
+View = TypeVar("View", bound=Callable[..., Any])
+
+MAX_BODY = 64 * 1024
+POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self'",
+    "connect-src": "'self'",
+    "form-action": "'self' https://checkout.stripe.com",
+    "base-uri": "'none'",
+    "frame-ancestors": "'none'",
+    "object-src": "'none'",
+    "require-trusted-types-for": "'script'",
+    "trusted-types": "htmx",
+}
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
+
+
+def public(view: View) -> View:
+    """Anybody may ask. The architecture test wants each view to say who may."""
+    view.access = "public"  # type: ignore[attr-defined]
+    return view
+
+
+def login_required(view: View) -> View:
+    """A signed-in browser may ask: `g.account` is set. The pages take no bearer token."""
+    return _guarded(view, "customer", _from_cookie)
+
+
+def token_required(view: View) -> View:
+    """A program with a live token may ask: `g.account` is set. The API takes no cookie."""
+    return _guarded(view, "token", _from_bearer)
+
+
+def admin_required(view: View) -> View:
+    """An operator's browser may ask. The role is read with each request, so a demotion works at once."""
+
+    def find() -> Account:
+        account = _from_cookie()
+        if not account.is_admin:
+            raise Forbidden
+        return account
+
+    return _guarded(view, "admin", find)
+
+
+def _guarded(view: View, access: str, find: Callable[[], Account]) -> View:
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        g.account = find()
+        return view(*args, **kwargs)
+
+    guarded.access = access  # type: ignore[attr-defined]
+    return guarded  # type: ignore[return-value]
+
+
+def _from_cookie() -> Account:
+    email, session_id = session.get("email"), session.get("sid")
+    if not isinstance(email, str) or not isinstance(session_id, str):
+        raise NotSignedIn
+    return _live(email, session_id)
+
+
+def _from_bearer() -> Account:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise NotSignedIn("Send a bearer token: POST /api/auth/login gives you one.")
+    return _live(*deps.get().tokens.read(token.strip()))
+
+
+def _live(email: str, session_id: str) -> Account:
+    """The account, if this session of it is alive. One consistent read: a signed-out session is dead everywhere."""
+    account = deps.store().find_account(email)
+    now = utcnow()
+    live = account.live_session(session_id, now) if account else None
+    if account is None or live is None:
+        raise NotSignedIn
+    if now - live.seen_at > SEEN_GRAIN:
+        deps.store().touch_session(account, live, now)
+    g.session_id = session_id
+    return account
+
+
+def start_browser_session(signed_in: SignedIn) -> None:
+    """A new session at each sign-in; what an earlier visitor of this browser had is dropped."""
+    draft = session.get("draft")
+    session.clear()
+    session.permanent = True
+    session["email"] = signed_in.account.email
+    session["sid"] = signed_in.session_id
+    if draft:
+        session["draft"] = draft
+
+
+def current_session_key() -> str:
+    return session_key(g.session_id)
+
+
+def client_label() -> str:
+    """What the list of sessions calls this browser or program."""
+    return (request.user_agent.string or "unknown")[:80]
+
+
+def register(app: Flask, config: Config) -> None:
+    keys = [derive_key(secret, "session-cookie") for secret in config.jwt_secrets]
+    app.config.update(
+        SECRET_KEY=keys[0],
+        SECRET_KEY_FALLBACKS=keys[1:],
+        SESSION_COOKIE_NAME="__Host-session" if config.is_production else "session",
+        SESSION_COOKIE_SECURE=config.is_production,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=ABSOLUTE_LIFETIME["customer"],
+        MAX_CONTENT_LENGTH=MAX_BODY,
+        WTF_CSRF_TIME_LIMIT=None,  # as long as the session
+        WTF_CSRF_HEADERS=["X-CSRFToken"],
+        SEND_FILE_MAX_AGE_DEFAULT=timedelta(days=365),
+    )
+    csrf.init_app(app)
+    if config.trusted_proxies:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=config.trusted_proxies, x_proto=1, x_host=0, x_port=0, x_prefix=0
+        )
+    policy = content_security_policy(config)
+
+    @app.before_request
+    def name_request() -> None:
+        g.request_id = secrets.token_hex(8)
+        g.account = None
+
+    @app.after_request
+    def add_headers(response: Response) -> Response:
+        response.headers.update(HEADERS)
+        response.headers["Content-Security-Policy"] = policy
+        response.headers["X-Request-Id"] = g.get("request_id", "")
+        if config.is_production:
+            response.headers["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
+        if request.endpoint == "static" and response.status_code in (200, 304) and "v" in request.args:
+            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        elif request.endpoint != "static":
+            response.headers["Cache-Control"] = "no-store"
+        return response
+
+
+def content_security_policy(config: Config) -> str:
+    policy = dict(POLICY)
+    if config.stripe_api_base:  # development: checkout is handed over to the stand-in
+        policy["form-action"] = f"'self' {config.stripe_api_base}"
+    return "; ".join(f"{name} {value}" for name, value in policy.items())
+
+
+def derive_key(secret: str, purpose: str) -> str:
+    """A key of its own for each use, so that a cookie can never be taken for a token."""
+    return hmac.new(secret.encode(), purpose.encode(), sha256).hexdigest()
+
+
+def signed_in_account_or_none() -> Account | None:
+    """For public pages that only look different to those who are signed in; never guards anything."""
+    try:
+        return _from_cookie()
+    except (NotSignedIn, StoreUnavailable):
+        return None

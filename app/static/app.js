@@ -1,0 +1,146 @@
+// What HTML and HTMX cannot say for themselves on the signed-in pages. No page depends on this file.
+
+// Only htmx may turn a string into markup. It has no createScript: a script inside an answer never runs.
+htmx.registerExtension("trusted-types", {
+  init(api) {
+    if (window.trustedTypes) api.initSecurity(trustedTypes.createPolicy("htmx", { createHTML: (html) => html }));
+  },
+});
+
+const byId = (id) => document.getElementById(id);
+const on = (name, handler, capture) => document.addEventListener(name, handler, capture);
+const isPoll = (ctx) => ctx?.sourceEvent?.type === "every";
+
+// After sign-out, Back must not bring a private page out of the back-forward cache.
+addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
+// --- Toasts: for what has no place of its own on the page ---
+
+function toast(words, role) {
+  const box = document.createElement("div");
+  const text = document.createElement("p");
+  const close = document.createElement("button");
+  text.textContent = words;
+  close.type = "button";
+  close.className = "quiet";
+  close.dataset.close = "";
+  close.textContent = "Close";
+  box.className = `toast ${role === "alert" ? "bad" : ""}`;
+  box.setAttribute("role", role);
+  box.append(text, close);
+  byId("toasts").replaceChildren(box);
+}
+
+// --- Requests ---
+
+let missed = 0;
+
+on("htmx:config:request", ({ detail: { ctx } }) => {
+  if (ctx.request.method !== "GET") return;
+  for (const [name, value] of [...ctx.request.body]) if (value === "") ctx.request.body.delete(name);
+});
+
+on("htmx:before:request", (event) => {
+  if (isPoll(event.detail.ctx) && document.hidden) event.preventDefault();
+});
+
+// A poll that fails says so once, quietly, and the page stays as it was.
+on("htmx:before:swap", (event) => {
+  const { ctx } = event.detail;
+  if (!isPoll(ctx)) return;
+  if (ctx.response.status >= 400) {
+    event.preventDefault();
+    pollMissed();
+  } else if (missed) {
+    if (missed > 1) byId("toasts").replaceChildren();
+    missed = 0;
+  }
+});
+
+function pollMissed() {
+  missed += 1;
+  if (missed === 2) toast("Live updates are paused. Still trying.", "status");
+}
+
+on("htmx:error", ({ detail: { ctx } }) => {
+  if (!ctx) return;
+  if (isPoll(ctx)) return pollMissed();
+  toast(ctx.request.method === "GET"
+    ? "No answer from the server. Please try again."
+    : "No answer from the server. Try again: the same task is never charged twice.", "alert");
+});
+
+// A disabled button gives up the focus, so put it where the answer wants it.
+on("htmx:finally:request", ({ detail: { ctx } }) => {
+  if (isPoll(ctx) || document.activeElement !== document.body) return;
+  byId("main").querySelector("[data-refocus]")?.focus();
+});
+
+// --- Forms ---
+
+on("submit", (event) => {
+  const form = event.target;
+  // A button with an address of its own leaves the page the plain way, past htmx.
+  const plain = event.submitter?.hasAttribute("formaction") || !form.hasAttribute("data-hx-post");
+  if (!plain || form.method !== "post") return;
+  event.stopImmediatePropagation();
+  if (form.dataset.sent) return event.preventDefault();
+  form.dataset.sent = "yes";
+  setTimeout(() => delete form.dataset.sent, 8000);
+}, true);
+
+function countCharacters(area) {
+  const counter = byId(area.dataset.counter);
+  const limit = Number(area.dataset.limit);
+  const length = [...area.value].length;
+  counter.textContent = `${length.toLocaleString("en")} of ${limit.toLocaleString("en")}`;
+  counter.classList.toggle("over", length > limit);
+}
+
+on("input", ({ target }) => { if (target.dataset?.counter) countCharacters(target); });
+
+on("click", async ({ target }) => {
+  target.closest("[data-close]")?.closest(".toast").remove();
+  const copy = target.closest("[data-copy]");
+  if (copy) {
+    await navigator.clipboard.writeText(byId(copy.dataset.copy).textContent);
+    copy.textContent = "Copied";
+  }
+  if (target.closest("[data-print]")) print();
+});
+
+// --- Keyboard: / search, n new task, g then d c t a to go, ? help; Ctrl+Enter submits ---
+
+let goPressedAt = 0;
+
+on("keydown", (event) => {
+  const { target, key } = event;
+  if (key === "Enter" && (event.ctrlKey || event.metaKey) && target.matches("textarea")) {
+    event.preventDefault();
+    return target.form.requestSubmit();
+  }
+  if (document.body.dataset.shortcuts === "off" || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (target.closest("input, textarea, select, [contenteditable], dialog")) return;
+
+  const going = event.timeStamp - goPressedAt < 1500;
+  goPressedAt = 0;
+  const link = going && document.querySelector(`[data-go="${CSS.escape(key)}"]`);
+  const field = { "/": byId("q"), n: byId("description") }[key];
+  if (link) link.click();
+  else if (key === "g") goPressedAt = event.timeStamp;
+  else if (field) field.focus();
+  else if (key === "n") document.querySelector("[data-go=d]")?.click();
+  else if (key === "?") byId("shortcuts").showModal();
+  else return;
+  event.preventDefault();
+});
+
+// --- On load, and whenever htmx brings something new ---
+
+function enhance() {
+  for (const area of document.querySelectorAll("textarea[data-counter]")) countCharacters(area);
+  for (const button of document.querySelectorAll("[data-copy], [data-print]")) button.hidden = false;
+}
+
+on("htmx:after:swap", enhance);
+enhance();

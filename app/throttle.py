@@ -1,0 +1,76 @@
+"""Rate limits that hold across all workers and machines, and what each one is."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import contextmanager
+from ipaddress import ip_address, ip_network
+
+from limits import RateLimitItem, parse
+from limits.storage import Storage
+from limits.strategies import FixedWindowRateLimiter
+
+from app.domain.errors import BadCredentials, RateLimited, StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+SIGN_IN_BY_ACCOUNT = parse("10 per 15 minutes")
+SIGN_IN_BY_ADDRESS = parse("100 per hour")
+FORGOT_BY_ADDRESS = parse("20 per hour")
+CHECKOUT_BY_ACCOUNT = parse("30 per hour")
+REDEEM_BY_ACCOUNT = parse("10 per hour")
+# Submits are counted in the account's own row (domain/credits.py): no call of their own.
+
+
+class Throttle:
+    """Refuses with RateLimited, which says how long to wait. Nobody is ever locked out for good."""
+
+    def __init__(self, storage: Storage, signups_per_hour: int):
+        self._limiter = FixedWindowRateLimiter(storage)
+        self.signup_by_address = parse(f"{signups_per_hour} per hour")
+
+    def hit(self, limit: RateLimitItem, name: str, who: str, *, count: int = 1) -> None:
+        """Count once. With the counters out of reach this lets pass: only sign-in fails closed."""
+        try:
+            self._hit(limit, name, who, count)
+        except StoreUnavailable:
+            log.error("rate limits out of reach", extra={"limit": name})
+
+    @contextmanager
+    def sign_in(self, account: str, address: str):
+        """Count a sign-in before it is tried, by account and by address, and take that back unless it failed.
+
+        Counting first keeps a burst of parallel guesses within the limit.
+        """
+        limits = ((SIGN_IN_BY_ACCOUNT, "sign-in", account), (SIGN_IN_BY_ADDRESS, "sign-in-from", network_of(address)))
+        for limit, name, who in limits:
+            self._hit(limit, name, who, 1)
+        try:
+            yield
+        except BadCredentials:
+            raise
+        except Exception:
+            self._take_back(limits)
+            raise
+        self._take_back(limits)
+
+    def _take_back(self, limits: tuple[tuple[RateLimitItem, str, str], ...]) -> None:
+        for limit, name, who in limits:
+            self.hit(limit, name, who, count=-1)
+
+    def _hit(self, limit: RateLimitItem, name: str, who: str, count: int) -> None:
+        if self._limiter.hit(limit, name, who, cost=count) or count < 0:
+            return
+        resets_at, _ = self._limiter.get_window_stats(limit, name, who)
+        log.warning("rate limited", extra={"limit": name})
+        raise RateLimited(int(resets_at - time.time()) + 1)
+
+
+def network_of(address: str) -> str:
+    """An IPv4 address as it is; of IPv6 the /64, which one customer of a provider holds whole."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return "unknown"
+    return str(ip_network(f"{parsed}/64", strict=False)) if parsed.version == 6 else str(parsed)

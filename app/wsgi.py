@@ -1,0 +1,11 @@
+"""The WSGI entry point: `granian --interface wsgi app.wsgi:app`. A wrong setting ends the process with a sentence."""
+
+import sys
+
+from app import create_app
+from app.config import ConfigError
+
+try:
+    app = create_app()
+except ConfigError as error:
+    sys.exit(f"Configuration: {error}")

@@ -1,0 +1,159 @@
+"""Submitting: charged once, or not at all."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from app.domain.errors import InsufficientCredits, InvalidInput, RateLimited, RequestIdReused
+from app.services import tasks
+from tests.support import NOW, every_task, ledger, make_account
+
+
+def test_submit_charges_and_queues_when_the_balance_affords_it(store):
+    account = make_account(store, credits=25)
+
+    done = tasks.submit(store, account, "Summarise the report", now=NOW, request_id="r-1")
+
+    assert done.credits_remaining == 15
+    stored = store.get_account(account.email)
+    assert (stored.credits_balance, stored.open_tasks, stored.ledger_sequence) == (15, 1, 2)
+    assert store.get_task(done.task.task_id, owner=account.email) == done.task
+    assert [(e.type, e.amount, e.balance_after) for e in ledger(store, account.email)] == [
+        ("promo", 25, 25),
+        ("spend", -10, 15),
+    ]
+
+
+def test_submit_charges_nothing_when_credits_run_out(store):
+    account = make_account(store, credits=5)
+
+    with pytest.raises(InsufficientCredits) as refusal:
+        tasks.submit(store, account, "Summarise the report", now=NOW, request_id="r-1")
+
+    assert refusal.value.details() == {"required": 10, "available": 5}
+    assert store.get_account(account.email).credits_balance == 5
+    assert every_task(store) == []
+
+
+def test_submit_is_the_first_task_when_repeated(store):
+    account = make_account(store, credits=30)
+    first = tasks.submit(store, account, "Same words", now=NOW, request_id="r-1")
+
+    again = tasks.submit(store, store.get_account(account.email), "Same words", now=NOW, request_id="r-1")
+
+    assert again.task == first.task
+    assert again.replayed
+    assert again.credits_remaining == first.credits_remaining == 20
+    assert store.get_account(account.email).credits_balance == 20
+
+
+def test_submit_is_a_replay_not_a_refusal_when_the_balance_is_drained(store):
+    account = make_account(store, credits=10)
+    first = tasks.submit(store, account, "Last credits", now=NOW, request_id="r-1")
+
+    again = tasks.submit(store, store.get_account(account.email), "Last credits", now=NOW, request_id="r-1")
+
+    assert again.task.task_id == first.task.task_id
+
+
+def test_submit_refuses_when_a_request_id_returns_with_other_words(store):
+    account = make_account(store, credits=30)
+    tasks.submit(store, account, "One thing", now=NOW, request_id="r-1")
+
+    with pytest.raises(RequestIdReused):
+        tasks.submit(store, store.get_account(account.email), "Another thing", now=NOW, request_id="r-1")
+
+    assert store.get_account(account.email).credits_balance == 20
+
+
+def test_submit_is_independent_when_another_account_uses_the_same_request_id(store):
+    ada, bob = make_account(store, credits=10), make_account(store, "bob@example.com", credits=10)
+
+    of_ada = tasks.submit(store, ada, "Mine", now=NOW, request_id="r-1")
+    of_bob = tasks.submit(store, bob, "Mine", now=NOW, request_id="r-1")
+
+    assert of_ada.task.task_id != of_bob.task.task_id
+
+
+def test_submit_decides_again_when_the_account_it_was_given_is_old(store):
+    old = make_account(store, credits=20)
+    tasks.submit(store, old, "First", now=NOW)
+
+    second = tasks.submit(store, old, "Second", now=NOW)
+    with pytest.raises(InsufficientCredits):
+        tasks.submit(store, old, "Third", now=NOW)
+
+    assert second.credits_remaining == 0
+
+
+@pytest.mark.parametrize("text", ["", "   \n", "x" * 5001, "nul \x00", "lone \ud800 surrogate"])
+def test_submit_refuses_when_the_text_cannot_be_a_task(store, text):
+    account = make_account(store, credits=10)
+
+    with pytest.raises(InvalidInput):
+        tasks.submit(store, account, text, now=NOW)
+
+    assert store.get_account(account.email).credits_balance == 10
+
+
+@pytest.mark.parametrize(
+    "text", ["\u202eright to left", "emoji 👩‍🚀", "line\u2028separator", "\x1b[31mred", "<b>&amp;"]
+)
+def test_submit_keeps_strange_text_exactly(store, text):
+    account = make_account(store, credits=10)
+
+    done = tasks.submit(store, account, text, now=NOW)
+
+    assert store.get_task(done.task.task_id, owner=account.email).description == text
+
+
+def test_submit_is_throttled_when_a_minute_is_full(store):
+    account = make_account(store, credits=20)
+    store.update_account(account.email, submit_window=NOW.isoformat()[:16], submits_in_window=600)
+
+    with pytest.raises(RateLimited) as refusal:
+        tasks.submit(store, store.get_account(account.email), "One more", now=NOW)
+
+    assert refusal.value.retry_after_seconds == 60
+
+
+def test_twenty_at_once_get_three_tasks_when_thirty_credits_are_left(store):
+    account = make_account(store, credits=30)
+
+    def submit(number: int) -> str:
+        try:
+            return tasks.submit(store, account, f"Task {number}", now=NOW).task.task_id
+        except InsufficientCredits:
+            return "refused"
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(submit, range(20)))
+
+    assert answers.count("refused") == 17
+    assert store.get_account(account.email).credits_balance == 0
+    assert len(every_task(store)) == 3
+
+
+def test_one_charge_when_the_same_request_races_itself(store):
+    account = make_account(store, credits=100)
+
+    with ThreadPoolExecutor(10) as pool:
+        done = list(
+            pool.map(lambda _: tasks.submit(store, account, "Same", now=NOW, request_id="r-1").task.task_id, range(10))
+        )
+
+    assert len(set(done)) == 1
+    assert store.get_account(account.email).credits_balance == 90
+
+
+def test_books_check_of_the_suite_notices_a_balance_changed_by_hand(store):
+    """The check behind every stateful test must be able to fail."""
+    from tests.support import assert_books_agree
+
+    account = make_account(store, credits=30)
+    store.update_account(account.email, credits_balance=31)
+
+    with pytest.raises(AssertionError):
+        assert_books_agree(store)
+
+    store.update_account(account.email, credits_balance=30)

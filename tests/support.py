@@ -1,0 +1,161 @@
+"""Makers of accounts and Stripe events, fakes of the gateways, and the check of the books."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import itertools
+import json
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from app.data import Store
+from app.domain.accounts import Account, new_account_id
+from app.domain.credits import CLAWBACK, PROMO, SPEND, LedgerEntry, post
+from app.gateways.ses import MailRefused
+from app.services.passwords import Passwords
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+PASSWORD = "correct horse battery"
+_numbers = itertools.count(1)
+
+
+def make_account(store: Store, email: str = "ada@example.com", *, credits: int = 0, **attributes: Any) -> Account:
+    """A confirmed customer with a password, whose credits are explained by one ledger row."""
+    attributes = {"confirmed_at": NOW, "password_hash": Passwords(4).hash(PASSWORD)} | attributes
+    account = Account(email=email, account_id=new_account_id(), created_at=NOW, **attributes)
+    with store.transaction() as tx:
+        if credits:
+            kind = PROMO if credits > 0 else CLAWBACK
+            gift = LedgerEntry(f"promo#{email}", email, kind, credits, "To begin with")
+            posted, account = post(account, gift, NOW)
+            tx.record_once(posted)
+        tx.create_account(account)
+    return account
+
+
+def session_event(
+    email: str | None = "ada@example.com",
+    *,
+    cents: int = 1000,
+    session: str | None = None,
+    payment_intent: str | None = "",
+    type: str = "checkout.session.completed",
+    **fields: Any,
+) -> dict[str, Any]:
+    """A Checkout Session event as Stripe sends it; `fields` replace those of the session."""
+    number = next(_numbers)
+    session = session or f"cs_test_{number}"
+    return event(
+        type,
+        {
+            "id": session,
+            "object": "checkout.session",
+            "amount_subtotal": cents,
+            "amount_total": cents,
+            "currency": "usd",
+            "customer": None,
+            "customer_details": {"email": email} if email else None,
+            "livemode": False,
+            "metadata": {},
+            "mode": "payment",
+            "payment_intent": f"pi_{session}" if payment_intent == "" else payment_intent,
+            "payment_status": "paid",
+            "status": "complete",
+        }
+        | fields,
+    )
+
+
+def event(type: str, thing: dict[str, Any]) -> dict[str, Any]:
+    number = next(_numbers)
+    return {
+        "id": f"evt_{number}",
+        "object": "event",
+        "type": type,
+        "created": int(time.time()),
+        "livemode": False,
+        "data": {"object": thing},
+    }
+
+
+def signed(payload: bytes, secret: str = "whsec_newest", at: float | None = None) -> str:
+    moment = int(time.time() if at is None else at)
+    digest = hmac.new(secret.encode(), f"{moment}.".encode() + payload, hashlib.sha256).hexdigest()
+    return f"t={moment},v1={digest}"
+
+
+def post_webhook(client: Any, event: Any, **headers: str) -> Any:
+    payload = event if isinstance(event, bytes) else json.dumps(event).encode()
+    headers = {"Stripe-Signature": signed(payload)} | headers
+    return client.post("/api/stripe/webhook", data=payload, headers=headers, content_type="application/json")
+
+
+@dataclass
+class FakeSender:
+    """Keeps what was sent; refuses while `down`."""
+
+    down: bool = False
+    sent: list[dict[str, str]] = field(default_factory=list)
+
+    def send(self, *, to: str, subject: str, text: str, html: str) -> str:
+        if self.down:
+            raise MailRefused("ServiceUnavailable")
+        self.sent.append({"to": to, "subject": subject, "text": text, "html": html})
+        return f"message-{len(self.sent)}"
+
+
+@dataclass
+class FakeStripe:
+    """Answers as Stripe would; `sessions` are what it knows."""
+
+    sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    checkouts: list[dict[str, Any]] = field(default_factory=list)
+
+
+def assert_books_agree(store: Store) -> None:
+    """I1, I2, I3: every balance is the sum and the last line of its ledger, without a gap; every task has its spend."""
+    rows = defaultdict(list)
+    for entry in store.every_entry():
+        rows[entry.user_email].append(entry)
+    spends: dict[str, int] = {}
+    for account in store.every_account():
+        entries = sorted(rows.pop(account.email, []), key=lambda e: e.sequence)
+        assert [e.sequence for e in entries] == list(range(1, len(entries) + 1)), f"gap in {account.email}"
+        balance = 0
+        for entry in entries:
+            balance += entry.amount
+            assert entry.balance_after == balance
+            if entry.type == SPEND:
+                assert balance >= 0, "a spend took the balance below zero"
+                assert entry.task_id is not None
+                assert entry.task_id not in spends
+                spends[entry.task_id] = entry.amount
+        assert account.credits_balance == balance, f"balance of {account.email}"
+        assert [e.timestamp for e in entries] == sorted(e.timestamp for e in entries)
+    assert not rows, "ledger rows without an account"
+    tasks = every_task(store)
+    assert {task["task_id"]: -task["credits_spent"] for task in tasks} == spends
+
+
+def every_task(store: Store) -> list[dict[str, Any]]:
+    from app.data.codec import decode_item
+
+    pages = store.client.get_paginator("scan").paginate(TableName=store.prefix + "Tasks", ConsistentRead=True)
+    return [decode_item(item) for page in pages for item in page["Items"]]
+
+
+def ledger(store: Store, email: str) -> list[Any]:
+    """The account's rows, oldest first."""
+    return sorted((e for e in store.every_entry() if e.user_email == email), key=lambda e: e.sequence)
+
+
+def all_mails(store: Store) -> list[Any]:
+    from app.data.codec import decode_item
+    from app.data.outbox import _mail
+
+    pages = store.client.get_paginator("scan").paginate(TableName=store.prefix + "Outbox", ConsistentRead=True)
+    return [_mail(decode_item(item)) for page in pages for item in page["Items"]]
