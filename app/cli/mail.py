@@ -25,7 +25,8 @@ group = AppGroup("mail", help="The outbox.")
 def send(watch: bool, every: float) -> None:
     """Send the mails that are due. Any number of senders may run at once."""
     if watch:
-        return _watch(every)
+        _watch(every)
+        return
     try:
         sent, put_off = _deliver()
     except Unavailable as error:

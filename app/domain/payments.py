@@ -199,8 +199,10 @@ def fact_of_event(event: Mapping[str, Any], *, livemode: bool) -> Fact | None:
     """What a Stripe event says, or None when it says nothing to us. Raises InvalidPayload on a malformed one."""
     kind = event.get("type")
     read = READERS.get(kind) if isinstance(kind, str) else None
-    if read is None or event.get("account"):  # events of connected accounts are not ours
+    if not isinstance(kind, str) or read is None or event.get("account"):  # events of connected accounts are not ours
         return None
+    if event.get("livemode", livemode) is not livemode and not kind.startswith("checkout."):
+        return None  # a session of the wrong mode is parked; the rest of that mode's events have nothing to join
     data = event.get("data")
     thing = data.get("object") if isinstance(data, dict) else None
     if not isinstance(thing, dict):

@@ -1,0 +1,295 @@
+"""Payments: credited exactly once, taken back exactly, whatever the order, the repetition and the concurrency."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.domain.errors import InsufficientCredits
+from app.domain.payments import ChargeRefundedFact, DisputeFact, RefundFact, SessionFact, merge, target
+from app.domain.payments import PaymentRecord as Record
+from app.services import payments, tasks
+from app.services.accounts import sign_in, sign_up
+from app.services.passwords import Passwords
+from tests.domain.test_payments import histories
+from tests.support import NOW, PASSWORD, all_mails, ledger, make_account, session_event
+
+PASSWORDS = Passwords(4)
+
+
+def paid(number: int | str = 1, email: str = "ada@example.com", **fields) -> SessionFact:
+    fact = SessionFact(f"pi_{number}", f"cs_{number}", f"pi_{number}", "paid", 1000, 1000, "usd", email)
+    return replace(fact, **fields)
+
+
+def record(store, *facts):
+    for fact in facts:
+        outcome = payments.record_fact(store, fact, now=NOW)
+    return outcome
+
+
+def balance(store, email: str = "ada@example.com") -> int:
+    return store.get_account(email).credits_balance
+
+
+def test_a_payment_makes_the_account_when_the_payer_has_none(store):
+    payments.handle_event(store, session_event(" Ada@Example.COM "), livemode=False, now=NOW)
+
+    account = store.get_account("ada@example.com")
+    assert (account.credits_balance, account.password_hash, account.confirmed) == (1000, None, False)
+    assert [(e.type, e.amount) for e in ledger(store, account.email)] == [("purchase", 1000)]
+    (mail,) = all_mails(store)
+    assert (mail.kind, mail.to) == ("welcome", "ada@example.com")
+    assert "set_password" in account.link_nonces
+
+
+def test_a_payment_adds_to_the_account_when_there_is_one(store):
+    make_account(store, credits=50)
+
+    record(store, paid(customer_id="cus_1"))
+
+    account = store.get_account("ada@example.com")
+    assert (account.credits_balance, account.stripe_customer_id) == (1050, "cus_1")
+    assert [mail.kind for mail in all_mails(store)] == ["receipt"]
+
+
+def test_a_payment_counts_once_when_it_is_told_again(store):
+    event = session_event()
+    for _ in range(3):
+        payments.handle_event(store, event, livemode=False, now=NOW)
+    payments.handle_event(
+        store, event | {"id": "evt_other", "type": "checkout.session.async_payment_succeeded"}, livemode=False, now=NOW
+    )
+
+    assert balance(store) == 1000
+    assert len(ledger(store, "ada@example.com")) == len(all_mails(store)) == 1
+
+
+def test_a_session_counts_once_when_it_comes_under_two_payment_ids(store):
+    record(store, paid(), paid(payment_id="cs_1", payment_intent=None))
+
+    assert balance(store) == 1000
+
+
+def test_a_payment_counts_once_when_twelve_deliveries_race(store):
+    event = session_event()
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(lambda _: payments.handle_event(store, event, livemode=False, now=NOW), range(12)))
+
+    assert balance(store) == 1000
+    assert len(all_mails(store)) == 1
+
+
+def test_both_count_when_two_first_purchases_of_one_payer_race(store):
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda n: record(store, paid(n)), (1, 2)))
+
+    assert balance(store) == 2000
+
+
+def test_nothing_is_lost_when_purchases_and_spends_race(store):
+    account = make_account(store, credits=100)
+
+    def act(number: int):
+        if number % 2:
+            return record(store, paid(number))
+        return tasks.submit(store, account, f"Task {number}", now=NOW)
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(act, range(20)))
+
+    assert balance(store) == 100 + 10 * 1000 - 10 * 10
+
+
+def test_a_refund_before_its_purchase_is_kept_and_the_purchase_grants_the_net(store):
+    record(store, RefundFact("pi_1", "re_1", 400, "succeeded"))
+
+    record(store, paid())
+
+    assert balance(store) == 600
+    assert [e.type for e in ledger(store, "ada@example.com")] == ["purchase"]
+
+
+def test_nothing_is_granted_when_everything_was_refunded_before(store):
+    record(store, RefundFact("pi_1", "re_1", 1000, "succeeded"), paid())
+    assert balance(store) == 0
+
+    record(store, RefundFact("pi_1", "re_1", 1000, "failed"))
+
+    assert balance(store) == 1000
+
+
+def test_an_unpaid_session_grants_when_its_money_arrives(store):
+    unpaid = session_event(session="cs_9", payment_status="unpaid")
+    later = session_event(session="cs_9", type="checkout.session.async_payment_succeeded")
+    for event in (unpaid, unpaid, later, unpaid, later):
+        payments.handle_event(store, event, livemode=False, now=NOW)
+
+    assert balance(store) == 1000
+
+
+def test_nothing_is_granted_when_the_delayed_payment_fails(store):
+    make_account(store)
+    for kind, status in (("completed", "unpaid"), ("async_payment_failed", "unpaid")):
+        event = session_event(session="cs_9", payment_status=status, type=f"checkout.session.{kind}")
+        payments.handle_event(store, event, livemode=False, now=NOW)
+
+    assert balance(store) == 0
+    assert store.find_payment("pi_cs_9").state == "failed"
+
+
+def test_spending_stops_below_zero_and_a_purchase_lifts_it(store):
+    account = make_account(store)
+    record(store, paid())
+    for number in range(100):
+        tasks.submit(store, store.get_account(account.email), f"Task {number}", now=NOW)
+
+    record(store, RefundFact("pi_1", "re_1", 1000, "succeeded"))
+
+    assert balance(store) == -1000
+    with pytest.raises(InsufficientCredits, match="refunded or disputed"):
+        tasks.submit(store, store.get_account(account.email), "One more", now=NOW)
+    record(store, paid(2), paid(3))
+    assert tasks.submit(store, store.get_account(account.email), "One more", now=NOW).credits_remaining == 990
+
+
+def test_a_dispute_holds_and_a_won_one_gives_back_exactly_what_was_held(store):
+    make_account(store)
+    record(store, paid(), DisputeFact("pi_1", "dp_1", 1000, "needs_response"))
+    assert balance(store) == 0
+
+    record(store, DisputeFact("pi_1", "dp_1", 1000, "won"), DisputeFact("pi_1", "dp_1", 1000, "under_review"))
+
+    assert balance(store) == 1000
+    assert [(e.type, e.amount) for e in ledger(store, "ada@example.com")] == [
+        ("purchase", 1000),
+        ("clawback", -1000),
+        ("reinstatement", 1000),
+    ]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"email": None}, {"currency": "idr"}, {"mode": "setup"}, {"livemode": True}, {"amount_subtotal": 1}]
+)
+def test_a_payment_that_is_not_plainly_ours_is_parked(store, fields):
+    payments.handle_event(store, session_event(session="cs_5", **fields), livemode=False, now=NOW)
+
+    (parked,) = store.list_parked(limit=10).items
+    assert parked.parked_reason
+    assert list(store.every_account()) == []
+    assert all_mails(store) == []
+
+
+def test_the_account_is_found_by_our_own_id_when_another_address_paid(store):
+    account = make_account(store)
+    sold = {"account_id": account.account_id, "account_email": account.email, "credits": "1000", "price_cents": "1000"}
+
+    payments.handle_event(store, session_event("work@example.com", metadata=sold), livemode=False, now=NOW)
+
+    assert balance(store) == 1000
+    assert store.find_account("work@example.com") is None
+
+
+def test_the_account_is_found_by_its_stripe_customer_when_the_address_is_new(store):
+    make_account(store, stripe_customer_id="cus_7")
+
+    payments.handle_event(store, session_event("work@example.com", customer="cus_7"), livemode=False, now=NOW)
+
+    assert balance(store) == 1000
+
+
+def test_a_client_reference_alone_names_nobody(store):
+    account = make_account(store)
+
+    event = session_event("payer@example.com", client_reference_id=account.account_id)
+    payments.handle_event(store, event, livemode=False, now=NOW)
+
+    assert balance(store) == 0
+    assert balance(store, "payer@example.com") == 1000
+
+
+def test_a_strangers_password_is_ended_when_the_owner_of_the_address_pays(store):
+    stranger = sign_up(store, PASSWORDS, "ada@example.com", PASSWORD, now=NOW, kind="browser")
+
+    record(store, paid())
+
+    account = store.get_account("ada@example.com")
+    assert account.credits_balance == 1000
+    assert account.password_hash is None
+    assert account.live_session(stranger.session_id, NOW) is None
+    assert {mail.kind for mail in all_mails(store)} == {"confirm", "welcome"}
+
+
+def test_the_session_stays_when_the_purchase_was_made_signed_in(store):
+    signed_in = sign_up(store, PASSWORDS, "ada@example.com", PASSWORD, now=NOW, kind="browser")
+    account = signed_in.account
+
+    record(store, paid(account_id=account.account_id, account_email=account.email))
+
+    assert store.get_account(account.email).live_session(signed_in.session_id, NOW)
+    assert sign_in(store, PASSWORDS, account.email, PASSWORD, now=NOW, kind="browser")
+
+
+def test_two_hundred_racing_deliveries_on_twenty_payments_are_exact(store):
+    make_account(store)
+    facts = []
+    for number in range(20):
+        payment = f"pi_{number}"
+        facts += [
+            paid(number),
+            paid(number),
+            replace(paid(number), state="unpaid", credits=0, total_cents=0),
+            RefundFact(payment, "re_1", 100 + number, "succeeded"),
+            RefundFact(payment, "re_1", 100 + number, "pending"),
+            RefundFact(payment, "re_2", 50, "failed"),
+            ChargeRefundedFact(payment, 100 + number),
+            DisputeFact(payment, "dp_1", 300, "needs_response"),
+            DisputeFact(payment, "dp_1", 300, "won" if number % 2 else "lost"),
+            DisputeFact(payment, "dp_1", 300, "under_review"),
+        ]
+    random.Random(7).shuffle(facts)  # a fixed shuffle; the threads do the rest
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda fact: record(store, fact), facts))
+
+    expected = sum(1000 - (100 + n) - (0 if n % 2 else 300) for n in range(20))
+    assert len(facts) == 200
+    assert balance(store) == expected
+
+
+@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_random_histories_leave_exact_books_on_an_isolated_store(store, data):
+    facts = data.draw(histories())
+    facts = data.draw(st.permutations(facts + data.draw(st.lists(st.sampled_from(facts), max_size=3))))
+    number = _Counter.next()
+    payment, email = f"pi_h{number}", f"h{number}@example.com"
+    expected = Record(payment)
+
+    for fact in facts:
+        fact = replace(fact, payment_id=payment)
+        if isinstance(fact, SessionFact):
+            fact = replace(fact, session_id=f"cs_h{number}", payment_intent=payment, email=email)
+        expected = merge(expected, fact)
+        outcome = record(store, fact)
+        account = store.find_account(email)
+        if account:
+            assert account.credits_balance == target(expected) == outcome.record.applied
+
+    rows = list(store.entries_of(email))
+    assert sum(row.amount for row in rows) == target(expected) == balance(store, email)
+
+
+class _Counter:
+    number = 0
+
+    @classmethod
+    def next(cls) -> int:
+        cls.number += 1
+        return cls.number
