@@ -1,0 +1,25 @@
+# The app as it runs in production. The same image is the web server and the mail sender (docs/operating.md).
+
+FROM python:3.11-slim AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /venv
+COPY requirements.txt /build/
+RUN /venv/bin/python -m pip install --require-hashes --only-binary=:all: -r /build/requirements.txt \
+    && /venv/bin/python -m pip uninstall --yes pip setuptools
+COPY app /srv/app
+COPY scripts/setup_db.py /srv/scripts/setup_db.py
+RUN /venv/bin/python -m compileall -q /venv/lib /srv
+
+FROM python:3.11-slim
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin app
+COPY --from=build /venv /venv
+COPY --from=build /srv /srv
+WORKDIR /srv
+USER 10001
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PORT=8000 WEB_CONCURRENCY=2
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/healthz', timeout=4)"]
+STOPSIGNAL SIGTERM
+# The first command reads the settings: a wrong one ends the container with one sentence.
+CMD ["sh", "-c", "python -c 'import app.wsgi' && exec granian --interface wsgi --no-ws --host 0.0.0.0 --port \"$PORT\" --workers \"$WEB_CONCURRENCY\" --blocking-threads 8 --respawn-failed-workers --workers-kill-timeout 20 app.wsgi:app"]

@@ -1,0 +1,70 @@
+"""The process of the local AWS: pinned ministack on loopback, with the journal in front when it has a data folder."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from scripts.local.ports import HOST
+
+
+def configure(port: int, data_dir: Path | None) -> None:
+    """Settings that ministack reads at import: loopback only, no side listeners, no docker, quiet."""
+    settings = {
+        "BIND_HOST": HOST,
+        "GATEWAY_PORT": str(port),
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "PERSIST_STATE": "0",
+        "DOCKER_HOST": "unix:///nonexistent/docker.sock",
+        "LOG_LEVEL": "WARNING",
+        "S3_PERSIST": "0",
+    }
+    if data_dir is not None:
+        settings |= {"S3_PERSIST": "1", "S3_DATA_DIR": str(data_dir / "s3")}
+    # Credentials of the caller's shell are not this server's business.
+    for name in [name for name in os.environ if name.startswith(("AWS_", "MINISTACK_"))]:
+        del os.environ[name]
+    os.environ.update(settings)
+
+
+async def serve(port: int, data_dir: Path | None) -> None:
+    """Serve until a stop signal; open requests are answered first."""
+    import ministack.app
+    from hypercorn.asyncio import serve as hypercorn_serve
+    from hypercorn.config import Config
+
+    application = ministack.app.app
+    if data_dir is not None:
+        from scripts.local.journal import Journal
+
+        application = Journal(data_dir / "journal.jsonl").around(application)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    config = Config()
+    config.bind = [f"{HOST}:{port}"]
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = 2
+    config.loglevel = "WARNING"
+    await hypercorn_serve(application, config, shutdown_trigger=stop.wait)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--data", type=Path, help="folder of the journal; without it everything is in memory only")
+    arguments = parser.parse_args()
+    configure(arguments.port, arguments.data)
+    from scripts.local.journal import JournalError
+
+    try:
+        asyncio.run(serve(arguments.port, arguments.data))
+    except JournalError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Loopback ports: find a free one, see whether one is taken, wait for a server to answer."""
+
+import contextlib
+import http.client
+import socket
+import time
+from collections.abc import Callable
+
+HOST = "127.0.0.1"
+
+
+def free_port() -> int:
+    """A port nobody listens on right now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this port now; a socket in TIME_WAIT does not count as taken."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def wait_until_free(port: int, seconds: float) -> bool:
+    """Give an earlier run that is just going away some time to let its port go."""
+    deadline = time.monotonic() + seconds
+    while not is_free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def answers(port: int, path: str, timeout: float = 5.0) -> int | None:
+    """The HTTP status of a GET on loopback, or None while nothing answers."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=timeout)
+    with contextlib.closing(connection):
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            response.read()
+            return response.status
+        except (OSError, http.client.HTTPException):
+            return None
+
+
+def wait_for_answer(port: int, path: str, seconds: float, alive: Callable[[], bool], wanted: int = 200) -> bool:
+    """Poll until the path answers with the wanted status; give up when the process behind it has ended."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and alive():
+        if answers(port, path) == wanted:
+            return True
+        time.sleep(0.05)
+    return False

@@ -1,0 +1,139 @@
+"""The settings of a local run: what the shell gave, completed with defaults and with secrets made once and kept."""
+
+import importlib.util
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.local.ports import HOST
+
+REPO = Path(__file__).resolve().parents[2]
+STRIPE_STANDIN = "scripts.local.stripe_standin"
+# What a key made by Stripe looks like; anything shorter is a placeholder, and the stand-in stays in charge.
+REAL_STRIPE_KEY = re.compile(r"(sk|rk)_(test|live)_[A-Za-z0-9_]{24,}")
+PORTS = {"PORT": 8000, "LOCAL_AWS_PORT": 4566, "LOCAL_STRIPE_PORT": 4242, "LOCAL_MAILBOX_PORT": 8025}
+# Made at the first run in a VAR_DIR: name → prefix that the value needs.
+GENERATED = {
+    "JWT_SECRET": "",
+    "STRIPE_WEBHOOK_SECRET": "whsec_",
+    "STRIPE_SECRET_KEY": "sk_test_",
+    "DEMO_PASSWORD": "demo-",
+}
+
+
+class SettingsError(Exception):
+    """A setting cannot be used; the message names the variable and what to do."""
+
+
+@dataclass(frozen=True)
+class LocalSettings:
+    """Where everything of one run is, and the environment that its processes get."""
+
+    var_dir: Path
+    ports: Mapping[str, int]
+    workers: int
+    runs_aws: bool
+    runs_mailbox: bool
+    runs_stripe: bool
+    environment: Mapping[str, str]
+
+    def url(self, name: str) -> str:
+        return f"http://{HOST}:{self.ports[name]}"
+
+    @property
+    def ports_in_use(self) -> dict[str, int]:
+        """The ports that this run listens on, by the variable that moves each."""
+        wanted = {
+            "PORT": True,
+            "LOCAL_AWS_PORT": self.runs_aws,
+            "LOCAL_STRIPE_PORT": self.runs_stripe,
+            "LOCAL_MAILBOX_PORT": self.runs_mailbox,
+        }
+        return {name: port for name, port in self.ports.items() if wanted[name]}
+
+
+def whole_number(given: Mapping[str, str], name: str, default: int, highest: int) -> int:
+    text = given.get(name, "").strip() or str(default)
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= highest:
+        raise SettingsError(f"{name} is {text!r}: it must be a whole number from 1 to {highest}.")
+    return int(text)
+
+
+def kept_secrets(path: Path) -> dict[str, str]:
+    """The secrets of this VAR_DIR; what is missing is made now, and the file is for its owner only."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError:
+        raise SettingsError(f"{path} is damaged: remove it, and new secrets are made.") from None
+    missing = {name: prefix for name, prefix in GENERATED.items() if name not in kept}
+    if missing:
+        for name, prefix in missing.items():
+            kept[name] = prefix + (secrets.token_hex(5) if name.startswith("DEMO_") else secrets.token_hex(24))
+        fresh = path.with_suffix(".new")
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            json.dump(kept, file, indent=2)
+        fresh.replace(path)
+    return dict(kept)
+
+
+def make_var_dir(given: Mapping[str, str]) -> Path:
+    var_dir = Path(given.get("VAR_DIR") or REPO / "var").expanduser().absolute()
+    try:
+        (var_dir / "log").mkdir(parents=True, exist_ok=True)
+        var_dir.chmod(0o700)
+        if not os.access(var_dir, os.W_OK):
+            raise PermissionError("not writable")
+    except OSError as error:
+        raise SettingsError(f"VAR_DIR is {var_dir}, which cannot be written to: {error.strerror or error}.") from None
+    return var_dir
+
+
+def has_stripe_standin() -> bool:
+    """Whether the stand-in can be run with `python -m`."""
+    spec = importlib.util.find_spec(STRIPE_STANDIN)
+    is_package = spec is not None and spec.submodule_search_locations is not None
+    return spec is not None and (not is_package or importlib.util.find_spec(f"{STRIPE_STANDIN}.__main__") is not None)
+
+
+def local_settings(given: Mapping[str, str]) -> LocalSettings:
+    """Complete the given environment; whatever is set there wins, and an empty value counts as not set."""
+    given = {name: value for name, value in given.items() if value}
+    ports = {name: whole_number(given, name, default, 65535) for name, default in PORTS.items()}
+    workers = whole_number(given, "WEB_CONCURRENCY", 2, 64)
+    var_dir = make_var_dir(given)
+
+    runs_mailbox = "SES_ENDPOINT_URL" not in given
+    runs_aws = runs_mailbox or "DYNAMODB_ENDPOINT_URL" not in given
+    has_stripe = bool(REAL_STRIPE_KEY.fullmatch(given.get("STRIPE_SECRET_KEY", "")))
+    runs_stripe = "STRIPE_API_BASE" not in given and not has_stripe and has_stripe_standin()
+    defaults = {
+        **kept_secrets(var_dir / "secrets.json"),
+        "APP_ENV": "development",
+        "APP_URL": f"http://{HOST}:{ports['PORT']}",
+        "AWS_REGION": given.get("AWS_DEFAULT_REGION", "us-east-1"),
+        "MAIL_FROM": "ImpacterAGI <hello@impacteragi.com>",
+        "VAR_DIR": str(var_dir),
+        "WEB_CONCURRENCY": str(workers),
+        "PYTHONUNBUFFERED": "1",
+        **{name: str(port) for name, port in ports.items()},
+    }
+    if runs_aws:
+        aws_url = f"http://{HOST}:{ports['LOCAL_AWS_PORT']}"
+        defaults |= dict.fromkeys(("DYNAMODB_ENDPOINT_URL", "SES_ENDPOINT_URL", "S3_ENDPOINT_URL"), aws_url)
+    if runs_stripe:
+        defaults["STRIPE_API_BASE"] = f"http://{HOST}:{ports['LOCAL_STRIPE_PORT']}"
+    if not {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"} & given.keys():
+        defaults |= {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+    return LocalSettings(
+        var_dir=var_dir,
+        ports=ports,
+        workers=workers,
+        runs_aws=runs_aws,
+        runs_mailbox=runs_mailbox,
+        runs_stripe=runs_stripe,
+        environment={**defaults, **given},
+    )

@@ -1,0 +1,246 @@
+"""Start everything the dashboard needs on one machine, keep it running, and stop it in order.
+
+`scripts/run` becomes this process. Children never outlive it, not even when it is killed with SIGKILL; what they had
+acknowledged by then is in the journal (scripts/local/journal.py).
+"""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from types import FrameType
+
+from scripts.local.aws import CHILD, HEALTH_PATH
+from scripts.local.ports import HOST, wait_for_answer, wait_until_free
+from scripts.local.processes import Process, python, say
+from scripts.local.settings import REPO, STRIPE_STANDIN, LocalSettings, SettingsError, local_settings
+
+PORT_SECONDS = 4.0
+LOCK_SECONDS = 5.0
+START_SECONDS = 120.0
+WATCH_SECONDS = 0.2
+
+
+class StartError(Exception):
+    """The run cannot start; the message is for the person at the terminal."""
+
+
+class Stopped(Exception):
+    """Someone asked the run to stop while it was still starting."""
+
+
+class Supervisor:
+    """One local run, from the first port check to the last child's end."""
+
+    def __init__(self, settings: LocalSettings) -> None:
+        self.settings = settings
+        self._stop = threading.Event()
+        self._hurry = False
+        self._lock = -1
+        self._processes: list[Process] = []
+        self._pid = os.getpid()
+
+    def handle_signal(self, number: int, _frame: FrameType | None) -> None:
+        """The first signal stops in order, a second one at once."""
+        self._hurry = self._stop.is_set()
+        self._stop.set()
+
+    def run(self) -> int:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self.handle_signal)
+        try:
+            self._lock = self._take_lock()
+            self._check_ports()
+            sign_ins = self._start_all()
+            say(self._summary(sign_ins))
+            while not self._stop.wait(WATCH_SECONDS):
+                for process in self._processes:
+                    process.keep_alive()
+        except Stopped:
+            pass
+        except StartError as error:
+            print(error, file=sys.stderr, flush=True)
+            return 1
+        finally:
+            self._stop_all()
+        return 0
+
+    # Before anything is started
+
+    def _take_lock(self) -> int:
+        """One run for one VAR_DIR; an earlier run that is just ending gets some time."""
+        lock = os.open(self.settings.var_dir / "run.lock", os.O_CREAT | os.O_RDWR, 0o600)
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    holder = os.pread(lock, 20, 0).decode() or "unknown"
+                    raise StartError(
+                        f"VAR_DIR {self.settings.var_dir} is in use by another scripts/run (process {holder}): "
+                        "stop that one, or set VAR_DIR to another folder."
+                    ) from None
+                self._pause(0.1)
+            else:
+                os.ftruncate(lock, 0)
+                os.pwrite(lock, str(self._pid).encode(), 0)
+                return lock
+
+    def _check_ports(self) -> None:
+        names: dict[int, str] = {}
+        for name, port in self.settings.ports_in_use.items():
+            if port in names:
+                raise StartError(f"{names[port]} and {name} are both {port}: set one of them to another port.")
+            names[port] = name
+            if not wait_until_free(port, PORT_SECONDS):
+                raise StartError(
+                    f"Port {port} is taken by another program: stop that program, or set {name} to a free port."
+                )
+            self._check_stop()
+
+    # Starting
+
+    def _start_all(self) -> list[dict[str, str]]:
+        settings = self.settings
+        if settings.runs_aws:
+            say("Starting local AWS ...")
+            data_dir = str(settings.var_dir / "aws")
+            port = settings.ports["LOCAL_AWS_PORT"]
+            aws = self._add("aws", python("-m", "scripts.local.aws_server", "--port", str(port), "--data", data_dir))
+            self._wait_for(aws, port, HEALTH_PATH)
+            if settings.runs_mailbox:
+                self._step("The sender address", python("-m", "scripts.local.sender_identity"))
+        if settings.runs_stripe:
+            say("Starting the Stripe stand-in ...")
+            self._add("stripe", self._stripe_command())
+        if settings.runs_mailbox:
+            port = settings.ports["LOCAL_MAILBOX_PORT"]
+            aws_port = settings.ports["LOCAL_AWS_PORT"]
+            mailbox = python("-m", "scripts.local.mailbox", "--port", str(port), "--aws-port", str(aws_port))
+            self._wait_for(self._add("mailbox", mailbox), port, "/healthz")
+        say("Creating the tables ...")
+        self._step("Creating the tables", python("scripts/setup_db.py"))
+        say("Making the demo accounts ...")
+        seeded = self._step("Making the demo accounts", python("-m", "flask", "--app", "app.wsgi", "demo", "seed"))
+        sign_ins = [json.loads(line) for line in seeded.splitlines() if line.startswith("{")]
+        say(f"Starting the app with {settings.workers} workers ...")
+        web = self._add("web", self._web_command(), echo=True, stop_seconds=8.0)
+        self._wait_for(web, settings.ports["PORT"], "/healthz")
+        self._add("mail", python("-m", "flask", "--app", "app.wsgi", "mail", "send", "--watch"), echo=True)
+        return sign_ins
+
+    def _web_command(self) -> list[str]:
+        port, workers = self.settings.ports["PORT"], self.settings.workers
+        return python(
+            *("-m", "granian", "--interface", "wsgi", "--no-ws", "--host", HOST, "--port", str(port)),
+            *("--workers", str(workers), "--blocking-threads", "8", "--respawn-failed-workers"),
+            *("--respawn-interval", "0.5", "--workers-kill-timeout", "5", "scripts.local.web:app"),
+        )
+
+    def _stripe_command(self) -> list[str]:
+        environment = self.settings.environment
+        return python(
+            *("-m", STRIPE_STANDIN, "--port", str(self.settings.ports["LOCAL_STRIPE_PORT"])),
+            *("--state", str(self.settings.var_dir / "stripe")),
+            *("--webhook-url", f"{self.settings.url('PORT')}/api/stripe/webhook"),
+            *("--webhook-secret", environment["STRIPE_WEBHOOK_SECRET"].split(",")[0].strip()),
+            *("--secret-key", environment["STRIPE_SECRET_KEY"]),
+        )
+
+    def _add(self, name: str, command: list[str], *, echo: bool = False, stop_seconds: float = 5.0) -> Process:
+        log_dir = self.settings.var_dir / "log"
+        environment = self.settings.environment
+        process = Process(name, command, environment, log_dir, self._pid, echo=echo, stop_seconds=stop_seconds)
+        self._processes.append(process)
+        process.start()
+        return process
+
+    def _wait_for(self, process: Process, port: int, path: str) -> None:
+        if wait_for_answer(port, path, START_SECONDS, lambda: process.alive and not self._stop.is_set()):
+            return
+        self._check_stop()
+        reason = "does not answer" if process.alive else "ended while starting"
+        raise StartError(f"The {process.name} process {reason}. Its last lines ({process.log_path}):\n{process.tail()}")
+
+    def _step(self, purpose: str, command: Sequence[str]) -> str:
+        """Run a command to its end and return what it printed; its error output goes to setup.log."""
+        log_path = self.settings.var_dir / "log" / "setup.log"
+        with log_path.open("ab") as log:
+            start = log.tell()
+            with subprocess.Popen(
+                [*CHILD, str(self._pid), *command],
+                cwd=REPO,
+                env=dict(self.settings.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                process_group=0,
+            ) as child:
+                while True:
+                    try:
+                        output, _ = child.communicate(timeout=WATCH_SECONDS)
+                        break
+                    except subprocess.TimeoutExpired:
+                        if self._stop.is_set():
+                            child.kill()
+                            raise Stopped from None
+        if child.returncode != 0:
+            problem = log_path.read_bytes()[start:].decode("utf-8", "replace").strip().splitlines()[-20:]
+            raise StartError("\n".join([f"{purpose} failed (whole message: {log_path}):", *problem]))
+        self._check_stop()
+        return output.decode("utf-8", "replace")
+
+    # Stopping
+
+    def _stop_all(self) -> None:
+        """The newest first: the mail sender and the app finish their writes before local AWS goes."""
+        if self._processes:
+            say("Stopping ...")
+        order = {"web": 0, "mail": 1, "aws": 9}
+        for process in sorted(self._processes, key=lambda process: order.get(process.name, 5)):
+            process.stop(lambda: self._hurry)
+        if self._processes:
+            say(f"Stopped. Everything is kept in {self.settings.var_dir}.")
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise Stopped
+
+    def _pause(self, seconds: float) -> None:
+        self._stop.wait(seconds)
+        self._check_stop()
+
+    def _summary(self, sign_ins: list[dict[str, str]]) -> str:
+        settings, environment = self.settings, self.settings.environment
+        rows = [("App", environment["APP_URL"])]
+        if settings.runs_mailbox:
+            rows.append(("Mailbox", settings.url("LOCAL_MAILBOX_PORT")))
+        stripe = environment.get("STRIPE_API_BASE", "api.stripe.com, with your key")
+        rows.append(("Stripe stand-in" if settings.runs_stripe else "Stripe", stripe))
+        dynamodb = f"{environment['DYNAMODB_ENDPOINT_URL']}  region {environment['AWS_REGION']}"
+        rows.append(("DynamoDB", dynamodb + (", any credentials" if settings.runs_aws else "")))
+        rows += [(f"Demo {row['role']}", f"{row['email']}  password {row['password']}") for row in sign_ins]
+        rows.append(("State and logs", str(settings.var_dir)))
+        rows.append(("To stop", f"Ctrl-C, or: kill {self._pid}"))
+        width = max(len(name) for name, _ in rows) + 2
+        lines = [f"  {name:<{width}}{value}" for name, value in rows]
+        return "\n".join(["", "The dashboard is ready.", "", *lines, ""])
+
+
+def main() -> int:
+    try:
+        settings = local_settings(os.environ)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return Supervisor(settings).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
