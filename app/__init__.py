@@ -15,16 +15,52 @@ from app.config import Config
 from app.data import Store
 from app.data.client import make_client
 from app.data.rate_limits import RateLimitStorage
+from app.gateways.files import FileStore
 from app.gateways.ses import SesGateway
 from app.gateways.stripe import StripeGateway
-from app.routes import api, auth, dashboard, health, home, stripe_webhook, tasks
+from app.markdown import render_markdown
+from app.routes import (
+    account,
+    admin,
+    admin_finance,
+    api,
+    api_admin,
+    auth,
+    credits,
+    dashboard,
+    health,
+    home,
+    second_factor,
+    stripe_webhook,
+    tasks,
+    transactions,
+    wellknown,
+)
 from app.services.links import Links
 from app.services.mail import MailRoom, Sender
+from app.services.passkeys import Passkeys
 from app.services.passwords import Passwords
+from app.services.sealing import Sealer
 from app.throttle import Throttle
 from app.tokens import Tokens
 
-BLUEPRINTS = (home, auth, dashboard, tasks, api, stripe_webhook, health)
+BLUEPRINTS = (
+    home,
+    auth,
+    dashboard,
+    tasks,
+    credits,
+    transactions,
+    account,
+    second_factor,
+    wellknown,
+    admin,
+    admin_finance,
+    api,
+    api_admin,
+    stripe_webhook,
+    health,
+)
 
 
 def create_app(
@@ -47,8 +83,11 @@ def create_app(
             config=config,
             store=store,
             stripe=stripe or StripeGateway(config.stripe_secret_key, config.stripe_api_base),
+            files=FileStore(config.files_bucket, config.aws_region, config.s3_endpoint_url),
             sender=sender or SesGateway(config),
             passwords=Passwords(config.bcrypt_rounds),
+            passkeys=Passkeys(config.app_url),
+            sealer=Sealer(config.jwt_secrets),
             links=links,
             mail_room=MailRoom(links, config.app_url),
             tokens=Tokens(config.jwt_secrets),
@@ -68,6 +107,7 @@ def create_app(
 
 def _register_templates(app: Flask) -> None:
     app.jinja_env.filters.update(formatting.FILTERS)
+    app.jinja_env.filters["markdown"] = render_markdown
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     static_folder = Path(str(app.static_folder))
 
@@ -80,6 +120,7 @@ def _register_templates(app: Flask) -> None:
         return url_for("static", filename=filename, v=content_hash(filename))
 
     app.jinja_env.globals["static_url"] = static_url
+    app.jinja_env.globals["has_endpoint"] = lambda name: name in app.view_functions
 
     @app.context_processor
     def who() -> dict[str, Any]:

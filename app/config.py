@@ -24,6 +24,14 @@ class Pack:
     credits: int
     price_cents: int
 
+    @property
+    def bonus_credits(self) -> int:
+        return self.credits - self.price_cents
+
+    @property
+    def saving_percent(self) -> int:
+        return self.bonus_credits * 100 // self.credits
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -46,6 +54,9 @@ class Config:
     packs: tuple[Pack, ...] = ()
     admin_email: str | None = None
     signups_per_hour: int = 100
+    require_operator_2fa: bool = True
+    files_bucket: str = "impacteragi-results"
+    adjust_limit: int = 5_000  # credits that one operator may add or take alone
 
     @property
     def is_production(self) -> bool:
@@ -81,6 +92,9 @@ class Config:
             packs=_packs(read.text("CREDIT_PACKS", "1000:1000,5250:5000,11000:10000,57500:50000")),
             admin_email=read.text("ADMIN_EMAIL", "") or None,
             signups_per_hour=read.number("SIGNUPS_PER_HOUR", 100, 1, 100_000),
+            require_operator_2fa=read.number("REQUIRE_OPERATOR_2FA", 1, 0, 1) == 1,
+            files_bucket=read.text("FILES_BUCKET", "impacteragi-results"),
+            adjust_limit=read.number("ADJUST_LIMIT", 5_000, 0, 1_000_000_000),
         )
         config._check()
         return config
@@ -95,6 +109,8 @@ class Config:
             raise ConfigError("APP_URL must start with https:// in production.")
         if self.stripe_api_base:
             raise ConfigError("STRIPE_API_BASE is for development only: unset it in production.")
+        if not self.require_operator_2fa:
+            raise ConfigError("REQUIRE_OPERATOR_2FA=0 is for development only: unset it in production.")
         if self.bcrypt_rounds < 10:
             raise ConfigError("BCRYPT_ROUNDS must be at least 10 in production.")
         for variable, endpoint in (

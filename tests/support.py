@@ -15,6 +15,7 @@ from typing import Any
 from app.data import Store
 from app.domain.accounts import Account, new_account_id
 from app.domain.credits import CLAWBACK, PROMO, SPEND, LedgerEntry, post
+from app.domain.errors import NotFound, PaymentsUnavailable
 from app.gateways.ses import MailRefused
 from app.services.passwords import Passwords
 
@@ -110,10 +111,40 @@ class FakeSender:
 
 @dataclass
 class FakeStripe:
-    """Answers as Stripe would; `sessions` are what it knows."""
+    """Answers as Stripe would; `sessions` are what it knows, `down` makes it fail."""
 
+    down: bool = False
     sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
     checkouts: list[dict[str, Any]] = field(default_factory=list)
+    refunds: list[tuple[str, int | None, str]] = field(default_factory=list)
+
+    def ensure_customer(self, account_id: str, email: str) -> str:
+        self._answer()
+        return f"cus_{account_id}"
+
+    def create_checkout(self, **details: Any) -> dict[str, Any]:
+        self._answer()
+        self.checkouts.append(details)
+        return {"id": "cs_test_new", "url": "https://checkout.stripe.com/c/pay/cs_test_new"}
+
+    def get_session(self, session_id: str) -> dict[str, Any]:
+        self._answer()
+        if session_id not in self.sessions:
+            raise NotFound
+        return self.sessions[session_id]
+
+    def receipt_url(self, payment_intent: str) -> str | None:
+        self._answer()
+        return f"https://pay.stripe.com/receipts/{payment_intent}"
+
+    def refund(self, payment_intent: str, amount_cents: int | None, idempotency_key: str) -> dict[str, Any]:
+        self._answer()
+        self.refunds.append((payment_intent, amount_cents, idempotency_key))
+        return {"id": "re_1", "status": "succeeded"}
+
+    def _answer(self) -> None:
+        if self.down:
+            raise PaymentsUnavailable
 
 
 def assert_books_agree(store: Store) -> None:
@@ -138,7 +169,10 @@ def assert_books_agree(store: Store) -> None:
         assert [e.timestamp for e in entries] == sorted(e.timestamp for e in entries)
     assert not rows, "ledger rows without an account"
     tasks = every_task(store)
-    assert {task["task_id"]: -task["credits_spent"] for task in tasks} == spends
+    assert {task["task_id"]: -task["credits_spent"] for task in tasks if not task.get("redo_of")} == spends
+    for again in (task for task in tasks if task.get("redo_of")):  # free, once, and of a task that was paid for
+        assert again["credits_spent"] == 0
+        assert next(task for task in tasks if task["task_id"] == again["redo_of"])["redone_by"] == again["task_id"]
 
 
 def every_task(store: Store) -> list[dict[str, Any]]:

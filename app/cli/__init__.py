@@ -2,9 +2,9 @@
 
 from flask import Flask
 
-from app.cli import admin, demo, mail
+from app.cli import accounts, admin, books, codes, demo, mail, tasks, users
 
-GROUPS = (mail.group, admin.group, demo.group)
+GROUPS = (tasks.group, users.group, mail.group, accounts.group, books.group, codes.group, admin.group, demo.group)
 
 
 def register(app: Flask) -> None:

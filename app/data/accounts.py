@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, TypeVar
 
-from app.domain.accounts import DEFAULT_LOW_BALANCE, Account, Session
+from app.domain.accounts import DEFAULT_LOW_BALANCE, Account, Passkey, Session, new_account_id
 from app.domain.clock import from_iso, to_iso
-from app.domain.errors import AccountExists, LinkExpired, NotFound
+from app.domain.errors import AccountExists, AlreadyRecorded, BadCredentials, LinkExpired, NotFound, NotSignedIn
 
 from .base import Base
 from .client import Stale, call
 from .codec import decode_item
-from .tables import CUSTOMER_INDEX, USERS
+from .tables import CUSTOMER_INDEX, RATE_LIMITS, USERS
 from .transaction import Writes, optimistic
 
 TABLE = USERS.suffix
+PERSONAL = (
+    *("password_hash", "confirmed_at", "stripe_customer_id", "spend_by_day", "draft", "theme", "shortcuts"),
+    *("totp", "totp_pending", "totp_counter", "recovery_codes", "passkeys", "challenge", "low_balance_threshold"),
+)
 Result = TypeVar("Result")
 
 
 class AccountReads(Base):
     def find_account(self, email: str) -> Account | None:
         row = self._get(TABLE, {"email": email})
-        return account_from_row(row) if row else None
+        return account_from_row(completed(self, row)) if row else None
 
     def get_account(self, email: str) -> Account:
         """Raises NotFound."""
@@ -61,13 +66,18 @@ class AccountReads(Base):
         return optimistic(account.email, attempt, account, reread)
 
     def add_session(self, account: Account, session: Session, now: datetime, **settings: Any) -> Account:
-        """Sign in: add a session, drop what no longer fits, and set `settings` (a rehashed password) with it."""
+        """Sign in: add a session, drop what no longer fits, and set `settings` (a rehashed password) with it.
+
+        Raises BadCredentials if the password that was checked has been replaced or ended meanwhile.
+        """
         row = self._update(
             TABLE,
             {"email": account.email},
-            set={f"sessions.{session.key}": _session_row(session)} | settings,
+            set={f"sessions.{session.key}": session_row(session)} | settings,
             remove=[f"sessions.{key}" for key in account.sessions_to_drop(session.kind, now)],
-            condition="attribute_exists(email) AND attribute_not_exists(disabled_at)",
+            condition="#password_hash = :checked AND attribute_not_exists(disabled_at)",
+            failure=BadCredentials,
+            checked=account.password_hash,
         )
         return account_from_row(row)
 
@@ -77,6 +87,13 @@ class AccountReads(Base):
             {"email": account.email},
             set={f"sessions.{session.key}.seen_at": to_iso(now)},
             condition=f"attribute_exists(#sessions.#{session.key})",
+            failure=NotSignedIn,
+        )
+
+    def end_sessions(self, email: str) -> None:
+        """Every browser and program is signed out. Safe to repeat."""
+        self._update(
+            TABLE, {"email": email}, set={"sessions": {}}, add={"version": 1}, condition="attribute_exists(email)"
         )
 
     def remove_session(self, email: str, key: str) -> None:
@@ -92,12 +109,13 @@ class AccountReads(Base):
             {"email": account.email},
             set={
                 "password_hash": password_hash,
-                "sessions": {key: _session_row(session) for key, session in account.sessions.items()},
+                "sessions": {key: session_row(session) for key, session in account.sessions.items()},
                 "confirmed_at": to_iso(account.confirmed_at or now),
+                "deleted_at": None,  # who proves the mailbox again has the account again
             },
             remove=[f"link_nonces.{name}" for name in used],
             add={"version": 1},
-            condition=f"#link_nonces.#{purpose} = :nonce",
+            condition=f"#link_nonces.#{purpose} = :nonce AND attribute_not_exists(disabled_at)",
             failure=LinkExpired,
             nonce=expected,
         )
@@ -124,7 +142,7 @@ class AccountReads(Base):
                 set={name: _plain(value) for name, value in settings.items()},
                 add={"version": 1} if visible else None,
                 condition="attribute_exists(email)",
-                failure=NotFound,
+                failure=NotFound("There is no account with this e-mail address."),
             )
         )
 
@@ -160,6 +178,69 @@ class AccountWrites(Writes):
             balance=before.credits_balance,
         )
 
+    def renew_link(self, email: str, purpose: str, nonce: str, *, now: datetime, not_since: datetime) -> None:
+        """Make an older link of this purpose dead. Raises AlreadyRecorded if one was mailed after `not_since`."""
+        self.update(
+            TABLE,
+            {"email": email},
+            set={f"link_nonces.{purpose}": nonce, f"link_mailed_{purpose}": to_iso(now)},
+            add={"version": 1},
+            condition=f"attribute_not_exists(#link_mailed_{purpose}) OR #link_mailed_{purpose} <= :not_since",
+            failure=AlreadyRecorded,
+            not_since=to_iso(not_since),
+        )
+
+    def pretend_link(self, email: str, *, now: datetime, not_since: datetime) -> None:
+        """The same work for an address without an account, so that the time of the answer tells nothing."""
+        key = hashlib.sha256(email.encode()).hexdigest()
+        expires_at = int(now.timestamp()) + 3600
+        self.put(
+            RATE_LIMITS.suffix,
+            {"key": f"no-mail#{key}#{to_iso(now)}", "expires_at": expires_at},
+            condition="attribute_not_exists(#key)",
+            failure=AlreadyRecorded,
+        )
+        self.update(
+            RATE_LIMITS.suffix,
+            {"key": f"no-link#{key}"},
+            set={"mailed_at": to_iso(now), "expires_at": expires_at},
+            condition="attribute_not_exists(#mailed_at) OR #mailed_at <= :not_since",
+            failure=AlreadyRecorded,
+            not_since=to_iso(not_since),
+        )
+
+    def change_password(self, account: Account, password_hash: str, session: Session) -> None:
+        """Replace the password that was checked; `session` is the only one left, and no mailed link works any more."""
+        self.update(
+            TABLE,
+            {"email": account.email},
+            set={"password_hash": password_hash, "sessions": {session.key: session_row(session)}},
+            remove=[f"link_nonces.{purpose}" for purpose in account.link_nonces if purpose != "confirm"],
+            add={"version": 1},
+            condition="#password_hash = :checked AND attribute_not_exists(disabled_at)",
+            failure=BadCredentials,
+            checked=account.password_hash,
+        )
+
+    def erase_account(self, account: Account, now: datetime) -> None:
+        """Leave a tombstone: the address, the balance and its place in the ledger; nothing else of the person."""
+        self.update(
+            TABLE,
+            {"email": account.email},
+            set={
+                "deleted_at": to_iso(now),
+                "erasure_due": True,
+                "sessions": {},
+                "link_nonces": {},
+                "role": "customer",
+                **dict.fromkeys([*PERSONAL, *(f"link_mailed_{purpose}" for purpose in account.link_nonces)]),
+            },
+            add={"version": 1},
+            condition="#password_hash = :checked AND (attribute_not_exists(#open_tasks) OR #open_tasks <= :none)",
+            checked=account.password_hash,
+            none=0,
+        )
+
     def change_settings(self, email: str, *, condition: str = "attribute_exists(email)", **settings: Any) -> None:
         """Set attributes of an account that no ledger row explains; never the balance."""
         open_tasks = settings.pop("open_tasks_delta", 0)
@@ -172,16 +253,33 @@ class AccountWrites(Writes):
         )
 
 
+def completed(base: Base, row: dict[str, Any]) -> dict[str, Any]:
+    """The row with what every later write builds on: those of the first version of the product lack it, until now."""
+    if "account_id" in row:
+        return row
+    key = {"email": row["email"]}
+    try:
+        return base._update(
+            TABLE,
+            key,
+            set={"account_id": new_account_id(), "sessions": {}, "link_nonces": {}},
+            condition="attribute_exists(email) AND attribute_not_exists(account_id)",
+        )
+    except Stale:  # another request did it
+        return base._get(TABLE, key) or row
+
+
 def _plain(value: Any) -> Any:
     return to_iso(value) if isinstance(value, datetime) else value
 
 
-def _session_row(session: Session) -> dict[str, Any]:
+def session_row(session: Session) -> dict[str, Any]:
     return {
         "kind": session.kind,
         "created_at": to_iso(session.created_at),
         "seen_at": to_iso(session.seen_at),
         "label": session.label,
+        **({"mfa_at": to_iso(session.mfa_at)} if session.mfa_at else {}),
     }
 
 
@@ -196,7 +294,7 @@ def _row(account: Account) -> dict[str, Any]:
         "version": account.version,
         "open_tasks": account.open_tasks,
         "password_hash": account.password_hash,
-        "sessions": {key: _session_row(session) for key, session in account.sessions.items()},
+        "sessions": {key: session_row(session) for key, session in account.sessions.items()},
         "role": account.role,
         "confirmed_at": _plain(account.confirmed_at),
         "disabled_at": _plain(account.disabled_at),
@@ -205,13 +303,22 @@ def _row(account: Account) -> dict[str, Any]:
         "link_nonces": dict(account.link_nonces),
         "low_balance_threshold": account.low_balance_threshold,
         "theme": account.theme,
+        "totp": account.totp,
+        "totp_counter": account.totp_counter or None,
     }
 
 
 def account_from_row(row: dict[str, Any]) -> Account:
     """Lenient on what is absent: rows of the first version of the product hold only the attributes of the original."""
     sessions = {
-        key: Session(key, s["kind"], from_iso(s["created_at"]), from_iso(s["seen_at"]), s.get("label", ""))
+        key: Session(
+            key,
+            s["kind"],
+            from_iso(s["created_at"]),
+            from_iso(s["seen_at"]),
+            s.get("label", ""),
+            _moment(s.get("mfa_at")),
+        )
         for key, s in row.get("sessions", {}).items()
     }
     return Account(
@@ -228,6 +335,7 @@ def account_from_row(row: dict[str, Any]) -> Account:
         role=row.get("role", "customer"),
         confirmed_at=_moment(row.get("confirmed_at")),
         disabled_at=_moment(row.get("disabled_at")),
+        frozen_at=_moment(row.get("frozen_at")),
         stripe_customer_id=row.get("stripe_customer_id"),
         spend_by_day=row.get("spend_by_day", {}),
         submit_window=row.get("submit_window", ""),
@@ -235,7 +343,27 @@ def account_from_row(row: dict[str, Any]) -> Account:
         link_nonces=row.get("link_nonces", {}),
         low_balance_threshold=row.get("low_balance_threshold", DEFAULT_LOW_BALANCE),
         theme=row.get("theme", "system"),
+        shortcuts=row.get("shortcuts", True),
         draft=row.get("draft", ""),
+        deleted_at=_moment(row.get("deleted_at")),
+        totp=row.get("totp"),
+        totp_pending=row.get("totp_pending"),
+        totp_counter=row.get("totp_counter", 0),
+        recovery_codes=frozenset(row.get("recovery_codes", {})),
+        passkeys={key: _passkey(key, values) for key, values in row.get("passkeys", {}).items()},
+        challenge=row.get("challenge"),
+    )
+
+
+def _passkey(key: str, row: dict[str, Any]) -> Passkey:
+    return Passkey(
+        key=key,
+        credential_id=row["credential_id"],
+        public_key=row["public_key"],
+        sign_count=row["sign_count"],
+        name=row["name"],
+        created_at=from_iso(row["created_at"]),
+        used_at=_moment(row.get("used_at")),
     )
 
 

@@ -9,7 +9,9 @@ import boto3
 from botocore.config import Config as BotoConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
-from app.domain.errors import DomainError, StoreUnavailable
+from app.domain.errors import DomainError, OutcomeUnknown, StoreUnavailable
+
+from .parsing import plain_session
 
 if TYPE_CHECKING:
     from app.config import Config
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONFLICTS = frozenset({"TransactionConflictException", "TransactionInProgressException"})
+TURNED_AWAY = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"})
 # Wrong requests of our own making: these must show as a 500, not as "try again".
 OUR_FAULT = frozenset({"ValidationException", "SerializationException", "IdempotentParameterMismatchException"})
 
@@ -31,9 +34,14 @@ class Stale(DomainError):
         self.item = item
 
 
+class TableMissing(StoreUnavailable):
+    """The table has not been made: `scripts/setup_db.py` does."""
+
+
 def make_client(config: Config, service: str = "dynamodb", endpoint_url: str | None = None) -> Any:
     """A low-level client: connect 1 s, read 2 s, three attempts, a warm pool, a fixed user agent (17 % of a call)."""
-    return boto3.client(
+    new_client = plain_session().client if service == "dynamodb" else boto3.client
+    return new_client(
         service,
         region_name=config.aws_region,
         endpoint_url=endpoint_url or None,
@@ -52,6 +60,8 @@ def make_client(config: Config, service: str = "dynamodb", endpoint_url: str | N
 def call(client: Any, operation: str, **request: Any) -> dict[str, Any]:
     """Make one call. Raises Stale on a write conflict, StoreUnavailable when the store cannot answer.
 
+    OutcomeUnknown is the StoreUnavailable of a transaction that may have happened all the same.
+
     ConditionalCheckFailedException and TransactionCanceledException pass through: only the writer knows what they mean.
     """
     try:
@@ -63,7 +73,14 @@ def call(client: Any, operation: str, **request: Any) -> dict[str, Any]:
         if code in CONFLICTS:
             raise Stale from error
         log.error("store refused %s: %s", operation, code)
-        raise StoreUnavailable from error
+        if code == "ResourceNotFoundException":
+            raise TableMissing from error
+        raise (StoreUnavailable() if code in TURNED_AWAY else _failed(operation)) from error
     except BotoCoreError as error:
         log.error("store unreachable for %s: %s", operation, type(error).__name__)
-        raise StoreUnavailable from error
+        raise _failed(operation) from error
+
+
+def _failed(operation: str) -> StoreUnavailable:
+    """A transaction whose answer was lost may have happened; a read or a write of one item charges nobody."""
+    return OutcomeUnknown() if operation == "transact_write_items" else StoreUnavailable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 from app.domain.clock import from_iso, to_iso
@@ -38,11 +39,30 @@ class LedgerReads(Base):
             between=("timestamp", f"{month}-", f"{month}-~") if month else None,
         )
 
-    def entries_of(self, email: str, *, month: str = "") -> Iterator[PostedEntry]:
+    def entries_of_task(self, email: str, task_id: str) -> list[PostedEntry]:
+        """What one task moved: its spend and, if there was one, its refund; newest first."""
+        rows = self._get_many([(TABLE, {"transaction_id": f"{kind}#{task_id}"}) for kind in ("refund", "spend")])
+        return [entry for entry in (_entry(row) for row in rows if row) if entry.user_email == email]
+
+    def last_entry_before(self, email: str, moment: datetime) -> PostedEntry | None:
+        """The row that an opening balance comes from."""
+        until = ("timestamp", "0", to_iso(moment - timedelta(microseconds=1)))
+        page = self._page(
+            TABLE,
+            TRANSACTION_INDEX,
+            ("user_email", email),
+            key_names=("timestamp", "transaction_id"),
+            make=_entry,
+            limit=1,
+            between=until,
+        )
+        return page.items[0] if page.items else None
+
+    def entries_of(self, email: str, *, type: str = "", month: str = "") -> Iterator[PostedEntry]:
         """Every row of an account, newest first, page by page."""
         cursor = None
         while True:
-            page = self.list_entries(email, limit=500, cursor=cursor, month=month)
+            page = self.list_entries(email, limit=500, cursor=cursor, type=type, month=month)
             yield from page.items
             cursor = page.next_cursor
             if cursor is None:

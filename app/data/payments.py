@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from app.domain.accounts import Account
 from app.domain.clock import from_iso, to_iso
 from app.domain.payments import Amount, PaymentRecord
 
-from .accounts import account_from_row
+from .accounts import account_from_row, completed
 from .base import Base, Page
 from .client import Stale
+from .codec import decode_item
 from .tables import PARKED_INDEX, PAYMENT_USER_INDEX, PAYMENTS, STATUS, USERS
 from .transaction import Writes
 
 TABLE = PAYMENTS.suffix
 PARKED = "parked"
+SILENCE = timedelta(hours=1)
+SILENT_SESSIONS = 3  # buyers do walk away from Stripe's page, so one session without a delivery says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class StripeContact:
+    """When Stripe last reached us, and how many Checkout Sessions were opened since."""
+
+    last_delivery_at: datetime | None
+    last_session_at: datetime | None
+    sessions_since: int
+
+    def is_silent(self, now: datetime) -> bool:
+        """Whether deliveries seem to have stopped: several sessions, and no word for an hour."""
+        quiet = self.last_delivery_at is None or now - self.last_delivery_at > SILENCE
+        return quiet and self.sessions_since >= SILENT_SESSIONS
 
 
 class PaymentReads(Base):
@@ -31,7 +50,7 @@ class PaymentReads(Base):
         if email is None:
             return self.find_payment(payment_id), None
         payment, account = self._get_many([(TABLE, {"payment_id": payment_id}), (USERS.suffix, {"email": email})])
-        return _record(payment) if payment else None, account_from_row(account) if account else None
+        return _record(payment) if payment else None, account_from_row(completed(self, account)) if account else None
 
     def list_parked(self, *, limit: int, cursor: str | None = None) -> Page[PaymentRecord]:
         return self._payments(PARKED_INDEX, ("parked", PARKED), limit, cursor)
@@ -43,13 +62,35 @@ class PaymentReads(Base):
         names = ("created_at", "payment_id")
         return self._page(TABLE, index, key, key_names=names, make=_record, limit=limit, cursor=cursor)
 
+    def every_payment(self) -> Iterator[PaymentRecord]:
+        """A consistent scan: for the nightly check and the reconciliation only."""
+        for page in self.client.get_paginator("scan").paginate(TableName=self.prefix + TABLE, ConsistentRead=True):
+            yield from (_record(decode_item(item)) for item in page["Items"])
+
     def note_webhook(self, now: datetime) -> None:
         """Remember when Stripe last reached us, for the silence alarm."""
-        self._update(STATUS.suffix, {"name": "webhook"}, set={"last_delivery_at": to_iso(now)})
+        self._update(STATUS.suffix, {"name": "stripe"}, set={"last_delivery_at": to_iso(now), "sessions_since": 0})
 
-    def last_webhook_at(self) -> datetime | None:
-        row = self._get(STATUS.suffix, {"name": "webhook"})
-        return from_iso(row["last_delivery_at"]) if row else None
+    def note_checkout(self, now: datetime) -> None:
+        """Remember that a session was opened since Stripe last reached us."""
+        self._update(STATUS.suffix, {"name": "stripe"}, set={"last_session_at": to_iso(now)}, add={"sessions_since": 1})
+
+    def note_books(self, now: datetime, differences: int) -> None:
+        """Remember how the last check of the books ended."""
+        self._update(STATUS.suffix, {"name": "books"}, set={"checked_at": to_iso(now), "differences": differences})
+
+    def last_books_check(self) -> tuple[datetime, int] | None:
+        """When the books were last checked, and how many differences there were."""
+        row = self._get(STATUS.suffix, {"name": "books"})
+        return (from_iso(row["checked_at"]), row["differences"]) if row else None
+
+    def stripe_contact(self) -> StripeContact:
+        row = self._get(STATUS.suffix, {"name": "stripe"}) or {}
+        return StripeContact(
+            last_delivery_at=from_iso(row["last_delivery_at"]) if "last_delivery_at" in row else None,
+            last_session_at=from_iso(row["last_session_at"]) if "last_session_at" in row else None,
+            sessions_since=row.get("sessions_since", 0),
+        )
 
 
 class PaymentWrites(Writes):

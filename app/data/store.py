@@ -5,19 +5,51 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .account_search import AccountSearch
 from .accounts import AccountReads, AccountWrites
+from .adjustments import AdjustmentReads, AdjustmentWrites
+from .audit import AuditReads, AuditWrites
+from .erasure import Erasure
 from .ledger import LedgerReads, LedgerWrites
 from .outbox import OutboxReads, OutboxWrites
 from .payments import PaymentReads, PaymentWrites
+from .queue import QueueReads
+from .redeem_codes import RedeemCodeReads, RedeemCodeWrites
+from .second_factors import SecondFactorReads, SecondFactorWrites
+from .statistics import Statistics
 from .tables import missing_tables
 from .tasks import TaskReads, TaskWrites
 
 
-class Transaction(AccountWrites, LedgerWrites, TaskWrites, PaymentWrites, OutboxWrites):
+class Transaction(
+    AccountWrites,
+    LedgerWrites,
+    TaskWrites,
+    PaymentWrites,
+    OutboxWrites,
+    RedeemCodeWrites,
+    AuditWrites,
+    AdjustmentWrites,
+    SecondFactorWrites,
+):
     """Writes by name; at most 100 writes, one for each item. It cannot read its own writes: read before the block."""
 
 
-class Store(AccountReads, LedgerReads, TaskReads, PaymentReads, OutboxReads):
+class Store(
+    AccountReads,
+    LedgerReads,
+    TaskReads,
+    QueueReads,
+    PaymentReads,
+    OutboxReads,
+    RedeemCodeReads,
+    AuditReads,
+    AdjustmentReads,
+    SecondFactorReads,
+    Erasure,
+    AccountSearch,
+    Statistics,
+):
     """`get_` raises NotFound, `find_` may return None, `list_` returns one page and a cursor."""
 
     @contextmanager

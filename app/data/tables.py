@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
+from .client import TableMissing, call
 
 TASK_INDEX = "user_email-created_at-index"
 TASK_STATUS_INDEX = "user_status-created_at-index"
@@ -18,6 +18,7 @@ OUTBOX_INDEX = "queue-due_at-index"
 OUTBOX_USER_INDEX = "to-created_at-index"
 AUDIT_INDEX = "day-at-index"
 AUDIT_SUBJECT_INDEX = "subject-at-index"
+ADJUSTMENT_INDEX = "waiting-created_at-index"
 
 QUEUE_PROJECTION = [
     "user_email",
@@ -25,8 +26,11 @@ QUEUE_PROJECTION = [
     "title",
     "credits_spent",
     "updated_at",
+    "version",
+    "started_at",
     "lease_owner",
     "lease_until",
+    "redo_of",
 ]
 
 
@@ -71,9 +75,11 @@ OUTBOX = Table(
 RATE_LIMITS = Table("RateLimits", "key", ttl="expires_at")
 REDEEM_CODES = Table("RedeemCodes", "code")
 AUDIT = Table("Audit", "audit_id", (Index(AUDIT_INDEX, "day", "at"), Index(AUDIT_SUBJECT_INDEX, "subject", "at")))
+RESULTS = Table("Results", "task_id")  # apart from the tasks, so that no list of tasks reads what it does not show
+ADJUSTMENTS = Table("Adjustments", "adjustment_id", (Index(ADJUSTMENT_INDEX, "waiting", "created_at"),))
 STATUS = Table("Status", "name")  # facts about the service itself, such as the last webhook delivery
 
-ALL = (USERS, TRANSACTIONS, TASKS, PAYMENTS, OUTBOX, RATE_LIMITS, REDEEM_CODES, AUDIT, STATUS)
+ALL = (USERS, TRANSACTIONS, TASKS, PAYMENTS, OUTBOX, RATE_LIMITS, REDEEM_CODES, AUDIT, RESULTS, ADJUSTMENTS, STATUS)
 
 
 def create_tables(client: Any, prefix: str) -> list[str]:
@@ -91,23 +97,26 @@ def create_tables(client: Any, prefix: str) -> list[str]:
     for table in ALL:
         name = prefix + table.suffix
         client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-        if table.ttl and name in made:
+        if table.ttl and not _expires(client, name):
             client.update_time_to_live(
                 TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": table.ttl}
             )
     return made
 
 
+def _expires(client: Any, name: str) -> bool:
+    status = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]["TimeToLiveStatus"]
+    return status in ("ENABLED", "ENABLING")
+
+
 def missing_tables(client: Any, prefix: str) -> list[str]:
-    """What is not as it should be, in words: absent tables and absent indexes."""
+    """What is not as it should be, in words: absent tables and absent indexes. Raises StoreUnavailable."""
     problems = []
     for table in ALL:
         name = prefix + table.suffix
         try:
-            description = client.describe_table(TableName=name)["Table"]
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                raise
+            description = call(client, "describe_table", TableName=name)["Table"]
+        except TableMissing:
             problems.append(f"table {name} is missing")
             continue
         present = {index["IndexName"] for index in description.get("GlobalSecondaryIndexes", [])}

@@ -24,8 +24,16 @@ IDLE_LIFETIME = {"customer": timedelta(hours=12), "admin": timedelta(minutes=30)
 ABSOLUTE_LIFETIME = {"customer": timedelta(days=30), "admin": timedelta(hours=12)}
 SEEN_GRAIN = timedelta(minutes=5)  # last-seen is written at most this often
 API_TOKEN_LIFETIME = timedelta(hours=12)
+HALF_LIFETIME = timedelta(minutes=10)  # between the password and the second factor
 
 DEFAULT_LOW_BALANCE = 50
+MAX_LOW_BALANCE = 1_000_000
+THEMES = ("system", "light", "dark")
+
+BROWSER, API, HALF = "browser", "api", "half"
+
+
+FIXED_LIFETIME = {API: API_TOKEN_LIFETIME, HALF: HALF_LIFETIME}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +41,30 @@ class Session:
     """One signed-in browser or program. `key` is the hash of the id that the cookie or token carries."""
 
     key: str
-    kind: str  # "browser" or "api"
+    kind: str  # BROWSER, API, or HALF: the password was right, the second factor is still to come
     created_at: datetime
     seen_at: datetime
     label: str = ""
+    mfa_at: datetime | None = None  # when this session proved a second factor
 
     def is_live(self, now: datetime, role: str) -> bool:
-        absolute = API_TOKEN_LIFETIME if self.kind == "api" else ABSOLUTE_LIFETIME[role]
-        idle = API_TOKEN_LIFETIME if self.kind == "api" else IDLE_LIFETIME[role]
+        absolute, idle = ABSOLUTE_LIFETIME[role], IDLE_LIFETIME[role]
+        if self.kind in FIXED_LIFETIME:
+            absolute = idle = FIXED_LIFETIME[self.kind]
         return now - self.created_at < absolute and now - self.seen_at < idle
+
+
+@dataclass(frozen=True, slots=True)
+class Passkey:
+    """A WebAuthn credential. `key` is the hash of its id: credential ids are too long for a name in an expression."""
+
+    key: str
+    credential_id: str  # base64url, as browsers send it
+    public_key: str
+    sign_count: int
+    name: str
+    created_at: datetime
+    used_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +84,7 @@ class Account:
     role: str = "customer"
     confirmed_at: datetime | None = None
     disabled_at: datetime | None = None
+    frozen_at: datetime | None = None  # the books differ: spending waits until a person has looked
     stripe_customer_id: str | None = None
     spend_by_day: Mapping[str, int] = field(default_factory=dict)
     submit_window: str = ""
@@ -68,7 +92,15 @@ class Account:
     link_nonces: Mapping[str, str] = field(default_factory=dict)
     low_balance_threshold: int = DEFAULT_LOW_BALANCE
     theme: str = "system"
+    shortcuts: bool = True
     draft: str = ""
+    deleted_at: datetime | None = None
+    totp: str | None = None  # the authenticator's secret, sealed
+    totp_pending: str | None = None  # the same, until a first code has proven it
+    totp_counter: int = 0  # of the last code that was used: no code counts twice
+    recovery_codes: frozenset[str] = frozenset()  # hashes
+    passkeys: Mapping[str, Passkey] = field(default_factory=dict)
+    challenge: str | None = None  # the WebAuthn challenge that is out, once
 
     @property
     def is_admin(self) -> bool:
@@ -84,14 +116,21 @@ class Account:
 
     @property
     def can_spend(self) -> bool:
-        return not self.disabled and self.credits_balance > 0
+        return not self.disabled and self.deleted_at is None and self.frozen_at is None and self.credits_balance > 0
 
-    def live_session(self, session_id: str, now: datetime) -> Session | None:
-        """The session that `session_id` opens, unless it ended, idled out, grew too old or the account is disabled."""
+    @property
+    def has_second_factor(self) -> bool:
+        return self.totp is not None or bool(self.passkeys)
+
+    def live_session(self, session_id: str, now: datetime, *, half: bool = False) -> Session | None:
+        """The session that `session_id` opens, unless it ended, idled out, grew too old or the account is disabled.
+
+        Half a sign-in opens nothing; only the view that asks for the second factor looks for one (`half`).
+        """
         session = self.sessions.get(session_key(session_id))
         if session is None or self.disabled or not session.is_live(now, self.role):
             return None
-        return session
+        return session if (session.kind == HALF) is half else None
 
     def sessions_to_drop(self, kind: str, now: datetime) -> list[str]:
         """Keys to remove so that one more session of `kind` fits: the dead ones, then the oldest of its own kind."""
@@ -121,7 +160,9 @@ def normalise_email(raw: object) -> str:
     """Trim, compose (NFC) and lower-case an address; `+tags` stay. Raises InvalidInput."""
     text = unicodedata.normalize("NFC", storable(raw, "email")).strip().lower()
     try:
-        return validate_email(text, check_deliverability=False, strict=False).normalized.lower()
+        # SES delivers to no local part beyond ASCII; `.test` is kept for trials (RFC 2606).
+        found = validate_email(text, check_deliverability=False, allow_smtputf8=False, test_environment=True)
+        return found.normalized.lower()
     except EmailNotValidError as error:
         raise InvalidInput("Enter an e-mail address like name@example.com.", field="email") from error
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from .accounts import Account
 from .clock import to_iso
-from .errors import InsufficientCredits, RateLimited
+from .errors import AccountFrozen, InsufficientCredits, RateLimited
 from .tasks import TASK_COST, Task
 
 CREDITS_PER_CENT = 1  # $10.00 buys 1,000 credits
@@ -55,8 +55,10 @@ def post(account: Account, entry: LedgerEntry, now: datetime) -> tuple[PostedEnt
     """The ledger row that `entry` becomes and the account after it.
 
     Only a clawback may leave the balance below zero. Timestamps of one account strictly rise, whatever the clocks of
-    the machines say, so that time order is sequence order. Raises InsufficientCredits and RateLimited.
+    the machines say, so that time order is sequence order. Raises InsufficientCredits, RateLimited and AccountFrozen.
     """
+    if entry.type == SPEND and account.frozen_at is not None:
+        raise AccountFrozen
     balance = account.credits_balance + entry.amount
     if entry.amount < 0 and balance < 0 and entry.type != CLAWBACK:
         raise InsufficientCredits(required=-entry.amount, available=account.credits_balance)

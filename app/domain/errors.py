@@ -59,9 +59,26 @@ class BadCredentials(NotSignedIn):
     message = "E-mail or password is wrong."
 
 
+class WrongCode(BadCredentials):
+    code = "wrong_code"
+    message = "That code is not right, or was used already. Wait for the next one."
+
+
+class SecondFactorMissing(NotSignedIn):
+    code = "second_factor_required"
+    message = "This account has a second factor: send its current code as well, in the field code."
+
+
 class Forbidden(DomainError):
     code = "forbidden"
     message = "This is not open to you."
+
+
+class OperatorNotProven(Forbidden):
+    """An operator may read with a password alone; to change anything takes a second factor in the same session."""
+
+    code = "second_factor_required"
+    message = "Operators prove a second factor before they change anything. Nothing was changed."
 
 
 class AccountExists(DomainError):
@@ -90,6 +107,14 @@ class InsufficientCredits(DomainError):
 
     def details(self) -> dict[str, Any]:
         return {"required": self.required, "available": self.available}
+
+
+class AccountFrozen(Forbidden):
+    code = "account_frozen"
+    message = (
+        "Spending on this account is paused while we check its books. Nothing was charged. We will write to you; "
+        "your credits are safe."
+    )
 
 
 class RequestIdReused(DomainError):
@@ -129,6 +154,16 @@ class StoreUnavailable(Unavailable):
     code = "store_unavailable"
 
 
+class OutcomeUnknown(StoreUnavailable):
+    """A write was sent and its answer was lost: it is there whole, or not at all. Repeating it is safe by its key."""
+
+    code = "store_uncertain"
+    message = (
+        "The service did not answer in time. Look at your history before you try again: "
+        "what you sent is there and charged once, or it was never charged."
+    )
+
+
 class StoreBusy(StoreUnavailable):
     """Bounded retries of a contended write ran out."""
 
@@ -141,6 +176,12 @@ class PaymentsUnavailable(Unavailable):
     code = "payments_unavailable"
     message = "Payments are unavailable right now. Nothing was charged. Try again in a few minutes."
     retry_after_seconds = 60
+
+
+class FilesUnavailable(Unavailable):
+    code = "files_unavailable"
+    message = "Files cannot be reached right now. Nothing was changed. Try again in a moment."
+    retry_after_seconds = 5
 
 
 class InvalidSignature(Malformed):

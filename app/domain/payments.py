@@ -31,10 +31,12 @@ DISPUTE_RANK = {
     "needs_response": 3,
     "under_review": 4,
     "prevented": 5,
-    "won": 6,
-    "lost": 7,
+    "lost": 6,
+    "appeal_needs_response": 7,
+    "appeal_under_review": 8,
+    "won": 9,  # a lost dispute can be won on appeal, a won one is never lost again
 }
-DISPUTE_HOLDS = frozenset({"needs_response", "under_review", "lost"})
+DISPUTE_HOLDS = frozenset({"needs_response", "under_review", "lost", "appeal_needs_response", "appeal_under_review"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class PaymentRecord:
 
     @property
     def is_parked(self) -> bool:
-        return self.parked_reason is not None and self.resolution is None and self.granted == 0
+        return self.parked_reason is not None and self.resolution in (None, "refunding") and self.granted == 0
 
     @property
     def delta(self) -> int:
@@ -210,7 +212,7 @@ def fact_of_event(event: Mapping[str, Any], *, livemode: bool) -> Fact | None:
     return read(thing, livemode)
 
 
-def session_fact(session: Mapping[str, Any], livemode: bool, failed: bool = False) -> SessionFact | None:
+def session_fact(session: Mapping[str, Any], livemode: bool, failed: bool = False) -> SessionFact:
     """A Checkout Session as a fact. Never raises on odd contents of a session that has an id: those are parked."""
     session_id = _id(session.get("id"))
     if session_id is None:
@@ -296,7 +298,8 @@ def _join(
     return {**known, key: after}
 
 
-def _read_refund(refund: Mapping[str, Any], livemode: bool) -> RefundFact | None:
+def refund_fact(refund: Mapping[str, Any], livemode: bool = False) -> RefundFact | None:
+    """A refund as a fact, or None when it names no payment of ours."""
     payment, refund_id = _id(_inner_id(refund.get("payment_intent"))), _id(refund.get("id"))
     cents, status = _cents(refund.get("amount")), _status(refund.get("status") or "pending", REFUND_RANK)
     if payment is None or refund_id is None or cents is None or status is None:
@@ -304,7 +307,7 @@ def _read_refund(refund: Mapping[str, Any], livemode: bool) -> RefundFact | None
     return RefundFact(payment, refund_id, cents, status)
 
 
-def _read_charge(charge: Mapping[str, Any], livemode: bool) -> ChargeRefundedFact | None:
+def _charge_fact(charge: Mapping[str, Any], livemode: bool) -> ChargeRefundedFact | None:
     payment, cents = _id(_inner_id(charge.get("payment_intent"))), _cents(charge.get("amount_refunded"))
     if payment is None or cents is None:
         return None
@@ -312,7 +315,8 @@ def _read_charge(charge: Mapping[str, Any], livemode: bool) -> ChargeRefundedFac
     return ChargeRefundedFact(payment, cents, receipt if isinstance(receipt, str) else None)
 
 
-def _read_dispute(dispute: Mapping[str, Any], livemode: bool) -> DisputeFact | None:
+def dispute_fact(dispute: Mapping[str, Any], livemode: bool = False) -> DisputeFact | None:
+    """A dispute as a fact, or None when it names no payment of ours."""
     payment, dispute_id = _id(_inner_id(dispute.get("payment_intent"))), _id(dispute.get("id"))
     cents, status = _cents(dispute.get("amount")), _status(dispute.get("status"), DISPUTE_RANK)
     if payment is None or dispute_id is None or cents is None or status is None:
@@ -324,15 +328,15 @@ READERS: Mapping[str, Callable[[Mapping[str, Any], bool], Fact | None]] = {
     "checkout.session.completed": session_fact,
     "checkout.session.async_payment_succeeded": session_fact,
     "checkout.session.async_payment_failed": lambda session, livemode: session_fact(session, livemode, failed=True),
-    "refund.created": _read_refund,
-    "refund.updated": _read_refund,
-    "refund.failed": _read_refund,
-    "charge.refunded": _read_charge,
-    "charge.dispute.created": _read_dispute,
-    "charge.dispute.updated": _read_dispute,
-    "charge.dispute.closed": _read_dispute,
-    "charge.dispute.funds_withdrawn": _read_dispute,
-    "charge.dispute.funds_reinstated": _read_dispute,
+    "refund.created": refund_fact,
+    "refund.updated": refund_fact,
+    "refund.failed": refund_fact,
+    "charge.refunded": _charge_fact,
+    "charge.dispute.created": dispute_fact,
+    "charge.dispute.updated": dispute_fact,
+    "charge.dispute.closed": dispute_fact,
+    "charge.dispute.funds_withdrawn": dispute_fact,
+    "charge.dispute.funds_reinstated": dispute_fact,
 }
 
 
@@ -360,7 +364,8 @@ def _inner_id(value: object) -> object:
 
 
 def _cents(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """An amount, or None: whole, not negative, and of a size that Stripe can mean and the store can hold."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 10**12 else None
 
 
 def _status(value: object, known: Mapping[str, int]) -> str | None:

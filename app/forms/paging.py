@@ -45,6 +45,10 @@ def read_search(request: Request) -> str:
 
 def read_month(request: Request) -> str:
     month = request.args.get("month", "")
-    if month and not _MONTH.fullmatch(month):
+    return check_month(month) if month else ""
+
+
+def check_month(month: str) -> str:
+    if not _MONTH.fullmatch(month):
         raise Malformed("month must look like 2026-11.")
     return month

@@ -23,7 +23,10 @@ CHIP = "partials/balance_chip.html"
 @bp.get("/dashboard")
 @login_required
 def show():
-    return render(TEMPLATE, "history", **context(blank_form()))
+    form = blank_form(keep_draft=not is_fragment_request())  # a filtered history leaves the composer as it is
+    if again := request.args.get("again"):
+        form.description.data = deps.store().get_task(again, owner=g.account.email).description
+    return render(TEMPLATE, "history", **context(form))
 
 
 @bp.get("/dashboard/live")
@@ -34,7 +37,7 @@ def live():
     if request.headers.get("HX-PTag") == tag:
         return make_response("", 304)
     oob = ["live", "balance", "notices", "price"]
-    return render(TEMPLATE, "history", oob=oob, partials=[CHIP], **context(blank_form()))
+    return render(TEMPLATE, "history", oob=oob, partials=[CHIP], **context(blank_form(keep_draft=False)))
 
 
 def composer(form: TaskForm, status: int, **more: Any) -> Response:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+from datetime import UTC, datetime, timedelta
+
 from flask import Blueprint, request
 
 from app import deps
 from app.domain.clock import utcnow
+from app.domain.errors import DomainError
 from app.gateways.stripe import verify_webhook
 from app.security import csrf, public
 from app.services import payments
@@ -14,6 +18,10 @@ bp = Blueprint("stripe_webhook", __name__)
 csrf.exempt(bp)  # the signature is the proof
 
 MAX_WEBHOOK_BODY = 256 * 1024
+NOTE_GRAIN = timedelta(minutes=1)
+
+log = logging.getLogger(__name__)
+_noted_at = datetime.min.replace(tzinfo=UTC)
 
 
 @bp.post("/api/stripe/webhook")
@@ -25,5 +33,19 @@ def receive():
     event = verify_webhook(
         request.get_data(cache=False), request.headers.get("Stripe-Signature"), config.stripe_webhook_secrets
     )
-    payments.handle_event(deps.store(), event, livemode=config.livemode, now=utcnow())
+    now = utcnow()
+    payments.handle_event(deps.store(), event, livemode=config.livemode, now=now)
+    _note_delivery(now)
     return {"received": True}
+
+
+def _note_delivery(now: datetime) -> None:
+    """For the silence alarm: at most one small write a minute in each worker, and none of them matters."""
+    global _noted_at
+    if now - _noted_at < NOTE_GRAIN:
+        return
+    _noted_at = now
+    try:
+        deps.store().note_webhook(now)
+    except DomainError:
+        log.warning("webhook delivery not noted")

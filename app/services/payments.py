@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from app.data import Store
 from app.data.client import Stale
-from app.data.outbox import Mail
 from app.data.transaction import optimistic
 from app.domain import credits, payments
 from app.domain.accounts import Account, mask_email, new_account_id
 from app.domain.errors import AlreadyRecorded
 from app.domain.payments import Fact, PaymentRecord, SessionFact
 
+from . import notices
 from .links import SET_PASSWORD, new_nonce
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def record_fact(store: Store, fact: Fact, *, now: datetime) -> Outcome:
             after = replace(before, granted=0, parked_reason="the account that it was bought for is gone")
         if after == before:
             return Outcome(before)
-        return _settle(store, known, after, fact, now)
+        return settle(store, known, after, fact, now)
 
     try:
         outcome = optimistic(fact.payment_id, attempt, _read(store, fact), lambda _stale: _read(store, fact))
@@ -89,8 +89,18 @@ def _read(store: Store, fact: Fact) -> Known:
     return Known(record, account)
 
 
-def _settle(store: Store, known: Known, after: PaymentRecord, fact: Fact, now: datetime) -> Outcome:
-    """Write the record, and beside it the ledger row, the balance and the mail that it asks for."""
+def settle(
+    store: Store,
+    known: Known,
+    after: PaymentRecord,
+    fact: Fact,
+    now: datetime,
+    and_also: Callable[[Any], None] = lambda tx: None,
+) -> Outcome:
+    """Write the record, and beside it the ledger row, the balance and the mail that it asks for.
+
+    `and_also` puts further writes into the same transaction. Raises Stale when `known` is no longer so.
+    """
     account = known.account
     is_new = False
     if account is None and after.granted and isinstance(fact, SessionFact) and fact.email:
@@ -114,12 +124,15 @@ def _settle(store: Store, known: Known, after: PaymentRecord, fact: Fact, now: d
                 tx.create_account(replace(moved_account, **settings), failure=Stale)
             else:
                 tx.move_balance(account, moved_account, **_paths(settings))
+            if not first_grant:
+                tx.enqueue_mail(notices.correction(settled, posted, now))
         elif is_new:
             tx.create_account(replace(account, **settings), failure=Stale)
         elif settings:
             tx.change_settings(account.email, **_paths(settings))
+        and_also(tx)
         if first_grant:
-            tx.enqueue_mail(_purchase_mail(settled, account, entry.amount if entry else 0, now))
+            tx.enqueue_mail(notices.purchase(settled, account, entry.amount if entry else 0, now))
     return Outcome(settled, entry.amount if entry else 0)
 
 
@@ -148,18 +161,6 @@ def _paths(settings: dict[str, Any]) -> dict[str, Any]:
     nonces = settings.get("link_nonces", {})
     plain = {name: value for name, value in settings.items() if name != "link_nonces"}
     return plain | {f"link_nonces.{purpose}": nonce for purpose, nonce in nonces.items()}
-
-
-def _purchase_mail(record: PaymentRecord, account: Account, moved: int, now: datetime) -> Mail:
-    """A welcome with a link to set a password, or a receipt: once for a payment, its id says so."""
-    kind = "receipt" if account.password_hash else "welcome"
-    context = {
-        "credits": moved,
-        "total_cents": record.total_cents,
-        "balance": account.credits_balance + moved,
-        "payment_id": record.payment_id,
-    }
-    return Mail(f"purchase#{record.session_id or record.payment_id}", kind, account.email, now, context)
 
 
 def _log(fact: Fact, outcome: Outcome) -> None:

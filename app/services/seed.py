@@ -1,4 +1,4 @@
-"""A demo customer and a demo operator, so that a newcomer can sign in at once. Never in production."""
+"""The first accounts: the first operator of a deployment, and locally a demo customer and a demo operator."""
 
 from __future__ import annotations
 
@@ -8,13 +8,32 @@ from dataclasses import replace
 from datetime import datetime
 
 from app.data import Store
-from app.domain.accounts import Account, new_account_id
+from app.data.outbox import Mail
+from app.domain.accounts import Account, new_account_id, normalise_email
 from app.domain.credits import PROMO, LedgerEntry, post
 from app.domain.errors import AccountExists, AlreadyRecorded
 
+from .links import SET_PASSWORD, new_nonce
 from .passwords import Passwords
 
 CUSTOMER, OPERATOR = "demo@example.com", "operator@example.com"
+
+
+def first_operator(store: Store, email: str, *, now: datetime) -> bool:
+    """Make the operator that a setting names and promise a link to set a password; False if the account exists.
+
+    Only ever makes an account: one that is there keeps its role, so a demotion is not undone by the next start.
+    """
+    address = normalise_email(email)
+    account = Account(address, new_account_id(), now, role="admin", link_nonces={SET_PASSWORD: new_nonce()})
+    try:
+        with store.transaction() as tx:
+            tx.create_account(account)
+            tx.enqueue_mail(Mail(f"{SET_PASSWORD}#{account.account_id}#first", SET_PASSWORD, address, now))
+            tx.record_audit(actor="set-up", action="admin.grant", subject=address, reason="ADMIN_EMAIL", now=now)
+    except AccountExists:
+        return False
+    return True
 
 
 def demo(store: Store, passwords: Passwords, *, password: str | None, now: datetime) -> Iterator[dict[str, str | None]]:

@@ -1,0 +1,129 @@
+"""`flask books`: check the ledger, reconcile with Stripe, and tell what is owed to customers."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+
+import click
+from flask.cli import AppGroup
+
+from app import deps
+from app.cli.tables import print_table
+from app.domain.clock import to_iso, utcnow
+from app.domain.errors import DomainError
+from app.services import books
+
+group = AppGroup("books", help="The ledger, Stripe, and what is owed to customers.")
+
+DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
+
+
+@group.command("check")
+@click.option("--freeze", is_flag=True, help="Stop spending on the accounts whose books differ.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def check(freeze: bool, as_json: bool) -> None:
+    """Compare every balance with its ledger, tasks with their spends and payments with their rows.
+
+    Ends with 1 and a table of what differs.
+    """
+    store = deps.store()
+    try:
+        differences = books.check(store, again=lambda: time.sleep(2))
+        frozen = books.freeze(store, differences, now=utcnow()) if freeze else []
+        store.note_books(utcnow(), len(differences))
+    except DomainError as error:
+        raise click.ClickException(error.message) from error
+    if as_json:
+        click.echo(json.dumps([asdict(difference) for difference in differences]))
+    elif differences:
+        print_table(
+            ("subject", "what", "expected", "found"), [(d.subject, d.what, d.expected, d.found) for d in differences]
+        )
+        click.echo(f"\n{len(differences)} differences.")
+    else:
+        click.echo("The books agree.")
+    for email in frozen:
+        click.echo(f"Spending stopped: {email}", err=True)
+    if differences:
+        sys.exit(1)
+
+
+@group.command("unfreeze")
+@click.argument("email")
+@click.option("--reason", required=True, help="Goes into the audit log.")
+def unfreeze(email: str, reason: str) -> None:
+    """Let an account spend again after a person has looked at its books."""
+    try:
+        books.unfreeze(deps.store(), email.strip().lower(), actor="command line", reason=reason, now=utcnow())
+    except DomainError as error:
+        raise click.ClickException(error.message) from error
+    click.echo(f"{email} can spend again.")
+
+
+@group.command("reconcile")
+@click.option("--since", type=DATE, default=None, help="Look at what Stripe has had since (UTC); 30 days by default.")
+@click.option("--dry-run", is_flag=True, help="Say what is missing and record nothing.")
+def reconcile(since: datetime | None, dry_run: bool) -> None:
+    """Compare Stripe's sessions, refunds and disputes with our payments, and record what never reached us."""
+    found, now = deps.get(), utcnow()
+    start = since.replace(tzinfo=UTC) if since else now - timedelta(days=30)
+    try:
+        result = books.reconcile(
+            found.store,
+            found.stripe,
+            since=start,
+            livemode=found.config.livemode,
+            now=now,
+            dry_run=dry_run,
+            progress=_progress,
+        )
+    except DomainError as error:
+        raise click.ClickException(f"{error.message} What was recorded until now stands; run it again.") from error
+    if result.missing:
+        moved = "would move" if dry_run else "moved"
+        print_table(("payment", "what was missing", f"credits {moved}"), result.missing)
+    for payment_id in result.unknown_to_stripe:
+        click.echo(f"Stripe does not list {payment_id}, which we have credited.")
+    for payment_id in result.parked:
+        click.echo(f"Parked, waiting for an operator: {payment_id}")
+    verb = "missing" if dry_run else "were missing and are recorded now"
+    click.echo(f"{result.looked_at} facts at Stripe since {start:%Y-%m-%d}; {len(result.missing)} {verb}.")
+    if result.unknown_to_stripe or (dry_run and result.missing):
+        sys.exit(1)
+
+
+def _progress(count: int) -> None:
+    if count % 100 == 0:
+        click.echo(f"… {count} looked at", err=True)
+
+
+@group.command("liability")
+@click.option("--at", type=DATE, default=None, help="At this moment (UTC); now by default.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def liability(at: datetime | None, as_json: bool) -> None:
+    """Credits owed to customers at a moment, from the ledger alone."""
+    moment = at.replace(tzinfo=UTC) if at else utcnow()
+    owed = books.liability(deps.store(), at=moment)
+    if as_json:
+        click.echo(json.dumps(asdict(owed) | {"at": to_iso(owed.at)}))
+        return
+    print_table(
+        ("", "credits"),
+        [("owed to customers", f"{owed.owed_to_customers:,}"), ("owed by customers", f"{owed.owed_by_customers:,}")],
+    )
+    click.echo(f"\n{owed.accounts} accounts with movements until {moment:%Y-%m-%d %H:%M} UTC.")
+
+
+@group.command("webhooks")
+def webhooks() -> None:
+    """When Stripe last reached us; ends with 1 if it seems to have gone silent."""
+    contact = deps.store().stripe_contact()
+    last = f"{contact.last_delivery_at:%Y-%m-%d %H:%M:%S} UTC" if contact.last_delivery_at else "never"
+    click.echo(f"Last delivery: {last}. Checkout Sessions opened since: {contact.sessions_since}.")
+    if contact.is_silent(utcnow()):
+        click.echo("Stripe seems to have gone silent: see docs/stripe.md, then run `flask books reconcile`.")
+        sys.exit(1)

@@ -1,0 +1,63 @@
+"""`flask codes`: promotional codes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+from flask.cli import AppGroup
+
+from app import deps
+from app.cli.tables import print_table
+from app.domain.clock import utcnow
+from app.domain.errors import DomainError
+from app.services import codes
+
+group = AppGroup("codes", help="Promotional codes.")
+ACTOR = "command line"
+
+
+@group.command("create")
+@click.argument("code")
+@click.option("--credits", "credits_each", type=int, required=True, help="Credits for each account.")
+@click.option("--uses", type=int, required=True, help="How many accounts may redeem it.")
+@click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), required=True, help="The first day it is over (UTC).")
+@click.option("--note", default="", help="What it is for.")
+def create(code: str, credits_each: int, uses: int, expires: datetime, note: str) -> None:
+    """Make a code."""
+    try:
+        made = codes.create(
+            deps.store(),
+            code,
+            credits_each=credits_each,
+            max_uses=uses,
+            expires_at=expires.replace(tzinfo=UTC),
+            created_by=ACTOR,
+            now=utcnow(),
+            note=note,
+        )
+    except DomainError as error:
+        raise click.ClickException(error.message) from error
+    click.echo(f"{made.code}: {made.credits:,} credits for each of {made.max_uses:,} accounts.")
+
+
+@group.command("list")
+def list_codes() -> None:
+    """All codes, newest first."""
+    rows = [
+        (c.code, f"{c.credits:,}", f"{c.uses} of {c.max_uses}", f"{c.expires_at:%Y-%m-%d}", "off" if c.disabled else "")
+        for c in deps.store().every_code()
+    ]
+    print_table(("code", "credits", "used", "expires", ""), rows)
+
+
+@group.command("disable")
+@click.argument("code")
+@click.option("--reason", required=True, help="Goes into the audit log.")
+def disable(code: str, reason: str) -> None:
+    """Switch a code off; what was redeemed stays."""
+    try:
+        codes.disable(deps.store(), code, actor=ACTOR, reason=reason, now=utcnow())
+    except DomainError as error:
+        raise click.ClickException(error.message) from error
+    click.echo(f"{code.upper()} is off.")

@@ -1,0 +1,197 @@
+"""`flask tasks`: the queue at a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from flask.cli import AppGroup
+
+from app import deps
+from app.cli.tables import print_table
+from app.domain.clock import to_iso, utcnow
+from app.domain.errors import DomainError
+from app.domain.tasks import DEFAULT_LEASE_MINUTES, IN_PROGRESS, OPEN_STATUSES, PENDING, STATUSES, Task
+from app.formatting import excerpt, relative_time
+from app.routes.api_admin import queue_json
+from app.routes.uploads import MAX_FILE_BYTES
+from app.services import figures, queue
+
+group = AppGroup("tasks", help="The queue.")
+ACTOR = "command line"
+
+Answer = TypeVar("Answer")
+as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
+operator = click.option("--as", "operator", default=ACTOR, show_default=True, help="Who does it, for the audit log.")
+minutes = click.option("--minutes", default=DEFAULT_LEASE_MINUTES, show_default=True, help="How long the lease lasts.")
+
+
+@group.command("list")
+@click.option("--status", type=click.Choice(STATUSES), default=None, help="Open tasks unless given.")
+@click.option("--user", "email", default=None, help="Of this customer; closed tasks are listed for one customer only.")
+@click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True)
+@as_json
+def list_tasks(status: str | None, email: str | None, limit: int, as_json: bool) -> None:
+    """Open tasks, oldest first; or a customer's, newest first."""
+    _print_tasks(told(lambda: _listed(status, email, limit)), as_json)
+
+
+@group.command("pending")
+@click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True)
+@as_json
+def pending(limit: int, as_json: bool) -> None:
+    """What waits, oldest first."""
+    _print_tasks(told(lambda: deps.store().list_queue(PENDING, limit=limit).items), as_json)
+
+
+@group.command("show")
+@click.argument("task_id")
+@as_json
+def show(task_id: str, as_json: bool) -> None:
+    """One task with its result and what happened to it."""
+    task, result = told(lambda: deps.store().get_task_and_result(task_id))
+    acts = told(lambda: deps.store().list_audit_of(task_id, limit=50)).items
+    if as_json:
+        body = queue_json(task) | {"reason": task.reason, "result": result.text if result else None}
+        _print_json(
+            body | {"audit": [{"at": to_iso(a.at), "actor": a.actor, "action": a.action} for a in reversed(acts)]}
+        )
+        return
+    facts = [
+        ("task", task.task_id),
+        ("customer", task.user_email),
+        ("status", task.status),
+        ("submitted", to_iso(task.created_at)),
+        ("credits", task.credits_spent),
+        ("worked by", task.lease_owner),
+        ("lease ends", to_iso(task.lease_until) if task.lease_until else None),
+        ("reason", task.reason),
+        ("files", ", ".join(file.name for file in result.files) if result else None),
+    ]
+    print_table(("", ""), [(name, value) for name, value in facts if value is not None])
+    click.echo(f"\n{_plain(task.description)}")
+    if result and result.text:
+        click.echo(f"\n--- result ---\n{_plain(result.text)}")
+    if acts:
+        click.echo()
+        print_table(
+            ("at", "who", "did", "why"), [(to_iso(a.at)[:19], a.actor, a.action, a.reason) for a in reversed(acts)]
+        )
+
+
+@group.command("claim")
+@click.argument("task_id", required=False)
+@operator
+@minutes
+@as_json
+def claim(task_id: str | None, operator: str, minutes: int, as_json: bool) -> None:
+    """Lease a task, or the oldest free one; ends with 1 when nothing is free."""
+    store, now = deps.store(), utcnow()
+    if task_id:
+        task: Task | None = told(lambda: queue.claim(store, operator, task_id, now=now, minutes=minutes))
+    else:
+        task = told(lambda: queue.claim_next(store, operator, now=now, minutes=minutes))
+    if task is None:
+        raise click.ClickException("Nothing is waiting.")
+    _print_task(task, as_json, f"Claimed by {operator} until {to_iso(task.lease_until or now)[:16]} UTC")
+
+
+@group.command("release")
+@click.argument("task_id")
+@operator
+@as_json
+def release(task_id: str, operator: str, as_json: bool) -> None:
+    """Give a claimed task back to the queue."""
+    task = told(lambda: queue.release(deps.store(), operator, task_id, now=utcnow()))
+    _print_task(task, as_json, "Back in the queue")
+
+
+@group.command("complete")
+@click.argument("task_id")
+@click.option("--result", "text", default=None, help="The result, as Markdown.")
+@click.option("--result-file", type=click.File(encoding="utf-8"), default=None, help="Read it from here; - is stdin.")
+@click.option("--file", "paths", type=click.Path(exists=True, dir_okay=False, path_type=Path), multiple=True)
+@operator
+@as_json
+def complete(task_id: str, text: str | None, result_file: Any, paths: Sequence[Path], operator: str, as_json: bool):
+    """Answer a task that one has claimed."""
+    words = result_file.read() if result_file else text or ""
+    for path in paths:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise click.ClickException(f"{path} is larger than {MAX_FILE_BYTES // 1024 // 1024} MB.")
+    found, now = deps.get(), utcnow()
+
+    def act() -> Task:
+        if paths:
+            queue.check_holder(found.store, operator, task_id, now=now)
+        files = [found.files.put(task_id, path.name, path.read_bytes()) for path in paths]
+        return queue.complete(found.store, operator, task_id, words, files=files, now=now)
+
+    _print_task(told(act), as_json, "Completed")
+
+
+@group.command("reject")
+@click.argument("task_id")
+@click.option("--reason", required=True, help="The customer reads it.")
+@operator
+@as_json
+def reject(task_id: str, reason: str, operator: str, as_json: bool) -> None:
+    """Refuse a task; its credits go back."""
+    task = told(lambda: queue.reject(deps.store(), operator, task_id, reason, now=utcnow()))
+    _print_task(task, as_json, f"Rejected, {task.credits_spent} credits given back")
+
+
+@group.command("figures")
+def read_figures() -> None:
+    """Read the whole ledger once for the overview's charts: for a nightly run."""
+    told(lambda: figures.read_ledger(deps.store(), deps.store().every_entry(), utcnow()))
+    click.echo("The overview shows the ledger as it is now.")
+
+
+def told(act: Callable[[], Answer]) -> Answer:
+    """What `act` returns; a refusal ends the command with 1 and its sentence."""
+    try:
+        return act()
+    except DomainError as error:
+        raise click.ClickException(error.message) from error
+
+
+def _listed(status: str | None, email: str | None, limit: int) -> list[Task]:
+    store = deps.store()
+    if email:
+        return store.list_tasks(store.get_account(email.strip().lower()).email, limit=limit, status=status or "").items
+    if status and status not in OPEN_STATUSES:
+        raise click.UsageError("Closed tasks are listed for one customer: add --user.")
+    wanted = [status] if status else [PENDING, IN_PROGRESS]
+    tasks = [task for each in wanted for task in store.list_queue(each, limit=limit).items]
+    return sorted(tasks, key=lambda task: (task.created_at, task.task_id))[:limit]
+
+
+def _print_tasks(tasks: Sequence[Task], as_json: bool) -> None:
+    if as_json:
+        _print_json([queue_json(task) for task in tasks])
+        return
+    rows = [
+        (t.task_id, t.status, relative_time(t.created_at), t.user_email, t.lease_owner, excerpt(t.description, 60))
+        for t in tasks
+    ]
+    print_table(("task", "status", "submitted", "customer", "worked by", "what"), rows)
+
+
+def _print_task(task: Task, as_json: bool, words: str) -> None:
+    if as_json:
+        _print_json(queue_json(task))
+    else:
+        click.echo(f"{words}: {task.task_id}, {excerpt(task.description, 60)}")
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def _plain(text: str) -> str:
+    """Text of others for a terminal: its lines, but none of its control characters."""
+    return "".join(char if char.isprintable() or char in "\n\t" else repr(char)[1:-1] for char in text)

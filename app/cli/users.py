@@ -1,0 +1,92 @@
+"""`flask users`: accounts at a terminal."""
+
+from __future__ import annotations
+
+import json
+import secrets
+
+import click
+from flask.cli import AppGroup
+
+from app import deps
+from app.cli.tables import print_table
+from app.cli.tasks import as_json, operator, told
+from app.data.adjustments import Adjustment
+from app.domain.clock import to_iso, utcnow
+from app.routes.api import entry_json
+from app.routes.api_admin import user_json
+from app.services import customers
+
+group = AppGroup("users", help="Accounts.")
+
+
+@group.command("list")
+@click.argument("beginning", default="")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@as_json
+def list_users(beginning: str, limit: int, as_json: bool) -> None:
+    """Accounts, or those whose address begins with BEGINNING. Walks a bounded part of the table."""
+    page = told(lambda: deps.store().search_accounts(beginning.strip().lower(), limit=limit))
+    if as_json:
+        click.echo(json.dumps([user_json(account) for account in page.items], ensure_ascii=False))
+        return
+    rows = [
+        (a.email, f"{a.credits_balance:,}", a.open_tasks, f"{a.created_at:%Y-%m-%d}", "operator" if a.is_admin else "")
+        for a in page.items
+    ]
+    print_table(("e-mail", "credits", "open tasks", "since", ""), rows)
+    if page.next_cursor:
+        click.echo("\nThere may be more: give the beginning of the address.")
+
+
+@group.command("show")
+@click.argument("email")
+@as_json
+def show(email: str, as_json: bool) -> None:
+    """One account and its latest ledger rows."""
+    account = told(lambda: deps.store().get_account(email.strip().lower()))
+    entries = told(lambda: deps.store().list_entries(account.email, limit=10)).items
+    if as_json:
+        body = user_json(account) | {"transactions": [entry_json(entry) for entry in entries]}
+        click.echo(json.dumps(body, ensure_ascii=False))
+        return
+    print_table(("", ""), [(name.replace("_", " "), value) for name, value in user_json(account).items()])
+    click.echo()
+    print_table(
+        ("when", "type", "credits", "balance", "what"),
+        [
+            (to_iso(e.timestamp)[:19], e.type, f"{e.amount:+,}", f"{e.balance_after:,}", e.description[:60])
+            for e in entries
+        ],
+    )
+
+
+@group.command("adjust", context_settings={"ignore_unknown_options": True})  # or -100 would be an option
+@click.argument("email")
+@click.argument("amount", type=int)
+@click.option("--reason", required=True, help="The customer reads it in the ledger.")
+@click.option("--request-id", default=None, help="Repeating it books nothing twice.")
+@operator
+@as_json
+def adjust(email: str, amount: int, reason: str, request_id: str | None, operator: str, as_json: bool) -> None:
+    """Add AMOUNT credits, or with a minus take them away; never below zero. Large ones wait for a second operator."""
+    done = told(
+        lambda: customers.adjust(
+            deps.store(),
+            operator,
+            email.strip().lower(),
+            amount,
+            reason,
+            request_id=request_id or secrets.token_urlsafe(16),
+            limit=deps.config().adjust_limit,
+            now=utcnow(),
+        )
+    )
+    if isinstance(done, Adjustment):
+        words, body = (
+            "Proposed; an operator must approve it.",
+            {"adjustment_id": done.adjustment_id, "state": done.state},
+        )
+    else:
+        words, body = f"{done.amount:+,} credits; the balance is {done.balance_after:,}.", entry_json(done)
+    click.echo(json.dumps(body, ensure_ascii=False) if as_json else words)

@@ -1,0 +1,127 @@
+"""Access patterns of the Audit table: what operators did, append-only, written in the transaction that did it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from app.domain.clock import from_iso, to_iso
+from app.domain.errors import AlreadyRecorded, BadCursor
+
+from .base import Base, Page
+from .tables import AUDIT, AUDIT_INDEX, AUDIT_SUBJECT_INDEX
+from .transaction import Writes
+
+TABLE = AUDIT.suffix
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """Who did what to whom or what, and why; `before` and `after` hold the values that changed."""
+
+    audit_id: str
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    reason: str = ""
+    before: Mapping[str, Any] = field(default_factory=dict)
+    after: Mapping[str, Any] = field(default_factory=dict)
+
+
+class AuditReads(Base):
+    def list_audit(self, *, day: str, limit: int, cursor: str | None = None) -> Page[AuditRow]:
+        """One UTC day (`yyyy-mm-dd`), newest first."""
+        return self._audit(AUDIT_INDEX, ("day", day), limit, cursor)
+
+    def search_audit(
+        self, *, until: date, days: int, limit: int, cursor: str | None = None, actor: str = "", action: str = ""
+    ) -> Page[AuditRow]:
+        """Newest first, from `until` back over some days: a query for each day, and with a filter a bounded look.
+
+        The cursor names the day that it is in.
+        """
+        day, _, place = (cursor or until.isoformat()).partition("~")
+        rows: list[AuditRow] = []
+        last = _day(day)
+        keep = (lambda row: actor in ("", row.actor) and row.action.startswith(action)) if actor or action else None
+        for back in range(days):
+            current = (last - timedelta(days=back)).isoformat()
+            page = self._audit(AUDIT_INDEX, ("day", current), limit - len(rows), place or None, keep)
+            rows += page.items
+            if page.next_cursor:
+                return Page(rows, f"{current}~{page.next_cursor}")
+            place = ""
+            if len(rows) == limit:
+                return Page(rows, (last - timedelta(days=back + 1)).isoformat())
+        return Page(rows, None)
+
+    def list_audit_of(self, subject: str, *, limit: int, cursor: str | None = None) -> Page[AuditRow]:
+        """Everything done to one task, account, payment or code, newest first."""
+        return self._audit(AUDIT_SUBJECT_INDEX, ("subject", subject), limit, cursor)
+
+    def _audit(
+        self,
+        index: str,
+        key: tuple[str, str],
+        limit: int,
+        cursor: str | None,
+        keep: Callable[[AuditRow], bool] | None = None,
+    ) -> Page[AuditRow]:
+        names = ("at", "audit_id")
+        return self._page(TABLE, index, key, key_names=names, make=_row, limit=limit, cursor=cursor, keep=keep)
+
+
+class AuditWrites(Writes):
+    def record_audit(
+        self,
+        *,
+        actor: str,
+        action: str,
+        subject: str,
+        now: datetime,
+        reason: str = "",
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Append a row beside the act itself: both stand, or neither."""
+        at = to_iso(now)
+        self.put(
+            TABLE,
+            {
+                "audit_id": f"{at}#{secrets.token_hex(6)}",
+                "day": at[:10],
+                "at": at,
+                "actor": actor,
+                "action": action,
+                "subject": subject,
+                "reason": reason,
+                "before": dict(before or {}),
+                "after": dict(after or {}),
+            },
+            condition="attribute_not_exists(audit_id)",
+            failure=AlreadyRecorded,
+        )
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise BadCursor from error
+
+
+def _row(row: dict[str, Any]) -> AuditRow:
+    return AuditRow(
+        audit_id=row["audit_id"],
+        at=from_iso(row["at"]),
+        actor=row["actor"],
+        action=row["action"],
+        subject=row["subject"],
+        reason=row.get("reason", ""),
+        before=row.get("before", {}),
+        after=row.get("after", {}),
+    )

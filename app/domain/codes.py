@@ -1,0 +1,58 @@
+"""Promotional codes: who may redeem one, and until when."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from .accounts import Account
+from .credits import PROMO, LedgerEntry
+from .errors import InvalidInput
+
+MAX_CODE_CREDITS = 100_000
+_CODE = re.compile(r"[A-Z0-9][A-Z0-9-]{3,38}[A-Z0-9]")
+
+
+@dataclass(frozen=True, slots=True)
+class RedeemCode:
+    """A row of the RedeemCodes table: `credits` for each of at most `max_uses` accounts, once each."""
+
+    code: str
+    credits: int
+    max_uses: int
+    expires_at: datetime
+    created_at: datetime
+    created_by: str
+    uses: int = 0
+    disabled: bool = False
+    note: str = ""
+
+
+def normalise_code(raw: object) -> str:
+    """Upper case, spaces dropped: codes are read aloud and copied from paper. Raises InvalidInput."""
+    code = "".join(str(raw or "").upper().split())
+    if not _CODE.fullmatch(code):
+        raise InvalidInput("A code has 5 to 40 letters, digits and dashes.", field="code")
+    return code
+
+
+def check_redeemable(code: RedeemCode | None, now: datetime) -> RedeemCode:
+    """Raises InvalidInput, in words that do not tell a wrong code from a switched-off one."""
+    if code is None or code.disabled:
+        raise InvalidInput("There is no such code.", field="code")
+    if now >= code.expires_at:
+        raise InvalidInput("This code has expired.", field="code")
+    if code.uses >= code.max_uses:
+        raise InvalidInput("This code has been used up.", field="code")
+    return code
+
+
+def promo_entry(code: RedeemCode, account: Account) -> LedgerEntry:
+    return LedgerEntry(
+        transaction_id=f"promo#{code.code}#{account.account_id}",
+        user_email=account.email,
+        type=PROMO,
+        amount=code.credits,
+        description=f"Redeemed the code {code.code}",
+    )

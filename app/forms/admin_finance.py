@@ -1,0 +1,50 @@
+"""Forms of the finance pages."""
+
+from __future__ import annotations
+
+from flask_wtf import FlaskForm
+from wtforms import DateField, IntegerField, StringField, ValidationError
+from wtforms.validators import InputRequired, NumberRange
+
+from app.domain.accounts import normalise_email
+from app.domain.codes import MAX_CODE_CREDITS, normalise_code
+from app.services.parked import MAX_CREDITS
+
+from .base import rule
+
+MAX_REASON = 500
+
+
+class ReasonForm(FlaskForm):
+    reason = StringField()
+
+    def validate_reason(self, field: StringField) -> None:
+        if not (field.data or "").strip():
+            raise ValidationError("Say why: the reason goes into the audit log.")
+        if len(field.data) > MAX_REASON or "\x00" in field.data:
+            raise ValidationError(f"At most {MAX_REASON} characters.")
+
+
+class CreditForm(ReasonForm):
+    email = StringField(validators=[rule(normalise_email)])
+    credits = IntegerField(
+        validators=[
+            InputRequired("Say how many credits."),
+            NumberRange(1, MAX_CREDITS, f"From 1 to {MAX_CREDITS:,} credits."),
+        ]
+    )
+
+
+class CodeForm(FlaskForm):
+    code = StringField(validators=[rule(normalise_code)])
+    credits = IntegerField(
+        validators=[
+            InputRequired("Say how many credits."),
+            NumberRange(1, MAX_CODE_CREDITS, f"From 1 to {MAX_CODE_CREDITS:,} credits."),
+        ]
+    )
+    max_uses = IntegerField(
+        validators=[InputRequired("Say how often."), NumberRange(1, 1_000_000, "From 1 to 1,000,000 times.")]
+    )
+    expires_at = DateField(validators=[InputRequired("Say until when.")])
+    note = StringField()

@@ -1,0 +1,23 @@
+"""Buying credits and redeeming codes."""
+
+from __future__ import annotations
+
+from flask_wtf import FlaskForm
+from wtforms import HiddenField, StringField, TextAreaField
+
+from app.domain.codes import normalise_code
+
+from .base import rule, unix_newlines
+
+
+class BuyForm(FlaskForm):
+    pack = HiddenField()
+    request_id = HiddenField()
+
+
+class RedeemForm(FlaskForm):
+    code = StringField(validators=[rule(normalise_code)])
+
+
+class DraftForm(FlaskForm):
+    description = TextAreaField(filters=[unix_newlines])

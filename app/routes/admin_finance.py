@@ -1,0 +1,142 @@
+"""Operators' finance pages: what Stripe told us, what is parked, what is unspent, and codes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Blueprint, flash, g, redirect, render_template, request, url_for
+
+from app import deps
+from app.domain import payments as facts
+from app.domain.clock import utcnow
+from app.domain.errors import InvalidInput, NotFound
+from app.forms.admin_finance import CodeForm, CreditForm, ReasonForm
+from app.forms.paging import read_paging
+from app.security import admin_required
+from app.services import books, codes, parked
+
+bp = Blueprint("admin_finance", __name__, url_prefix="/admin/finance")
+
+
+@bp.get("")
+@admin_required
+def index():
+    paging, store, now = read_paging(request), deps.store(), utcnow()
+    contact = store.stripe_contact()
+    return render_template(
+        "admin_finance/index.html",
+        parked=store.list_parked(limit=paging.limit, cursor=paging.cursor),
+        contact=contact,
+        silent=contact.is_silent(now),
+        checked=store.last_books_check(),
+    )
+
+
+@bp.get("/payments/<payment_id>")
+@admin_required
+def payment(payment_id: str):
+    return _payment_page(payment_id, CreditForm(formdata=None))
+
+
+@bp.post("/payments/<payment_id>/credit")
+@admin_required
+def credit(payment_id: str):
+    form = CreditForm()
+    if not form.validate():
+        return _payment_page(payment_id, form, 422)
+    parked.credit(
+        deps.store(),
+        payment_id,
+        email=form.email.data,
+        credits=form.credits.data,
+        reason=form.reason.data,
+        actor=g.account.email,
+        now=utcnow(),
+    )
+    flash(f"{form.credits.data:,} credits granted.")
+    return redirect(url_for("admin_finance.payment", payment_id=payment_id), code=303)
+
+
+@bp.post("/payments/<payment_id>/refund")
+@admin_required
+def refund(payment_id: str):
+    reason = _read_reason()
+    store, stripe = deps.store(), deps.get().stripe
+    parked.refund(store, stripe, payment_id, reason=reason, actor=g.account.email, now=utcnow())
+    flash("Refunded through Stripe.")
+    return redirect(url_for("admin_finance.payment", payment_id=payment_id), code=303)
+
+
+@bp.post("/payments/<payment_id>/dismiss")
+@admin_required
+def dismiss(payment_id: str):
+    parked.dismiss(deps.store(), payment_id, reason=_read_reason(), actor=g.account.email, now=utcnow())
+    flash("Dismissed.")
+    return redirect(url_for("admin_finance.payment", payment_id=payment_id), code=303)
+
+
+@bp.route("/codes", methods=["GET", "POST"])
+@admin_required
+def list_codes():
+    form = CodeForm()
+    if request.method == "GET":
+        return _codes_page(CodeForm(formdata=None))
+    if not form.validate():
+        return _codes_page(form), 422
+    try:
+        made = codes.create(
+            deps.store(),
+            form.code.data,
+            credits_each=form.credits.data,
+            max_uses=form.max_uses.data,
+            expires_at=datetime.combine(form.expires_at.data, datetime.min.time(), UTC),
+            created_by=g.account.email,
+            now=utcnow(),
+            note=form.note.data or "",
+        )
+    except InvalidInput as error:
+        form["code" if error.field not in form else error.field].errors = [error.message]
+        return _codes_page(form), 422
+    flash(f"{made.code} can be redeemed now.")
+    return redirect(url_for("admin_finance.list_codes"), code=303)
+
+
+@bp.post("/codes/<code>/disable")
+@admin_required
+def disable_code(code: str):
+    codes.disable(deps.store(), code, actor=g.account.email, reason=_read_reason(), now=utcnow())
+    flash(f"{code} is off.")
+    return redirect(url_for("admin_finance.list_codes"), code=303)
+
+
+def _read_reason() -> str:
+    form = ReasonForm()
+    if not form.validate():
+        raise InvalidInput(form.reason.errors[0], field="reason")
+    return form.reason.data
+
+
+def _payment_page(payment_id: str, form: CreditForm, status: int = 200) -> tuple[str, int]:
+    store = deps.store()
+    record = store.find_payment(payment_id)
+    if record is None:
+        raise NotFound("There is no such payment.")
+    form.email.data = form.email.data or record.payer_email or ""
+    entries = list(store.entries_of(record.user_email))[::-1] if record.user_email else []
+    unspent = books.unspent_by_payment(entries).get(payment_id, 0)
+    context: dict[str, Any] = {
+        "record": record,
+        "form": form,
+        "entries": [entry for entry in entries if entry.payment_id == payment_id],
+        "audit": store.list_audit_of(payment_id, limit=20).items,
+        "refunded_cents": facts.refunded_cents(record),
+        "held_cents": facts.held_cents(record),
+        "unspent": unspent,
+        "unspent_cents": record.total_cents * unspent // record.granted if record.granted else 0,
+    }
+    return render_template("admin_finance/payment.html", **context), status
+
+
+def _codes_page(form: CodeForm) -> str:
+    return render_template("admin_finance/codes.html", form=form, codes=deps.store().every_code(), now=utcnow())

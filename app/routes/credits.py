@@ -1,0 +1,134 @@
+"""Buying credits: the packs, the hand-over to Stripe, the way back, and codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, flash, g, redirect, render_template, request, url_for
+
+from app import deps
+from app.config import Pack
+from app.domain.clock import utcnow
+from app.domain.errors import InvalidInput, NotFound, PaymentsUnavailable
+from app.domain.tasks import MAX_DESCRIPTION, TASK_COST, new_request_id
+from app.domain.text import storable
+from app.forms.credits import BuyForm, DraftForm, RedeemForm
+from app.fragments import render
+from app.security import login_required
+from app.services import checkout, codes
+from app.throttle import CHECKOUT_BY_ACCOUNT, REDEEM_BY_ACCOUNT
+
+bp = Blueprint("credits", __name__)
+
+CHIP = "partials/balance_chip.html"
+
+
+@bp.get("/credits")
+@login_required
+def show():
+    return _page(RedeemForm(formdata=None))
+
+
+@bp.post("/credits/draft")
+@login_required
+def keep_draft():
+    """Keep the task that was written while short of credits, and go where credits are bought."""
+    text = storable(DraftForm().description.data or "", "description")[:MAX_DESCRIPTION]
+    deps.store().update_account(g.account.email, visible=False, draft=text or None)
+    return redirect(url_for("credits.show"), code=303)
+
+
+@bp.post("/credits/checkout")
+@login_required
+def buy():
+    form = BuyForm()
+    pack = next((pack for pack in deps.config().packs if pack.pack_id == form.pack.data), None)
+    if pack is None:
+        raise NotFound("There is no such pack any more. Choose another.")
+    deps.get().throttle.hit(CHECKOUT_BY_ACCOUNT, "checkout", g.account.email)
+    try:
+        address = checkout.open_session(
+            deps.store(),
+            deps.get().stripe,
+            g.account,
+            pack,
+            request_id=form.request_id.data or new_request_id(),
+            app_url=deps.config().app_url,
+            now=utcnow(),
+        )
+    except PaymentsUnavailable as error:
+        headers = {"Retry-After": str(error.retry_after_seconds)}
+        return _page(RedeemForm(formdata=None), unavailable=True), 503, headers
+    return redirect(address, code=303)
+
+
+@bp.get("/credits/return")
+@login_required
+def returned():
+    return render("credits/returned.html", "status", **_standing())
+
+
+@bp.get("/credits/return/status")
+@login_required
+def status():
+    """The page's own question while it waits. The balance in the header comes along."""
+    return render("credits/returned.html", "status", partials=[CHIP], **_standing())
+
+
+@bp.post("/credits/redeem")
+@login_required
+def redeem():
+    form = RedeemForm()
+    if not form.validate():
+        return _page(form), 422
+    deps.get().throttle.hit(REDEEM_BY_ACCOUNT, "redeem", g.account.email)
+    try:
+        added = codes.redeem(deps.store(), g.account, form.code.data, now=utcnow())
+    except InvalidInput as error:
+        form.code.errors = [error.message]
+        return _page(form), 422
+    flash(f"{added:,} credits added.")
+    return redirect(url_for("credits.show"), code=303)
+
+
+def _page(form: RedeemForm, **more: Any) -> str:
+    return render_template(
+        "credits/show.html",
+        account=g.account,
+        packs=[_offer(pack) for pack in deps.config().packs],
+        request_id=new_request_id(),
+        redeem_form=form,
+        draft=g.account.draft,
+        task_cost=TASK_COST,
+        **more,
+    )
+
+
+def _offer(pack: Pack) -> dict[str, Any]:
+    """A pack as it is shown; the saving is against the base rate of one credit for a cent."""
+    return {
+        "id": pack.pack_id,
+        "credits": pack.credits,
+        "price_cents": pack.price_cents,
+        "bonus_credits": pack.bonus_credits,
+        "saving_percent": pack.saving_percent,
+        "balance_after": g.account.credits_balance + pack.credits,
+    }
+
+
+def _standing() -> dict[str, Any]:
+    session_id = request.args.get("session_id", "")
+    purchase = checkout.look_up(
+        deps.store(), deps.get().stripe, g.account, session_id, livemode=deps.config().livemode, now=utcnow()
+    )
+    if purchase.state == checkout.ADDED:
+        g.account = deps.store().get_account(g.account.email)
+    return {
+        "account": g.account,
+        "state": purchase.state,
+        "credits_added": purchase.credits_added,
+        "session_id": session_id,
+        "draft": g.account.draft,
+        "request_id": new_request_id(),
+        "task_cost": TASK_COST,
+    }

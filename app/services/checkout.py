@@ -1,0 +1,111 @@
+"""Selling packs: open a Checkout Session, and credit it when the buyer is back before the webhook."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from app.config import Pack
+from app.data import Store
+from app.domain import payments as facts
+from app.domain.accounts import Account, mask_email
+from app.domain.errors import InvalidPayload, NotFound, PaymentsUnavailable
+from app.domain.tasks import check_request_id
+
+from . import payments
+
+log = logging.getLogger(__name__)
+
+WAITING, ADDED, FAILED, EXPIRED = "waiting", "added", "failed", "expired"
+
+
+class Stripe(Protocol):
+    """What this module asks of the gateway."""
+
+    def ensure_customer(self, account_id: str, email: str) -> str: ...
+
+    @property
+    def create_checkout(self) -> Callable[..., dict[str, Any]]: ...
+
+    def get_session(self, session_id: str) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """How a Checkout Session stands, as its buyer is told."""
+
+    state: str
+    credits_added: int = 0
+
+
+def open_session(
+    store: Store, stripe: Stripe, account: Account, pack: Pack, *, request_id: str, app_url: str, now: datetime
+) -> str:
+    """The address of Stripe's page for this pack. A repeat with the same request_id is the same session.
+
+    Raises PaymentsUnavailable. Nothing is charged here: that is between the buyer and Stripe.
+    """
+    check_request_id(request_id)
+    customer_id = account.stripe_customer_id
+    if customer_id is None:
+        customer_id = stripe.ensure_customer(account.account_id, account.email)
+        store.update_account(account.email, visible=False, stripe_customer_id=customer_id)
+    session = stripe.create_checkout(
+        account_id=account.account_id,
+        email=account.email,
+        customer_id=customer_id,
+        pack_id=pack.pack_id,
+        credits=pack.credits,
+        price_cents=pack.price_cents,
+        idempotency_key=f"checkout-{account.account_id}-{request_id}",
+        success_url=f"{app_url}/credits/return?session_id={{CHECKOUT_SESSION_ID}}",
+        cancel_url=f"{app_url}/credits",
+        product_name=f"{pack.credits:,} ImpacterAGI credits",
+    )
+    store.note_checkout(now)
+    log.info("checkout opened", extra={"email": mask_email(account.email), "pack": pack.pack_id})
+    return session["url"]
+
+
+def look_up(
+    store: Store, stripe: Stripe, account: Account, session_id: str, *, livemode: bool, now: datetime
+) -> Purchase:
+    """How the session stands; fulfils it when it is paid and the webhook has not come.
+
+    The same function as the webhook's records it, so whichever comes second changes nothing. Raises NotFound for a
+    session of somebody else.
+    """
+    entry = store.find_entry(f"purchase#{session_id}")
+    if entry is not None:
+        if entry.user_email != account.email:
+            raise NotFound
+        return Purchase(ADDED, entry.amount)
+    try:
+        session = stripe.get_session(session_id)
+    except PaymentsUnavailable:
+        return Purchase(WAITING)
+    metadata = session.get("metadata") or {}
+    if metadata.get("account_id") != account.account_id:
+        raise NotFound
+    if session.get("status") == "expired":
+        return Purchase(EXPIRED)
+    return _fulfil(store, session, livemode=livemode, now=now)
+
+
+def _fulfil(store: Store, session: dict[str, Any], *, livemode: bool, now: datetime) -> Purchase:
+    if session.get("status") != "complete":
+        return Purchase(WAITING)
+    try:
+        fact = facts.session_fact(session, livemode)
+    except InvalidPayload:
+        return Purchase(WAITING)
+    outcome = payments.record_fact(store, fact, now=now)
+    record = outcome.record
+    if record is not None and record.granted:
+        return Purchase(ADDED, facts.target(record))
+    if record is not None and record.state == "failed":
+        return Purchase(FAILED)
+    return Purchase(WAITING)

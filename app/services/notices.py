@@ -1,0 +1,45 @@
+"""Mails that a movement of the ledger owes its customer, each promised in the movement's own transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from app.data.outbox import Mail
+from app.domain.accounts import Account
+from app.domain.credits import CLAWBACK, PostedEntry
+from app.domain.payments import PaymentRecord, held_cents
+
+
+def low_balance(before: Account, after: Account, now: datetime) -> Mail | None:
+    """Once per crossing of the customer's threshold, downwards; 0 switches it off."""
+    threshold = before.low_balance_threshold
+    if threshold <= 0 or not before.credits_balance >= threshold > after.credits_balance:
+        return None
+    context = {"balance": after.credits_balance, "threshold": threshold}
+    return Mail(f"low_balance#{before.account_id}#{after.ledger_sequence}", "low_balance", before.email, now, context)
+
+
+def purchase(record: PaymentRecord, account: Account, credits: int, now: datetime) -> Mail:
+    """A receipt, or for an account that has no password yet a welcome with a link to set one. Once for a session."""
+    kind = "receipt" if account.password_hash else "welcome"
+    context = {
+        "credits": credits,
+        "total_cents": record.total_cents,
+        "balance": account.credits_balance + credits,
+        "payment_id": record.payment_id,
+    }
+    return Mail(f"purchase#{record.session_id or record.payment_id}", kind, account.email, now, context)
+
+
+def correction(record: PaymentRecord, entry: PostedEntry, now: datetime) -> Mail:
+    """A refund or dispute took credits back, or gave them back. Once for each ledger row."""
+    if entry.type == CLAWBACK:
+        kind = "dispute_opened" if held_cents(record) else "payment_refunded"
+    else:
+        kind = "credits_restored"
+    context = {
+        "credits": abs(entry.amount),
+        "balance": entry.balance_after,
+        "total_cents": record.total_cents,
+    }
+    return Mail(f"correction#{entry.transaction_id}", kind, entry.user_email, now, context)

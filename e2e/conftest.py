@@ -1,0 +1,164 @@
+"""The whole product in one process, and a browser before it: local AWS, the stand-in for Stripe, the app, the mails."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from flask import Flask
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from werkzeug.serving import make_server
+
+from app import create_app
+from app.config import Config, Pack
+from app.data import Store
+from app.data.client import make_client
+from app.data.tables import create_tables
+from app.domain.clock import utcnow
+from app.gateways.ses import SesGateway
+from app.services.mail import deliver_due
+from scripts.local.aws import LocalAws
+from scripts.local.ports import free_port
+from scripts.local.stripe_standin.process import StripeStandIn
+from tests.support import assert_books_agree, post_webhook
+
+os.environ.setdefault("AWS_ACCESS_KEY_ID", "test")
+os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "test")
+
+CHROMIUM = "/usr/bin/chromium"
+SENDER = "hello@impacteragi.com"
+# What Chromium itself writes for an answer that a test asked for.
+EXPECTED_LINES = re.compile(r"Failed to load resource: the server responded with a status of 4\d\d")
+
+
+@dataclass
+class Site:
+    """A running product: `url` for a browser, `store` to look into, `stripe` to act as the outside world."""
+
+    url: str
+    app: Flask
+    store: Store
+    stripe: StripeStandIn
+    aws: LocalAws
+
+    def webhook(self, event: dict[str, Any]) -> int:
+        """Deliver a signed event over HTTP; returns the status."""
+        with httpx.Client(base_url=self.url, trust_env=False) as client:
+            return post_webhook(_Poster(client), event).status_code
+
+    def mails(self) -> list[dict[str, Any]]:
+        """Send what the outbox holds through SES, and read back what SES took, oldest first."""
+        deps = self.app.extensions["impacteragi"]
+        deliver_due(self.store, deps.mail_room, deps.sender, now=utcnow())
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"{self.aws.endpoint_url}/_ministack/ses/messages") as answer:
+            accounts = json.load(answer)["messages"].values()
+        return [
+            {"to": mail["To"][0], "subject": mail["Subject"], "text": mail["BodyText"], "html": mail["BodyHtml"]}
+            for mails in accounts
+            for mail in mails
+        ]
+
+
+class _Poster:
+    """Lets the tests' maker of webhooks post through a real connection."""
+
+    def __init__(self, client: httpx.Client):
+        self._client = client
+
+    def post(self, path: str, *, data: bytes, headers: dict[str, str], content_type: str) -> httpx.Response:
+        return self._client.post(path, content=data, headers=headers | {"Content-Type": content_type})
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Site]:
+    """Started once: processes cost seconds, wiping them costs milliseconds."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with LocalAws() as aws, StripeStandIn(webhook_url=f"{url}/api/stripe/webhook") as stripe:
+        config = Config(
+            env="development",
+            app_url=url,
+            jwt_secrets=("signing-key-of-the-browser-tests-only",),
+            stripe_secret_key=stripe.secret_key,
+            stripe_webhook_secrets=(stripe.webhook_secret, "whsec_newest"),
+            stripe_api_base=stripe.api_base,
+            dynamodb_endpoint_url=aws.endpoint_url,
+            ses_endpoint_url=aws.endpoint_url,
+            s3_endpoint_url=aws.endpoint_url,
+            mail_from=f"ImpacterAGI <{SENDER}>",
+            bcrypt_rounds=4,
+            packs=(Pack("pack-1000", 1000, 1000), Pack("pack-5250", 5250, 5000)),
+            signups_per_hour=1000,
+        )
+        store = Store(make_client(config, endpoint_url=aws.endpoint_url), config.table_prefix)
+        app = create_app(config, store=store, sender=SesGateway(config))
+        server = make_server("127.0.0.1", port, app, threaded=True)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield Site(url, app, store, stripe, aws)
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def site(running: Site) -> Iterator[Site]:
+    """Empty tables and an empty Stripe; afterwards every balance must be what its ledger says."""
+    running.aws.reset()
+    running.stripe.control("reset", {})
+    create_tables(running.store.client, running.store.prefix)
+    config = running.app.extensions["impacteragi"].config
+    make_client(config, "sesv2", config.ses_endpoint_url).create_email_identity(EmailIdentity=SENDER)
+    if hasattr(config, "files_bucket"):
+        running.app.extensions["impacteragi"].files.create_bucket()
+    yield running
+    assert_books_agree(running.store)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM if os.path.exists(CHROMIUM) else None,
+            args=["--no-sandbox"] if os.geteuid() == 0 else [],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_browser(chromium: Browser, site: Site) -> Iterator[Any]:
+    """Opens browsers that share nothing; a line on any console that was not to be expected fails the test."""
+    contexts: list[BrowserContext] = []
+    lines: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not EXPECTED_LINES.search(message.text):
+            lines.append(message.text)
+
+    def new(**options: Any) -> Page:
+        context = chromium.new_context(base_url=site.url, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("console", note)
+        page.on("pageerror", lambda error: lines.append(str(error)))
+        return page
+
+    yield new
+    for context in contexts:
+        context.close()
+    assert lines == []
+
+
+@pytest.fixture
+def page(open_browser) -> Page:
+    return open_browser()

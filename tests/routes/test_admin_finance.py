@@ -1,0 +1,120 @@
+"""Operators' finance pages."""
+
+from __future__ import annotations
+
+import pytest
+from bs4 import BeautifulSoup
+
+from tests.services.test_payments import paid, record
+from tests.support import NOW, PASSWORD, make_account
+
+OPERATOR = "op@example.com"
+
+
+def signed_in(app, email):
+    app.config["WTF_CSRF_ENABLED"] = False
+    client = app.test_client()
+    client.post("/login", data={"email": email, "password": PASSWORD})
+    return client
+
+
+@pytest.fixture
+def operator(app, store, second_factor_passed):
+    make_account(store, OPERATOR, role="admin")
+    return second_factor_passed(signed_in(app, OPERATOR), OPERATOR)
+
+
+@pytest.fixture
+def parked_payment(store) -> str:
+    record(store, paid(parked_reason="paid in idr, not in usd", currency="idr", credits=0, email=None))
+    return "/admin/finance/payments/pi_1"
+
+
+def words(response) -> str:
+    return " ".join(BeautifulSoup(response.data, "html.parser").get_text(" ").split())
+
+
+def test_a_parked_payment_is_listed_with_its_reason(operator, parked_payment):
+    assert "paid in idr, not in usd" in words(operator.get("/admin/finance"))
+    assert "Parked" in words(operator.get(parked_payment))
+
+
+def test_crediting_a_parked_payment_makes_the_account_and_closes_it(operator, parked_payment, store):
+    form = {"email": "buyer@example.com", "credits": "650", "reason": "paid the same in rupiah"}
+
+    response = operator.post(f"{parked_payment}/credit", data=form, follow_redirects=True)
+
+    assert "650 credits granted" in words(response)
+    assert store.get_account("buyer@example.com").credits_balance == 650
+    assert "Nothing is parked" in words(operator.get("/admin/finance"))
+    assert operator.post(f"{parked_payment}/credit", data=form).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("email", "nobody"), ("credits", "0"), ("credits", "many"), ("reason", " ")]
+)
+def test_a_decision_is_refused_beside_the_field_and_keeps_what_was_typed(operator, parked_payment, store, field, value):
+    form = {"email": "buyer@example.com", "credits": "650", "reason": "paid in rupiah"} | {field: value}
+
+    response = operator.post(f"{parked_payment}/credit", data=form)
+
+    page = BeautifulSoup(response.data, "html.parser")
+    assert response.status_code == 422
+    assert page.select_one(f"#{field}-error")
+    assert page.select_one("#reason")["value"] == form["reason"]
+    assert store.find_account("buyer@example.com") is None
+
+
+def test_refunding_a_parked_payment_goes_through_stripe(operator, parked_payment, store, stripe):
+    operator.post(f"{parked_payment}/refund", data={"reason": "wrong currency"})
+
+    assert stripe.refunds == [("pi_1", None, "parked-refund-pi_1")]
+    assert store.find_payment("pi_1").resolution == "refunded"
+
+
+def test_dismissing_needs_a_reason(operator, parked_payment, store):
+    assert operator.post(f"{parked_payment}/dismiss", data={"reason": ""}).status_code == 422
+    assert store.find_payment("pi_1").is_parked
+
+    operator.post(f"{parked_payment}/dismiss", data={"reason": "a test by hand"})
+    assert store.find_payment("pi_1").resolution == "dismissed"
+
+
+def test_the_unspent_part_of_a_payment_is_told(operator, store):
+    record(store, paid(2))
+
+    assert "1,000 credits, worth $10.00" in words(operator.get("/admin/finance/payments/pi_2"))
+
+
+def test_an_alarm_is_shown_when_stripe_has_gone_silent(operator, store):
+    for _ in range(3):
+        store.note_checkout(NOW)
+
+    assert "gone silent" in words(operator.get("/admin/finance"))
+
+    store.note_webhook(NOW.replace(year=2099))
+    assert "gone silent" not in words(operator.get("/admin/finance"))
+
+
+def test_an_operator_makes_and_ends_a_code(operator, store):
+    form = {"code": "spring-2099", "credits": "50", "max_uses": "10", "expires_at": "2099-01-01", "note": "fair"}
+
+    assert "SPRING-2099" in words(operator.post("/admin/finance/codes", data=form, follow_redirects=True))
+    assert store.find_code("SPRING-2099").created_by == OPERATOR
+    operator.post("/admin/finance/codes/SPRING-2099/disable", data={"reason": "leaked"})
+
+    assert store.find_code("SPRING-2099").disabled
+    assert operator.post("/admin/finance/codes", data=form).status_code == 422
+
+
+def test_a_customer_sees_nothing_of_it(app, store, parked_payment):
+    make_account(store)
+    customer = signed_in(app, "ada@example.com")
+
+    for path in ("/admin/finance", parked_payment, "/admin/finance/codes"):
+        response = customer.get(path)
+        assert response.status_code == 403
+        assert "rupiah" not in response.text
+        assert "pi_1" not in response.text
+    assert customer.post(f"{parked_payment}/dismiss", data={"reason": "x"}).status_code == 403
+    assert store.find_payment("pi_1").is_parked

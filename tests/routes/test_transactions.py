@@ -1,0 +1,133 @@
+"""The customer's ledger: rows, filters, CSV, statement and receipts."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from bs4 import BeautifulSoup
+
+from app.domain.payments import RefundFact
+from app.routes.transactions import formula_safe
+from app.services import tasks
+from app.services.payments import record_fact
+from tests.services.test_payments import paid, record
+from tests.support import NOW, PASSWORD, make_account
+
+EMAIL = "ada@example.com"
+
+
+@pytest.fixture
+def browser(app, store):
+    """A browser of a customer with a purchase in October, and a task and a refund in November."""
+    app.config["WTF_CSRF_ENABLED"] = False
+    account = make_account(store, EMAIL)
+    store.update_account(EMAIL, created_at=NOW - timedelta(days=60))
+    record_fact(store, paid(), now=NOW - timedelta(days=30))
+    tasks.submit(store, store.get_account(account.email), "=HYPERLINK(1)", now=NOW)
+    record(store, RefundFact("pi_1", "re_1", 250, "succeeded"))
+    client = app.test_client()
+    client.post("/login", data={"email": EMAIL, "password": PASSWORD})
+    return client
+
+
+def rows(response) -> list[str]:
+    return [" ".join(row.text.split()) for row in BeautifulSoup(response.data, "html.parser").select("tbody tr")]
+
+
+def test_rows_are_newest_first_with_a_running_balance(browser):
+    table = rows(browser.get("/transactions"))
+
+    assert len(table) == 3
+    assert "−250 740" in table[0]
+    assert "−10 990" in table[1]
+    assert "+1,000 1,000" in table[2]
+    assert "Receipt" in table[2]
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [("type=spend", 1), ("month=2026-10", 1), ("month=2026-11", 2), ("type=clawback&month=2026-10", 0), ("limit=2", 2)],
+)
+def test_rows_are_filtered(browser, query, count):
+    response = browser.get(f"/transactions?{query}")
+
+    assert len(rows(response)) == count
+
+
+@pytest.mark.parametrize("query", ["type=nonsense", "month=2026-13", "month=x", "limit=x", "cursor=%00", "cursor=e30"])
+def test_a_filter_that_makes_no_sense_is_a_400(browser, query):
+    assert browser.get(f"/transactions?{query}").status_code == 400
+
+
+def test_paging_reaches_every_row(browser):
+    first = browser.get("/transactions?limit=2")
+    older = BeautifulSoup(first.data, "html.parser").select_one(".pager a")["href"]
+
+    assert len(rows(browser.get(older))) == 1
+
+
+def test_the_csv_holds_every_row_and_no_formula(browser):
+    response = browser.get("/transactions.csv")
+
+    table = list(csv.DictReader(io.StringIO(response.text)))
+    assert response.mimetype == "text/csv"
+    assert "attachment" in response.headers["Content-Disposition"]
+    assert [(row["type"], row["credits"], row["balance_after"]) for row in table] == [
+        ("clawback", "-250", "740"),
+        ("spend", "-10", "990"),
+        ("purchase", "1000", "1000"),
+    ]
+    assert not any(cell[:1] in "=@" for row in table for cell in row.values())
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", " =1", "\r=1"])
+def test_text_that_a_spreadsheet_would_run_is_quoted(text):
+    assert formula_safe(text) == "'" + text
+
+
+def test_numbers_stay_numbers_and_other_text_stays_as_it_is():
+    assert formula_safe(-10) == -10
+    assert formula_safe("a = b") == "a = b"
+
+
+def test_the_statement_leads_from_opening_to_closing(browser):
+    words = " ".join(
+        BeautifulSoup(browser.get("/transactions/statement/2026-11").data, "html.parser").get_text(" ").split()
+    )
+
+    for part in ("Opening balance 1,000", "Came in 0", "Went out −260", "Closing balance 740"):
+        assert part in words
+
+
+def test_the_statement_of_a_quiet_month_keeps_the_balance(browser):
+    quiet = " ".join(
+        BeautifulSoup(browser.get("/transactions/statement/2026-12").data, "html.parser").get_text(" ").split()
+    )
+    before = " ".join(
+        BeautifulSoup(browser.get("/transactions/statement/2026-09").data, "html.parser").get_text(" ").split()
+    )
+
+    assert "Opening balance 740" in quiet
+    assert "Closing balance 740" in quiet
+    assert "Closing balance 0" in before
+
+
+def test_a_receipt_is_stripes_and_only_the_payers(browser, store):
+    record(store, paid(7, email="bob@example.com"))
+
+    assert browser.get("/transactions/receipt/pi_1").location == "https://pay.stripe.com/receipts/pi_1"
+    assert browser.get("/transactions/receipt/pi_7").status_code == 404
+    assert browser.get("/transactions/receipt/pi_none").status_code == 404
+
+
+def test_a_negative_balance_is_explained(browser, store):
+    for number in range(70):
+        tasks.submit(store, store.get_account(EMAIL), f"Task {number}", now=datetime.now(UTC))
+    record(store, RefundFact("pi_1", "re_2", 750, "succeeded"))
+
+    note = BeautifulSoup(browser.get("/transactions").data, "html.parser").select_one(".note.bad").text
+
+    assert "refunded or disputed" in note

@@ -1,0 +1,105 @@
+"""Parked payments: each decided once, with a reason, by one operator."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from app.domain.errors import InvalidInput, NotFound, PaymentsUnavailable, WrongState
+from app.domain.payments import RefundFact
+from app.services import parked
+from tests.services.test_payments import paid, record
+from tests.support import NOW, all_mails, ledger
+
+WHO = {"reason": "the buyer wrote to us", "actor": "op@example.com", "now": NOW}
+
+
+@pytest.fixture
+def payment(store) -> str:
+    record(store, paid(parked_reason="paid in idr, not in usd", currency="idr", credits=0, email=None))
+    return "pi_1"
+
+
+class Stripe:
+    def __init__(self, fails=0):
+        self.fails, self.refunds = fails, []
+
+    def refund(self, payment_intent, amount_cents, idempotency_key):
+        if self.fails:
+            self.fails -= 1
+            raise PaymentsUnavailable
+        self.refunds.append((payment_intent, amount_cents, idempotency_key))
+        return {"id": "re_1", "status": "succeeded"}
+
+
+def test_crediting_grants_once_and_closes_the_payment(store, payment):
+    parked.credit(store, payment, email="Ada@example.com", credits=650, **WHO)
+
+    assert store.get_account("ada@example.com").credits_balance == 650
+    assert store.list_parked(limit=10).items == []
+    assert [row.action for row in store.list_audit_of(payment, limit=5).items] == ["payment.credit"]
+    assert [mail.kind for mail in all_mails(store)] == ["welcome"]
+    with pytest.raises(WrongState):
+        parked.credit(store, payment, email="ada@example.com", credits=650, **WHO)
+
+
+def test_crediting_leaves_out_what_was_refunded(store, payment):
+    record(store, RefundFact(payment, "re_1", 500, "succeeded"))
+
+    parked.credit(store, payment, email="ada@example.com", credits=600, **WHO)
+
+    assert store.get_account("ada@example.com").credits_balance == 300
+
+
+def test_one_operator_wins_when_several_decide_at_once(store, payment):
+    def decide(number: int) -> bool:
+        try:
+            if number % 2:
+                parked.dismiss(store, payment, **WHO)
+            else:
+                parked.credit(store, payment, email=f"a{number}@example.com", credits=100, **WHO)
+        except WrongState:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(decide, range(8))) == 1
+
+    assert len(store.list_audit_of(payment, limit=20).items) == 1
+
+
+def test_a_refund_goes_on_where_it_stopped_when_stripe_was_down(store, payment):
+    stripe = Stripe(fails=1)
+    with pytest.raises(PaymentsUnavailable):
+        parked.refund(store, stripe, payment, **WHO)
+    assert store.find_payment(payment).is_parked
+
+    parked.refund(store, stripe, payment, **WHO)
+
+    assert stripe.refunds == [("pi_1", None, "parked-refund-pi_1")]
+    assert store.find_payment(payment).resolution == "refunded"
+
+
+def test_nothing_is_granted_when_the_event_comes_again_after_a_dismissal(store, payment):
+    parked.dismiss(store, payment, **WHO)
+
+    record(store, paid())
+
+    assert list(store.every_account()) == []
+    assert ledger(store, "ada@example.com") == []
+
+
+@pytest.mark.parametrize("reason", ["", "   "])
+def test_a_decision_needs_a_reason(store, payment, reason):
+    with pytest.raises(InvalidInput):
+        parked.dismiss(store, payment, reason=reason, actor="op@example.com", now=NOW)
+
+
+def test_a_payment_that_is_not_parked_cannot_be_decided(store):
+    record(store, paid())
+
+    with pytest.raises(WrongState):
+        parked.dismiss(store, "pi_1", **WHO)
+    with pytest.raises(NotFound):
+        parked.dismiss(store, "pi_none", **WHO)
