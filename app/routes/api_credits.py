@@ -1,0 +1,61 @@
+"""Buying credits over JSON: packs, checkout and codes, through the same services as the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, g, request
+
+from app import deps
+from app.domain.clock import utcnow
+from app.domain.errors import NotFound
+from app.domain.tasks import check_request_id, new_request_id
+from app.forms.api import read_json, text_field
+from app.security import csrf, token_required
+from app.services import checkout, codes
+from app.throttle import CHECKOUT_BY_ACCOUNT, REDEEM_BY_ACCOUNT
+
+bp = Blueprint("api_credits", __name__, url_prefix="/api")
+csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge
+
+
+@bp.get("/packs")
+@token_required
+def packs():
+    return {
+        "packs": [
+            {"pack_id": pack.pack_id, "credits": pack.credits, "price_cents": pack.price_cents, "currency": "usd"}
+            for pack in deps.config().packs
+        ]
+    }
+
+
+@bp.post("/checkout")
+@token_required
+def buy() -> tuple[dict[str, Any], int]:
+    """Open a Checkout Session; a person pays at `checkout_url`, and the credits arrive by themselves."""
+    request_id = check_request_id(request.headers.get("Idempotency-Key", "")) or new_request_id()
+    wanted = text_field(read_json(request), "pack_id")
+    pack = next((pack for pack in deps.config().packs if pack.pack_id == wanted), None)
+    if pack is None:
+        raise NotFound("There is no such pack. GET /api/packs lists them.")
+    deps.get().throttle.hit(CHECKOUT_BY_ACCOUNT, "checkout", g.account.email)
+    address = checkout.open_session(
+        deps.store(),
+        deps.get().stripe,
+        g.account,
+        pack,
+        request_id=request_id,
+        app_url=deps.config().app_url,
+        now=utcnow(),
+    )
+    return {"checkout_url": address, "pack_id": pack.pack_id, "credits": pack.credits}, 201
+
+
+@bp.post("/redeem")
+@token_required
+def redeem() -> dict[str, int]:
+    code = text_field(read_json(request), "code")
+    deps.get().throttle.hit(REDEEM_BY_ACCOUNT, "redeem", g.account.email)
+    added = codes.redeem(deps.store(), g.account, code, now=utcnow())
+    return {"credits_added": added, "credits": deps.store().get_account(g.account.email).credits_balance}
