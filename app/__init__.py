@@ -10,7 +10,7 @@ from typing import Any
 from flask import Flask, g, url_for
 from flask_compress import Compress
 
-from app import cli, deps, errors, formatting, logs, security
+from app import cli, deps, errors, formatting, logs, security, static_files
 from app.config import Config
 from app.data import Store
 from app.data.client import make_client
@@ -25,6 +25,7 @@ from app.routes import (
     admin_finance,
     api,
     api_admin,
+    api_credits,
     auth,
     credits,
     dashboard,
@@ -57,6 +58,7 @@ BLUEPRINTS = (
     admin,
     admin_finance,
     api,
+    api_credits,
     api_admin,
     stripe_webhook,
     health,
@@ -100,6 +102,7 @@ def create_app(
     _register_templates(app)
     app.config.update(COMPRESS_ALGORITHM=["zstd", "gzip"], COMPRESS_ZSTD_LEVEL=3, COMPRESS_LEVEL=6)
     Compress(app)
+    static_files.register(app)
     for module in BLUEPRINTS:
         app.register_blueprint(module.bp)
     return app
@@ -111,13 +114,11 @@ def _register_templates(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     static_folder = Path(str(app.static_folder))
 
-    @cache
-    def content_hash(filename: str) -> str:
-        return hashlib.sha256((static_folder / filename).read_bytes()).hexdigest()[:12]
-
+    @cache  # most of a page's addresses are these
     def static_url(filename: str) -> str:
         """The address of a static file with a hash of its contents, so that it may be cached for ever."""
-        return url_for("static", filename=filename, v=content_hash(filename))
+        content_hash = hashlib.sha256((static_folder / filename).read_bytes()).hexdigest()[:12]
+        return url_for("static", filename=filename, v=content_hash)
 
     app.jinja_env.globals["static_url"] = static_url
     app.jinja_env.globals["has_endpoint"] = lambda name: name in app.view_functions

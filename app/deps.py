@@ -9,10 +9,13 @@ from flask import current_app
 
 from app.config import Config
 from app.data import Store
+from app.gateways.files import FileStore
 from app.gateways.stripe import StripeGateway
 from app.services.links import Links
 from app.services.mail import MailRoom, Sender
+from app.services.passkeys import Passkeys
 from app.services.passwords import Passwords
+from app.services.sealing import Sealer
 from app.throttle import Throttle
 from app.tokens import Tokens
 
@@ -27,8 +30,11 @@ class Deps:
     config: Config
     store: Store
     stripe: StripeGateway
+    files: FileStore
     sender: Sender
     passwords: Passwords
+    passkeys: Passkeys
+    sealer: Sealer
     links: Links
     mail_room: MailRoom
     tokens: Tokens

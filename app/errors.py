@@ -70,8 +70,7 @@ def status_of(error: domain.DomainError) -> int:
 def _domain_error(error: domain.DomainError) -> Response:
     if isinstance(error, domain.NotSignedIn) and not is_api():
         return _to_sign_in()
-    if isinstance(error, domain.Forbidden):
-        log.warning("refused: not allowed")
+    log.warning("refused", extra={"code": error.code, "status": status_of(error)})
     retry_after = getattr(error, "retry_after_seconds", None)
     return _answer(status_of(error), error.code, error.message, retry_after, error.details(), error)
 
@@ -118,7 +117,8 @@ def _answer(
     elif is_fragment_request():
         response = _toast(status, message, error)
     else:
-        response = _page(status, message if status != 404 else None, retry_after)
+        name = "second_factor" if isinstance(error, domain.OperatorNotProven) else str(status)
+        response = _page(status, message if status != 404 else None, retry_after, name)
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if retry_after:
@@ -135,7 +135,7 @@ def _toast(status: int, message: str, error: domain.DomainError | None) -> Respo
     return response
 
 
-def _page(status: int, message: str | None, retry_after: int | None) -> Response:
+def _page(status: int, message: str | None, retry_after: int | None, name: str) -> Response:
     context = {
         "message": message,
         "retry_after": retry_after,
@@ -143,7 +143,7 @@ def _page(status: int, message: str | None, retry_after: int | None) -> Response
         "kept_text": request.form.get("description", "") if request.method == "POST" and status != 413 else "",
     }
     try:
-        page = render_template(f"errors/{status}.html", **context)
+        page = render_template(f"errors/{name}.html", **context)
     except TemplateNotFound:
         page = render_template("errors/400.html", **context)
     return make_response(page, status)
@@ -153,7 +153,7 @@ def _to_sign_in() -> Response:
     """To the sign-in page and back; a fragment request is told by a header, or the form would land in the fragment."""
     here = request.full_path.rstrip("?") if request.method == "GET" else "/dashboard"
     if is_fragment_request():
-        here = urlsplit(request.headers.get("HX-Current-URL", "")).path or "/dashboard"
+        here = _path_of(request.headers.get("HX-Current-URL", ""))
     if request.method == "POST" and (text := request.form.get("description", "")):
         session["draft"] = text[:KEPT_DRAFT]
     had_session = "sid" in session
@@ -166,12 +166,19 @@ def _to_sign_in() -> Response:
     return redirect(target, code=303)  # type: ignore[return-value]
 
 
+def _path_of(url: str) -> str:
+    try:
+        return urlsplit(url).path or "/dashboard"
+    except ValueError:
+        return "/dashboard"
+
+
 def _words(status: int, error: HTTPException) -> str:
     known = {
         400: "The request could not be understood.",
         404: "There is nothing here.",
         405: "This address does not answer that method.",
-        413: "That is too large. Nothing was charged.",
+        413: "That is too large.",
         415: "Send JSON, with the header Content-Type: application/json.",
     }
     return known.get(status, error.name + ".")

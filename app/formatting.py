@@ -1,6 +1,6 @@
 """How numbers, money and moments read on a page: pure functions, offered to Jinja as filters of the same name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
@@ -81,7 +81,7 @@ def relative_time(moment: datetime, now: datetime | None = None) -> str:
 
 def iso_time(moment: datetime) -> str:
     """For <time datetime>: "2026-11-22T14:03:09Z"."""
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def exact_time(moment: datetime) -> str:
@@ -104,12 +104,23 @@ def month_name(month: str) -> str:
 
 def excerpt(text: str, length: int = 120) -> str:
     """A text on one line, cut at a word; for lists, where the full text is one click away."""
-    line = " ".join(text.split())
+    line = " ".join(text[: length * 4].split())  # a list of long texts would spend its time on what it does not show
+    if len(line) <= length < len(text):
+        line = " ".join(text.split())
     if len(line) <= length:
         return line
     cut = line[: length - 1]
     head, space, _ = cut.rpartition(" ")
     return (head if space and len(head) > length // 2 else cut) + "…"
+
+
+def file_size(size_bytes: int) -> str:
+    """How large a file is: "3 bytes", "12 KB", "1.4 MB"."""
+    if size_bytes < 1024:
+        return count(size_bytes, "byte")
+    if size_bytes < 1024 * 1024:
+        return f"{size_bytes // 1024:,} KB"
+    return f"{size_bytes / 1024 / 1024:,.1f}".removesuffix(".0") + " MB"
 
 
 def daily_spend(spend_by_day: Mapping[str, int] | None, days: int = 30, today: date | None = None) -> list[DaySpend]:
@@ -118,6 +129,16 @@ def daily_spend(spend_by_day: Mapping[str, int] | None, days: int = 30, today: d
     spent = spend_by_day or {}
     window = (today - timedelta(days=back) for back in range(days - 1, -1, -1))
     return [DaySpend(day, int(spent.get(day.isoformat(), 0))) for day in window]
+
+
+def bars(days: Sequence[DaySpend], height: int = 48) -> str:
+    """The SVG path of one bar for each day with spending, ten wide, the highest as high as the chart."""
+    peak = max((spent for _, spent in days), default=0)
+    return "".join(
+        f"M{number * 10} {height}h9v-{max(spent * height // peak, 3)}h-9z"
+        for number, (_, spent) in enumerate(days)
+        if spent
+    )
 
 
 FILTERS = {
@@ -136,6 +157,8 @@ FILTERS = {
         short_date,
         month_name,
         excerpt,
+        file_size,
         daily_spend,
+        bars,
     )
 }

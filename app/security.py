@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import hmac
+import logging
+import re
 import secrets
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import wraps
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote_to_bytes
 
 from flask import Flask, Response, g, request, session
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import deps
-from app.domain.accounts import ABSOLUTE_LIFETIME, SEEN_GRAIN, Account, session_key
+from app.domain.accounts import ABSOLUTE_LIFETIME, SEEN_GRAIN, Account, Session, mask_email, session_key
 from app.domain.clock import utcnow
-from app.domain.errors import Forbidden, NotSignedIn, StoreUnavailable
+from app.domain.errors import Forbidden, Malformed, NotFound, NotSignedIn, OperatorNotProven, StoreUnavailable
 from app.services.accounts import SignedIn
 
 if TYPE_CHECKING:
     from app.config import Config
 
+log = logging.getLogger(__name__)
+
 csrf = CSRFProtect()
 View = TypeVar("View", bound=Callable[..., Any])
 
 MAX_BODY = 64 * 1024
+MAX_TEXT_IN_URL = 2048  # bytes: what a key of the store may hold
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 POLICY = {
     "default-src": "'none'",
     "script-src": "'self'",
@@ -43,7 +51,8 @@ POLICY = {
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), "
+    "publickey-credentials-get=(self), publickey-credentials-create=(self)",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Frame-Options": "DENY",
@@ -67,15 +76,40 @@ def token_required(view: View) -> View:
 
 
 def admin_required(view: View) -> View:
-    """An operator's browser may ask. The role is read with each request, so a demotion works at once."""
+    """An operator's browser may ask. The role is read with each request, so a demotion works at once.
+
+    Reading takes the password alone, any other method a second factor that was proven in this session.
+    """
 
     def find() -> Account:
         account = _from_cookie()
         if not account.is_admin:
             raise Forbidden
+        check_operator_is_proven()
         return account
 
     return _guarded(view, "admin", find)
+
+
+def operator_token_required(view: View) -> View:
+    """An operator's program with a live token may ask; to change anything its sign-in proved a second factor too."""
+
+    def find() -> Account:
+        account = _from_bearer()
+        if not account.is_admin:
+            raise Forbidden
+        check_operator_is_proven()
+        return account
+
+    return _guarded(view, "operator", find)
+
+
+def check_operator_is_proven() -> None:
+    """Raises OperatorNotProven for a request that could change something, unless this session has a second factor."""
+    if request.method in SAFE_METHODS or not deps.config().require_operator_2fa:
+        return
+    if g.session.mfa_at is None:
+        raise OperatorNotProven
 
 
 def _guarded(view: View, access: str, find: Callable[[], Account]) -> View:
@@ -111,19 +145,29 @@ def _live(email: str, session_id: str) -> Account:
         raise NotSignedIn
     if now - live.seen_at > SEEN_GRAIN:
         deps.store().touch_session(account, live, now)
-    g.session_id = session_id
+    g.session_id, g.session = session_id, live
     return account
+
+
+def half_signed_in() -> tuple[Account, Session]:
+    """The account whose password this browser has given, while the second factor is still to come."""
+    email, session_id = session.get("email"), session.get("half")
+    if isinstance(email, str) and isinstance(session_id, str):
+        account = deps.store().find_account(email)
+        half = account.live_session(session_id, utcnow(), half=True) if account else None
+        if account and half:
+            return account, half
+    raise NotSignedIn
 
 
 def start_browser_session(signed_in: SignedIn) -> None:
     """A new session at each sign-in; what an earlier visitor of this browser had is dropped."""
-    draft = session.get("draft")
+    kept = {name: session[name] for name in ("draft", "next") if name in session}
     session.clear()
     session.permanent = True
     session["email"] = signed_in.account.email
-    session["sid"] = signed_in.session_id
-    if draft:
-        session["draft"] = draft
+    session["half" if signed_in.half else "sid"] = signed_in.session_id
+    session.update(kept)
 
 
 def current_session_key() -> str:
@@ -131,8 +175,20 @@ def current_session_key() -> str:
 
 
 def client_label() -> str:
-    """What the list of sessions calls this browser or program."""
-    return (request.user_agent.string or "unknown")[:80]
+    """What the list of sessions calls this browser or program: words of ours where they are known."""
+    agent = request.user_agent.string
+    browser = next((name for mark, name in BROWSERS if mark in agent), None)
+    system = next((name for mark, name in SYSTEMS if mark in agent), None)
+    if browser:
+        return f"{browser} on {system}" if system else browser
+    return re.sub(r"[^A-Za-z0-9 ._/-]", "", agent)[:40].strip() or "Unknown"
+
+
+BROWSERS = (("Edg", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrom", "Chrome"), ("Safari/", "Safari"))
+SYSTEMS = (
+    *(("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows")),
+    *(("Mac OS X", "macOS"), ("CrOS", "ChromeOS"), ("Linux", "Linux")),
+)
 
 
 def register(app: Flask, config: Config) -> None:
@@ -151,6 +207,14 @@ def register(app: Flask, config: Config) -> None:
         WTF_CSRF_HEADERS=["X-CSRFToken"],
         SEND_FILE_MAX_AGE_DEFAULT=timedelta(days=365),
     )
+
+    @app.before_request
+    def name_request() -> None:  # before the CSRF check, so that a refusal of it has a reference too
+        g.request_id = secrets.token_hex(8)
+        g.account = None
+        g.started = time.perf_counter()
+
+    app.before_request(check_text)
     csrf.init_app(app)
     if config.trusted_proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
@@ -158,10 +222,20 @@ def register(app: Flask, config: Config) -> None:
         )
     policy = content_security_policy(config)
 
-    @app.before_request
-    def name_request() -> None:
-        g.request_id = secrets.token_hex(8)
-        g.account = None
+    @app.after_request
+    def log_request(response: Response) -> Response:
+        """One line a request. The path stays out: it may hold the token of a mailed link."""
+        quiet = request.endpoint in ("static", "health.check") and response.status_code < 400
+        log.log(
+            logging.DEBUG if quiet else logging.INFO,
+            "request",
+            extra={
+                "status": response.status_code,
+                "ms": round((time.perf_counter() - g.get("started", time.perf_counter())) * 1000, 1),
+                "email": mask_email(g.account.email) if g.get("account") else None,
+            },
+        )
+        return response
 
     @app.after_request
     def add_headers(response: Response) -> Response:
@@ -172,9 +246,32 @@ def register(app: Flask, config: Config) -> None:
             response.headers["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
         if request.endpoint == "static" and response.status_code in (200, 304) and "v" in request.args:
             response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
-        elif request.endpoint != "static":
+        elif request.endpoint == "static" and response.status_code in (200, 304):
+            response.headers["Cache-Control"] = "no-cache"  # without its hash an address may show something new
+        else:
             response.headers["Cache-Control"] = "no-store"
         return response
+
+
+def check_text() -> None:
+    """The one place where text that is no text is refused, before any view reads it.
+
+    Werkzeug would silently replace bytes that are not UTF-8, and what it hands on would not be what was sent. NUL and
+    lone surrogates inside a field are the field's own business: app/domain/text.py.
+    """
+    if "\x00" in request.path or len(request.path.encode("utf-8", "replace")) > MAX_TEXT_IN_URL:
+        raise NotFound
+    values = [value for key, value in request.args.items(multi=True)]
+    if any("\x00" in value or len(value.encode("utf-8", "replace")) > MAX_TEXT_IN_URL for value in values):
+        raise Malformed
+    parts = [request.query_string]
+    if request.mimetype == "application/x-www-form-urlencoded":
+        parts.append(request.get_data())
+    try:
+        for part in parts:
+            unquote_to_bytes(part).decode()
+    except UnicodeDecodeError as error:
+        raise Malformed("The request is not UTF-8 text. Nothing was charged.") from error
 
 
 def content_security_policy(config: Config) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
@@ -17,6 +18,9 @@ log = logging.getLogger(__name__)
 
 SIGN_IN_BY_ACCOUNT = parse("10 per 15 minutes")
 SIGN_IN_BY_ADDRESS = parse("100 per hour")
+SECOND_FACTOR_BY_ACCOUNT = parse("10 per 15 minutes")
+SECOND_FACTOR_BY_DAY = parse("50 per day")
+EXPORT_BY_ACCOUNT = parse("10 per hour")
 FORGOT_BY_ADDRESS = parse("20 per hour")
 CHECKOUT_BY_ACCOUNT = parse("30 per hour")
 REDEEM_BY_ACCOUNT = parse("10 per hour")
@@ -44,6 +48,21 @@ class Throttle:
         Counting first keeps a burst of parallel guesses within the limit.
         """
         limits = ((SIGN_IN_BY_ACCOUNT, "sign-in", account), (SIGN_IN_BY_ADDRESS, "sign-in-from", network_of(address)))
+        with self._attempt(limits):
+            yield
+
+    @contextmanager
+    def second_factor(self, account: str):
+        """The same for the codes of a second factor, which are short: few tries, also over a whole day."""
+        limits = (
+            (SECOND_FACTOR_BY_ACCOUNT, "second-factor", account),
+            (SECOND_FACTOR_BY_DAY, "second-factor-day", account),
+        )
+        with self._attempt(limits):
+            yield
+
+    @contextmanager
+    def _attempt(self, limits: tuple[tuple[RateLimitItem, str, str], ...]):
         for limit, name, who in limits:
             self._hit(limit, name, who, 1)
         try:
@@ -64,7 +83,7 @@ class Throttle:
             return
         resets_at, _ = self._limiter.get_window_stats(limit, name, who)
         log.warning("rate limited", extra={"limit": name})
-        raise RateLimited(int(resets_at - time.time()) + 1)
+        raise RateLimited(math.ceil(resets_at - time.time()))
 
 
 def network_of(address: str) -> str:
@@ -73,4 +92,6 @@ def network_of(address: str) -> str:
         parsed = ip_address(address)
     except ValueError:
         return "unknown"
+    if parsed.version == 6 and parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
     return str(ip_network(f"{parsed}/64", strict=False)) if parsed.version == 6 else str(parsed)

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 from werkzeug.serving import make_server
 
 from app import create_app
@@ -33,6 +33,7 @@ from tests.support import assert_books_agree, post_webhook
 os.environ.setdefault("AWS_ACCESS_KEY_ID", "test")
 os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "test")
 
+expect.set_options(timeout=15_000)  # for a slow machine; a locator that is there is not waited for
 CHROMIUM = "/usr/bin/chromium"
 SENDER = "hello@impacteragi.com"
 # What Chromium itself writes for an answer that a test asked for.

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import boto3
 import pytest
 from botocore.config import Config as BotoConfig
+from jinja2 import FileSystemBytecodeCache
 
 from app import create_app
 from app.config import Config, Pack
@@ -15,12 +16,14 @@ from app.data import Store
 from app.data.client import make_client
 from app.data.tables import create_tables
 from scripts.local.aws import LocalAws
+from tests.log_watch import log_watch  # noqa: F401 - every test's log is read
 from tests.support import FakeSender, FakeStripe, assert_books_agree
 
 os.environ.setdefault("AWS_ACCESS_KEY_ID", "test")
 os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "test")
 
 PREFIX = "ImpacterAGI_"
+COMPILED_TEMPLATES = FileSystemBytecodeCache()  # each test has an app of its own: compile its templates once for all
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +102,9 @@ def stripe() -> FakeStripe:
 
 @pytest.fixture
 def app(config: Config, store: Store, sender: FakeSender, stripe: FakeStripe):
-    return create_app(config, store=store, sender=sender, stripe=stripe)
+    app = create_app(config, store=store, sender=sender, stripe=stripe)
+    app.jinja_env.bytecode_cache = COMPILED_TEMPLATES
+    return app
 
 
 @pytest.fixture

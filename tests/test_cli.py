@@ -28,6 +28,7 @@ def test_check_ends_with_0_when_the_books_agree(run, empty_store):
     assert empty_store.last_books_check()[1] == 0
 
 
+@pytest.mark.threat(27)
 def test_check_ends_with_1_and_a_table_when_something_differs(run, empty_store, monkeypatch):
     monkeypatch.setattr("app.cli.books.time.sleep", lambda seconds: None)
     make_account(empty_store, credits=10)
@@ -43,6 +44,7 @@ def test_check_ends_with_1_and_a_table_when_something_differs(run, empty_store, 
     assert len(json.loads(run("books", "check", "--json").stdout)) == 2
 
 
+@pytest.mark.threat(48)
 def test_reconcile_repairs_ten_withheld_webhooks_and_then_finds_nothing(run, empty_store):
     dry = run("books", "reconcile", "--dry-run")
     assert dry.exit_code == 1

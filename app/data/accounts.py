@@ -20,6 +20,7 @@ from .transaction import Writes, optimistic
 TABLE = USERS.suffix
 PERSONAL = (
     *("password_hash", "confirmed_at", "stripe_customer_id", "spend_by_day", "draft", "theme", "shortcuts"),
+    "recent_marks",
     *("totp", "totp_pending", "totp_counter", "recovery_codes", "passkeys", "challenge", "low_balance_threshold"),
 )
 Result = TypeVar("Result")
@@ -345,6 +346,7 @@ def account_from_row(row: dict[str, Any]) -> Account:
         theme=row.get("theme", "system"),
         shortcuts=row.get("shortcuts", True),
         draft=row.get("draft", ""),
+        recent_marks=row.get("recent_marks", ""),
         deleted_at=_moment(row.get("deleted_at")),
         totp=row.get("totp"),
         totp_pending=row.get("totp_pending"),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from botocore.exceptions import ClientError
 
-from app.domain.errors import BadCursor
+from app.domain.errors import BadCursor, StoreBusy
 
 from .client import Stale, call
 from .codec import Item, decode_item, encode, encode_item
@@ -19,6 +21,7 @@ from .transaction import Failure, update_request, with_condition
 
 Row = TypeVar("Row")
 
+UPDATE_ATTEMPTS = 6
 SEARCH_CHUNK = 250
 SEARCH_BUDGET = 2_000  # rows looked at for one page of a search: its cost never depends on the length of the history
 
@@ -84,15 +87,26 @@ class Base:
     ) -> dict[str, Any]:
         """One UpdateItem; returns the row as it is afterwards."""
         request = update_request(self.prefix + table, key, set or {}, add or {}, remove)
+        request = with_condition(request, condition, params) | {"ReturnValues": "ALL_NEW"}
+        for attempt in range(UPDATE_ATTEMPTS):
+            try:
+                return decode_item(call(self.client, "update_item", **request)["Attributes"])
+            except Stale:  # a transaction holds the item at this moment; no condition of ours has failed
+                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # nosec B311 # noqa: S311 - jitter, no secret
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
+                raise (failure() if isinstance(failure, type) else failure) from error
+        raise StoreBusy
+
+    def _query_from(self, query: dict[str, Any], *, theirs: bool) -> dict[str, Any]:
+        """One Query. `theirs`: it starts at a cursor that came from outside, which need not fit the list at all."""
         try:
-            answer = call(
-                self.client, "update_item", **with_condition(request, condition, params), ReturnValues="ALL_NEW"
-            )
+            return call(self.client, "query", **query)
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise
-            raise (failure() if isinstance(failure, type) else failure) from error
-        return decode_item(answer["Attributes"])
+            if theirs and error.response["Error"]["Code"] == "ValidationException":
+                raise BadCursor from error
+            raise
 
     def _page(
         self,
@@ -113,13 +127,14 @@ class Base:
         With `keep`, looks at no more than SEARCH_BUDGET rows and hands back where it stopped.
         """
         start = self._start(cursor, key_names, hash_key) if cursor else None
+        if between and between[1] > between[2]:  # DynamoDB refuses such a range; nothing lies in it
+            return Page()
         rows: list[tuple[Row, dict[str, Any]]] = []
         looked_at = 0
         while True:
             chunk = limit + 1 if keep is None else SEARCH_CHUNK
-            answer = call(
-                self.client, "query", **self._query(table, index, hash_key, chunk, start, between, newest_first)
-            )
+            query = self._query(table, index, hash_key, chunk, start, between, newest_first)
+            answer = self._query_from(query, theirs=cursor is not None and looked_at == 0)
             for item in answer["Items"]:
                 values = decode_item(item)
                 row = make(values)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config as BotoConfig
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from app.domain.errors import DomainError, OutcomeUnknown, StoreUnavailable
 
@@ -76,7 +77,7 @@ def call(client: Any, operation: str, **request: Any) -> dict[str, Any]:
         if code == "ResourceNotFoundException":
             raise TableMissing from error
         raise (StoreUnavailable() if code in TURNED_AWAY else _failed(operation)) from error
-    except BotoCoreError as error:
+    except (BotoCoreError, ResponseParserError, ValueError) as error:  # the last two: somebody else answered
         log.error("store unreachable for %s: %s", operation, type(error).__name__)
         raise _failed(operation) from error
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.domain.clock import from_iso, to_iso
-from app.domain.errors import AlreadyRecorded
+from app.domain.errors import AlreadyRecorded, NotFound
 
 from .base import Base, Page
 from .client import Stale
@@ -128,6 +128,17 @@ class OutboxWrites(Writes):
             },
             condition="attribute_not_exists(mail_id)",
             failure=AlreadyRecorded,
+        )
+
+    def requeue_mail(self, mail_id: str, now: datetime) -> None:
+        """Send again: a failed mail, or one that was sent and asked for once more. Raises NotFound."""
+        self.update(
+            TABLE,
+            {"mail_id": mail_id},
+            set={"due_at": to_iso(now), "queue": DUE, "attempts": 0},
+            remove=["expires_at", "sent_at"],
+            condition="attribute_exists(mail_id)",
+            failure=NotFound("There is no such mail."),
         )
 
 

@@ -1,16 +1,19 @@
-"""Access patterns of the Tasks table."""
+"""Access patterns of the Tasks and Results tables, but for those of the queue."""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
 from typing import Any
 
 from app.domain.clock import from_iso, to_iso
 from app.domain.errors import AlreadyRecorded, NotFound
-from app.domain.tasks import OPEN_STATUSES, Task
+from app.domain.tasks import OPEN_STATUSES, Result, ResultFile, Task
 
 from .base import Base, Page
-from .tables import TASK_INDEX, TASK_STATUS_INDEX, TASKS
+from .codec import decode_item
+from .tables import RESULTS, TASK_INDEX, TASK_STATUS_INDEX, TASKS
 from .transaction import Writes
 
 TABLE = TASKS.suffix
@@ -20,7 +23,7 @@ QUEUE_SHARDS = 4
 class TaskReads(Base):
     def find_task(self, task_id: str) -> Task | None:
         row = self._get(TABLE, {"task_id": task_id})
-        return _task(row) if row else None
+        return task_from_row(row) if row else None
 
     def get_task(self, task_id: str, *, owner: str) -> Task:
         """Raises NotFound when there is none or it is somebody else's: nobody can tell the two apart."""
@@ -29,10 +32,28 @@ class TaskReads(Base):
             raise NotFound("There is no such task.")
         return task
 
+    def get_task_and_result(self, task_id: str, *, owner: str | None = None) -> tuple[Task, Result | None]:
+        """Both in one consistent call. Raises NotFound; with `owner`, also for a task of somebody else."""
+        task, result = self._get_many([(TABLE, {"task_id": task_id}), (RESULTS.suffix, {"task_id": task_id})])
+        if task is None or (owner is not None and task["user_email"] != owner):
+            raise NotFound("There is no such task.")
+        return task_from_row(task), _result(result) if result else None
+
     def list_tasks(
-        self, email: str, *, limit: int, cursor: str | None = None, status: str = "", search: str = ""
+        self,
+        email: str,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        status: str = "",
+        search: str = "",
+        since: date | None = None,
+        until: date | None = None,
+        oldest_first: bool = False,
     ) -> Page[Task]:
-        """Newest first. A status has an index of its own; a search looks at a bounded number of rows."""
+        """Newest first unless told. A status has an index of its own and days ride on it; a search looks at a bounded
+        number of rows.
+        """
         index, hash_key = TASK_INDEX, ("user_email", email)
         if status:
             index, hash_key = TASK_STATUS_INDEX, ("user_status", user_status(email, status))
@@ -42,11 +63,20 @@ class TaskReads(Base):
             index,
             hash_key,
             key_names=("created_at", "task_id"),
-            make=_task,
+            make=task_from_row,
             limit=limit,
             cursor=cursor,
             keep=(lambda task: wanted in task.description.casefold()) if wanted else None,
+            between=("created_at", since.isoformat() if since else "0", f"{until.isoformat() if until else ''}~")
+            if since or until
+            else None,
+            newest_first=not oldest_first,
         )
+
+    def every_task(self) -> Iterator[Task]:
+        """A consistent scan: for the nightly check only."""
+        for page in self.client.get_paginator("scan").paginate(TableName=self.prefix + TABLE, ConsistentRead=True):
+            yield from (task_from_row(decode_item(item)) for item in page["Items"])
 
 
 class TaskWrites(Writes):
@@ -57,17 +87,46 @@ class TaskWrites(Writes):
                 "task_id": task.task_id,
                 "user_email": task.user_email,
                 "description": task.description,
-                "title": " ".join(task.description[:400].split())[:120],
-                "status": task.status,
+                "title": task_title(task.description),
                 "credits_spent": task.credits_spent,
                 "created_at": to_iso(task.created_at),
-                "updated_at": to_iso(task.updated_at),
-                "user_status": user_status(task.user_email, task.status),
-                "queue_shard": queue_shard(task.task_id, task.status),
+                "redo_of": task.redo_of,
+                "redo_note": task.redo_note,
+            }
+            | _moving(task),
+            condition="attribute_not_exists(task_id)",
+            failure=AlreadyRecorded,
+        )
+
+    def change_task(self, before: Task, after: Task) -> None:
+        """Move a task on from the very state that was read. Raises Stale with the row as it is now."""
+        condition = "#version = :version"
+        if before.version == 0:
+            condition = "attribute_exists(task_id) AND (#version = :version OR attribute_not_exists(#version))"
+        self.update(TABLE, {"task_id": before.task_id}, set=_moving(after), condition=condition, version=before.version)
+
+    def put_result(self, task_id: str, result: Result) -> None:
+        """Keep a result, once for a task. Raises AlreadyRecorded."""
+        self.put(
+            RESULTS.suffix,
+            {
+                "task_id": task_id,
+                "text": result.text,
+                "files": [
+                    {"key": f.key, "name": f.name, "size_bytes": f.size_bytes, "content_type": f.content_type}
+                    for f in result.files
+                ],
+                "by": result.by,
+                "at": to_iso(result.at),
             },
             condition="attribute_not_exists(task_id)",
             failure=AlreadyRecorded,
         )
+
+
+def task_title(description: str) -> str:
+    """What a list shows of a task: the description may be long, and the queue's index carries no more than this."""
+    return " ".join(description[:400].split())[:120]
 
 
 def user_status(email: str, status: str) -> str:
@@ -81,13 +140,53 @@ def queue_shard(task_id: str, status: str) -> str | None:
     return f"{status}#{zlib.crc32(task_id.encode()) % QUEUE_SHARDS}"
 
 
-def _task(row: dict[str, Any]) -> Task:
+def _moving(task: Task) -> dict[str, Any]:
+    """The attributes that change as a task moves on; None removes one."""
+    return {
+        "status": task.status,
+        "updated_at": to_iso(task.updated_at),
+        "version": task.version,
+        "user_status": user_status(task.user_email, task.status),
+        "queue_shard": queue_shard(task.task_id, task.status),
+        "started_at": _iso(task.started_at),
+        "finished_at": _iso(task.finished_at),
+        "lease_owner": task.lease_owner,
+        "lease_until": _iso(task.lease_until),
+        "reason": task.reason,
+        "redone_by": task.redone_by,
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return to_iso(moment) if moment else None
+
+
+def _moment(row: Mapping[str, Any], name: str) -> datetime | None:
+    return from_iso(row[name]) if row.get(name) else None
+
+
+def task_from_row(row: Mapping[str, Any]) -> Task:
+    """Lenient on what is absent: rows of the queue's index have a title for a description."""
     return Task(
         task_id=row["task_id"],
         user_email=row["user_email"],
-        description=row["description"],
+        description=row["description"] if "description" in row else row.get("title", ""),
         status=row["status"],
         credits_spent=row["credits_spent"],
         created_at=from_iso(row["created_at"]),
         updated_at=from_iso(row["updated_at"]),
+        version=row.get("version", 0),
+        started_at=_moment(row, "started_at"),
+        finished_at=_moment(row, "finished_at"),
+        lease_owner=row.get("lease_owner"),
+        lease_until=_moment(row, "lease_until"),
+        reason=row.get("reason"),
+        redo_of=row.get("redo_of"),
+        redo_note=row.get("redo_note"),
+        redone_by=row.get("redone_by"),
     )
+
+
+def _result(row: Mapping[str, Any]) -> Result:
+    files = tuple(ResultFile(f["key"], f["name"], f["size_bytes"], f["content_type"]) for f in row.get("files", []))
+    return Result(text=row["text"], files=files, by=row["by"], at=from_iso(row["at"]))

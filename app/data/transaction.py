@@ -174,7 +174,7 @@ def optimistic(
                 if time.monotonic() > deadline:
                     break
                 if number:
-                    time.sleep(random.uniform(0, min(0.2, 0.005 * 2**number)))  # noqa: S311 - jitter, no secret
+                    time.sleep(random.uniform(0, min(0.2, 0.005 * 2**number)))  # nosec B311 # noqa: S311 - jitter, no secret
                 state = reread(stale)
     raise StoreBusy
 

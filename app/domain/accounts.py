@@ -94,6 +94,7 @@ class Account:
     theme: str = "system"
     shortcuts: bool = True
     draft: str = ""
+    recent_marks: str = ""  # hashes of the latest tasks' words: see duplicates.py
     deleted_at: datetime | None = None
     totp: str | None = None  # the authenticator's secret, sealed
     totp_pending: str | None = None  # the same, until a first code has proven it
@@ -161,7 +162,9 @@ def normalise_email(raw: object) -> str:
     text = unicodedata.normalize("NFC", storable(raw, "email")).strip().lower()
     try:
         # SES delivers to no local part beyond ASCII; `.test` is kept for trials (RFC 2606).
-        found = validate_email(text, check_deliverability=False, allow_smtputf8=False, test_environment=True)
+        found = validate_email(
+            text, check_deliverability=False, allow_smtputf8=False, strict=True, test_environment=True
+        )
         return found.normalized.lower()
     except EmailNotValidError as error:
         raise InvalidInput("Enter an e-mail address like name@example.com.", field="email") from error
@@ -177,7 +180,8 @@ def check_new_password(password: object, email: str = "") -> str:
     folded = text.casefold()
     if folded in common_passwords() or len(set(text)) < 3:
         raise InvalidInput("This password is one of the most common ones. Choose another.", field="password")
-    if folded.strip("0123456789!?.-_ ") in {*PRODUCT_WORDS, email, email.partition("@")[0]}:
+    context = {*PRODUCT_WORDS, email, email.partition("@")[0]} - {""}
+    if folded in context or folded.strip("0123456789!?.-_ ") in context:
         raise InvalidInput("This password is too easy to guess from its context. Choose another.", field="password")
     return text
 

@@ -16,6 +16,7 @@ from .credits import CLAWBACK, CREDITS_PER_CENT, PURCHASE, REINSTATEMENT, Ledger
 from .errors import InvalidInput, InvalidPayload
 
 MIN_CENTS = 50  # Stripe charges no less in usd
+MAX_CREDITS_BY_HAND = 10_000_000  # what an operator may credit of a parked payment
 MAX_CENTS = 99_999_999  # nor more: https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
 
 # The later state wins; a payment that was paid stays paid whatever arrives after it.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
 
 from .errors import InvalidInput, Malformed, WrongState
 from .text import storable
@@ -14,6 +15,13 @@ from .text import storable
 TASK_COST = 10
 MAX_DESCRIPTION = 5_000
 MAX_REQUEST_ID = 255
+MAX_BATCH = 30  # two writes for a task, and the account: a transaction holds 100
+MAX_RESULT = 50_000
+MAX_REASON = 500
+MAX_LEASE_MINUTES = 240
+DEFAULT_LEASE_MINUTES = 30
+REDO_WINDOW = timedelta(days=14)
+MIN_SAMPLES = 5  # of finished tasks, before anything is said about how long one takes
 
 PENDING, IN_PROGRESS, COMPLETED, CANCELLED, REJECTED = "pending", "in-progress", "completed", "cancelled", "rejected"
 STATUSES = (PENDING, IN_PROGRESS, COMPLETED, CANCELLED, REJECTED)
@@ -29,7 +37,10 @@ FOLLOWS = {
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A row of the Tasks table. `credits_spent` is what the customer was charged for it."""
+    """A row of the Tasks table. `credits_spent` is what the customer was charged for it; a redo is free.
+
+    A task in progress is leased: `lease_owner` works on it until `lease_until`. `version` counts the changes.
+    """
 
     task_id: str
     user_email: str
@@ -38,10 +49,50 @@ class Task:
     credits_spent: int
     created_at: datetime
     updated_at: datetime
+    version: int = 0
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    lease_owner: str | None = None
+    lease_until: datetime | None = None
+    reason: str | None = None  # why it was rejected: the customer reads it
+    redo_of: str | None = None
+    redo_note: str | None = None  # what the customer missed in the first result
+    redone_by: str | None = None
 
     @property
     def is_open(self) -> bool:
         return self.status in OPEN_STATUSES
+
+    def as_of(self, now: datetime) -> Task:
+        """The task as it counts at `now`: one whose lease has run out is pending again, whatever its row says."""
+        if self.status == IN_PROGRESS and (self.lease_until is None or self.lease_until <= now):
+            return replace(self, status=PENDING, started_at=None, lease_owner=None, lease_until=None)
+        return self
+
+    def may_be_redone(self, now: datetime) -> bool:
+        """One free redo for a completed task, within REDO_WINDOW; a redo is not redone again."""
+        finished = self.finished_at if self.status == COMPLETED else None
+        return bool(finished and now - finished <= REDO_WINDOW and not self.redo_of and not self.redone_by)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFile:
+    """A file of a result: where it lies in the bucket, and how it is offered."""
+
+    key: str
+    name: str
+    size_bytes: int
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What an operator answered: Markdown text, files, or both."""
+
+    text: str
+    files: tuple[ResultFile, ...]
+    by: str
+    at: datetime
 
 
 def new_task(email: str, description: object, request_id: str, now: datetime) -> Task:
@@ -89,3 +140,131 @@ def check_request_id(request_id: str) -> str:
 def check_transition(task: Task, status: str) -> None:
     if status not in FOLLOWS[task.status]:
         raise WrongState(f"This task is {task.status} and cannot become {status}.")
+
+
+def claimed(task: Task, operator: str, now: datetime, minutes: int = DEFAULT_LEASE_MINUTES) -> Task:
+    """Leased to `operator`. An operator who holds it already keeps it. Raises WrongState if it is not free."""
+    until = now + timedelta(minutes=check_lease(minutes))
+    free = task.as_of(now)
+    if free.status == IN_PROGRESS:
+        if free.lease_owner != operator:
+            raise WrongState(f"{free.lease_owner} is working on this task.")
+        return _changed(free, IN_PROGRESS, now, lease_until=until)
+    check_transition(free, IN_PROGRESS)
+    return _changed(free, IN_PROGRESS, now, started_at=now, lease_owner=operator, lease_until=until)
+
+
+def renewed(task: Task, operator: str, now: datetime, minutes: int = DEFAULT_LEASE_MINUTES) -> Task:
+    """The same lease, from now on. Raises WrongState: what has run out is claimed again, not renewed."""
+    _check_holder(task, operator, now)
+    return _changed(task, IN_PROGRESS, now, lease_until=now + timedelta(minutes=check_lease(minutes)))
+
+
+def released(task: Task, operator: str, now: datetime) -> Task:
+    """Back in the queue, at its old place. Raises WrongState."""
+    _check_holder(task, operator, now)
+    check_transition(task, PENDING)
+    return _changed(task, PENDING, now, started_at=None, lease_owner=None, lease_until=None)
+
+
+def completed(task: Task, operator: str, now: datetime) -> Task:
+    """Done by who holds the lease. Raises WrongState, also when the lease has run out: nobody works on a task twice."""
+    _check_holder(task, operator, now)
+    check_transition(task, COMPLETED)
+    return _changed(task, COMPLETED, now, finished_at=now, lease_until=None)
+
+
+def rejected(task: Task, operator: str, reason: object, now: datetime) -> Task:
+    """Refused with a reason that the customer reads: while free, or by who holds it.
+
+    Raises WrongState, InvalidInput.
+    """
+    words = check_reason(reason)
+    free = task.as_of(now)
+    if free.status == IN_PROGRESS:
+        _check_holder(task, operator, now)
+    check_transition(free, REJECTED)
+    return _changed(free, REJECTED, now, finished_at=now, lease_owner=None, lease_until=None, reason=words)
+
+
+def cancelled(task: Task, now: datetime) -> Task:
+    """Called off by the customer while nobody works on it. Raises WrongState."""
+    free = task.as_of(now)
+    if free.status == IN_PROGRESS:
+        raise WrongState("Work on this task has begun, so it can no longer be cancelled.")
+    check_transition(free, CANCELLED)
+    return _changed(free, CANCELLED, now, finished_at=now)
+
+
+def redo(task: Task, note: object, now: datetime) -> tuple[Task, Task]:
+    """The original with its redo, and the redo: pending and free. Raises WrongState, InvalidInput."""
+    words = storable(note, "note").strip()
+    if not words:
+        raise InvalidInput("Say what was missing or wrong.", field="note")
+    if len(words) > MAX_REASON:
+        raise InvalidInput(f"At most {MAX_REASON} characters fit.", field="note")
+    if not task.may_be_redone(now):
+        raise WrongState(f"A completed task can be redone once, within {REDO_WINDOW.days} days.")
+    again = Task(
+        task_id=redo_id_for(task),
+        user_email=task.user_email,
+        description=task.description,
+        status=PENDING,
+        credits_spent=0,
+        created_at=now,
+        updated_at=now,
+        redo_of=task.task_id,
+        redo_note=words,
+    )
+    return _changed(task, COMPLETED, now, redone_by=again.task_id), again
+
+
+def redo_id_for(task: Task) -> str:
+    # No request id holds a newline, so no submit can take this id.
+    return task_id_for(task.user_email, f"redo\n{task.task_id}")
+
+
+def check_result(text: object) -> str:
+    """Return the result as given, or raise InvalidInput."""
+    result = storable(text, "result")
+    if len(result) > MAX_RESULT:
+        raise InvalidInput(f"The result has {len(result):,} characters; at most {MAX_RESULT:,} fit.", field="result")
+    return result
+
+
+def check_reason(reason: object) -> str:
+    words = storable(reason, "reason").strip()
+    if not words:
+        raise InvalidInput("Give a reason.", field="reason")
+    if len(words) > MAX_REASON:
+        raise InvalidInput(f"The reason has {len(words):,} characters; at most {MAX_REASON} fit.", field="reason")
+    return words
+
+
+def check_lease(minutes: int) -> int:
+    if isinstance(minutes, bool) or not isinstance(minutes, int) or not 1 <= minutes <= MAX_LEASE_MINUTES:
+        raise InvalidInput(f"A lease lasts 1 to {MAX_LEASE_MINUTES} minutes.", field="minutes")
+    return minutes
+
+
+def median_minutes(samples: list[int]) -> int | None:
+    """The middle of measured turnarounds (seconds), in whole minutes rounded up; None while there are too few."""
+    if len(samples) < MIN_SAMPLES:
+        return None
+    ordered = sorted(samples)
+    middle = len(ordered) // 2
+    seconds = ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+    return max(1, -(-int(seconds) // 60))
+
+
+def _check_holder(task: Task, operator: str, now: datetime) -> None:
+    if task.status != IN_PROGRESS:
+        raise WrongState(f"This task is {task.status}, nobody is working on it.")
+    if task.lease_owner != operator:
+        raise WrongState(f"{task.lease_owner} is working on this task, not you.")
+    if task.lease_until is None or task.lease_until <= now:
+        raise WrongState("Your lease has run out. Claim the task again, if it is still free.")
+
+
+def _changed(task: Task, status: str, now: datetime, **changes: Any) -> Task:
+    return replace(task, status=status, updated_at=now, version=task.version + 1, **changes)

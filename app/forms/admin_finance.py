@@ -8,7 +8,7 @@ from wtforms.validators import InputRequired, NumberRange
 
 from app.domain.accounts import normalise_email
 from app.domain.codes import MAX_CODE_CREDITS, normalise_code
-from app.services.parked import MAX_CREDITS
+from app.domain.payments import MAX_CREDITS_BY_HAND
 
 from .base import rule
 
@@ -30,7 +30,7 @@ class CreditForm(ReasonForm):
     credits = IntegerField(
         validators=[
             InputRequired("Say how many credits."),
-            NumberRange(1, MAX_CREDITS, f"From 1 to {MAX_CREDITS:,} credits."),
+            NumberRange(1, MAX_CREDITS_BY_HAND, f"From 1 to {MAX_CREDITS_BY_HAND:,} credits."),
         ]
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import date
 
 from flask import Request
 
@@ -41,6 +42,54 @@ def read_status(request: Request) -> str:
 
 def read_search(request: Request) -> str:
     return request.args.get("q", "").strip()[:MAX_SEARCH]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """What a history shows, as it stands in the address. The days are UTC, both included."""
+
+    q: str = ""
+    status: str = ""
+    since: date | None = None
+    until: date | None = None
+    oldest_first: bool = False
+
+    @property
+    def is_set(self) -> bool:
+        return bool(self.q or self.status or self.since or self.until)
+
+    def address(self) -> dict[str, str]:
+        """The parameters of the address that shows the same."""
+        found = {
+            "q": self.q,
+            "status": self.status,
+            "since": self.since.isoformat() if self.since else "",
+            "until": self.until.isoformat() if self.until else "",
+            "sort": "oldest" if self.oldest_first else "",
+        }
+        return {name: value for name, value in found.items() if value}
+
+
+def read_task_filter(request: Request) -> TaskFilter:
+    """Raises Malformed."""
+    sort = request.args.get("sort", "")
+    if sort not in ("", "newest", "oldest"):
+        raise Malformed("sort must be newest or oldest.")
+    return TaskFilter(
+        q=read_search(request),
+        status=read_status(request),
+        since=_read_day(request, "since"),
+        until=_read_day(request, "until"),
+        oldest_first=sort == "oldest",
+    )
+
+
+def _read_day(request: Request, name: str) -> date | None:
+    text = request.args.get(name, "")
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise Malformed(f"{name} must look like 2026-11-22.") from error
 
 
 def read_month(request: Request) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
+from email_validator import validate_email
 
 from app.data.client import make_client
 
@@ -26,7 +27,7 @@ class SesGateway:
         try:
             answer = self._client.send_email(
                 FromEmailAddress=self._sender,
-                Destination={"ToAddresses": [to]},
+                Destination={"ToAddresses": [ascii_address(to)]},
                 Content={
                     "Simple": {
                         "Subject": {"Data": subject, "Charset": "UTF-8"},
@@ -42,3 +43,8 @@ class SesGateway:
         except BotoCoreError as error:
             raise MailRefused(type(error).__name__) from error
         return answer["MessageId"]
+
+
+def ascii_address(address: str) -> str:
+    """SES wants an internationalised domain in its ASCII form; the part before the @ is ASCII at sign-up already."""
+    return validate_email(address, check_deliverability=False).ascii_email or address

@@ -240,7 +240,7 @@ def _parse_event(text: str) -> dict[str, Any]:
     try:
         event = json.loads(text, parse_constant=_refuse_constant)
         # A lone surrogate or a nesting that can be read but not written again would fail later, in the database.
-        json.dumps(event, ensure_ascii=False).encode("utf-8")
+        json.dumps(event, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise InvalidPayload from error
     if not isinstance(event, dict) or event.get("object", "event") != "event":

@@ -7,15 +7,17 @@ from typing import Any
 from flask import Blueprint, g, request
 
 from app import deps
+from app.domain.accounts import API
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import TYPES, PostedEntry
 from app.domain.errors import BadCredentials, Malformed
-from app.domain.tasks import Task, check_request_id
+from app.domain.tasks import Result, Task, check_request_id
 from app.forms.api import read_json, text_field
 from app.forms.paging import read_month, read_paging, read_search, read_status
-from app.routes.auth import sign_in, sign_up
+from app.routes.auth import finish_with_code, sign_in, sign_up
+from app.routes.tasks import file_link
 from app.security import csrf, public, token_required
-from app.services import tasks
+from app.services import queue, tasks
 from app.services.accounts import SignedIn, sign_out
 
 bp = Blueprint("api", __name__, url_prefix="/api")
@@ -26,7 +28,7 @@ csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge
 @public
 def signup():
     body = read_json(request)
-    signed_in = sign_up(text_field(body, "email"), text_field(body, "password"), "api")
+    signed_in = sign_up(text_field(body, "email"), text_field(body, "password"), API)
     return _token(signed_in), 201
 
 
@@ -37,7 +39,10 @@ def login():
     email, password = body.get("email"), body.get("password")
     if not isinstance(email, str) or not isinstance(password, str):
         raise BadCredentials
-    return _token(sign_in(email, password, "api"))
+    signed_in = sign_in(email, password, API)
+    if signed_in.half:
+        signed_in = finish_with_code(signed_in, body.get("code"))
+    return _token(signed_in)
 
 
 @bp.post("/auth/logout")
@@ -86,7 +91,29 @@ def list_tasks():
 @bp.get("/tasks/<task_id>")
 @token_required
 def get_task(task_id: str):
-    return task_json(deps.store().get_task(task_id, owner=g.account.email))
+    task, result = deps.store().get_task_and_result(task_id, owner=g.account.email)
+    return task_json(task.as_of(utcnow())) | result_json(task, result)
+
+
+@bp.post("/tasks/<task_id>/cancel")
+@token_required
+def cancel_task(task_id: str):
+    task, account = queue.cancel(deps.store(), g.account, task_id, now=utcnow())
+    return task_json(task) | {"credits_remaining": account.credits_balance}
+
+
+@bp.post("/tasks/<task_id>/redo")
+@token_required
+def redo_task(task_id: str):
+    note = text_field(read_json(request), "note")
+    return task_json(queue.request_redo(deps.store(), g.account, task_id, note, now=utcnow())), 201
+
+
+@bp.get("/tasks/<task_id>/files/<int:number>")
+@token_required
+def get_file(task_id: str, number: int):
+    _, result = deps.store().get_task_and_result(task_id, owner=g.account.email)
+    return file_link(result, number)
 
 
 @bp.get("/transactions")
@@ -110,6 +137,21 @@ def task_json(task: Task) -> dict[str, Any]:
         "credits_spent": task.credits_spent,
         "created_at": to_iso(task.created_at),
         "updated_at": to_iso(task.updated_at),
+    }
+
+
+def result_json(task: Task, result: Result | None) -> dict[str, Any]:
+    """What became of a task: the answer, the files by number, or why there is none."""
+    files = [
+        {"number": number, "name": file.name, "size_bytes": file.size_bytes, "content_type": file.content_type}
+        for number, file in enumerate(result.files if result else (), 1)
+    ]
+    return {
+        "result": result.text if result else None,
+        "files": files,
+        "reason": task.reason,
+        "redo_of": task.redo_of,
+        "redone_by": task.redone_by,
     }
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from flask import Blueprint, flash, g, redirect, render_template, request, session, url_for
 
 from app import deps
-from app.domain.accounts import normalise_email
+from app.domain.accounts import API, BROWSER, normalise_email, session_key
 from app.domain.clock import utcnow
-from app.domain.errors import AccountExists, BadCredentials, InvalidInput, LinkExpired
+from app.domain.errors import AccountExists, BadCredentials, DomainError, InvalidInput, LinkExpired, SecondFactorMissing
 from app.forms.auth import EmailForm, LoginForm, PasswordForm, SignupForm
 from app.security import client_label, login_required, public, signed_in_account_or_none, start_browser_session
-from app.services import accounts
-from app.services.links import RESET, SET_PASSWORD
+from app.services import accounts, second_factor
+from app.services.links import CONFIRM, RESET, SET_PASSWORD
 from app.throttle import FORGOT_BY_ADDRESS, network_of
 
 bp = Blueprint("auth", __name__)
@@ -26,11 +26,15 @@ def login():
         return render_template("auth/login.html", form=form, signed_out="out" in request.args)
     form.validate()
     try:
-        signed_in = sign_in(form.email.data, form.password.data, "browser")
+        signed_in = sign_in(form.email.data, form.password.data, BROWSER)
     except BadCredentials as error:
         return render_template("auth/login.html", form=form, error=error.message), 401
+    target = safe_path(form.next.data)
     start_browser_session(signed_in)
-    return redirect(safe_path(form.next.data) or url_for("dashboard.show"), code=303)
+    if signed_in.half:
+        session["next"] = target
+        return redirect(url_for("second_factor.ask"), code=303)
+    return redirect(target or url_for("dashboard.show"), code=303)
 
 
 @bp.route("/signup", methods=["GET", "POST"])
@@ -42,7 +46,7 @@ def signup():
     if not form.validate():
         return render_template("auth/signup.html", form=form), 422
     try:
-        signed_in = sign_up(form.email.data, form.password.data, "browser")
+        signed_in = sign_up(form.email.data, form.password.data, BROWSER)
     except AccountExists as error:
         form.email.errors = [error.message]
         return render_template("auth/signup.html", form=form), 409
@@ -58,18 +62,27 @@ def signup():
 def logout():
     accounts.sign_out(deps.store(), g.account, g.session_id)
     session.clear()
-    return redirect(url_for("auth.login", out=1), code=303)
+    response = redirect(url_for("auth.login", out=1), code=303)
+    response.headers["Clear-Site-Data"] = '"cache"'  # nothing private is left for the Back button
+    return response
 
 
 @bp.get("/confirm/<token>")
 @public
 def confirm(token: str):
-    """A GET that changes state: all it can do is prove the mailbox that the link was sent to."""
+    """Proves the mailbox to whoever is signed in to the account; others sign in first.
+
+    A GET that changes state: all it can do is prove the mailbox that the link was sent to.
+    """
+    store, links, who = deps.store(), deps.get().links, signed_in_account_or_none()
     try:
-        account = accounts.confirm_mailbox(deps.store(), deps.get().links, token, now=utcnow())
+        account, _ = accounts.account_of_link(store, links, token, CONFIRM)
+        if who is None or who.email != account.email:
+            return redirect(url_for("auth.login", next=request.path), code=303)
+        accounts.confirm_mailbox(store, links, token, signed_in_as=who.email, now=utcnow())
     except LinkExpired:
         return render_template("auth/link_expired.html", form=EmailForm(), what="confirm"), 410
-    return render_template("auth/confirmed.html", email=account.email, account=signed_in_account_or_none())
+    return render_template("auth/confirmed.html", email=account.email, account=who)
 
 
 @bp.route("/set-password/<token>", methods=["GET", "POST"])
@@ -107,7 +120,14 @@ def _password_by_link(token: str, purpose: str, template: str):
             status = 200 if request.method == "GET" else 422
             return render_template(template, form=form, email=account.email, token=token), status
         signed_in = accounts.set_password(
-            store, deps.get().passwords, links, token, form.password.data, purpose=purpose, now=utcnow()
+            store,
+            deps.get().passwords,
+            links,
+            token,
+            form.password.data,
+            purpose=purpose,
+            now=utcnow(),
+            label=client_label(),
         )
     except LinkExpired:
         expired = "auth/set_password.html" if purpose == SET_PASSWORD else "auth/link_expired.html"
@@ -116,6 +136,9 @@ def _password_by_link(token: str, purpose: str, template: str):
         form.password.errors = [error.message]
         return render_template(template, form=form, email=account.email, token=token), 422
     start_browser_session(signed_in)
+    if signed_in.half:
+        flash("Your password is set. Your second factor is still needed.")
+        return redirect(url_for("second_factor.ask"), code=303)
     flash("Your password is set. You are signed in.")
     return redirect(url_for("dashboard.show"), code=303)
 
@@ -130,6 +153,21 @@ def sign_in(email: object, password: object, kind: str) -> accounts.SignedIn:
         return accounts.sign_in(
             deps.store(), deps.get().passwords, email, password, now=utcnow(), kind=kind, label=client_label()
         )
+
+
+def finish_with_code(signed_in: accounts.SignedIn, code: object) -> accounts.SignedIn:
+    """The second step for a program, in the same call as the first. Raises SecondFactorMissing, WrongCode."""
+    store, account = deps.store(), signed_in.account
+    half = account.sessions[session_key(signed_in.session_id)]
+    try:
+        if code is None:
+            raise SecondFactorMissing
+        with deps.get().throttle.second_factor(account.email):
+            proof = second_factor.prove_code(deps.get().sealer, account, code, now=utcnow())
+            return second_factor.finish_sign_in(store, account, half, proof, now=utcnow(), kind=API)
+    except DomainError:
+        store.remove_session(account.email, half.key)
+        raise
 
 
 def sign_up(email: object, password: object, kind: str) -> accounts.SignedIn:

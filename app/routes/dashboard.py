@@ -8,8 +8,9 @@ from flask import Blueprint, Response, g, make_response, request, session
 
 from app import deps
 from app.data.base import Page
+from app.domain.clock import utcnow
 from app.domain.tasks import MAX_DESCRIPTION, TASK_COST, new_request_id
-from app.forms.paging import read_paging, read_search, read_status
+from app.forms.paging import TaskFilter, read_paging, read_task_filter
 from app.forms.tasks import TaskForm
 from app.fragments import is_fragment_request, render
 from app.security import login_required
@@ -26,7 +27,7 @@ def show():
     form = blank_form(keep_draft=not is_fragment_request())  # a filtered history leaves the composer as it is
     if again := request.args.get("again"):
         form.description.data = deps.store().get_task(again, owner=g.account.email).description
-    return render(TEMPLATE, "history", **context(form))
+    return render(TEMPLATE, "history", **context(form), again=bool(again))
 
 
 @bp.get("/dashboard/live")
@@ -69,22 +70,30 @@ def composer_context(form: TaskForm) -> dict[str, Any]:
     """For a composer alone no history is read; the page behind a refused submit without JavaScript needs it."""
     if is_fragment_request():
         fixed = {"account": g.account, "task_cost": TASK_COST, "description_limit": MAX_DESCRIPTION}
-        return fixed | {"form": form, "page": Page(), "q": "", "status": "", "cursor": ""}
+        return fixed | {"form": form, "page": Page(), "filter": TaskFilter(), "cursor": ""}
     return context(form, filtered=False)
 
 
 def context(form: TaskForm, *, filtered: bool = True) -> dict[str, Any]:
     paging = read_paging(request)
-    q, status = (read_search(request), read_status(request)) if filtered else ("", "")
+    found = read_task_filter(request) if filtered else TaskFilter()
     page = deps.store().list_tasks(
-        g.account.email, limit=paging.limit, cursor=paging.cursor if filtered else None, status=status, search=q
+        g.account.email,
+        limit=paging.limit,
+        cursor=paging.cursor if filtered else None,
+        status=found.status,
+        search=found.q,
+        since=found.since,
+        until=found.until,
+        oldest_first=found.oldest_first,
     )
+    now = utcnow()
+    page = Page([task.as_of(now) for task in page.items], page.next_cursor)
     return {
         "account": g.account,
         "form": form,
         "page": page,
-        "q": q,
-        "status": status,
+        "filter": found,
         "cursor": paging.cursor or "",
         "task_cost": TASK_COST,
         "description_limit": MAX_DESCRIPTION,

@@ -1,19 +1,40 @@
-"""Submitting a task, and the page of one."""
+"""Submitting a task, and the page of one: where it stands, its result, cancel and redo."""
 
 from __future__ import annotations
 
-from flask import Blueprint, g, redirect, render_template, url_for
+from datetime import datetime
+
+from flask import Blueprint, Response, flash, g, make_response, redirect, render_template, request, url_for
 
 from app import deps
 from app.domain.clock import utcnow
-from app.domain.errors import InsufficientCredits
-from app.forms.tasks import TaskForm
-from app.fragments import is_fragment_request
+from app.domain.duplicates import LOOKED_AT, find_twin, repeated_within
+from app.domain.errors import InsufficientCredits, InvalidInput, NotFound
+from app.domain.tasks import (
+    CANCELLED,
+    COMPLETED,
+    MAX_BATCH,
+    PENDING,
+    REDO_WINDOW,
+    REJECTED,
+    TASK_COST,
+    Result,
+    Task,
+    check_request_id,
+    median_minutes,
+    new_request_id,
+)
+from app.forms.base import unix_newlines
+from app.forms.tasks import TaskForm, check_batch, read_batch
+from app.fragments import is_fragment_request, render
 from app.routes import dashboard
 from app.security import login_required
-from app.services import tasks
+from app.services import queue, tasks
 
 bp = Blueprint("tasks", __name__)
+
+MAX_AHEAD = 200  # tasks before one in the queue, counted no further
+PLACE_SECONDS = 30  # how old the place in the queue may be on an open page
 
 
 @bp.post("/tasks")
@@ -22,6 +43,10 @@ def submit():
     form = TaskForm()
     if not form.validate():
         return dashboard.composer(form, 422)
+    if "confirmed" not in request.form:
+        twin = tasks.find_twin(deps.store(), g.account, form.description.data, form.request_id.data or "")
+        if twin:
+            return dashboard.composer(form, 422, twin=twin)
     try:
         done = tasks.submit(
             deps.store(), g.account, form.description.data, now=utcnow(), request_id=form.request_id.data or None
@@ -35,8 +60,137 @@ def submit():
     return redirect(url_for("tasks.show", task_id=done.task.task_id), code=303)
 
 
+@bp.get("/tasks/batch")
+@login_required
+def batch():
+    return _batch_page()
+
+
+@bp.post("/tasks/batch")
+@login_required
+def submit_batch():
+    """First what it would cost and which texts look familiar; then, confirmed, all of them or none."""
+    store, lines = deps.store(), request.form.get("lines", "")
+    try:
+        if "confirmed" not in request.form:
+            upload = request.files.get("table")
+            found = read_batch(lines, upload.read() if upload else b"")
+            return _batch_preview(found)
+        found = check_batch([unix_newlines(text) for text in request.form.getlist("description")])
+        request_id = check_request_id(request.form.get("request_id", ""))
+        made, g.account = tasks.submit_batch(store, g.account, found, now=utcnow(), request_id=request_id)
+    except InvalidInput as error:
+        return _batch_page(lines, error.message), 422
+    except InsufficientCredits as error:
+        return _batch_page("\n".join(found), error.message), 402
+    flash(f"{len(made)} tasks submitted for {sum(task.credits_spent for task in made)} credits.")
+    return redirect(url_for("dashboard.show"), code=303)
+
+
+def _batch_page(lines: str = "", error: str = "") -> str:
+    return render_template("tasks/batch.html", lines=lines, error=error, cost=TASK_COST, limit=MAX_BATCH)
+
+
+def _batch_preview(found: list[str]) -> str:
+    earlier = deps.store().list_tasks(g.account.email, limit=LOOKED_AT).items
+    return render_template(
+        "tasks/batch_preview.html",
+        texts=found,
+        twins=[find_twin(text, earlier) for text in found],
+        repeats=repeated_within(found),
+        total=len(found) * TASK_COST,
+        request_id=new_request_id(),
+    )
+
+
 @bp.get("/tasks/<task_id>")
 @login_required
 def show(task_id: str):
-    task = deps.store().get_task(task_id, owner=g.account.email)
-    return render_template("tasks/show.html", account=g.account, task=task)
+    """The page of a task, and what an open page asks every few seconds: one read when nothing has changed."""
+    tag = _tag()
+    if is_fragment_request() and request.headers.get("HX-PTag") == tag:
+        return make_response("", 304)
+    store, now = deps.store(), utcnow()
+    stored, result = store.get_task_and_result(task_id, owner=g.account.email)
+    task = stored.as_of(now)
+    waiting = task.status == PENDING
+    return render(
+        "tasks/show.html",
+        "task",
+        partials=[dashboard.CHIP],
+        account=g.account,
+        task=task,
+        result=result,
+        events=events_of(task),
+        ahead=store.count_before(task, MAX_AHEAD) if waiting else None,
+        max_ahead=MAX_AHEAD,
+        usual_minutes=median_minutes(store.turnarounds()) if task.is_open else None,
+        may_redo=task.may_be_redone(now),
+        redo_days=REDO_WINDOW.days,
+        ptag=tag,
+    )
+
+
+@bp.post("/tasks/<task_id>/cancel")
+@login_required
+def cancel(task_id: str):
+    task, g.account = queue.cancel(deps.store(), g.account, task_id, now=utcnow())
+    flash(f"Cancelled. {task.credits_spent} credits are back on your balance." if task.credits_spent else "Cancelled.")
+    return redirect(url_for("tasks.show", task_id=task_id), code=303)
+
+
+@bp.post("/tasks/<task_id>/redo")
+@login_required
+def redo(task_id: str):
+    try:
+        again = queue.request_redo(
+            deps.store(), g.account, task_id, unix_newlines(request.form.get("note")), now=utcnow()
+        )
+    except InvalidInput as error:
+        flash(error.message, "error")
+        return redirect(url_for("tasks.show", task_id=task_id), code=303)
+    flash("We will do it again, free of charge.")
+    return redirect(url_for("tasks.show", task_id=again.task_id), code=303)
+
+
+@bp.get("/tasks/<task_id>/result.md")
+@login_required
+def download(task_id: str):
+    """The result as it was written."""
+    _, result = deps.store().get_task_and_result(task_id, owner=g.account.email)
+    if result is None or not result.text:
+        raise NotFound("This task has no written result.")
+    response = Response(result.text, content_type="text/markdown; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="{task_id}.md"'
+    return response
+
+
+@bp.get("/tasks/<task_id>/files/<int:number>")
+@login_required
+def file(task_id: str, number: int):
+    """On to a file of the result, by a link that opens for a minute."""
+    _, result = deps.store().get_task_and_result(task_id, owner=g.account.email)
+    return file_link(result, number)
+
+
+def file_link(result: Result | None, number: int):
+    if result is None or not 1 <= number <= len(result.files):
+        raise NotFound("There is no such file.")
+    return redirect(deps.get().files.link(result.files[number - 1]), code=303)
+
+
+def events_of(task: Task) -> list[tuple[str, datetime]]:
+    """What happened to a task, oldest first."""
+    events = [("Redo requested" if task.redo_of else "Submitted", task.created_at)]
+    if task.started_at:
+        events.append(("Work began", task.started_at))
+    if task.finished_at:
+        ended = {COMPLETED: "Completed", CANCELLED: "Cancelled by you", REJECTED: "Rejected"}
+        refunded = ", credits given back" if task.status in (CANCELLED, REJECTED) and task.credits_spent else ""
+        events.append((ended[task.status] + refunded, task.finished_at))
+    return events
+
+
+def _tag() -> str:
+    """Changes with everything the customer can see of the task, and now and then for the place in the queue."""
+    return f"{g.account.version}.{int(utcnow().timestamp()) // PLACE_SECONDS}"

@@ -7,9 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from app.data import Store
-from app.data.client import Stale
+from app.data.erasure import ERASED
 from app.data.outbox import Mail
 from app.domain.accounts import (
+    BROWSER,
+    HALF,
+    MAX_LOW_BALANCE,
+    THEMES,
     Account,
     Session,
     check_new_password,
@@ -19,13 +23,16 @@ from app.domain.accounts import (
     normalise_email,
     session_key,
 )
-from app.domain.errors import AccountExists, AlreadyRecorded, BadCredentials, InvalidInput
+from app.domain.clock import to_iso
+from app.domain.errors import AccountExists, AlreadyRecorded, BadCredentials, InvalidInput, LinkExpired, WrongState
 
+from .account_notices import security_mail
 from .links import CONFIRM, RESET, SET_PASSWORD, Links, check_nonce, new_nonce
 from .passwords import Passwords
 
 log = logging.getLogger(__name__)
 
+ERASED_AT_ONCE = 300  # tasks, within the request that deletes the account
 MAIL_GRAIN = timedelta(minutes=5)  # a mail that anybody can ask for goes out at most this often
 
 
@@ -35,6 +42,7 @@ class SignedIn:
 
     account: Account
     session_id: str
+    half: bool = False  # the second factor is still to come: the session opens nothing yet
 
 
 def sign_up(
@@ -76,7 +84,11 @@ def sign_up(
 def sign_in(
     store: Store, passwords: Passwords, email: object, password: object, *, now: datetime, kind: str, label: str = ""
 ) -> SignedIn:
-    """Open a new session. Raises BadCredentials, the same in text and time whatever is wrong."""
+    """Open a new session, or half of one when the account has a second factor.
+
+    Raises BadCredentials, the same in text and time whatever is wrong, and also when the password is replaced while it
+    is being checked.
+    """
     try:
         address = normalise_email(email)
     except InvalidInput:
@@ -91,13 +103,11 @@ def sign_in(
     if account.password_hash and passwords.is_outdated(account.password_hash):
         settings["password_hash"] = passwords.hash(given)
     session_id = new_session_id()
-    session = Session(session_key(session_id), kind, now, now, label)
-    try:
-        account = store.add_session(account, session, now, **settings)
-    except Stale as error:  # disabled in this moment
-        raise BadCredentials from error
-    log.info("signed in", extra={"email": mask_email(address), "kind": kind})
-    return SignedIn(account, session_id)
+    half = account.has_second_factor
+    session = Session(session_key(session_id), HALF if half else kind, now, now, label)
+    account = store.add_session(account, session, now, **settings)
+    log.info("password accepted" if half else "signed in", extra={"email": mask_email(address), "kind": kind})
+    return SignedIn(account, session_id, half)
 
 
 def sign_out(store: Store, account: Account, session_id: str) -> None:
@@ -106,46 +116,159 @@ def sign_out(store: Store, account: Account, session_id: str) -> None:
     log.info("signed out", extra={"email": mask_email(account.email)})
 
 
+def sign_out_one(store: Store, account: Account, key: str) -> None:
+    """End one session by its key, as the list of sessions names it. Safe to repeat, and for a key that is unknown."""
+    if key in account.sessions:
+        store.remove_session(account.email, key)
+        log.info("signed out by the list", extra={"email": mask_email(account.email)})
+
+
+def sign_out_everywhere(store: Store, account: Account) -> None:
+    store.end_sessions(account.email)
+    log.info("signed out everywhere", extra={"email": mask_email(account.email)})
+
+
+def check_password(passwords: Passwords, account: Account, password: object) -> str:
+    """The password again, before something that a borrowed session must not do. Raises BadCredentials."""
+    given = password if isinstance(password, str) else ""
+    if not passwords.matches(given, account.password_hash):
+        log.warning("password refused", extra={"email": mask_email(account.email)})
+        raise BadCredentials("That is not your current password.")
+    return given
+
+
+def change_password(
+    store: Store,
+    passwords: Passwords,
+    account: Account,
+    current: object,
+    new: object,
+    session: Session,
+    *,
+    now: datetime,
+) -> SignedIn:
+    """Replace the password. Every session and token ends; this browser gets a new session.
+
+    Raises BadCredentials for a wrong current password and InvalidInput for a new one that will not do.
+    """
+    given = check_password(passwords, account, current)
+    chosen = check_new_password(new, account.email)
+    if chosen == given:
+        raise InvalidInput("The new password is the same as the current one.", field="new_password")
+    session_id = new_session_id()
+    fresh = Session(session_key(session_id), BROWSER, now, now, session.label, session.mfa_at)
+    with store.transaction() as tx:
+        tx.change_password(account, passwords.hash(chosen), fresh)
+        tx.enqueue_mail(security_mail(account, "The password of your account was changed.", now))
+    log.info("password changed", extra={"email": mask_email(account.email)})
+    return SignedIn(replace(account, sessions={fresh.key: fresh}), session_id)
+
+
+def change_settings(store: Store, account: Account, *, low_balance_threshold: int, theme: str, shortcuts: bool) -> None:
+    """Raises InvalidInput."""
+    if not 0 <= low_balance_threshold <= MAX_LOW_BALANCE:
+        raise InvalidInput(f"Use a number from 0 to {MAX_LOW_BALANCE:,}.", field="low_balance_threshold")
+    if theme not in THEMES:
+        raise InvalidInput("Choose one of the themes.", field="theme")
+    store.update_account(account.email, low_balance_threshold=low_balance_threshold, theme=theme, shortcuts=shortcuts)
+
+
+def delete(store: Store, passwords: Passwords, account: Account, password: object, *, now: datetime) -> None:
+    """Leave a tombstone for the books and erase the rest; see docs/security.md for what stays and why.
+
+    Raises BadCredentials, and WrongState while tasks are open. The words of the tasks go after the account itself; what
+    a crash leaves undone, `flask accounts erase` finishes.
+    """
+    check_password(passwords, account, password)
+    if account.open_tasks > 0:
+        raise WrongState("Some of your tasks are open. Cancel them or wait for their results, then delete the account.")
+    with store.transaction() as tx:
+        tx.erase_account(account, now)
+    log.info("account deleted", extra={"email": mask_email(account.email)})
+    erase_words(store, account.email, at_most=ERASED_AT_ONCE)
+
+
+def erase_words(store: Store, email: str, *, at_most: int | None = None) -> int:
+    """Take the words out of a deleted account's tasks; returns how many. Safe to repeat."""
+    erased, cursor = 0, None
+    while True:
+        page = store.list_tasks(email, limit=100, cursor=cursor)
+        for task in page.items:
+            if at_most is not None and erased >= at_most:
+                return erased
+            if task.description != ERASED:
+                store.erase_task(task.task_id)
+                erased += 1
+        cursor = page.next_cursor
+        if cursor is None:
+            store.mark_erased(email)
+            return erased
+
+
 def set_password(
-    store: Store, passwords: Passwords, links: Links, token: str, password: object, *, purpose: str, now: datetime
+    store: Store,
+    passwords: Passwords,
+    links: Links,
+    token: str,
+    password: object,
+    *,
+    purpose: str,
+    now: datetime,
+    label: str = "",
 ) -> SignedIn:
     """Set the password that a mailed link allows, end every other session, and sign in.
 
-    Following the link proves the mailbox. Raises LinkExpired and InvalidInput; the link works once.
+    Following the link proves the mailbox; it does not stand in for a second factor. Raises LinkExpired and
+    InvalidInput; the link works once.
     """
     account, nonce = account_of_link(store, links, token, purpose)
     chosen = check_new_password(password, account.email)
     session_id = new_session_id()
-    session = Session(session_key(session_id), "browser", now, now)
+    half = account.has_second_factor
+    session = Session(session_key(session_id), HALF if half else BROWSER, now, now, label)
     updated = replace(account, sessions={session.key: session})
     used = (SET_PASSWORD, RESET, CONFIRM)
     store.set_password(updated, passwords.hash(chosen), used=used, nonce=(purpose, nonce), now=now)
     log.info("password set by link", extra={"email": mask_email(account.email)})
-    return SignedIn(store.get_account(account.email), session_id)
+    return SignedIn(store.get_account(account.email), session_id, half)
 
 
 def account_of_link(store: Store, links: Links, token: str, purpose: str) -> tuple[Account, str]:
     """The account that a live link belongs to, and the link's nonce. Raises LinkExpired."""
     email, nonce = links.email_of(token, purpose)
-    return check_nonce(store.find_account(email), purpose, nonce), nonce
+    account = check_nonce(store.find_account(email), purpose, nonce)
+    if account.disabled:
+        raise LinkExpired
+    return account, nonce
 
 
-def confirm_mailbox(store: Store, links: Links, token: str, *, now: datetime) -> Account:
-    """Mark the mailbox proven. Raises LinkExpired; the link works once."""
+def confirm_mailbox(store: Store, links: Links, token: str, *, signed_in_as: str, now: datetime) -> Account:
+    """Mark the mailbox proven: whoever reads it also knows the password. Raises LinkExpired; the link works once.
+
+    Reading the mailbox alone is not enough: a mail scanner follows links, too, and would prove the owner's mailbox for
+    a stranger who signed up with the address.
+    """
     account, nonce = account_of_link(store, links, token, CONFIRM)
+    if account.email != signed_in_as:
+        raise LinkExpired
     store.confirm_mailbox(account.email, (CONFIRM, nonce), now)
     log.info("mailbox confirmed", extra={"email": mask_email(account.email)})
     return account
 
 
 def ask_for_link(store: Store, email: object, *, now: datetime) -> None:
-    """Mail a link to set or reset the password. Says nothing about whether there is such an account."""
-    try:
-        account = store.find_account(normalise_email(email))
-    except InvalidInput:
-        return
-    if account is not None and not account.disabled:
+    """Mail a link to set or reset the password. Tells nobody, not by its time either, whether there is an account."""
+    address = normalise_email(email)
+    account = store.find_account(address)
+    if account is not None and not account.disabled and account.deleted_at is None:
         _mail_link(store, account, RESET if account.password_hash else SET_PASSWORD, now)
+        return
+    try:
+        with store.transaction() as tx:
+            tx.pretend_link(address, now=now, not_since=now - MAIL_GRAIN)
+    except AlreadyRecorded:
+        pass
+    log.info("link asked for an address without an account", extra={"email": mask_email(address)})
 
 
 def resend_confirmation(store: Store, account: Account, *, now: datetime) -> None:
@@ -155,10 +278,9 @@ def resend_confirmation(store: Store, account: Account, *, now: datetime) -> Non
 
 def _mail_link(store: Store, account: Account, purpose: str, now: datetime) -> None:
     """Renew the link of this purpose and promise its mail, at most one in five minutes."""
-    slot = int(now.timestamp() // MAIL_GRAIN.total_seconds())
     try:
         with store.transaction() as tx:
-            tx.enqueue_mail(Mail(f"{purpose}#{account.account_id}#{slot}", purpose, account.email, now))
-            tx.change_settings(account.email, **{f"link_nonces.{purpose}": new_nonce()})
+            tx.enqueue_mail(Mail(f"{purpose}#{account.account_id}#{to_iso(now)}", purpose, account.email, now))
+            tx.renew_link(account.email, purpose, new_nonce(), now=now, not_since=now - MAIL_GRAIN)
     except AlreadyRecorded:
         log.info("link mail held back: one was sent just now", extra={"email": mask_email(account.email)})

@@ -95,7 +95,7 @@ def _deliver(store: Store, room: MailRoom, sender: Sender, mail: Mail, now: date
 
 
 def _put_off(store: Store, mail: Mail, reason: str, attempts: int, now: datetime) -> bool:
-    wait = min(3600.0, 2.0**attempts) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
+    wait = min(3600.0, 2.0**attempts) * random.uniform(0.75, 1.25)  # nosec B311 # noqa: S311 - jitter, no secret
     store.mark_mail_unsent(mail, reason, now + timedelta(seconds=wait), give_up=attempts >= MAX_ATTEMPTS)
     log.warning("mail put off", extra={"mail_id": mail.mail_id, "reason": reason, "attempts": attempts})
     return False

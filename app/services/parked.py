@@ -10,11 +10,9 @@ from app.data import Store
 from app.data.transaction import optimistic
 from app.domain.accounts import normalise_email
 from app.domain.errors import InvalidInput, NotFound, WrongState
-from app.domain.payments import PaymentRecord, SessionFact
+from app.domain.payments import MAX_CREDITS_BY_HAND, PaymentRecord, SessionFact
 
 from .payments import Known, Outcome, settle
-
-MAX_CREDITS = 10_000_000
 
 
 class Refunds(Protocol):
@@ -29,8 +27,8 @@ def credit(
     Raises InvalidInput, NotFound and WrongState (another operator was quicker).
     """
     address = normalise_email(email)
-    if not 1 <= credits <= MAX_CREDITS:
-        raise InvalidInput(f"Credit 1 to {MAX_CREDITS:,} credits.", field="credits")
+    if not 1 <= credits <= MAX_CREDITS_BY_HAND:
+        raise InvalidInput(f"Credit 1 to {MAX_CREDITS_BY_HAND:,} credits.", field="credits")
     _need(reason)
 
     def attempt(known: Known) -> Outcome:

@@ -150,7 +150,7 @@ def _prepared(account: Account, fact: Fact, first_grant: bool) -> tuple[Account,
     bought_signed_in = fact.account_id is not None and fact.account_id == account.account_id
     if not account.confirmed and not bought_signed_in:
         if account.password_hash or account.sessions:
-            settings |= {"password_hash": None, "sessions": {}}
+            settings |= {"password_hash": None, "sessions": {}}  # nosec B105
             account = replace(account, password_hash=None)
         settings["link_nonces"] = {SET_PASSWORD: account.link_nonces.get(SET_PASSWORD) or new_nonce()}
     return account, settings

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import logging
 import secrets
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from app.data import Store
-from app.domain import credits
+from app.domain import credits, duplicates
 from app.domain.accounts import Account, mask_email
-from app.domain.errors import AlreadyRecorded, InsufficientCredits, RateLimited, RequestIdReused
-from app.domain.tasks import Task, new_task
+from app.domain.duplicates import LOOKED_AT, may_repeat, remember
+from app.domain.errors import (
+    AlreadyRecorded,
+    InsufficientCredits,
+    InvalidInput,
+    NotSignedIn,
+    RateLimited,
+    RequestIdReused,
+)
+from app.domain.tasks import MAX_BATCH, Task, new_task, task_id_for
+
+from . import notices
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +49,8 @@ def submit(
     task = new_task(account.email, description, request_id or secrets.token_urlsafe(16), now)
 
     def attempt(current: Account) -> Submitted:
+        if current.password_hash != account.password_hash:  # whoever asked has been signed out since
+            raise NotSignedIn
         try:
             posted, after = credits.post(current, credits.spend_entry(task), now)
         except (InsufficientCredits, RateLimited):
@@ -47,8 +60,12 @@ def submit(
         with store.transaction() as tx:
             tx.record_once(posted)  # first: a replay is a replay, whatever else has changed
             tx.put_task(task)
-            tx.move_balance(current, after, open_tasks=1, draft=None)
-        return Submitted(task, after, after.credits_balance)
+            recent = remember(current.recent_marks, task.description)
+            tx.move_balance(current, after, open_tasks=1, draft=None, recent_marks=recent)
+            if mail := notices.low_balance(current, after, now):
+                tx.enqueue_mail(mail)
+        # What the page shows next is this account: it has to know of the open task, or it would not start to poll.
+        return Submitted(task, replace(after, open_tasks=after.open_tasks + 1, draft=""), after.credits_balance)
 
     try:
         done = store.change_account(account, attempt)
@@ -56,6 +73,68 @@ def submit(
         return _first(store, task)
     log.info("task submitted", extra={"email": mask_email(account.email), "task_id": task.task_id})
     return done
+
+
+def submit_batch(
+    store: Store, account: Account, descriptions: Sequence[object], *, now: datetime, request_id: str
+) -> tuple[list[Task], Account]:
+    """Charge an account for several tasks and queue them all, or none: one transaction, once per request_id.
+
+    Raises InvalidInput, InsufficientCredits, RateLimited, RequestIdReused and StoreUnavailable, as `submit` does.
+    """
+    if not 1 <= len(descriptions) <= MAX_BATCH:
+        raise InvalidInput(f"A batch holds 1 to {MAX_BATCH} tasks.", field="lines")
+    # A moment apart, so that they stay in their order wherever they are listed.
+    tasks = [
+        new_task(account.email, text, f"{request_id}#{place}", now + timedelta(microseconds=place))
+        for place, text in enumerate(descriptions, 1)
+    ]
+
+    def attempt(current: Account) -> Account:
+        if current.password_hash != account.password_hash:
+            raise NotSignedIn
+        after, recent, entries = current, current.recent_marks, []
+        try:
+            for task in tasks:
+                posted, after = credits.post(after, credits.spend_entry(task), now)
+                entries.append(posted)
+                recent = remember(recent, task.description)
+        except (InsufficientCredits, RateLimited) as refusal:
+            if store.find_task(tasks[0].task_id):
+                raise AlreadyRecorded from None
+            if isinstance(refusal, RateLimited):
+                raise
+            total = sum(task.credits_spent for task in tasks)
+            raise InsufficientCredits(required=total, available=current.credits_balance) from None
+        with store.transaction() as tx:
+            for posted in entries:
+                tx.record_once(posted)
+            for task in tasks:
+                tx.put_task(task)
+            tx.move_balance(current, after, open_tasks=len(tasks), draft=None, recent_marks=recent)
+            if mail := notices.low_balance(current, after, now):
+                tx.enqueue_mail(mail)
+        return replace(after, open_tasks=after.open_tasks + len(tasks), draft="")
+
+    try:
+        after = store.change_account(account, attempt)
+    except AlreadyRecorded:
+        return [_first(store, task).task for task in tasks], store.get_account(account.email)
+    log.info("batch submitted", extra={"email": mask_email(account.email), "tasks": len(tasks)})
+    return tasks, after
+
+
+def find_twin(store: Store, account: Account, description: str, request_id: str) -> Task | None:
+    """An earlier task that says nearly the same: to be asked about before it is paid for again.
+
+    Reads nothing unless the account's marks say that there may be one; a repeat of the same request is no twin.
+    """
+    if not may_repeat(account.recent_marks, description):
+        return None
+    earlier = store.list_tasks(account.email, limit=LOOKED_AT).items
+    if any(task.task_id == task_id_for(account.email, request_id) for task in earlier):
+        return None
+    return duplicates.find_twin(description, earlier)
 
 
 def _first(store: Store, repeat: Task) -> Submitted:

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.local.ports import HOST
+from scripts.local.ports import HOST, free_port, is_free
 
 REPO = Path(__file__).resolve().parents[2]
 STRIPE_STANDIN = "scripts.local.stripe_standin"
 # What a key made by Stripe looks like; anything shorter is a placeholder, and the stand-in stays in charge.
 REAL_STRIPE_KEY = re.compile(r"(sk|rk)_(test|live)_[A-Za-z0-9_]{24,}")
+SIDE_PORTS = {"LOCAL_STRIPE_PORT", "LOCAL_MAILBOX_PORT"}
 PORTS = {"PORT": 8000, "LOCAL_AWS_PORT": 4566, "LOCAL_STRIPE_PORT": 4242, "LOCAL_MAILBOX_PORT": 8025}
 # Made at the first run in a VAR_DIR: name → prefix that the value needs.
 GENERATED = {
@@ -103,13 +104,17 @@ def local_settings(given: Mapping[str, str]) -> LocalSettings:
     """Complete the given environment; whatever is set there wins, and an empty value counts as not set."""
     given = {name: value for name, value in given.items() if value}
     ports = {name: whole_number(given, name, default, 65535) for name, default in PORTS.items()}
+    for name in SIDE_PORTS - given.keys():
+        if not is_free(ports[name]):  # a second run beside the first only needs its own PORT, LOCAL_AWS_PORT and VAR_DIR
+            ports[name] = free_port()
     workers = whole_number(given, "WEB_CONCURRENCY", 2, 64)
     var_dir = make_var_dir(given)
 
     runs_mailbox = "SES_ENDPOINT_URL" not in given
     runs_aws = runs_mailbox or "DYNAMODB_ENDPOINT_URL" not in given
     has_stripe = bool(REAL_STRIPE_KEY.fullmatch(given.get("STRIPE_SECRET_KEY", "")))
-    runs_stripe = "STRIPE_API_BASE" not in given and not has_stripe and has_stripe_standin()
+    wants_standin = "LOCAL_STRIPE_PORT" in given or not has_stripe
+    runs_stripe = "STRIPE_API_BASE" not in given and wants_standin and has_stripe_standin()
     defaults = {
         **kept_secrets(var_dir / "secrets.json"),
         "APP_ENV": "development",

@@ -1,11 +1,12 @@
 """The settings of a local run: what was given wins, what is missing is completed, what is wrong is named."""
 
+import socket
 import stat
 from pathlib import Path
 
 import pytest
 
-from scripts.local.settings import SettingsError, local_settings
+from scripts.local.settings import PORTS, SettingsError, local_settings
 
 
 def test_a_bare_shell_gets_everything_it_needs(tmp_path: Path) -> None:
@@ -61,12 +62,22 @@ def test_local_aws_is_left_out_when_nothing_needs_it(tmp_path: Path) -> None:
     assert "LOCAL_MAILBOX_PORT" not in fully.ports_in_use
 
 
+def test_a_side_port_that_nobody_asked_for_gives_way(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.MonkeyPatch.context() as patch:
+        port = taken.getsockname()[1]
+        patch.setitem(PORTS, "LOCAL_MAILBOX_PORT", port)
+        assert local_settings({"VAR_DIR": str(tmp_path)}).ports["LOCAL_MAILBOX_PORT"] != port
+        asked = {"VAR_DIR": str(tmp_path), "LOCAL_MAILBOX_PORT": str(port)}
+        assert local_settings(asked).ports["LOCAL_MAILBOX_PORT"] == port
+
+
 @pytest.mark.parametrize(
     ("stripe", "runs"),
     [
         ({}, True),
         ({"STRIPE_SECRET_KEY": "sk_test_placeholder"}, True),
         ({"STRIPE_SECRET_KEY": "sk_test_" + "9a" * 12}, False),
+        ({"STRIPE_SECRET_KEY": "sk_test_" + "9a" * 12, "LOCAL_STRIPE_PORT": "4299"}, True),
         ({"STRIPE_API_BASE": "http://127.0.0.1:1"}, False),
     ],
 )

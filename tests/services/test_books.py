@@ -43,6 +43,7 @@ def test_nothing_differs_when_the_books_were_kept(store, account):
     assert books.check(store) == []
 
 
+@pytest.mark.threat(27)
 def test_a_balance_changed_by_hand_is_found(store, account):
     store.update_account(account.email, credits_balance=account.credits_balance + 1)
 
@@ -97,6 +98,7 @@ def test_a_difference_does_not_count_when_a_second_look_does_not_find_it(store, 
     assert books.check(store, again=lambda: store.update_account(account.email, credits_balance=balance)) == []
 
 
+@pytest.mark.threat(27)
 def test_spending_stops_on_an_account_whose_books_differ_until_it_is_lifted(store, account):
     store.update_account(account.email, credits_balance=account.credits_balance + 1)
     assert books.freeze(store, books.check(store), now=NOW) == [account.email]
@@ -146,6 +148,7 @@ def reconcile(store, stripe, **options):
     return books.reconcile(store, stripe, since=NOW - timedelta(days=30), livemode=False, now=NOW, **options)
 
 
+@pytest.mark.threat(48)
 def test_ten_withheld_webhooks_are_repaired_and_a_second_run_changes_nothing(store):
     stripe = Listed(
         sessions=[session(n) for n in range(10)] + [session(99, status="open"), session(98, status="expired")],

@@ -76,6 +76,7 @@ def test_a_session_counts_once_when_it_comes_under_two_payment_ids(store):
     assert balance(store) == 1000
 
 
+@pytest.mark.threat(28)
 def test_a_payment_counts_once_when_twelve_deliveries_race(store):
     event = session_event()
 
@@ -86,6 +87,7 @@ def test_a_payment_counts_once_when_twelve_deliveries_race(store):
     assert len(all_mails(store)) == 1
 
 
+@pytest.mark.threat(44)
 def test_both_count_when_two_first_purchases_of_one_payer_race(store):
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda n: record(store, paid(n)), (1, 2)))
@@ -93,6 +95,7 @@ def test_both_count_when_two_first_purchases_of_one_payer_race(store):
     assert balance(store) == 2000
 
 
+@pytest.mark.threat(4)
 def test_nothing_is_lost_when_purchases_and_spends_race(store):
     account = make_account(store, credits=100)
 
@@ -144,6 +147,7 @@ def test_nothing_is_granted_when_the_delayed_payment_fails(store):
     assert store.find_payment("pi_cs_9").state == "failed"
 
 
+@pytest.mark.threat(32)
 def test_spending_stops_below_zero_and_a_purchase_lifts_it(store):
     account = make_account(store)
     record(store, paid())
@@ -159,6 +163,7 @@ def test_spending_stops_below_zero_and_a_purchase_lifts_it(store):
     assert tasks.submit(store, store.get_account(account.email), "One more", now=NOW).credits_remaining == 990
 
 
+@pytest.mark.threat(32)
 def test_a_dispute_holds_and_a_won_one_gives_back_exactly_what_was_held(store):
     make_account(store)
     record(store, paid(), DisputeFact("pi_1", "dp_1", 1000, "needs_response"))
@@ -174,6 +179,7 @@ def test_a_dispute_holds_and_a_won_one_gives_back_exactly_what_was_held(store):
     ]
 
 
+@pytest.mark.threat(38)
 @pytest.mark.parametrize(
     "fields", [{"email": None}, {"currency": "idr"}, {"mode": "setup"}, {"livemode": True}, {"amount_subtotal": 1}]
 )
@@ -214,6 +220,7 @@ def test_a_client_reference_alone_names_nobody(store):
     assert balance(store, "payer@example.com") == 1000
 
 
+@pytest.mark.threat(45)
 def test_a_strangers_password_is_ended_when_the_owner_of_the_address_pays(store):
     stranger = sign_up(store, PASSWORDS, "ada@example.com", PASSWORD, now=NOW, kind="browser")
 

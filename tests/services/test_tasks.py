@@ -117,6 +117,7 @@ def test_submit_is_throttled_when_a_minute_is_full(store):
     assert refusal.value.retry_after_seconds == 60
 
 
+@pytest.mark.threat(2, 3)
 def test_twenty_at_once_get_three_tasks_when_thirty_credits_are_left(store):
     account = make_account(store, credits=30)
 
@@ -134,6 +135,7 @@ def test_twenty_at_once_get_three_tasks_when_thirty_credits_are_left(store):
     assert len(every_task(store)) == 3
 
 
+@pytest.mark.threat(6)
 def test_one_charge_when_the_same_request_races_itself(store):
     account = make_account(store, credits=100)
 

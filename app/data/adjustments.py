@@ -1,0 +1,96 @@
+"""Access patterns of the Adjustments table: corrections of a balance that wait for a second operator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from app.domain.clock import from_iso, to_iso
+from app.domain.errors import AlreadyRecorded, NotFound, WrongState
+
+from .base import Base, Page
+from .tables import ADJUSTMENT_INDEX, ADJUSTMENTS
+from .transaction import Writes
+
+TABLE = ADJUSTMENTS.suffix
+WAITING, APPROVED, DECLINED = "waiting", "approved", "declined"
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """A correction of `amount` signed credits that `proposed_by` asked for."""
+
+    adjustment_id: str
+    user_email: str
+    amount: int
+    reason: str
+    proposed_by: str
+    created_at: datetime
+    state: str = WAITING
+    decided_by: str | None = None
+
+
+class AdjustmentReads(Base):
+    def get_adjustment(self, adjustment_id: str) -> Adjustment:
+        """Raises NotFound."""
+        row = self._get(TABLE, {"adjustment_id": adjustment_id})
+        if row is None:
+            raise NotFound("There is no such correction.")
+        return _adjustment(row)
+
+    def list_waiting_adjustments(self, *, limit: int, cursor: str | None = None) -> Page[Adjustment]:
+        return self._page(
+            TABLE,
+            ADJUSTMENT_INDEX,
+            ("waiting", WAITING),
+            key_names=("created_at", "adjustment_id"),
+            make=_adjustment,
+            limit=limit,
+            cursor=cursor,
+            newest_first=False,
+        )
+
+
+class AdjustmentWrites(Writes):
+    def put_adjustment(self, adjustment: Adjustment) -> None:
+        """Propose, once for an id. Raises AlreadyRecorded."""
+        self.put(
+            TABLE,
+            {
+                "adjustment_id": adjustment.adjustment_id,
+                "user_email": adjustment.user_email,
+                "amount": adjustment.amount,
+                "reason": adjustment.reason,
+                "proposed_by": adjustment.proposed_by,
+                "created_at": to_iso(adjustment.created_at),
+                "state": adjustment.state,
+                "waiting": WAITING if adjustment.state == WAITING else None,
+            },
+            condition="attribute_not_exists(adjustment_id)",
+            failure=AlreadyRecorded,
+        )
+
+    def decide_adjustment(self, adjustment_id: str, state: str, by: str, now: datetime) -> None:
+        """Approve or decline what still waits. Raises WrongState."""
+        self.update(
+            TABLE,
+            {"adjustment_id": adjustment_id},
+            set={"state": state, "decided_by": by, "decided_at": to_iso(now), "waiting": None},
+            condition="#state = :waiting",
+            failure=WrongState("Another operator has decided on this correction already."),
+            waiting=WAITING,
+        )
+
+
+def _adjustment(row: dict[str, Any]) -> Adjustment:
+    return Adjustment(
+        adjustment_id=row["adjustment_id"],
+        user_email=row["user_email"],
+        amount=row["amount"],
+        reason=row["reason"],
+        proposed_by=row["proposed_by"],
+        created_at=from_iso(row["created_at"]),
+        state=row["state"],
+        decided_by=row.get("decided_by"),
+    )

@@ -1,0 +1,75 @@
+"""Forms of the operators' pages, and the filters in their addresses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from flask import Request
+from flask_wtf import FlaskForm
+from wtforms import HiddenField, IntegerField, MultipleFileField, StringField, TextAreaField
+from wtforms.validators import InputRequired
+
+from app.domain.errors import Malformed
+from app.domain.tasks import DEFAULT_LEASE_MINUTES, MAX_LEASE_MINUTES, check_reason, check_result
+
+from .base import rule, unix_newlines
+
+MAX_BULK = 50
+
+
+class ReasonForm(FlaskForm):
+    reason = StringField(validators=[rule(check_reason)])
+
+
+class ResultForm(FlaskForm):
+    result = TextAreaField(filters=[unix_newlines], validators=[rule(check_result)])
+    files = MultipleFileField()
+
+
+class AdjustForm(FlaskForm):
+    amount = IntegerField(validators=[InputRequired("Give a whole number of credits, such as 100 or -100.")])
+    reason = StringField(validators=[rule(check_reason)])
+    request_id = HiddenField()
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """What the audit log shows: up to and including a day, an operator, a kind of act, or all of one subject."""
+
+    until: date
+    actor: str
+    action: str
+    subject: str
+
+
+def read_audit_filter(request: Request, today: date) -> AuditFilter:
+    """Raises Malformed."""
+    text = request.args.get("until", "")
+    try:
+        until = date.fromisoformat(text) if text else today
+    except ValueError as error:
+        raise Malformed("until must look like 2026-11-22.") from error
+    return AuditFilter(
+        until=min(until, today),
+        actor=request.args.get("actor", "").strip().lower()[:254],
+        action=request.args.get("action", "")[:40],
+        subject=request.args.get("subject", "").strip()[:254],
+    )
+
+
+def read_minutes(text: str | None) -> int:
+    """A lease's length from a form; the domain checks that it is reasonable. Raises Malformed."""
+    if not text:
+        return DEFAULT_LEASE_MINUTES
+    if not text.isascii() or not text.isdigit() or len(text) > 6:
+        raise Malformed(f"minutes must be a whole number from 1 to {MAX_LEASE_MINUTES}.")
+    return int(text)
+
+
+def read_task_ids(values: list[str]) -> list[str]:
+    """The tasks that were ticked, each once. Raises Malformed for more than a page holds."""
+    chosen = list(dict.fromkeys(value for value in values if value.startswith("task_") and len(value) <= 64))
+    if len(chosen) > MAX_BULK:
+        raise Malformed(f"At most {MAX_BULK} tasks at once.")
+    return chosen

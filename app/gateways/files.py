@@ -1,0 +1,113 @@
+"""S3: the files of results. They are kept under names of ours and leave by links that open for a minute."""
+
+from __future__ import annotations
+
+import logging
+import mimetypes
+import re
+import secrets
+import threading
+import unicodedata
+from typing import Any
+from urllib.parse import quote, unquote
+
+import boto3
+from botocore.config import Config as BotoConfig
+from botocore.exceptions import BotoCoreError, ClientError
+
+from app.domain.errors import FilesUnavailable
+from app.domain.tasks import ResultFile
+
+log = logging.getLogger(__name__)
+
+LINK_SECONDS = 60
+MAX_NAME = 120
+
+
+class FileStore:
+    """One bucket. The client is made at first use: most workers never need it."""
+
+    def __init__(self, bucket: str, region: str, endpoint_url: str | None):
+        self._bucket = bucket
+        self._region = region
+        self._endpoint_url = endpoint_url
+        self._made: Any = None
+        self._lock = threading.Lock()
+
+    def put(self, task_id: str, name: str, content: bytes) -> ResultFile:
+        """Store a file for a task. Raises FilesUnavailable."""
+        shown = file_name(name)
+        kind = mimetypes.guess_type(shown)[0] or "application/octet-stream"
+        key = f"results/{task_id}/{secrets.token_hex(8)}"
+        named = {"name": quote(shown, safe="")}  # metadata is ASCII
+        self._call("put_object", Bucket=self._bucket, Key=key, Body=content, ContentType=kind, Metadata=named)
+        return ResultFile(key, shown, len(content), kind)
+
+    def find(self, task_id: str, file_id: str) -> ResultFile | None:
+        """A file that was stored for this very task, by the last part of its key. Raises FilesUnavailable."""
+        if not re.fullmatch(r"[0-9a-f]{16}", file_id):
+            return None
+        key = f"results/{task_id}/{file_id}"
+        try:
+            head = self._client.head_object(Bucket=self._bucket, Key=key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
+                return None
+            raise FilesUnavailable from error
+        except BotoCoreError as error:
+            raise FilesUnavailable from error
+        name = unquote(head["Metadata"].get("name", "file"))
+        return ResultFile(key, name, head["ContentLength"], head["ContentType"])
+
+    def link(self, file: ResultFile) -> str:
+        """An address that downloads the file for LINK_SECONDS; it is never shown in a page of the bucket's own."""
+        request = {
+            "Bucket": self._bucket,
+            "Key": file.key,
+            "ResponseContentDisposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}",
+            "ResponseContentType": file.content_type,
+        }
+        return self._client.generate_presigned_url("get_object", Params=request, ExpiresIn=LINK_SECONDS)
+
+    def create_bucket(self) -> None:
+        """For the local AWS only. Safe to repeat."""
+        try:
+            self._client.create_bucket(Bucket=self._bucket)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+                raise
+
+    def _call(self, operation: str, **request: Any) -> dict[str, Any]:
+        try:
+            return getattr(self._client, operation)(**request)
+        except (ClientError, BotoCoreError) as error:
+            log.error("files: %s failed: %s", operation, type(error).__name__)
+            raise FilesUnavailable from error
+
+    @property
+    def _client(self) -> Any:
+        with self._lock:
+            if self._made is None:
+                self._made = boto3.client(
+                    "s3",
+                    region_name=self._region,
+                    endpoint_url=self._endpoint_url,
+                    config=BotoConfig(
+                        connect_timeout=2,
+                        read_timeout=20,
+                        retries={"mode": "standard", "total_max_attempts": 3},
+                        signature_version="s3v4",
+                        s3={"addressing_style": "path" if self._endpoint_url else "virtual"},
+                    ),
+                )
+            return self._made
+
+
+def file_name(name: str) -> str:
+    """The last part of a path, without what could break a header or a page."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    plain = "".join(char for char in last if unicodedata.category(char)[0] not in ("C", "Z") or char == " ").strip(" .")
+    if len(plain) > MAX_NAME:
+        stem, dot, suffix = plain.rpartition(".")
+        plain = (stem or suffix)[: MAX_NAME - 10] + (dot + suffix[:9] if stem else "")
+    return plain or "file"

@@ -1,0 +1,160 @@
+"""The account page: password, settings, sessions, one's own data, and the end of the account."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from typing import Any, cast
+
+from flask import Blueprint, flash, g, redirect, render_template, request, send_file, session, url_for
+from flask_wtf import FlaskForm
+
+from app import deps
+from app.domain.accounts import HALF
+from app.domain.clock import utcnow
+from app.domain.errors import BadCredentials, InvalidInput
+from app.forms.account import ChangePasswordForm, DeleteForm, SettingsForm
+from app.security import current_session_key, login_required, start_browser_session
+from app.services import accounts
+from app.services.own_data import write_export
+from app.throttle import EXPORT_BY_ACCOUNT
+
+bp = Blueprint("account", __name__, url_prefix="/account")
+
+IN_MEMORY = 1024 * 1024
+
+
+@bp.get("")
+@login_required
+def show():
+    return _page()
+
+
+@bp.post("/password")
+@login_required
+def password():
+    form = ChangePasswordForm()
+    if not form.validate():
+        return _page(password_form=form), 422
+    try:
+        with deps.get().throttle.sign_in(g.account.email, request.remote_addr or ""):
+            signed_in = accounts.change_password(
+                deps.store(),
+                deps.get().passwords,
+                g.account,
+                form.current_password.data,
+                form.new_password.data,
+                g.session,
+                now=utcnow(),
+            )
+    except BadCredentials as error:
+        form.current_password.errors = [error.message]
+        return _page(password_form=form), 422
+    except InvalidInput as error:
+        form.new_password.errors = [error.message]
+        return _page(password_form=form), 422
+    start_browser_session(signed_in)
+    flash("Your password is changed. Every other browser and program is signed out.")
+    return redirect(url_for("account.show"), code=303)
+
+
+@bp.post("/settings")
+@login_required
+def settings():
+    form = SettingsForm()
+    if not form.validate():
+        return _page(settings_form=form), 422
+    try:
+        accounts.change_settings(
+            deps.store(),
+            g.account,
+            low_balance_threshold=form.threshold,
+            theme=form.theme.data or "system",
+            shortcuts=bool(form.shortcuts.data),
+        )
+    except InvalidInput as error:
+        form[error.field or "theme"].errors = [error.message]
+        return _page(settings_form=form), 422
+    flash("Your settings are saved.")
+    return redirect(url_for("account.show"), code=303)
+
+
+@bp.post("/resend-confirmation")
+@login_required
+def resend_confirmation():
+    accounts.resend_confirmation(deps.store(), g.account, now=utcnow())
+    flash("The link is on its way. It can take a minute; we send at most one in five minutes.")
+    return redirect(url_for("account.show"), code=303)
+
+
+@bp.post("/sign-out")
+@login_required
+def sign_out():
+    accounts.sign_out_one(deps.store(), g.account, request.form.get("key", ""))
+    flash("That session is signed out.")
+    return redirect(url_for("account.show") + "#sessions", code=303)
+
+
+@bp.post("/sign-out-everywhere")
+@login_required
+def sign_out_everywhere():
+    accounts.sign_out_everywhere(deps.store(), g.account)
+    session.clear()
+    return redirect(url_for("auth.login", out=1), code=303)
+
+
+@bp.get("/export.json")
+@login_required
+def export():
+    """One's own data. Written to a file first: an answer that breaks off half-way would pass for the whole."""
+    deps.get().throttle.hit(EXPORT_BY_ACCOUNT, "export", g.account.email)
+    file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed with the response
+    text = io.TextIOWrapper(cast(Any, file), encoding="utf-8")
+    write_export(deps.store(), g.account, text)
+    text.flush()
+    text.detach()
+    file.seek(0)
+    return send_file(cast(Any, file), "application/json", as_attachment=True, download_name="impacteragi-my-data.json")
+
+
+@bp.post("/delete")
+@login_required
+def delete():
+    form = DeleteForm()
+    try:
+        with deps.get().throttle.sign_in(g.account.email, request.remote_addr or ""):
+            accounts.delete(deps.store(), deps.get().passwords, g.account, form.password.data, now=utcnow())
+    except BadCredentials as error:
+        form.password.errors = [error.message]
+        return _page(delete_form=form), 422
+    session.clear()
+    flash("Your account is deleted.")
+    return redirect(url_for("home.index"), code=303)
+
+
+def _page(**forms: FlaskForm) -> str:
+    account = g.account
+    blank = SettingsForm(
+        formdata=None, data={"low_balance_threshold": str(account.low_balance_threshold), "theme": account.theme}
+    )
+    now = utcnow()
+    current = current_session_key()
+    live = [s for s in account.sessions.values() if s.kind != HALF and s.is_live(now, account.role)]
+    context: dict[str, Any] = {
+        "password_form": ChangePasswordForm(formdata=None),
+        "settings_form": blank,
+        "delete_form": DeleteForm(formdata=None),
+        "sessions": [
+            {
+                "key": s.key,
+                "kind": s.kind,
+                "label": s.label,
+                "created_at": s.created_at,
+                "seen_at": s.seen_at,
+                "current": s.key == current,
+            }
+            for s in sorted(live, key=lambda s: (s.key != current, s.seen_at), reverse=False)
+        ],
+        "api_url": f"{deps.config().app_url}/api",
+    }
+    return render_template("account/show.html", account=account, **(context | forms))

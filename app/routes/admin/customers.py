@@ -1,0 +1,158 @@
+"""Customers: finding one, everything that happened to them, and corrections of their balance."""
+
+from __future__ import annotations
+
+from flask import flash, g, redirect, render_template, request, url_for
+
+from app import deps
+from app.data.adjustments import Adjustment
+from app.data.base import Page
+from app.domain.accounts import Account
+from app.domain.clock import utcnow
+from app.domain.errors import Forbidden, InvalidInput
+from app.domain.tasks import new_request_id
+from app.forms.admin import AdjustForm, ReasonForm
+from app.forms.paging import read_paging
+from app.routes.admin.blueprint import bp
+from app.security import admin_required
+from app.services import customers
+
+PAGE = 25
+
+
+@bp.get("/customers")
+@admin_required
+def list_customers():
+    """A whole address is one read; the beginning of one walks a bounded part of the table."""
+    store, wanted = deps.store(), request.args.get("q", "").strip().lower()[:254]
+    after = request.args.get("cursor", "")[:320] or None
+    exact = store.find_account(wanted) if "@" in wanted and not after else None
+    page: Page[Account] = Page([exact]) if exact else store.search_accounts(wanted, limit=PAGE, cursor=after)
+    return render_template("admin/customers.html", q=wanted, page=page, cursor=after or "")
+
+
+@bp.get("/customers/<email>")
+@admin_required
+def customer(email: str):
+    return _page(email, _blank_adjust_form(), ReasonForm(formdata=None))
+
+
+@bp.post("/customers/<email>/adjust")
+@admin_required
+def adjust(email: str):
+    """First the preview, then, confirmed, the correction itself: the same form with the same request id."""
+    form, store = AdjustForm(), deps.store()
+    limit = deps.config().adjust_limit
+    if not form.validate():
+        return _page(email, form, ReasonForm(formdata=None), 422)
+    try:
+        account = store.get_account(email)
+        amount, after = customers.preview(account, form.amount.data)
+        if account.email == g.account.email:
+            raise Forbidden("Nobody corrects their own balance: ask another operator.")
+        if "confirmed" not in request.form:
+            needs_second = abs(amount) > limit
+            return render_template(
+                "admin/adjust.html",
+                form=form,
+                customer=account,
+                amount=amount,
+                after=after,
+                needs_second=needs_second,
+                limit=limit,
+            )
+        done = customers.adjust(
+            store,
+            g.account.email,
+            email,
+            amount,
+            form.reason.data,
+            request_id=form.request_id.data or "",
+            limit=limit,
+            now=utcnow(),
+        )
+    except InvalidInput as error:
+        form["amount" if error.field not in form else error.field].errors = [error.message]
+        return _page(email, form, ReasonForm(formdata=None), 422)
+    if isinstance(done, Adjustment):
+        flash("Proposed. Another operator must approve it.")
+    else:
+        flash(f"Corrected: {done.amount:+,} credits. The balance is {done.balance_after:,}.")
+    return redirect(url_for("admin.customer", email=email), code=303)
+
+
+@bp.post("/customers/<email>/disable")
+@admin_required
+def disable(email: str):
+    form = ReasonForm()
+    if not form.validate():
+        return _page(email, _blank_adjust_form(), form, 422)
+    customers.disable(deps.store(), g.account.email, email, form.reason.data, now=utcnow())
+    flash("Disabled: every session of this account has ended.")
+    return redirect(url_for("admin.customer", email=email), code=303)
+
+
+@bp.post("/customers/<email>/enable")
+@admin_required
+def enable(email: str):
+    form = ReasonForm()
+    if not form.validate():
+        return _page(email, _blank_adjust_form(), form, 422)
+    customers.enable(deps.store(), g.account.email, email, form.reason.data, now=utcnow())
+    flash("Enabled: the customer can sign in again.")
+    return redirect(url_for("admin.customer", email=email), code=303)
+
+
+@bp.post("/customers/<email>/end-sessions")
+@admin_required
+def end_sessions(email: str):
+    customers.end_sessions(deps.store(), g.account.email, email, now=utcnow())
+    flash("Signed out everywhere.")
+    return redirect(url_for("admin.customer", email=email), code=303)
+
+
+@bp.get("/corrections")
+@admin_required
+def list_corrections():
+    paging = read_paging(request)
+    page = deps.store().list_waiting_adjustments(limit=paging.limit, cursor=paging.cursor)
+    return render_template(
+        "admin/corrections.html", page=page, cursor=paging.cursor or "", limit=deps.config().adjust_limit
+    )
+
+
+@bp.post("/corrections/<adjustment_id>/approve")
+@admin_required
+def approve(adjustment_id: str):
+    posted = customers.approve(deps.store(), g.account.email, adjustment_id, now=utcnow())
+    flash(f"Approved: {posted.amount:+,} credits for {posted.user_email}.")
+    return redirect(url_for("admin.list_corrections"), code=303)
+
+
+@bp.post("/corrections/<adjustment_id>/decline")
+@admin_required
+def decline(adjustment_id: str):
+    customers.decline(deps.store(), g.account.email, adjustment_id, now=utcnow())
+    flash("Declined. Nothing was booked.")
+    return redirect(url_for("admin.list_corrections"), code=303)
+
+
+def _blank_adjust_form() -> AdjustForm:
+    form = AdjustForm(formdata=None)
+    form.request_id.data = new_request_id()
+    return form
+
+
+def _page(email: str, form: AdjustForm, reason_form: ReasonForm, status: int = 200):
+    store = deps.store()
+    account = store.get_account(email.strip().lower())
+    page = render_template(
+        "admin/customer.html",
+        customer=account,
+        events=customers.timeline(store, account.email),
+        form=form,
+        reason_form=reason_form,
+        limit=deps.config().adjust_limit,
+        now=utcnow(),
+    )
+    return page, status

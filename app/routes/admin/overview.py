@@ -1,0 +1,24 @@
+"""The overview: how much waits, how long it takes, and what was sold and spent."""
+
+from __future__ import annotations
+
+from flask import render_template
+
+from app import deps
+from app.domain.clock import utcnow
+from app.domain.tasks import median_minutes
+from app.routes.admin.blueprint import bp
+from app.security import admin_required
+from app.services import figures
+
+
+@bp.get("/overview")
+@admin_required
+def overview():
+    found = figures.overview(deps.store(), utcnow())
+    return render_template(
+        "admin/overview.html",
+        found=found,
+        median=median_minutes(found.turnarounds),
+        cap=figures.COUNT_CAP,
+    )

@@ -1,0 +1,140 @@
+"""The queue: oldest first, live, with claims one by one and by the dozen."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from flask import flash, g, make_response, redirect, render_template, request, url_for
+
+from app import deps
+from app.data.queue import QueuePage
+from app.domain.clock import utcnow
+from app.domain.errors import InvalidInput, Malformed
+from app.domain.tasks import DEFAULT_LEASE_MINUTES, IN_PROGRESS, PENDING, Task
+from app.forms.admin import ResultForm, read_minutes, read_task_ids
+from app.forms.paging import read_search
+from app.fragments import is_fragment_request, render
+from app.routes.admin.blueprint import bp
+from app.security import admin_required
+from app.services import queue
+
+PAGE = 25
+VIEWS = ("waiting", "working", "mine")
+
+
+@bp.get("")
+@admin_required
+def index():
+    """Four queries, or eight where leases that ran out are shown too, however long the queue is."""
+    view = request.args.get("view", "waiting")
+    if view not in VIEWS:
+        raise Malformed(f"view must be one of {', '.join(VIEWS)}.")
+    search, cursor = read_search(request), request.args.get("cursor") or None
+    now = utcnow()
+    page = _page(view, search, cursor)
+    lapsed = _lapsed(search) if view == "waiting" and not cursor else []
+    chosen = set(read_task_ids(request.args.getlist("task_id")))
+    tag = _tag(view, search, cursor, chosen, now.strftime("%H:%M"), [*page.items, *lapsed])
+    if is_fragment_request() and request.headers.get("HX-PTag") == tag:
+        return make_response("", 304)
+    return render(
+        "admin/queue.html",
+        "queue",
+        view=view,
+        q=search,
+        cursor=cursor or "",
+        page=page,
+        tasks=[task.as_of(now) if view == "mine" else task for task in page.items],
+        lapsed=lapsed,
+        chosen=chosen,
+        now=now,
+        minutes=DEFAULT_LEASE_MINUTES,
+        ptag=tag,
+    )
+
+
+@bp.post("/claim-next")
+@admin_required
+def claim_next():
+    minutes = read_minutes(request.form.get("minutes"))
+    task = queue.claim_next(deps.store(), g.account.email, now=utcnow(), minutes=minutes)
+    if task is None:
+        flash("Nothing is waiting.")
+        return redirect(url_for("admin.index"), code=303)
+    return redirect(url_for("admin.task", task_id=task.task_id), code=303)
+
+
+@bp.post("/bulk")
+@admin_required
+def bulk():
+    """Do one thing to the ticked tasks, each in a transaction of its own, and say what became of each."""
+    chosen, act, now = read_task_ids(request.form.getlist("task_id")), request.form.get("act", ""), utcnow()
+    store, operator = deps.store(), g.account.email
+    minutes = read_minutes(request.form.get("minutes"))
+    if not chosen:
+        flash("Tick the tasks first.", "error")
+        return redirect(url_for("admin.index"), code=303)
+    if act == "claim":
+        done, refused = queue.each(lambda t: queue.claim(store, operator, t, now=now, minutes=minutes), chosen)
+    elif act == "release":
+        done, refused = queue.each(lambda t: queue.release(store, operator, t, now=now), chosen)
+    elif act == "compose":
+        return _bulk_page(ResultForm(formdata=None), chosen)
+    elif act == "complete":
+        form = ResultForm()
+        if not form.validate() or not (form.result.data or "").strip():
+            form.result.errors = form.result.errors or ["Write a result."]
+            return _bulk_page(form, chosen), 422
+        done, refused = queue.each(lambda t: queue.complete(store, operator, t, form.result.data, now=now), chosen)
+    else:
+        raise InvalidInput("Choose what to do with the ticked tasks.")
+    _tell(act, done, refused)
+    return redirect(url_for("admin.index", view="mine"), code=303)
+
+
+def _bulk_page(form: ResultForm, chosen: list[str]) -> str:
+    tasks = [task for task in map(deps.store().find_task, chosen) if task]
+    return render_template("admin/bulk.html", form=form, tasks=tasks)
+
+
+def _tell(act: str, done: list[Task], refused: list[str]) -> None:
+    word = {"claim": "claimed", "release": "released", "complete": "completed"}[act]
+    if done:
+        flash(f"{len(done)} {word}.")
+    for message in refused[:5]:
+        flash(message, "error")
+    if len(refused) > 5:
+        flash(f"… and {len(refused) - 5} more were refused.", "error")
+
+
+def _page(view: str, search: str, cursor: str | None) -> QueuePage:
+    wanted, mine = search.casefold(), g.account.email if view == "mine" else ""
+
+    def keep(task: Task) -> bool:
+        text = f"{task.description} {task.user_email} {task.lease_owner or ''}".casefold()
+        return wanted in text and (not mine or task.lease_owner == mine)
+
+    status = PENDING if view == "waiting" else IN_PROGRESS
+    filtered = keep if wanted or mine else None
+    return deps.store().list_queue(status, limit=PAGE, cursor=cursor, keep=filtered)
+
+
+def _lapsed(search: str) -> list[Task]:
+    """Tasks in progress whose lease has run out: they wait too."""
+    now, wanted = utcnow(), search.casefold()
+    return (
+        deps.store()
+        .list_queue(
+            IN_PROGRESS,
+            limit=PAGE,
+            keep=lambda t: t.as_of(now).status == PENDING and wanted in f"{t.description} {t.user_email}".casefold(),
+        )
+        .items
+    )
+
+
+def _tag(*shown: Any) -> str:
+    """Changes with anything that the page shows; ages move once a minute."""
+    rows = [(t.task_id, t.version, t.status) if isinstance(t, Task) else t for t in shown[-1]]
+    return hashlib.sha256(repr((shown[:3], sorted(shown[3]), shown[4], rows)).encode()).hexdigest()[:20]

@@ -1,0 +1,122 @@
+"""What has been written down: the mails that are promised, and the audit log."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Response, flash, g, redirect, render_template, request, url_for
+
+from app import deps
+from app.data import Store
+from app.data.audit import AuditRow
+from app.data.base import Page
+from app.domain.clock import to_iso, utcnow
+from app.domain.errors import Malformed, NotFound
+from app.forms.admin import AuditFilter, read_audit_filter
+from app.forms.paging import read_paging
+from app.fragments import render
+from app.routes.admin.blueprint import bp
+from app.routes.transactions import formula_safe
+from app.security import admin_required
+from app.services import outbox
+
+AUDIT_DAYS = 31  # that one page, or one export, looks back over
+MAX_EXPORT = 10_000
+ACTIONS = ("task.", "credits.", "account.", "mail.", "code.", "payment.")
+COLUMNS = ("at", "actor", "action", "subject", "before", "after", "reason")
+
+
+@bp.get("/mails")
+@admin_required
+def list_mails():
+    view, paging = request.args.get("view", "failed"), read_paging(request)
+    if view == "failed":
+        page = deps.store().list_failed_mails(limit=paging.limit, cursor=paging.cursor)
+    elif view == "due":
+        page = Page(deps.store().list_due_mails(utcnow(), limit=100))
+    else:
+        raise Malformed("view must be failed or due.")
+    return render_template("admin/mails.html", view=view, page=page, cursor=paging.cursor or "")
+
+
+@bp.post("/mails/resend")
+@admin_required
+def resend():
+    mail_id = request.form.get("mail_id", "")
+    if not mail_id:
+        raise NotFound("There is no such mail.")
+    mail = outbox.resend(deps.store(), g.account.email, mail_id, now=utcnow())
+    flash(f"On its way to {mail.to} again.")
+    if request.form.get("back") == "customer":
+        return redirect(url_for("admin.customer", email=mail.to), code=303)
+    return redirect(url_for("admin.list_mails"), code=303)
+
+
+@bp.get("/audit")
+@admin_required
+def audit():
+    paging = read_paging(request)
+    found = read_audit_filter(request, utcnow().date())
+    page = _audit_page(deps.store(), found, paging.limit, paging.cursor)
+    return render(
+        "admin/audit.html",
+        "log",
+        filter=found,
+        today=utcnow().date(),
+        actions=ACTIONS,
+        page=page,
+        cursor=paging.cursor or "",
+        days=AUDIT_DAYS,
+    )
+
+
+@bp.get("/audit.csv")
+@admin_required
+def audit_csv():
+    """What the filter names, over the days of one page, up to MAX_EXPORT rows."""
+    found = read_audit_filter(request, utcnow().date())
+    response = Response(_csv(_audit_rows(deps.store(), found)), content_type="text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = 'attachment; filename="impacteragi-audit.csv"'
+    return response
+
+
+def _audit_page(store: Store, found: AuditFilter, limit: int, cursor: str | None) -> Page[AuditRow]:
+    if found.subject:
+        page = store.list_audit_of(found.subject, limit=limit, cursor=cursor)
+        kept = [r for r in page.items if r.action.startswith(found.action) and found.actor in ("", r.actor)]
+        return Page(kept, page.next_cursor)
+    return store.search_audit(
+        until=found.until, days=AUDIT_DAYS, limit=limit, cursor=cursor, actor=found.actor, action=found.action
+    )
+
+
+def _audit_rows(store: Store, found: AuditFilter) -> Iterator[AuditRow]:
+    cursor, left = None, MAX_EXPORT
+    while left > 0:
+        page = _audit_page(store, found, 500, cursor)
+        yield from page.items[:left]
+        left -= max(1, len(page.items))
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+def _csv(rows: Iterator[AuditRow]) -> Iterator[str]:
+    yield _line(COLUMNS)
+    for row in rows:
+        yield _line(
+            (to_iso(row.at), row.actor, row.action, row.subject, _words(row.before), _words(row.after), row.reason)
+        )
+
+
+def _line(values: tuple[str, ...]) -> str:
+    line = io.StringIO()
+    csv.writer(line).writerow([formula_safe(value) for value in values])
+    return line.getvalue()
+
+
+def _words(values: Any) -> str:
+    return "; ".join(f"{name}: {value}" for name, value in values.items())

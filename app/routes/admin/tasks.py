@@ -1,0 +1,130 @@
+"""One task as an operator sees it: claim, answer with text and files, release or reject."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import flash, g, make_response, redirect, request, url_for
+
+from app import deps
+from app.domain.clock import utcnow
+from app.domain.errors import DomainError, FilesUnavailable, InvalidInput, WrongState
+from app.domain.tasks import DEFAULT_LEASE_MINUTES, MAX_RESULT
+from app.errors import status_of
+from app.forms.admin import ReasonForm, ResultForm, read_minutes
+from app.fragments import is_fragment_request, render
+from app.routes.admin.blueprint import bp
+from app.routes.tasks import file_link
+from app.routes.uploads import MAX_FILE_BYTES, MAX_FILES, store_files, takes_files
+from app.security import admin_required
+from app.services import queue
+
+TEMPLATE = "admin/task.html"
+
+
+@bp.get("/tasks/<task_id>")
+@admin_required
+def task(task_id: str):
+    """The page, and for an open page's poll the part that tells where the task stands."""
+    return _page(task_id, ResultForm(formdata=None), ReasonForm(formdata=None))
+
+
+@bp.get("/tasks/<task_id>/files/<int:number>")
+@admin_required
+def task_file(task_id: str, number: int):
+    _, result = deps.store().get_task_and_result(task_id)
+    return file_link(result, number)
+
+
+@bp.post("/tasks/<task_id>/claim")
+@admin_required
+def claim(task_id: str):
+    minutes = read_minutes(request.form.get("minutes"))
+    queue.claim(deps.store(), g.account.email, task_id, now=utcnow(), minutes=minutes)
+    return _back(task_id)
+
+
+@bp.post("/tasks/<task_id>/renew")
+@admin_required
+def renew(task_id: str):
+    minutes = read_minutes(request.form.get("minutes"))
+    queue.renew(deps.store(), g.account.email, task_id, now=utcnow(), minutes=minutes)
+    return _back(task_id)
+
+
+@bp.post("/tasks/<task_id>/release")
+@admin_required
+def release(task_id: str):
+    queue.release(deps.store(), g.account.email, task_id, now=utcnow())
+    flash("Back in the queue, at its old place.")
+    return redirect(url_for("admin.index"), code=303)
+
+
+@bp.post("/tasks/<task_id>/complete")
+@takes_files
+@admin_required
+def complete(task_id: str):
+    """What was written stays in the form when the answer is refused; files must be chosen again."""
+    form, store, operator = ResultForm(), deps.store(), g.account.email
+    if not form.validate():
+        return _page(task_id, form, ReasonForm(formdata=None), 422)
+    try:
+        uploads = [upload for upload in form.files.data or [] if upload]
+        if uploads:
+            queue.check_holder(store, operator, task_id, now=utcnow())  # or files of a refused answer would pile up
+        files = store_files(task_id, uploads)
+        queue.complete(store, operator, task_id, form.result.data, files=files, now=utcnow())
+    except (InvalidInput, WrongState, FilesUnavailable) as error:
+        return _refused(task_id, form, error)
+    flash("Completed. The customer has been told.")
+    return redirect(url_for("admin.index"), code=303)
+
+
+@bp.post("/tasks/<task_id>/reject")
+@admin_required
+def reject(task_id: str):
+    form = ReasonForm()
+    if not form.validate():
+        return _page(task_id, ResultForm(formdata=None), form, 422)
+    done = queue.reject(deps.store(), g.account.email, task_id, form.reason.data, now=utcnow())
+    given_back = f", and {done.credits_spent} credits given back" if done.credits_spent else ""
+    flash(f"Rejected{given_back}. The customer has been told why.")
+    return redirect(url_for("admin.index"), code=303)
+
+
+def _back(task_id: str):
+    return redirect(url_for("admin.task", task_id=task_id), code=303)
+
+
+def _refused(task_id: str, form: ResultForm, error: DomainError):
+    field = "files" if isinstance(error, InvalidInput) and error.field == "files" else "result"
+    form[field].errors = [error.message]
+    return _page(task_id, form, ReasonForm(formdata=None), status_of(error))
+
+
+def _page(task_id: str, form: ResultForm, reason_form: ReasonForm, status: int = 200):
+    store, now = deps.store(), utcnow()
+    stored, result = store.get_task_and_result(task_id)
+    found = stored.as_of(now)
+    tag = f"{stored.version}.{found.status}.{now:%H%M}"
+    if is_fragment_request() and request.method == "GET" and request.headers.get("HX-PTag") == tag:
+        return make_response("", 304)
+    context: dict[str, Any] = {
+        "task": found,
+        "lapsed": found.status != stored.status,
+        "result": result,
+        "mine": found.lease_owner == g.account.email and found.is_open,
+        "customer": store.find_account(found.user_email),
+        "entries": store.entries_of_task(found.user_email, task_id),
+        "audit": store.list_audit_of(task_id, limit=50).items,
+        "form": form,
+        "reason_form": reason_form,
+        "minutes": DEFAULT_LEASE_MINUTES,
+        "result_limit": MAX_RESULT,
+        "max_files": MAX_FILES,
+        "max_file_bytes": MAX_FILE_BYTES,
+        "ptag": tag,
+    }
+    response = render(TEMPLATE, "state", **context)
+    response.status_code = status
+    return response

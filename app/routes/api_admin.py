@@ -1,0 +1,176 @@
+"""The operators' JSON API: the same services as their pages, so that a program can work the queue."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from flask import Blueprint, g, request
+
+from app import deps
+from app.data.adjustments import Adjustment
+from app.domain.accounts import Account, normalise_email
+from app.domain.clock import to_iso, utcnow
+from app.domain.errors import InvalidInput, Malformed
+from app.domain.tasks import DEFAULT_LEASE_MINUTES, OPEN_STATUSES, PENDING, ResultFile, Task, check_request_id
+from app.forms.api import read_json, text_field
+from app.forms.paging import read_paging, read_search
+from app.routes.api import entry_json, result_json, task_json
+from app.routes.uploads import MAX_FILE_BYTES, MAX_FILES
+from app.security import csrf, operator_token_required
+from app.services import customers, queue
+
+bp = Blueprint("api_admin", __name__, url_prefix="/api/admin")
+csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge
+
+MAX_BODY = 512 * 1024  # a result of the longest kind, escaped
+
+
+@bp.get("/tasks")
+@operator_token_required
+def list_tasks():
+    """The open tasks of one status, oldest first, each with its title for a description."""
+    status, paging, search = request.args.get("status", PENDING), read_paging(request), read_search(request).casefold()
+    if status not in OPEN_STATUSES:
+        raise Malformed(f"status must be one of {', '.join(sorted(OPEN_STATUSES))}.")
+    page = deps.store().list_queue(
+        status,
+        limit=paging.limit,
+        cursor=paging.cursor,
+        keep=(lambda task: search in f"{task.description} {task.user_email}".casefold()) if search else None,
+    )
+    return {"tasks": [queue_json(task) for task in page.items], "next_cursor": page.next_cursor}
+
+
+@bp.get("/tasks/<task_id>")
+@operator_token_required
+def get_task(task_id: str):
+    task, result = deps.store().get_task_and_result(task_id)
+    return queue_json(task) | result_json(task, result)
+
+
+@bp.post("/tasks/claim")
+@operator_token_required
+def claim_next():
+    """The oldest free task, leased; `task` is null when nothing waits."""
+    task = queue.claim_next(deps.store(), g.account.email, now=utcnow(), minutes=_minutes(_body()))
+    return {"task": queue_json(task) if task else None}
+
+
+@bp.post("/tasks/<task_id>/claim")
+@operator_token_required
+def claim(task_id: str):
+    minutes = _minutes(_body())
+    return queue_json(queue.claim(deps.store(), g.account.email, task_id, now=utcnow(), minutes=minutes))
+
+
+@bp.post("/tasks/<task_id>/renew")
+@operator_token_required
+def renew(task_id: str):
+    minutes = _minutes(_body())
+    return queue_json(queue.renew(deps.store(), g.account.email, task_id, now=utcnow(), minutes=minutes))
+
+
+@bp.post("/tasks/<task_id>/release")
+@operator_token_required
+def release(task_id: str):
+    return queue_json(queue.release(deps.store(), g.account.email, task_id, now=utcnow()))
+
+
+@bp.post("/tasks/<task_id>/files")
+@operator_token_required
+def upload(task_id: str):
+    """Store the body as a file for a task that one holds; its `file_id` goes into the completion."""
+    request.max_content_length = MAX_FILE_BYTES
+    queue.check_holder(deps.store(), g.account.email, task_id, now=utcnow())
+    stored = deps.get().files.put(task_id, request.args.get("name", ""), request.get_data(cache=False))
+    return {"file_id": stored.key.rpartition("/")[2], "name": stored.name, "size_bytes": stored.size_bytes}, 201
+
+
+@bp.post("/tasks/<task_id>/complete")
+@operator_token_required
+def complete(task_id: str):
+    """Answer with `result`, Markdown text, and `files`, a list of ids. Repeating the same answer is safe."""
+    request.max_content_length = MAX_BODY
+    body = read_json(request)
+    text = text_field(body, "result") if "result" in body else ""
+    files = _files(task_id, body.get("files", []))
+    return queue_json(queue.complete(deps.store(), g.account.email, task_id, text, files=files, now=utcnow()))
+
+
+@bp.post("/tasks/<task_id>/reject")
+@operator_token_required
+def reject(task_id: str):
+    reason = text_field(read_json(request), "reason")
+    return queue_json(queue.reject(deps.store(), g.account.email, task_id, reason, now=utcnow()))
+
+
+@bp.get("/users/<email>")
+@operator_token_required
+def get_user(email: str):
+    return user_json(deps.store().get_account(normalise_email(email)))
+
+
+@bp.post("/users/<email>/adjust")
+@operator_token_required
+def adjust(email: str):
+    """Correct a balance by signed `amount` with a `reason`; the header Idempotency-Key is honoured.
+
+    202 when the amount needs a second operator: nothing is booked yet.
+    """
+    body = read_json(request)
+    request_id = check_request_id(request.headers.get("Idempotency-Key", "")) or secrets.token_urlsafe(16)
+    done = customers.adjust(
+        deps.store(),
+        g.account.email,
+        normalise_email(email),
+        body.get("amount"),
+        text_field(body, "reason"),
+        request_id=request_id,
+        limit=deps.config().adjust_limit,
+        now=utcnow(),
+    )
+    if isinstance(done, Adjustment):
+        return {"adjustment_id": done.adjustment_id, "amount": done.amount, "state": done.state}, 202
+    return entry_json(done), 201
+
+
+def queue_json(task: Task) -> dict[str, Any]:
+    return task_json(task) | {
+        "user_email": task.user_email,
+        "lease_owner": task.lease_owner,
+        "lease_until": to_iso(task.lease_until) if task.lease_until else None,
+        "redo_of": task.redo_of,
+        "redo_note": task.redo_note,
+    }
+
+
+def user_json(account: Account) -> dict[str, Any]:
+    return {
+        "email": account.email,
+        "credits": account.credits_balance,
+        "open_tasks": account.open_tasks,
+        "created_at": to_iso(account.created_at),
+        "email_confirmed": account.confirmed,
+        "role": account.role,
+        "disabled": account.disabled,
+    }
+
+
+def _body() -> dict[str, Any]:
+    """The body may be left out where nothing in it is needed."""
+    return read_json(request) if request.get_data() else {}
+
+
+def _minutes(body: dict[str, Any]) -> int:
+    return body.get("minutes", DEFAULT_LEASE_MINUTES)  # the domain refuses what is no reasonable number
+
+
+def _files(task_id: str, file_ids: object) -> list[ResultFile]:
+    if not isinstance(file_ids, list) or len(file_ids) > MAX_FILES:
+        raise InvalidInput(f"files must be a list of at most {MAX_FILES} ids.", field="files")
+    found = [deps.get().files.find(task_id, str(file_id)) for file_id in file_ids]
+    stored = [file for file in found if file]
+    if len(stored) != len(found):
+        raise InvalidInput("One of the files was never stored for this task.", field="files")
+    return stored

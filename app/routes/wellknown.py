@@ -1,0 +1,36 @@
+"""What robots and finders of holes look for at fixed addresses."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from flask import Blueprint, Response
+
+from app import deps
+from app.domain.clock import utcnow
+from app.security import public
+
+bp = Blueprint("wellknown", __name__)
+
+
+@bp.get("/robots.txt")
+@public
+def robots():
+    return _text("User-agent: *\nAllow: /$\nDisallow: /\n")
+
+
+@bp.get("/.well-known/security.txt")
+@public
+def security():
+    """https://www.rfc-editor.org/rfc/rfc9116: how to report a hole."""
+    expires = (utcnow() + timedelta(days=180)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return _text(
+        "Contact: mailto:security@impacteragi.com\n"
+        f"Expires: {expires:%Y-%m-%dT%H:%M:%SZ}\n"
+        "Preferred-Languages: en\n"
+        f"Canonical: {deps.config().app_url}/.well-known/security.txt\n"
+    )
+
+
+def _text(body: str) -> Response:
+    return Response(body, mimetype="text/plain")

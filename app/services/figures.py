@@ -1,0 +1,80 @@
+"""The overview's figures: what is counted as it happens, and what the ledger says of each day."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from app.data import Store
+from app.domain.credits import CLAWBACK, PURCHASE, REFUND, REINSTATEMENT, SPEND, PostedEntry
+from app.domain.tasks import IN_PROGRESS, PENDING
+
+DAYS = 30
+COUNT_CAP = 500  # open tasks of each shard are counted no further
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One UTC day. Sold and spent come from the ledger, up to its last look; the rest is counted as it happens."""
+
+    day: date
+    submitted: int = 0
+    completed: int = 0
+    rejected: int = 0
+    cancelled: int = 0
+    sold: int = 0
+    spent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    days: list[Day]
+    pending: int
+    in_progress: int
+    turnarounds: list[int]  # seconds, oldest first
+    ledger_read_at: datetime | None
+
+
+def overview(store: Store, now: datetime) -> Overview:
+    """Eleven small reads, however many tasks and ledger rows there are."""
+    ledger_days, read_at = store.ledger_days()
+    days = []
+    for day, counted in store.figures_by_day(now.date(), DAYS):
+        of_ledger = ledger_days.get(day.isoformat(), {})
+        days.append(
+            Day(
+                day,
+                submitted=of_ledger.get("submitted", 0),
+                completed=counted.get("completed", 0),
+                rejected=counted.get("rejected", 0),
+                cancelled=counted.get("cancelled", 0),
+                sold=of_ledger.get("sold", 0),
+                spent=of_ledger.get("spent", 0),
+            )
+        )
+    return Overview(
+        days=days,
+        pending=store.count_open(PENDING, COUNT_CAP),
+        in_progress=store.count_open(IN_PROGRESS, COUNT_CAP),
+        turnarounds=store.turnarounds(),
+        ledger_read_at=read_at,
+    )
+
+
+def read_ledger(store: Store, entries: Iterable[PostedEntry], now: datetime) -> None:
+    """Keep what each of the last days sold and spent. Reads what it is given: the nightly check reads it all anyway."""
+    oldest = (now - timedelta(days=DAYS - 1)).date()
+    days: dict[str, dict[str, int]] = defaultdict(lambda: {"sold": 0, "spent": 0, "submitted": 0})
+    for entry in entries:
+        day = entry.timestamp.date()
+        if day < oldest:
+            continue
+        figures = days[day.isoformat()]
+        if entry.type in (PURCHASE, CLAWBACK, REINSTATEMENT):
+            figures["sold"] += entry.amount
+        elif entry.type in (SPEND, REFUND):
+            figures["spent"] -= entry.amount
+            figures["submitted"] += entry.type == SPEND
+    store.keep_ledger_days(days, now)

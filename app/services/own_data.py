@@ -1,0 +1,104 @@
+"""Everything that we keep about a person, for that person: written to a file as it is read, whatever its length."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import IO, Any
+
+from app.data import Store
+from app.domain.accounts import Account
+from app.domain.clock import to_iso
+
+CHUNK = 500
+
+
+def write_export(store: Store, account: Account, file: IO[str]) -> None:
+    """One JSON object: the account, its sessions, tasks with results, ledger and mails. No secret is in it."""
+    head = json.dumps(_about(account), ensure_ascii=False, indent=1).removesuffix("\n}")
+    file.write(head)
+    for name, rows in (
+        ("tasks", _tasks(store, account)),
+        ("ledger", _ledger(store, account)),
+        ("mails", _mails(store, account)),
+    ):
+        file.write(f',\n "{name}": [')
+        for number, row in enumerate(rows):
+            file.write(("," if number else "") + "\n  " + json.dumps(row, ensure_ascii=False))
+        file.write("\n ]")
+    file.write("\n}\n")
+
+
+def _about(account: Account) -> dict[str, Any]:
+    return {
+        "email": account.email,
+        "account_id": account.account_id,
+        "created_at": to_iso(account.created_at),
+        "email_confirmed_at": to_iso(account.confirmed_at) if account.confirmed_at else None,
+        "credits": account.credits_balance,
+        "stripe_customer_id": account.stripe_customer_id,
+        "settings": {
+            "low_balance_threshold": account.low_balance_threshold,
+            "theme": account.theme,
+            "shortcuts": account.shortcuts,
+        },
+        "draft": account.draft,
+        "second_factor": {
+            "authenticator_app": account.totp is not None,
+            "passkeys": [{"name": p.name, "created_at": to_iso(p.created_at)} for p in account.passkeys.values()],
+            "recovery_codes_left": len(account.recovery_codes),
+        },
+        "sessions": [
+            {
+                "kind": session.kind,
+                "label": session.label,
+                "created_at": to_iso(session.created_at),
+                "seen_at": to_iso(session.seen_at),
+            }
+            for session in account.sessions.values()
+        ],
+    }
+
+
+def _tasks(store: Store, account: Account) -> Iterator[dict[str, Any]]:
+    cursor = None
+    while True:
+        page = store.list_tasks(account.email, limit=CHUNK, cursor=cursor)
+        for task in page.items:
+            result = store.get_task_and_result(task.task_id, owner=account.email)[1]
+            yield {
+                "task_id": task.task_id,
+                "description": task.description,
+                "status": task.status,
+                "credits_spent": task.credits_spent,
+                "created_at": to_iso(task.created_at),
+                "updated_at": to_iso(task.updated_at),
+                "result": result.text if result else None,
+                "files": [file.name for file in result.files] if result else [],
+            }
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+def _ledger(store: Store, account: Account) -> Iterator[dict[str, Any]]:
+    for entry in store.entries_of(account.email):
+        yield {
+            "transaction_id": entry.transaction_id,
+            "type": entry.type,
+            "amount": entry.amount,
+            "balance_after": entry.balance_after,
+            "timestamp": to_iso(entry.timestamp),
+            "description": entry.description,
+        }
+
+
+def _mails(store: Store, account: Account) -> Iterator[dict[str, Any]]:
+    cursor = None
+    while True:
+        page = store.list_mails_to(account.email, limit=CHUNK, cursor=cursor)
+        for mail in page.items:
+            yield {"kind": mail.kind, "created_at": to_iso(mail.created_at), "about": dict(mail.context)}
+        cursor = page.next_cursor
+        if cursor is None:
+            return

@@ -1,0 +1,151 @@
+"""Passkeys: the WebAuthn ceremonies, through the webauthn library. https://www.w3.org/TR/webauthn-3/"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from webauthn import (
+    base64url_to_bytes,
+    generate_authentication_options,
+    generate_registration_options,
+    options_to_json,
+    verify_authentication_response,
+    verify_registration_response,
+)
+from webauthn.helpers import bytes_to_base64url, parse_authentication_credential_json
+from webauthn.helpers.exceptions import WebAuthnException
+from webauthn.helpers.structs import (
+    AuthenticatorSelectionCriteria,
+    PublicKeyCredentialDescriptor,
+    ResidentKeyRequirement,
+    UserVerificationRequirement,
+)
+
+from app.data.second_factors import Proof
+from app.domain.accounts import Account, Passkey
+from app.domain.clock import to_iso
+from app.domain.errors import WrongCode
+from app.domain.second_factor import ISSUER, MAX_PASSKEY_NAME
+from app.domain.text import storable
+
+MAX_CREDENTIAL = 20_000  # characters of the browser's answer
+CHALLENGE_SECONDS = 300
+REGISTER, ASSERT = "register", "assert"
+# Whatever the library may raise for an answer that somebody made up.
+UNACCEPTABLE = (WebAuthnException, ValueError, KeyError, TypeError, RecursionError)
+
+
+class Passkeys:
+    """Bound to our public address: a passkey made here answers nowhere else, which is what defeats phishing."""
+
+    def __init__(self, app_url: str):
+        self._origin = app_url
+        self._host = urlsplit(app_url).hostname or ""
+
+    @property
+    def available(self) -> bool:
+        """Browsers give passkeys to host names only, not to addresses like 127.0.0.1."""
+        try:
+            ip_address(self._host)
+        except ValueError:
+            return True
+        return False
+
+    def registration_options(self, account: Account, challenge: bytes) -> str:
+        return options_to_json(
+            generate_registration_options(
+                rp_id=self._host,
+                rp_name=ISSUER,
+                user_id=account.account_id.encode(),
+                user_name=account.email,
+                challenge=challenge,
+                exclude_credentials=_descriptors(account),
+                authenticator_selection=AuthenticatorSelectionCriteria(
+                    resident_key=ResidentKeyRequirement.DISCOURAGED,
+                    user_verification=UserVerificationRequirement.PREFERRED,
+                ),
+            )
+        )
+
+    def authentication_options(self, account: Account, challenge: bytes) -> str:
+        return options_to_json(
+            generate_authentication_options(
+                rp_id=self._host, challenge=challenge, allow_credentials=_descriptors(account)
+            )
+        )
+
+    def verify_registration(self, account: Account, credential: str, name: str, now: datetime) -> Passkey:
+        """Raises WrongCode."""
+        try:
+            verified = verify_registration_response(
+                credential=_checked(credential),
+                expected_challenge=_challenge_of(account, REGISTER, now),
+                expected_rp_id=self._host,
+                expected_origin=self._origin,
+            )
+        except UNACCEPTABLE as error:
+            raise WrongCode("That passkey could not be added. Try again.") from error
+        credential_id = bytes_to_base64url(verified.credential_id)
+        return Passkey(
+            key=passkey_key(credential_id),
+            credential_id=credential_id,
+            public_key=bytes_to_base64url(verified.credential_public_key),
+            sign_count=verified.sign_count,
+            name=" ".join(storable(name, "name").split())[:MAX_PASSKEY_NAME] or "Passkey",
+            created_at=now,
+        )
+
+    def verify_assertion(self, account: Account, credential: str, now: datetime) -> Proof:
+        """The proof in an assertion by one of the account's passkeys. Raises WrongCode."""
+        challenge = _challenge_of(account, ASSERT, now)
+        try:
+            given = parse_authentication_credential_json(_checked(credential))
+            passkey = account.passkeys[passkey_key(bytes_to_base64url(given.raw_id))]
+            verified = verify_authentication_response(
+                credential=given,
+                expected_challenge=challenge,
+                expected_rp_id=self._host,
+                expected_origin=self._origin,
+                credential_public_key=base64url_to_bytes(passkey.public_key),
+                credential_current_sign_count=passkey.sign_count,
+            )
+        except UNACCEPTABLE as error:
+            raise WrongCode("That passkey was not accepted. Try again.") from error
+        return Proof(
+            "passkey",
+            condition="#challenge = :challenge",
+            params={"challenge": account.challenge},
+            set={
+                f"passkeys.{passkey.key}.sign_count": verified.new_sign_count,
+                f"passkeys.{passkey.key}.used_at": to_iso(now),
+            },
+            remove=("challenge",),
+        )
+
+
+def passkey_key(credential_id: str) -> str:
+    return hashlib.sha256(credential_id.encode()).hexdigest()[:32]
+
+
+def _challenge_of(account: Account, purpose: str, now: datetime) -> bytes:
+    """The challenge that is out for this very purpose: one for proving must not serve to add a passkey."""
+    made_for, at, challenge = (account.challenge or "none:0:").split(":")
+    if made_for != purpose or now.timestamp() - int(at) > CHALLENGE_SECONDS:
+        raise WrongCode("That took too long. Try again.")
+    return bytes.fromhex(challenge)
+
+
+def _checked(credential: str) -> str:
+    if not isinstance(credential, str) or len(credential) > MAX_CREDENTIAL:
+        raise WrongCode
+    return credential
+
+
+def _descriptors(account: Account) -> list[PublicKeyCredentialDescriptor]:
+    return [
+        PublicKeyCredentialDescriptor(id=base64url_to_bytes(passkey.credential_id))
+        for passkey in account.passkeys.values()
+    ]

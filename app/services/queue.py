@@ -1,0 +1,339 @@
+"""A task's way through the queue: claimed, renewed, released, completed, rejected, cancelled and redone.
+
+Each change is one transaction, conditioned on the very state that it was decided on: of two that race one wins, and
+the other decides again on what it finds then, which mostly means that it is told why not.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+
+from app.data import Store
+from app.data.client import Stale
+from app.data.outbox import Mail
+from app.data.store import Transaction
+from app.data.transaction import optimistic
+from app.domain import credits
+from app.domain import tasks as rules
+from app.domain.accounts import Account, mask_email
+from app.domain.errors import AlreadyRecorded, DomainError, InvalidInput, NotFound, StoreUnavailable, WrongState
+from app.domain.tasks import (
+    CANCELLED,
+    COMPLETED,
+    DEFAULT_LEASE_MINUTES,
+    IN_PROGRESS,
+    PENDING,
+    Result,
+    ResultFile,
+    Task,
+)
+from app.formatting import excerpt
+
+log = logging.getLogger(__name__)
+
+CANDIDATES = 50  # of the queue's oldest, read at once when the next task is claimed
+LOOKS = 3
+
+Beside = Callable[[Transaction, Task], None]
+
+
+def claim(store: Store, operator: str, task_id: str, *, now: datetime, minutes: int = DEFAULT_LEASE_MINUTES) -> Task:
+    """Lease a chosen task for some minutes. Claiming what one holds already renews it. Raises NotFound, WrongState."""
+    return _move(store, task_id, lambda task: rules.claimed(task, operator, now, minutes), "task.claim", operator, now)
+
+
+def claim_next(store: Store, operator: str, *, now: datetime, minutes: int = DEFAULT_LEASE_MINUTES) -> Task | None:
+    """Lease the oldest task that is free: pending, or with a lease that has run out. None when there is none."""
+    rules.check_lease(minutes)
+    for _ in range(LOOKS):
+        candidates = list(_free_tasks(store, now))
+        for candidate in candidates:
+            try:
+                return claim(store, operator, candidate.task_id, now=now, minutes=minutes)
+            except (WrongState, NotFound):  # somebody was quicker
+                continue
+        if not candidates:
+            return None
+    return None
+
+
+def renew(store: Store, operator: str, task_id: str, *, now: datetime, minutes: int = DEFAULT_LEASE_MINUTES) -> Task:
+    """Extend a lease that one holds. A heartbeat: it tells nobody anything new, so it leaves no audit row."""
+
+    def attempt(task: Task) -> Task:
+        after = rules.renewed(task, operator, now, minutes)
+        with store.transaction() as tx:
+            tx.change_task(task, after)
+        return after
+
+    return optimistic(task_id, attempt, _read(store, task_id), lambda _stale: _read(store, task_id))
+
+
+def release(store: Store, operator: str, task_id: str, *, now: datetime, reason: str = "") -> Task:
+    """Give a task back to the queue. Raises NotFound, WrongState."""
+    return _move(
+        store, task_id, lambda task: rules.released(task, operator, now), "task.release", operator, now, reason
+    )
+
+
+def check_holder(store: Store, operator: str, task_id: str, *, now: datetime) -> None:
+    """Raise NotFound or WrongState unless `operator` may complete this task now: asked before files are stored."""
+    rules.completed(_read(store, task_id), operator, now)
+
+
+def complete(
+    store: Store,
+    operator: str,
+    task_id: str,
+    text: object,
+    *,
+    now: datetime,
+    files: Sequence[ResultFile] = (),
+) -> Task:
+    """Answer a task that one holds, and promise the mail that says so. Repeating the same answer changes nothing.
+
+    Raises InvalidInput, NotFound, and WrongState, also when the lease has run out.
+    """
+    result = Result(rules.check_result(text), tuple(files), operator, now)
+    if not result.text.strip() and not files:
+        raise InvalidInput("Write a result or add a file.", field="result")
+
+    def beside(tx: Transaction, task: Task) -> None:
+        tx.put_result(task_id, result)
+        context = {
+            "task_id": task.task_id,
+            "title": excerpt(task.description, 60),
+            "files": len(result.files),
+            "redo": task.redo_of is not None,
+        }
+        tx.enqueue_mail(Mail(f"task_completed#{task_id}", "task_completed", task.user_email, now, context))
+
+    try:
+        task = _move(
+            store, task_id, lambda t: rules.completed(t, operator, now), "task.complete", operator, now, beside=beside
+        )
+    except (WrongState, AlreadyRecorded):
+        stands, first = store.get_task_and_result(task_id)
+        if first and first.by == operator and first.text == result.text and stands.status == COMPLETED:
+            return stands  # our own answer, sent again
+        raise
+    _count(store, task, now, completed=1, earned=task.credits_spent)
+    return task
+
+
+def reject(store: Store, operator: str, task_id: str, reason: object, *, now: datetime) -> Task:
+    """Refuse a task with a reason that the customer reads, and give its credits back.
+
+    Raises InvalidInput, NotFound, WrongState. Of two who reject one task, one does; the credits come back once.
+    """
+    words = rules.check_reason(reason)
+
+    def beside(tx: Transaction, task: Task) -> None:
+        context = {
+            "task_id": task.task_id,
+            "title": excerpt(task.description, 60),
+            "reason": words,
+            "credits": task.credits_spent,
+            "redo": task.redo_of is not None,
+        }
+        tx.enqueue_mail(Mail(f"task_rejected#{task_id}", "task_rejected", task.user_email, now, context))
+
+    task, _ = _give_back(
+        store,
+        task_id,
+        lambda t: rules.rejected(t, operator, words, now),
+        "task.reject",
+        operator,
+        now,
+        reason=words,
+        why="rejected",
+        beside=beside,
+    )
+    _count(store, task, now, rejected=1)
+    return task
+
+
+def cancel(store: Store, account: Account, task_id: str, *, now: datetime) -> tuple[Task, Account]:
+    """Call off one's own task while nobody works on it; its credits come back at once. Safe to repeat.
+
+    Raises NotFound (also for a task of somebody else) and WrongState.
+    """
+    store.get_task(task_id, owner=account.email)
+    try:
+        task, after = _give_back(
+            store,
+            task_id,
+            lambda t: rules.cancelled(t, now),
+            "task.cancel",
+            account.email,
+            now,
+            why="cancelled",
+        )
+    except WrongState:
+        stands = store.get_task(task_id, owner=account.email)
+        if stands.status == CANCELLED:
+            return stands, store.get_account(account.email)
+        raise
+    _count(store, task, now, cancelled=1)
+    return task, after
+
+
+def request_redo(store: Store, account: Account, task_id: str, note: object, *, now: datetime) -> Task:
+    """Ask once, for free, that a completed task be done again. Repeating this returns the first redo.
+
+    Raises NotFound, InvalidInput, WrongState.
+    """
+    original = store.get_task(task_id, owner=account.email)
+    if original.redone_by:
+        return store.get_task(original.redone_by, owner=account.email)
+
+    def attempt(task: Task) -> Task:
+        marked, again = rules.redo(task, note, now)
+        with store.transaction() as tx:
+            tx.put_task(again)
+            tx.change_task(task, marked)
+            tx.record_audit(
+                actor=account.email,
+                action="task.redo",
+                subject=task_id,
+                now=now,
+                reason=again.redo_note or "",
+                after={"redone_by": again.task_id},
+            )
+            tx.change_settings(account.email, open_tasks_delta=1)
+        return again
+
+    try:
+        again = optimistic(account.email, attempt, original, lambda _stale: _read(store, task_id))
+    except (AlreadyRecorded, WrongState):
+        if first := store.find_task(rules.redo_id_for(original)):  # asked twice at once
+            return first
+        raise
+    log.info("redo requested", extra={"task_id": task_id, "redo": again.task_id})
+    return again
+
+
+def each(act: Callable[[str], Task], task_ids: Sequence[str]) -> tuple[list[Task], list[str]]:
+    """Do one thing to several tasks, each in a transaction of its own: what was done, and why the rest was not."""
+    done, refused = [], []
+    for task_id in task_ids:
+        try:
+            done.append(act(task_id))
+        except StoreUnavailable:
+            raise
+        except DomainError as error:
+            refused.append(error.message)
+    return done, refused
+
+
+def _free_tasks(store: Store, now: datetime) -> Iterator[Task]:
+    """Candidates, oldest first. The index lags a little behind: each is checked again as it is claimed."""
+    pending = store.list_queue(PENDING, limit=CANDIDATES).items
+    leased = store.list_queue(IN_PROGRESS, limit=CANDIDATES, keep=lambda task: task.as_of(now).status == PENDING).items
+    yield from sorted([*pending, *leased], key=lambda task: (task.created_at, task.task_id))
+
+
+def _move(
+    store: Store,
+    task_id: str,
+    step: Callable[[Task], Task],
+    action: str,
+    actor: str,
+    now: datetime,
+    reason: str = "",
+    *,
+    beside: Beside | None = None,
+) -> Task:
+    """Take a task a step on, beside its audit row, its owner's counters and whatever `beside` adds."""
+
+    def attempt(task: Task) -> Task:
+        after = step(task)
+        with store.transaction() as tx:
+            tx.change_task(task, after)
+            _audit(tx, task, after, action, actor, reason, now)
+            tx.change_settings(task.user_email, open_tasks_delta=after.is_open - task.is_open)
+            if beside:
+                beside(tx, after)
+        return after
+
+    task = _read(store, task_id)
+    after = optimistic(task.user_email, attempt, task, lambda _stale: _read(store, task_id))
+    log.info(action, extra={"task_id": task_id, "actor": mask_email(actor)})
+    return after
+
+
+def _give_back(
+    store: Store,
+    task_id: str,
+    step: Callable[[Task], Task],
+    action: str,
+    actor: str,
+    now: datetime,
+    *,
+    why: str,
+    reason: str = "",
+    beside: Beside | None = None,
+) -> tuple[Task, Account]:
+    """End a task and refund what it cost, once: the refund's ledger id follows from the task's."""
+
+    def read(_stale: Stale | None = None) -> tuple[Task, Account]:
+        task = _read(store, task_id)
+        return task, store.get_account(task.user_email)
+
+    def attempt(state: tuple[Task, Account]) -> tuple[Task, Account]:
+        task, account = state
+        after, account_after = step(task), account
+        with store.transaction() as tx:
+            if task.credits_spent:
+                posted, account_after = credits.post(account, credits.task_refund_entry(task, why), now)
+                tx.record_once(posted)
+                tx.move_balance(account, account_after, open_tasks=-1)
+            else:
+                tx.change_settings(task.user_email, open_tasks_delta=-1)
+            tx.change_task(task, after)
+            _audit(tx, task, after, action, actor, reason, now)
+            if beside:
+                beside(tx, after)
+        return after, account_after
+
+    first = read()
+    try:
+        done = optimistic(first[0].user_email, attempt, first, read)
+    except AlreadyRecorded as error:
+        raise WrongState("The credits of this task were given back already.") from error
+    log.info(action, extra={"task_id": task_id, "actor": mask_email(actor)})
+    return done
+
+
+def _read(store: Store, task_id: str) -> Task:
+    task = store.find_task(task_id)
+    if task is None:
+        raise NotFound("There is no such task.")
+    return task
+
+
+def _audit(tx: Transaction, before: Task, after: Task, action: str, actor: str, reason: str, now: datetime) -> None:
+    def state(task: Task) -> dict[str, str]:
+        return {"status": task.status} | ({"lease_owner": task.lease_owner} if task.lease_owner else {})
+
+    tx.record_audit(
+        actor=actor,
+        action=action,
+        subject=after.task_id,
+        now=now,
+        reason=reason,
+        before=state(before),
+        after=state(after),
+    )
+
+
+def _count(store: Store, task: Task, now: datetime, **figures: int) -> None:
+    """Running figures, after the fact: they must never undo or refuse what has been done."""
+    try:
+        store.count_day(now.date(), **figures)
+        if task.status == COMPLETED:
+            store.note_turnaround(task.created_at, now)
+    except StoreUnavailable:
+        log.warning("figures not counted", extra={"task_id": task.task_id})

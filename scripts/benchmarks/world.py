@@ -1,0 +1,216 @@
+"""What every measurement stands on: processes, settings, accounts with a history, and signed-in requests."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import subprocess
+from collections.abc import Iterable
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+from urllib.parse import urlencode
+
+from flask import Flask
+
+from app import create_app
+from app.config import Config
+from app.data import Store
+from app.data.client import make_client
+from app.data.tables import create_tables
+from app.domain.accounts import API, BROWSER, Account, Session, new_account_id, new_session_id, session_key
+from app.domain.credits import PROMO, LedgerEntry, post
+from app.domain.tasks import COMPLETED, Task
+from app.tokens import Tokens
+from scripts.local.aws import CHILD, REPO, LocalAws
+from scripts.local.ports import HOST, free_port, wait_for_answer
+
+SECRET = "a-signing-key-that-only-the-benchmark-ever-uses"  # noqa: S105
+BROWSERS_ENCODINGS = "gzip, deflate, br, zstd"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
+WORDS = "Compare the three quotes in the attachment and say which one is best value for a small office, with reasons."
+
+
+class World:
+    """The local AWS and the processes around it, all gone at the end of the block."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._nowhere = self._stack.enter_context(open(os.devnull, "w"))  # noqa: SIM115
+
+    def __enter__(self) -> Self:
+        self.aws = self._stack.enter_context(LocalAws())
+        os.environ.update(CREDENTIALS)
+        config = self.config(self.aws.port)
+        self.store = Store(make_client(config, endpoint_url=config.dynamodb_endpoint_url), config.table_prefix)
+        create_tables(self.store.client, self.store.prefix)
+        self.direct_app = self.app(self.aws.port)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def environment(self, dynamodb_port: int, app_port: int = 8000) -> dict[str, str]:
+        return {
+            "APP_ENV": "development",
+            "APP_URL": f"http://{HOST}:{app_port}",
+            "JWT_SECRET": SECRET,
+            "STRIPE_SECRET_KEY": "sk_test_benchmark",
+            "STRIPE_WEBHOOK_SECRET": "whsec_benchmark",
+            "DYNAMODB_ENDPOINT_URL": f"http://{HOST}:{dynamodb_port}",
+            **CREDENTIALS,
+        }
+
+    def config(self, dynamodb_port: int) -> Config:
+        return Config.from_env(self.environment(dynamodb_port))
+
+    def app(self, dynamodb_port: int) -> Flask:
+        """The app in this process. Its log lines are made and written, only not to the terminal."""
+        app = create_app(self.config(dynamodb_port))
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, logging.StreamHandler):
+                handler.setStream(self._nowhere)
+        return app
+
+    def start_replay(self, latency_ms: float = 0) -> int:
+        """A store that costs nothing but its latency; returns its port."""
+        port = free_port()
+        command = ["-m", "scripts.benchmarks.replay", "--port", str(port), "--upstream", str(self.aws.port)]
+        self._start([*command, "--latency-ms", str(latency_ms)], {}, port, "/")
+        return port
+
+    def start_server(self, dynamodb_port: int, workers: int) -> int:
+        """The app as it is served: granian with 8 threads a worker; returns its port."""
+        port = free_port()
+        command = ["-m", "granian", "--interface", "wsgi", "--no-ws", "--host", HOST, "--port", str(port)]
+        command += ["--workers", str(workers), "--blocking-threads", "8", "scripts.local.web:app"]
+        self._start(command, self.environment(dynamodb_port, port), port, "/login")
+        return port
+
+    def _start(self, arguments: list[str], environment: dict[str, str], port: int, path: str) -> None:
+        interpreter = os.path.join(REPO, ".venv", "bin", "python")
+        process = subprocess.Popen(
+            [*CHILD, str(os.getpid()), interpreter, *arguments],
+            cwd=REPO,
+            env=os.environ | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._stack.callback(process.wait)
+        self._stack.callback(process.terminate)
+        if not wait_for_answer(port, path, 60, lambda: process.poll() is None):
+            raise RuntimeError(f"{arguments[1]} did not start")
+
+    def account(self, email: str, *, credits: int, tasks: int = 0) -> Visitor:
+        """A customer of some standing, signed in; `tasks` are completed ones, a minute apart."""
+        now = datetime.now(UTC)
+        session_id = new_session_id()
+        # Seen in the future: a row that is replayed for minutes must not ask for its last-seen time to be written.
+        seen = now + timedelta(hours=1)
+        sessions = {
+            session_key(session_id + kind): Session(session_key(session_id + kind), kind, now, seen, "Chrome on Linux")
+            for kind in (BROWSER, API)
+        }
+        spend = {(now - timedelta(days=back)).date().isoformat(): 10 * (1 + back % 7) for back in range(30)}
+        account = Account(
+            email,
+            new_account_id(),
+            now,
+            confirmed_at=now,
+            sessions=sessions,
+            password_hash="$2b$12$" + "x" * 53,
+            spend_by_day=spend,
+        )
+        posted, account = post(account, LedgerEntry(f"promo#{email}", email, PROMO, credits, "To begin with"), now)
+        with self.store.transaction() as tx:
+            tx.record_once(posted)
+            tx.create_account(account)
+        self._add_history(email, tasks, now)
+        return Visitor(self, account, session_id)
+
+    def _add_history(self, email: str, tasks: int, now: datetime) -> None:
+        for start in range(0, tasks, 100):
+            with self.store.transaction() as tx:
+                for number in range(start, min(start + 100, tasks)):
+                    moment = now - timedelta(minutes=number + 1)
+                    task_id = f"task_{email.partition('@')[0]}_{number:012d}"
+                    task = Task(task_id, email, f"{number}. {WORDS}", COMPLETED, 10, moment, moment, version=2)
+                    tx.put_task(task)
+
+
+class Visitor:
+    """A signed-in customer: the same cookie for the app in this process and for a server."""
+
+    def __init__(self, world: World, account: Account, session_id: str) -> None:
+        self.account = account
+        self.token = Tokens((SECRET,)).issue(account.email, session_id + API, datetime.now(UTC))
+        client = world.direct_app.test_client()
+        with client.session_transaction() as session:
+            session.permanent = True
+            session["email"], session["sid"] = account.email, session_id + BROWSER
+        page = client.get("/login").text  # puts the key of the CSRF tokens into the session
+        self.csrf = page.partition('name="csrf_token" value="')[2].partition('"')[0]
+        cookie = client.get_cookie("session")
+        if cookie is None or not self.csrf:
+            raise RuntimeError("the sign-in page gave no session")
+        self.cookie = f"session={cookie.value}"
+
+    def headers(self, **more: str) -> dict[str, str]:
+        """What a browser sends with each request."""
+        return {
+            "Host": "dashboard.test",
+            "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0",
+            "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            "Accept-Language": "en-US,en;q=0.9",
+            "Accept-Encoding": BROWSERS_ENCODINGS,
+            "Cookie": self.cookie,
+            **{name.replace("_", "-"): value for name, value in more.items()},
+        }
+
+    def get(self, path: str, **headers: str) -> dict[str, Any]:
+        """A WSGI environment, made beforehand so that making it is not measured."""
+        return _environ("GET", path, self.headers(**headers), b"")
+
+    def submit(self, request_id: str) -> dict[str, Any]:
+        form = {"csrf_token": self.csrf, "request_id": request_id, "description": WORDS}
+        body = urlencode(form).encode()
+        headers = self.headers(HX_Request="true", X_CSRFToken=self.csrf)
+        return _environ("POST", "/tasks", headers, body)
+
+
+def _environ(method: str, path: str, headers: dict[str, str], body: bytes) -> dict[str, Any]:
+    path, _, query = path.partition("?")
+    return {
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "SERVER_NAME": "dashboard.test",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "192.0.2.1",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+        "wsgi.errors": io.StringIO(),
+        **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()},
+        **({"CONTENT_TYPE": "application/x-www-form-urlencoded", "CONTENT_LENGTH": str(len(body))} if body else {}),
+        "body": body,
+    }
+
+
+class Answer:
+    """The status, size and text of one request to a WSGI app in this process."""
+
+    def __init__(self, app: Any, environ: dict[str, Any]) -> None:
+        given: list[str] = []
+        request = environ | {"wsgi.input": io.BytesIO(environ["body"])}
+        chunks: Iterable[bytes] = app(request, lambda status, headers, exc_info=None: given.append(status))
+        self.body = b"".join(chunks)
+        if hasattr(chunks, "close"):
+            chunks.close()
+        self.status = int(given[0][:3])

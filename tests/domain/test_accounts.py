@@ -1,0 +1,191 @@
+"""Addresses, passwords and the life of a session, as pure rules."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from app.domain.accounts import (
+    MAX_SESSIONS,
+    Account,
+    Session,
+    check_new_password,
+    common_passwords,
+    mask_email,
+    new_session_id,
+    normalise_email,
+    session_key,
+)
+from app.domain.errors import InvalidInput
+from tests.support import NOW
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("ada@example.com", "ada@example.com"),
+        (" Ada@Example.COM\n", "ada@example.com"),
+        ("ada+tag@example.com", "ada+tag@example.com"),
+        ("o'brien@example.com", "o'brien@example.com"),
+        ("ada@BÜCHER.example", "ada@bücher.example"),
+        ("ada@bu\u0308cher.example", "ada@bücher.example"),
+        ("ada@xn--bcher-kva.example", "ada@bücher.example"),
+        ("ada@shop.test", "ada@shop.test"),
+    ],
+)
+def test_one_form_of_an_address(typed, kept):
+    assert normalise_email(typed) == kept
+    assert normalise_email(kept) == kept
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "",
+        "ada",
+        "ada@",
+        "@example.com",
+        "ada@localhost",
+        "ada@@example.com",
+        "a b@example.com",
+        "ada@example..com",
+        "ada@example.com, eve@example.com",
+        "Ada <ada@example.com>",
+        "ada@example.com\r\nBcc: eve@example.com",
+        "ada\x00@example.com",
+        "ada\ud800@example.com",
+        "münchen@example.com",  # SES delivers to no such address
+        "a" * 65 + "@example.com",
+        "ada@" + "x" * 260 + ".com",
+        "ada@[127.0.0.1]",
+        None,
+        5,
+    ],
+)
+def test_refused_when_it_is_no_address(typed):
+    with pytest.raises(InvalidInput) as refusal:
+        normalise_email(typed)
+
+    assert refusal.value.field == "email"
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "correct horse battery",
+        "x" * 30 + "yz",
+        "🔒🚪🏠🌲🌊🌙⭐🎈",
+        "  spaces kept  ",
+        "73529461830275",
+        "pässwörter 2",
+        "abc" * 24,
+    ],
+)
+def test_password_is_kept_exactly(password):
+    assert check_new_password(password, "ada@example.com") == password
+    assert check_new_password(password) == password
+
+
+@pytest.mark.parametrize(
+    ("password", "reason"),
+    [
+        ("", "8 characters"),
+        ("1234567", "8 characters"),
+        ("x" * 73, "72 bytes"),
+        ("🔒" * 19, "72 bytes"),
+        ("é" * 37, "72 bytes"),
+        ("password", "common"),
+        ("PASSWORD", "common"),
+        ("iloveyou1", "common"),
+        ("aaaaaaaaaaaa", "common"),
+        ("impacteragi", "context"),
+        ("Impacteragi2026!", "context"),
+        ("dashboard123", "context"),
+        ("ada.lovelace@example.com", "context"),
+        ("ada.lovelace42", "context"),
+        ("nul \x00 inside", "stored"),
+        ("lone \ud800 surrogate", "stored"),
+        (None, "text"),
+    ],
+)
+def test_password_is_refused_with_the_reason(password, reason):
+    with pytest.raises(InvalidInput, match=reason) as refusal:
+        check_new_password(password, "ada.lovelace@example.com")
+
+    assert refusal.value.field == "password"
+
+
+def test_list_of_common_passwords_is_long_enough():
+    assert len(common_passwords()) >= 3000
+
+
+def session(kind: str = "browser", *, age: timedelta = HOUR, idle: timedelta = timedelta(0), key: str = "k") -> Session:
+    return Session(key, kind, NOW - age, NOW - idle)
+
+
+@pytest.mark.parametrize(
+    ("kind", "role", "age", "idle", "live"),
+    [
+        ("browser", "customer", 29 * DAY, 11 * HOUR, True),
+        ("browser", "customer", 30 * DAY, HOUR, False),
+        ("browser", "customer", 13 * HOUR, 12 * HOUR, False),
+        ("browser", "admin", 11 * HOUR, timedelta(minutes=29), True),
+        ("browser", "admin", HOUR, timedelta(minutes=30), False),
+        ("browser", "admin", 12 * HOUR, timedelta(0), False),
+        ("api", "customer", 11 * HOUR, 11 * HOUR, True),
+        ("api", "customer", 12 * HOUR, timedelta(0), False),
+        ("api", "admin", 11 * HOUR, 11 * HOUR, True),
+    ],
+)
+def test_session_lives_as_long_as_its_role_and_kind_allow(kind, role, age, idle, live):
+    assert session(kind, age=age, idle=idle).is_live(NOW, role) is live
+
+
+def account(*sessions: Session, **attributes) -> Account:
+    return Account("ada@example.com", "acc_1", NOW, sessions={s.key: s for s in sessions}, **attributes)
+
+
+def test_session_is_found_by_its_id_alone():
+    session_id = new_session_id()
+    found = account(session(key=session_key(session_id)))
+
+    assert found.live_session(session_id, NOW) is not None
+    assert found.live_session(session_key(session_id), NOW) is None, "the stored hash opens nothing"
+    assert found.live_session("", NOW) is None
+
+
+def test_disabled_account_has_no_live_session():
+    session_id = new_session_id()
+
+    assert account(session(key=session_key(session_id)), disabled_at=NOW).live_session(session_id, NOW) is None
+
+
+def test_session_ids_are_random_and_long():
+    ids = {new_session_id() for _ in range(100)}
+
+    assert len(ids) == 100
+    assert min(map(len, ids)) >= 22
+
+
+def test_oldest_session_of_the_same_kind_makes_room():
+    browsers = [session(key=f"b{n}", age=timedelta(minutes=n)) for n in range(MAX_SESSIONS - 1)]
+    program = session("api", key="api", age=11 * HOUR)
+
+    assert account(*browsers).sessions_to_drop("browser", NOW) == []
+    assert account(*browsers, program).sessions_to_drop("browser", NOW) == [f"b{MAX_SESSIONS - 2}"]
+    assert account(*browsers, program).sessions_to_drop("api", NOW) == ["api"]
+
+
+def test_dead_sessions_go_first():
+    browsers = [session(key=f"b{n}") for n in range(MAX_SESSIONS - 1)]
+    dead = session(key="dead", age=31 * DAY)
+
+    assert account(*browsers, dead).sessions_to_drop("browser", NOW) == ["dead"]
+
+
+@pytest.mark.parametrize(("email", "masked"), [("ada@example.com", "a***@example.com"), ("", "***@")])
+def test_log_form_of_an_address(email, masked):
+    assert mask_email(email) == masked

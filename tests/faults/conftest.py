@@ -1,0 +1,26 @@
+"""The app over a store that a test can break."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from app import create_app
+from app.data import Store
+from app.data.client import make_client
+from tests.faults.proxy import FaultProxy
+
+
+@pytest.fixture
+def proxy(dynamodb_url: str) -> Iterator[FaultProxy]:
+    proxy = FaultProxy(dynamodb_url)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def shaky_app(config, store, proxy, sender, stripe):
+    """`store` itself stays whole: the tests look through it at what really happened."""
+    shaky = Store(make_client(config, endpoint_url=proxy.url), store.prefix)
+    return create_app(config, store=shaky, sender=sender, stripe=stripe)

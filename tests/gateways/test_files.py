@@ -1,0 +1,64 @@
+"""Files of results: stored under keys of ours, offered for a minute under a harmless name."""
+
+import urllib.error
+import urllib.request
+
+import pytest
+
+from app.domain.errors import FilesUnavailable
+from app.gateways.files import FileStore, file_name
+
+
+@pytest.fixture
+def files(dynamodb_url):
+    files = FileStore("results-of-tests", "us-east-1", dynamodb_url)
+    files.create_bucket()
+    return files
+
+
+def test_a_file_comes_back_as_it_was_when_its_link_is_followed(files):
+    stored = files.put("task_a", "../Bericht über Q3.pdf", b"%PDF-1.7 \x00\xff")
+
+    with urllib.request.urlopen(files.link(stored)) as answer:
+        assert answer.read() == b"%PDF-1.7 \x00\xff"
+        assert answer.headers["Content-Disposition"].startswith("attachment")
+    assert (stored.name, stored.size_bytes, stored.content_type) == ("Bericht über Q3.pdf", 11, "application/pdf")
+    assert stored.key.startswith("results/task_a/")
+
+
+def test_a_link_is_signed_and_short_lived_when_it_is_made(files):
+    link = files.link(files.put("task_a", "a.txt", b"a"))
+
+    assert "X-Amz-Signature=" in link
+    assert "X-Amz-Expires=60" in link
+
+
+def test_setting_up_changes_nothing_when_the_bucket_is_there(files):
+    stored = files.put("task_a", "a.txt", b"a")
+
+    files.create_bucket()
+
+    with urllib.request.urlopen(files.link(stored)) as answer:
+        assert answer.read() == b"a"
+
+
+def test_a_file_is_refused_in_plain_words_when_the_bucket_is_out_of_reach(dynamodb_url):
+    with pytest.raises(FilesUnavailable):
+        FileStore("no-such-bucket", "us-east-1", dynamodb_url).put("task_a", "a.txt", b"a")
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("report.pdf", "report.pdf"),
+        ("C:\\Users\\ada\\report.pdf", "report.pdf"),
+        ("../../etc/passwd", "passwd"),
+        ('a"b\r\nX: y.txt', 'a"bX: y.txt'),
+        ("\u202egnp.exe", "gnp.exe"),
+        ("", "file"),
+        ("..", "file"),
+        ("x" * 300 + ".txt", "x" * 110 + ".txt"),
+    ],
+)
+def test_a_name_is_harmless_when_it_is_shown(given, shown):
+    assert file_name(given) == shown

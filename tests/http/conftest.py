@@ -1,0 +1,20 @@
+"""One real server for all tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from app.data.tables import create_tables
+from tests.conftest import PREFIX
+from tests.http.server import Server
+
+
+@pytest.fixture(scope="session")
+def server(dynamodb_url, dynamodb, tmp_path_factory) -> Iterator[Server]:
+    create_tables(dynamodb, PREFIX)  # or it would not be healthy
+    with Server(dynamodb_url, tmp_path_factory.mktemp("http") / "server.log") as server:
+        yield server
+        log = server.log()
+        assert "unexpected error" not in log, log[-5000:]

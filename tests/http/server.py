@@ -1,0 +1,90 @@
+"""The app as it is deployed: granian with two worker processes, on a port of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Self
+
+from scripts.local.ports import HOST, free_port, wait_for_answer
+
+REPO = Path(__file__).resolve().parents[2]
+SETTINGS = {
+    "APP_ENV": "development",
+    "JWT_SECRET": "newest-signing-key-of-the-test-suite",
+    "STRIPE_SECRET_KEY": "sk_test_suite",
+    "STRIPE_WEBHOOK_SECRET": "whsec_newest,whsec_older",
+    "AWS_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "BCRYPT_ROUNDS": "4",
+    "PYTHONPATH": str(REPO),
+}
+
+
+class Server:
+    """`with Server(dynamodb_url, log) as server:` serves on `server.url` until the block ends."""
+
+    def __init__(self, dynamodb_url: str, log: Path, workers: int = 2, **settings: str):
+        self.port = free_port()
+        self.url = f"http://{HOST}:{self.port}"
+        self._log = log
+        self._workers = workers
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        endpoints = {"APP_URL": self.url, "DYNAMODB_ENDPOINT_URL": dynamodb_url, "SES_ENDPOINT_URL": dynamodb_url}
+        self._environment = inherited | SETTINGS | endpoints | settings
+
+    def __enter__(self) -> Self:
+        command = [
+            *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--host", HOST),
+            *("--port", str(self.port), "--workers", str(self._workers), "--blocking-threads", "8"),
+            *("--respawn-failed-workers", "--respawn-interval", "0.2", "--workers-kill-timeout", "3", "app.wsgi:app"),
+        ]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command, cwd=REPO, env=self._environment, stdout=log, stderr=log, process_group=0
+            )
+        if not wait_for_answer(self.port, "/healthz", 60, lambda: self._process.poll() is None):
+            self.__exit__()
+            raise RuntimeError(f"the server did not start:\n{self._log.read_text()[-3000:]}")
+        return self
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def __exit__(self, *_: object) -> None:
+        self.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(10)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # a worker that did not follow
+        self._process.wait()
+
+    def workers(self) -> list[int]:
+        """Process ids of the workers that are alive."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                after_name = stat.read_text().rpartition(")")[2].split()
+                command = stat.with_name("cmdline").read_bytes()
+            except OSError:
+                continue
+            if int(after_name[1]) == self._process.pid and after_name[0] != "Z" and b"resource_tracker" not in command:
+                found.append(int(stat.parent.name))
+        return found
+
+    def wait_for_workers(self, count: int = 1, other_than: list[int] | None = None) -> list[int]:
+        """Once that many are alive, and not just those of before."""
+        deadline = time.monotonic() + 30
+        while len(found := self.workers()) < count or set(found) <= set(other_than or ()):
+            assert time.monotonic() < deadline, self.log()[-3000:]
+            time.sleep(0.05)
+        return found
+
+    def log(self) -> str:
+        return self._log.read_text()

@@ -1,0 +1,50 @@
+"""Reads every line that the app logs during a test, as it leaves the formatter, and finds what must not be in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from app import logs
+from tests.support import PASSWORD
+
+SECRETS = {
+    "a password": re.compile(re.escape(PASSWORD)),
+    "a password hash": re.compile(r"\$2[aby]\$\d\d\$"),
+    "a token": re.compile(r"eyJ[\w-]{10,}\.[\w-]{10,}"),
+    "a bearer header": re.compile(r"(?i)bearer [\w-]{8,}"),
+    "a cookie": re.compile(r"(?i)(__Host-)?session=[\w.-]{8,}"),
+    "a mailed link": re.compile(r"/(reset|set-password|confirm)/[\w.-]{8,}"),
+    "a signing key": re.compile(r"signing-key-of-the-test-suite|whsec_|sk_(test|live)_\w"),
+    "a webhook body": re.compile(r"customer_details|checkout\.session\.completed.{0,40}\{"),
+    "a whole e-mail address": re.compile(r"[\w.+-]*\w@example\.com"),
+    "a credential of the store": re.compile(r"X-Amz-Signature|AWS4-HMAC"),
+}
+
+
+@dataclass
+class LogWatch:
+    lines: list[str] = field(default_factory=list)
+
+    def problems(self) -> list[str]:
+        return [f"{what}: {line[:400]}" for line in self.lines for what, mark in SECRETS.items() if mark.search(line)]
+
+
+@pytest.fixture(autouse=True)
+def log_watch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[LogWatch]:
+    """Every test of the app is one of its log, too. `@pytest.mark.unwatched` is for a test that logs on purpose."""
+    watch = LogWatch()
+    plain = logs.JsonFormatter.format
+
+    def watched(self: logs.JsonFormatter, record) -> str:
+        line = plain(self, record)
+        watch.lines.append(line)
+        return line
+
+    monkeypatch.setattr(logs.JsonFormatter, "format", watched)
+    yield watch
+    if not request.node.get_closest_marker("unwatched"):
+        assert watch.problems() == []

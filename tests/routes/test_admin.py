@@ -1,0 +1,362 @@
+"""The operators' pages: closed to customers, live, and each act with its audit row."""
+
+import csv
+import io
+from datetime import timedelta
+
+import pytest
+
+from app.domain.clock import utcnow
+from app.services import queue, tasks
+from tests.routes.browser import Browser, soup
+from tests.support import all_mails, every_task, make_account
+
+ADMIN_PAGES = [
+    "/admin",
+    "/admin?view=working",
+    "/admin/tasks/{task}",
+    "/admin/tasks/{task}/files/1",
+    "/admin/customers",
+    "/admin/customers/ada@example.com",
+    "/admin/corrections",
+    "/admin/mails",
+    "/admin/audit",
+    "/admin/audit.csv",
+    "/admin/overview",
+]
+
+
+@pytest.fixture
+def ada(store):
+    return make_account(store, credits=100)
+
+
+@pytest.fixture
+def op(store, app) -> Browser:
+    make_account(store, "op@example.com", role="admin")
+    browser = Browser(app)
+    browser.sign_in("op@example.com")
+    return browser
+
+
+@pytest.fixture
+def task(store, ada):
+    return submit(store)
+
+
+def submit(store, text="Summarise the report"):
+    return tasks.submit(store, store.get_account("ada@example.com"), text, now=utcnow()).task
+
+
+def words(response):
+    return " ".join(soup(response).select_one("main").get_text(" ").split())
+
+
+def status(store, task):
+    return store.get_task(task.task_id, owner="ada@example.com").status
+
+
+@pytest.mark.threat(88)
+@pytest.mark.parametrize("path", ADMIN_PAGES)
+def test_a_page_shows_nothing_when_a_customer_opens_it(store, app, task, path):
+    make_account(store, "bob@example.com")
+    bob = Browser(app)
+    bob.sign_in("bob@example.com")
+
+    answer = bob.get(path.format(task=task.task_id))
+
+    assert answer.status_code == 403
+    assert "ada@example.com" not in answer.text
+    assert "Summarise" not in answer.text
+    assert Browser(app).get(path.format(task=task.task_id)).status_code == 303  # signed out: to the sign-in page
+
+
+@pytest.mark.threat(88)
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        ("/admin/claim-next", {}),
+        ("/admin/bulk", {"act": "claim"}),
+        ("/admin/tasks/{task}/claim", {}),
+        ("/admin/tasks/{task}/complete", {"result": "Done"}),
+        ("/admin/tasks/{task}/reject", {"reason": "No"}),
+        ("/admin/customers/ada@example.com/adjust", {"amount": "5", "reason": "x", "confirmed": "yes"}),
+        ("/admin/customers/ada@example.com/disable", {"reason": "x"}),
+        ("/admin/customers/ada@example.com/end-sessions", {}),
+        ("/admin/mails/resend", {"mail_id": "x"}),
+    ],
+)
+def test_an_act_is_refused_when_a_customer_tries_it(store, app, task, path, data):
+    make_account(store, "bob@example.com")
+    bob = Browser(app)
+    bob.sign_in("bob@example.com")
+
+    assert bob.post(path.format(task=task.task_id), data).status_code == 403
+
+    assert status(store, task) == "pending"
+    assert store.get_account("ada@example.com").credits_balance == 90
+    assert store.list_audit(day=utcnow().date().isoformat(), limit=10).items == []
+
+
+def test_an_act_is_refused_when_the_form_has_no_token(store, op, task):
+    for path in (f"/admin/tasks/{task.task_id}/claim", f"/admin/tasks/{task.task_id}/complete"):
+        assert op.client.post(path, data={"result": "x"}).status_code == 400
+
+    assert status(store, task) == "pending"
+
+
+@pytest.mark.threat(90)
+def test_a_demoted_operator_is_out_at_the_next_request(store, op):
+    assert op.get("/admin").status_code == 200
+
+    store.update_account("op@example.com", role="customer")
+
+    assert op.get("/admin").status_code == 403
+    assert op.post("/admin/claim-next", {}).status_code == 403
+
+
+@pytest.mark.parametrize("path", ADMIN_PAGES)
+def test_a_page_opens_when_an_operator_asks(store, op, task, path):
+    if "files" in path:
+        assert op.get(path.format(task=task.task_id)).status_code == 404
+    else:
+        assert op.get(path.format(task=task.task_id)).status_code == 200
+
+
+def test_the_queue_shows_the_oldest_first_when_it_is_opened(store, op, ada):
+    made = [submit(store, f"Task {number}") for number in range(3)]
+
+    page = op.page("/admin")
+
+    shown = [link["href"] for link in page.select("#queue .queue a")]
+    assert shown == [f"/admin/tasks/{task.task_id}" for task in made]
+
+
+def test_the_queue_is_live_when_it_is_open(store, op, task):
+    tag = op.page("/admin").select_one("#queue")["data-hx-ptag"]
+    assert op.get("/admin", fragment=True, **{"HX-PTag": tag}).status_code in (200, 304)  # a minute may have passed
+    tag = op.page("/admin").select_one("#queue")["data-hx-ptag"]
+
+    queue.claim(store, "two@example.com", task.task_id, now=utcnow())
+    answer = op.get("/admin", fragment=True, **{"HX-PTag": tag})
+
+    assert answer.status_code == 200
+    assert "Nothing is waiting." in answer.text
+    assert soup(answer).select_one("header") is None
+
+
+def test_ticks_stay_when_the_queue_refreshes(store, op, task):
+    submit(store, "Another")
+
+    page = op.page(f"/admin?task_id={task.task_id}")
+
+    assert [box["value"] for box in page.select("input[name=task_id][checked]")] == [task.task_id]
+
+
+def test_a_task_is_worked_from_the_queue_when_all_goes_well(store, op, task):
+    claimed = op.post("/admin/claim-next", {"minutes": "60"})
+    page = op.page(claimed.headers["Location"])
+    done = op.post(f"/admin/tasks/{task.task_id}/complete", {"result": "# Done\r\n\r\nAll of it."})
+
+    assert page.select_one("#answer textarea")
+    assert done.status_code == 303
+    assert status(store, task) == "completed"
+    _, result = store.get_task_and_result(task.task_id)
+    assert result.text == "# Done\n\nAll of it."
+    assert [mail.kind for mail in all_mails(store)] == ["task_completed"]
+    assert "Complete by op@example.com" in words(op.get(f"/admin/tasks/{task.task_id}"))
+
+
+def test_a_file_reaches_the_customer_when_it_is_attached(store, app, op, task, config):
+    app.extensions["impacteragi"].files.create_bucket()
+    op.post("/admin/claim-next", {})
+
+    op.post(
+        f"/admin/tasks/{task.task_id}/complete",
+        {"result": "See the file", "files": [(io.BytesIO(b"x" * 200_000), "report.pdf"), (io.BytesIO(b"b"), "b.csv")]},
+    )
+
+    ada = Browser(app)
+    ada.sign_in()
+    page = ada.page(f"/tasks/{task.task_id}")
+    assert [link.get_text() for link in page.select("a[href*='/files/']")] == ["report.pdf", "b.csv"]
+    link = ada.get(f"/tasks/{task.task_id}/files/1")
+    assert link.status_code == 303
+    assert "X-Amz-Signature" in link.headers["Location"]
+    assert ada.get(f"/tasks/{task.task_id}/files/3").status_code == 404
+
+
+def test_a_body_is_refused_early_when_nobody_is_signed_in(app, store, task):
+    answer = app.test_client().post(
+        f"/admin/tasks/{task.task_id}/complete", data={"files": (io.BytesIO(b"x" * 200_000), "big.bin")}
+    )
+
+    assert answer.status_code == 413
+
+
+def test_what_was_written_stays_when_the_lease_is_lost(store, op, task):
+    queue.claim(store, "op@example.com", task.task_id, now=utcnow() - timedelta(hours=1))
+    queue.claim(store, "two@example.com", task.task_id, now=utcnow())
+
+    answer = op.post(f"/admin/tasks/{task.task_id}/complete", {"result": "A long answer"})
+
+    assert answer.status_code == 409
+    assert "two@example.com is working on this task" in words(answer)
+    assert soup(answer).select_one("#result").get_text().strip() == "A long answer"
+    assert status(store, task) == "in-progress"
+
+
+def test_a_rejection_needs_a_reason_when_it_is_sent(store, op, task):
+    assert op.post(f"/admin/tasks/{task.task_id}/reject", {"reason": " "}).status_code == 422
+    assert store.get_account("ada@example.com").credits_balance == 90
+
+    assert op.post(f"/admin/tasks/{task.task_id}/reject", {"reason": "Not possible"}).status_code == 303
+    assert store.get_account("ada@example.com").credits_balance == 100
+    assert op.post(f"/admin/tasks/{task.task_id}/reject", {"reason": "Again"}).status_code == 409
+
+
+def test_ticked_tasks_are_claimed_and_completed_when_done_in_bulk(store, op, ada):
+    made = [submit(store, f"Task {number}") for number in range(3)]
+    taken = submit(store, "Taken")
+    queue.claim(store, "two@example.com", taken.task_id, now=utcnow())
+    ids = [task.task_id for task in [*made, taken]]
+
+    op.post("/admin/bulk", {"act": "claim", "task_id": ids})
+    claimed = op.page("/admin?view=mine")
+    compose = op.post("/admin/bulk", {"act": "compose", "task_id": ids[:3]})
+    empty = op.post("/admin/bulk", {"act": "complete", "task_id": ids[:3], "result": ""})
+    op.post("/admin/bulk", {"act": "complete", "task_id": ids[:3], "result": "All done"})
+
+    assert "two@example.com is working on this task" in claimed.select_one("main").get_text()
+    assert len(claimed.select("#queue .queue li")) == 3
+    assert compose.status_code == 200
+    assert empty.status_code == 422
+    assert sorted(task["status"] for task in every_task(store)) == ["completed"] * 3 + ["in-progress"]
+
+
+def test_a_correction_is_previewed_then_booked_when_it_is_confirmed(store, op, ada):
+    form = {"amount": "-30", "reason": "Billed twice", "request_id": "r-1"}
+
+    preview = op.post("/admin/customers/ada@example.com/adjust", form)
+    assert "Balance after 70" in words(preview)
+    assert store.get_account("ada@example.com").credits_balance == 100
+
+    for _ in range(2):  # a double click
+        assert op.post("/admin/customers/ada@example.com/adjust", form | {"confirmed": "yes"}).status_code == 303
+    assert store.get_account("ada@example.com").credits_balance == 70
+
+
+@pytest.mark.parametrize("amount", ["", "abc", "0", "-101", "1.5"])
+def test_a_correction_is_refused_in_its_form_when_it_is_wrong(store, op, ada, amount):
+    answer = op.post("/admin/customers/ada@example.com/adjust", {"amount": amount, "reason": "x", "request_id": "r"})
+
+    assert answer.status_code == 422
+    assert soup(answer).select_one("#amount-error")
+
+
+def test_a_large_correction_needs_two_when_it_is_confirmed(store, app, op, ada):
+    form = {"amount": "6000", "reason": "Migration", "request_id": "r-1", "confirmed": "yes"}
+    op.post("/admin/customers/ada@example.com/adjust", form)
+    (waiting,) = store.list_waiting_adjustments(limit=5).items
+    assert op.post(f"/admin/corrections/{waiting.adjustment_id}/approve", {}).status_code == 403
+    make_account(store, "two@example.com", role="admin")
+    two = Browser(app)
+    two.sign_in("two@example.com")
+
+    assert "ada@example.com" in words(two.get("/admin/corrections"))
+    assert two.post(f"/admin/corrections/{waiting.adjustment_id}/approve", {}).status_code == 303
+
+    assert store.get_account("ada@example.com").credits_balance == 6100
+
+
+@pytest.mark.threat(68)
+def test_a_disabled_customer_is_out_at_once(store, app, op, ada):
+    browser = Browser(app)
+    browser.sign_in()
+    assert browser.get("/dashboard").status_code == 200
+
+    op.post("/admin/customers/ada@example.com/disable", {"reason": "Fraud"})
+
+    assert browser.get("/dashboard").status_code == 303
+
+
+def test_the_customers_timeline_tells_everything_when_it_is_opened(store, op, task):
+    queue.reject(store, "op@example.com", task.task_id, "Not possible", now=utcnow())
+
+    text = words(op.get("/admin/customers/ada@example.com"))
+
+    for part in ("To begin with", "Refund, rejected", "Summarise the report", "Task rejected", "100 credits"):
+        assert part in text
+    assert op.get("/admin/customers/nobody@example.com").status_code == 404
+
+
+def test_customers_are_found_by_address_or_its_beginning(store, op, ada):
+    assert "ada@example.com" in words(op.get("/admin/customers?q=ADA@example.com"))
+    assert "ada@example.com" in words(op.get("/admin/customers?q=ad"))
+    assert "No customer has such an address." in words(op.get("/admin/customers?q=zed"))
+
+
+def test_a_failed_mail_goes_out_again_when_an_operator_resends_it(store, app, op, task, sender):
+    queue.reject(store, "op@example.com", task.task_id, "No", now=utcnow())
+    (mail,) = store.list_due_mails(utcnow())
+    store.mark_mail_unsent(mail, "Throttled", utcnow(), give_up=True)
+
+    assert "Throttled" in words(op.get("/admin/mails"))
+    assert op.post("/admin/mails/resend", {"mail_id": mail.mail_id}).status_code == 303
+    assert op.post("/admin/mails/resend", {"mail_id": "unknown"}).status_code == 404
+
+    assert [due.mail_id for due in store.list_due_mails(utcnow())] == [mail.mail_id]
+    assert [row.action for row in store.list_audit_of("ada@example.com", limit=5).items] == ["mail.resend"]
+
+
+def test_the_audit_log_filters_and_pages_when_asked(store, op, task):
+    queue.claim(store, "op@example.com", task.task_id, now=utcnow())
+    queue.release(store, "op@example.com", task.task_id, now=utcnow(), reason="=cmd()")
+    queue.reject(store, "two@example.com", task.task_id, "=1+1", now=utcnow())
+
+    def shown(query):
+        return [code.get_text() for code in op.page(f"/admin/audit{query}").select("td code")]
+
+    assert shown("") == ["task.reject", "task.release", "task.claim"]
+    assert shown("?actor=op@example.com") == ["task.release", "task.claim"]
+    assert shown("?action=credits.") == []
+    assert shown(f"?subject={task.task_id}&actor=two@example.com") == ["task.reject"]
+    assert shown("?until=2020-01-01") == []
+    first = op.page("/admin/audit?limit=2")
+    older = first.select_one("nav.pager a")["href"]
+    assert [code.get_text() for code in op.page(older).select("td code")] == ["task.claim"]
+    for bad in ("?until=tomorrow", "?cursor=nonsense", "?cursor=2026-11-22~!!"):
+        assert op.get(f"/admin/audit{bad}").status_code == 400
+
+
+@pytest.mark.threat(91)
+def test_the_audit_log_exports_harmless_cells_when_a_reason_is_a_formula(store, op, task):
+    queue.reject(store, "op@example.com", task.task_id, "=HYPERLINK(1)", now=utcnow())
+
+    rows = list(csv.DictReader(io.StringIO(op.get("/admin/audit.csv").text)))
+
+    assert [(row["action"], row["reason"]) for row in rows] == [("task.reject", "'=HYPERLINK(1)")]
+
+
+@pytest.mark.threat(78)
+def test_hostile_text_is_shown_as_text_when_operators_read_it(store, op, ada):
+    task = submit(store, "<script>alert(1)</script><img src=x onerror=alert(1)>")
+    queue.claim(store, "op@example.com", task.task_id, now=utcnow())
+    for path in ("/admin?view=mine", f"/admin/tasks/{task.task_id}", "/admin/customers/ada@example.com"):
+        page = op.page(path)
+        assert not [script for script in page.select("script") if not script.get("src")]
+        assert not page.select("img")
+
+
+def test_the_overview_counts_when_tasks_were_closed(store, op, ada):
+    first, second = submit(store, "One"), submit(store, "Two")
+    submit(store, "Three")
+    queue.claim(store, "op@example.com", first.task_id, now=utcnow())
+    queue.complete(store, "op@example.com", first.task_id, "Done", now=utcnow())
+    queue.reject(store, "op@example.com", second.task_id, "No", now=utcnow())
+
+    page = op.page("/admin/overview")
+
+    assert [tile.get_text() for tile in page.select(".tiles dd")] == ["1", "0", "1", "–"]
+    labels = " ".join(svg["aria-label"] for svg in page.select("svg"))
+    assert "1 completed, 1 rejected, 0 cancelled" in labels

@@ -1,0 +1,187 @@
+"""Corrections of a balance and other acts on accounts: explained, once, and large ones by two."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from app.data.adjustments import Adjustment
+from app.domain.accounts import Session
+from app.domain.errors import Forbidden, InvalidInput, NotFound, RequestIdReused, WrongState
+from app.services import customers
+from tests.support import NOW, ledger, make_account
+
+OP, TWO = "op@example.com", "two@example.com"
+LATER = NOW + timedelta(minutes=1)
+
+
+@pytest.fixture
+def account(store):
+    return make_account(store, credits=100)
+
+
+def adjust(store, amount, request_id="r-1", reason="Goodwill", operator=OP, email="ada@example.com"):
+    return customers.adjust(store, operator, email, amount, reason, request_id=request_id, limit=5000, now=NOW)
+
+
+def acts(store, subject="ada@example.com"):
+    return [(row.action, row.actor) for row in reversed(store.list_audit_of(subject, limit=50).items)]
+
+
+@pytest.mark.threat(89)
+def test_a_correction_is_booked_with_its_reason_when_it_is_small(store, account):
+    entry = adjust(store, -30)
+
+    assert (entry.amount, entry.balance_after, entry.type) == (-30, 70, "adjustment")
+    assert entry.description == "Correction: Goodwill"
+    assert store.get_account(account.email).credits_balance == 70
+    (row,) = store.list_audit_of(account.email, limit=5).items
+    assert (row.action, row.actor, row.reason) == ("credits.adjust", OP, "Goodwill")
+    assert (dict(row.before), dict(row.after)) == ({"balance": 100}, {"balance": 70})
+
+
+def test_a_correction_is_booked_once_when_it_is_repeated(store, account):
+    first = adjust(store, 50)
+
+    again = adjust(store, 50)
+    with pytest.raises(RequestIdReused):
+        adjust(store, 60)
+
+    assert again == first
+    assert store.get_account(account.email).credits_balance == 150
+    assert len(acts(store)) == 1
+
+
+def test_a_correction_is_booked_once_when_it_races_itself(store, account):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: adjust(store, 50), range(8)))
+
+    assert store.get_account(account.email).credits_balance == 150
+
+
+@pytest.mark.threat(26)
+@pytest.mark.parametrize("amount", [-101, 0, True, 1.5, "10", None, 10_000_001])
+def test_a_correction_is_refused_when_it_is_no_amount_or_goes_below_zero(store, account, amount):
+    with pytest.raises(InvalidInput):
+        adjust(store, amount)
+
+    assert len(ledger(store, account.email)) == 1
+    assert acts(store) == []
+
+
+def test_a_correction_is_refused_when_two_together_would_go_below_zero(store, account):
+    def take(number: int) -> str:
+        try:
+            adjust(store, -60, request_id=f"r-{number}")
+        except InvalidInput:
+            return "refused"
+        return "booked"
+
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(take, range(4)))
+
+    assert got.count("booked") == 1
+    assert store.get_account(account.email).credits_balance == 40
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 501])
+def test_a_correction_is_refused_when_it_gives_no_reason(store, account, reason):
+    with pytest.raises(InvalidInput):
+        adjust(store, 10, reason=reason)
+
+
+def test_a_correction_is_refused_when_it_is_for_oneself_or_nobody(store, account):
+    with pytest.raises(Forbidden):
+        adjust(store, 10, operator=account.email)
+    with pytest.raises(NotFound):
+        adjust(store, 10, email="nobody@example.com")
+
+
+def test_a_large_correction_waits_until_a_second_operator_approves(store, account):
+    proposal = adjust(store, 6000)
+
+    assert isinstance(proposal, Adjustment)
+    assert adjust(store, 6000) == proposal
+    assert store.get_account(account.email).credits_balance == 100
+    assert [found.amount for found in store.list_waiting_adjustments(limit=10).items] == [6000]
+    with pytest.raises(Forbidden):
+        customers.approve(store, OP, proposal.adjustment_id, now=NOW)
+    with pytest.raises(Forbidden):
+        customers.approve(store, account.email, proposal.adjustment_id, now=NOW)
+
+    entry = customers.approve(store, TWO, proposal.adjustment_id, now=LATER)
+
+    assert entry.balance_after == 6100
+    assert store.list_waiting_adjustments(limit=10).items == []
+    assert acts(store) == [("credits.propose", OP), ("credits.approve", TWO)]
+    with pytest.raises(WrongState):
+        customers.approve(store, TWO, proposal.adjustment_id, now=NOW)
+    with pytest.raises(WrongState):
+        customers.decline(store, TWO, proposal.adjustment_id, now=NOW)
+
+
+def test_a_large_correction_is_decided_once_when_operators_race(store, account):
+    proposal = adjust(store, 6000)
+
+    def decide(number: int) -> str:
+        act = customers.approve if number % 2 else customers.decline
+        try:
+            act(store, f"op{number}@example.com", proposal.adjustment_id, now=NOW)
+        except WrongState:
+            return "refused"
+        return act.__name__
+
+    with ThreadPoolExecutor(8) as pool:
+        got = [word for word in pool.map(decide, range(8)) if word != "refused"]
+
+    assert len(got) == 1
+    assert store.get_account(account.email).credits_balance == (6100 if got == ["approve"] else 100)
+
+
+def test_nothing_is_booked_when_a_large_correction_is_declined(store, account):
+    proposal = adjust(store, -6000 if account.credits_balance > 6000 else 6000)
+
+    customers.decline(store, OP, proposal.adjustment_id, now=NOW)
+
+    with pytest.raises(WrongState):
+        customers.approve(store, TWO, proposal.adjustment_id, now=NOW)
+    assert len(ledger(store, account.email)) == 1
+
+
+def test_a_disabled_account_has_no_session_left_until_it_is_enabled(store):
+    session = Session("k" * 32, "browser", NOW, NOW)
+    account = make_account(store, sessions={session.key: session})
+
+    customers.disable(store, OP, account.email, "Chargebacks", now=NOW)
+    customers.disable(store, OP, account.email, "Chargebacks", now=NOW)
+
+    stored = store.get_account(account.email)
+    assert (stored.disabled, dict(stored.sessions)) == (True, {})
+    customers.enable(store, TWO, account.email, "Settled", now=LATER)
+    assert not store.get_account(account.email).disabled
+    assert acts(store) == [("account.disable", OP), ("account.enable", TWO)]
+    with pytest.raises(Forbidden):
+        customers.disable(store, account.email, account.email, "Myself", now=NOW)
+
+
+def test_sessions_end_when_an_operator_ends_them(store):
+    session = Session("k" * 32, "browser", NOW, NOW)
+    account = make_account(store, sessions={session.key: session})
+
+    customers.end_sessions(store, OP, account.email, now=NOW)
+
+    assert dict(store.get_account(account.email).sessions) == {}
+    assert acts(store) == [("account.end_sessions", OP)]
+
+
+def test_a_search_finds_by_the_beginning_when_it_walks_the_table(store):
+    for name in ("ada", "adam", "bob"):
+        make_account(store, f"{name}@example.com")
+
+    found = store.search_accounts("ada", limit=10)
+    first = store.search_accounts("", limit=2)
+    rest = store.search_accounts("", limit=2, cursor=first.next_cursor)
+
+    assert sorted(account.email for account in found.items) == ["ada@example.com", "adam@example.com"]
+    assert found.next_cursor is None
+    assert len({account.email for account in [*first.items, *rest.items]}) == 3

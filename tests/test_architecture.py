@@ -1,0 +1,256 @@
+"""What keeps the house in order: imports run one way, every view says who may ask, no page carries a script."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+APP = Path(__file__).resolve().parents[1] / "app"
+TEMPLATES = APP / "templates"
+
+# Views that anybody may ask, by name: a new one is a decision, taken here.
+PUBLIC = {
+    "api.login",
+    "api.signup",
+    "auth.confirm",
+    "auth.forgot",
+    "auth.login",
+    "auth.reset",
+    "auth.set_password",
+    "auth.signup",
+    "health.check",
+    "home.index",
+    "second_factor.ask",  # these two open the half of a session that a password alone has opened
+    "second_factor.ask_options",
+    "static",
+    "stripe_webhook.receive",
+    "wellknown.robots",
+    "wellknown.security",
+}
+GUARDS = {"public", "customer", "token", "admin", "operator"}
+
+# What each layer may import of ours: routes → services → data → domain, and services → gateways.
+LAYERS = {
+    "domain": {"domain"},
+    "data": {"data", "domain"},
+    "gateways": {"gateways", "domain", "data.client"},
+    "services": {"services", "data", "gateways", "domain", "formatting", "markdown", "config"},
+    "forms": {"forms", "domain"},
+    "routes": {"routes", "services", "data", "domain", "forms", "gateways", "*"},
+}
+TYPES_ONLY = {"config"}  # for annotations
+
+
+def modules(folder: str = "") -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted((APP / folder).rglob("*.py")):
+        yield str(path.relative_to(APP)), ast.parse(path.read_text())
+
+
+def imports(tree: ast.Module, package: str, *, runtime: bool = False) -> Iterator[str]:
+    """Dotted names that a module imports; relative ones resolved. `runtime` leaves out what is for type checkers."""
+    skipped = set()
+    if runtime:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+                skipped |= {id(inner) for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = ".".join(filter(None, [f"app.{package}", base]))
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def ours(names: Iterator[str]) -> set[str]:
+    return {name.removeprefix("app.") for name in names if name.startswith("app.")}
+
+
+@pytest.mark.parametrize("layer", [layer for layer in LAYERS if layer != "routes"])
+def test_imports_run_one_way(layer):
+    allowed = LAYERS[layer]
+    wrong = []
+    for name, tree in modules(layer):
+        for imported in ours(imports(tree, layer, runtime=True)):
+            if not any(imported == rule or imported.startswith(f"{rule}.") for rule in allowed):
+                wrong.append(f"app/{name} imports app.{imported}")
+
+    assert not wrong
+
+
+def test_nothing_below_the_views_imports_a_view():
+    wrong = [
+        f"app/{name} imports app.{imported}"
+        for layer in ("domain", "data", "gateways", "services", "forms")
+        for name, tree in modules(layer)
+        for imported in ours(imports(tree, layer))
+        if imported.split(".")[0] in ("routes", "security", "errors", "deps", "fragments")
+    ]
+
+    assert not wrong
+
+
+def test_domain_imports_no_framework_and_no_service_of_others():
+    allowed = {"__future__", "app.domain", "email_validator", "pyotp", "zxcvbn"}
+    import sys
+
+    wrong = []
+    for name, tree in modules("domain"):
+        for imported in imports(tree, "domain"):
+            top = imported.split(".")[0]
+            if top not in sys.stdlib_module_names and not any(imported.startswith(rule) for rule in allowed):
+                wrong.append(f"app/{name} imports {imported}")
+
+    assert not wrong
+
+
+def test_only_config_reads_the_environment():
+    wrong = []
+    for name, tree in modules():
+        for node in ast.walk(tree):
+            reads = isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
+            if reads and name != "config.py" and ast.unparse(node.value) == "os":
+                wrong.append(f"app/{name}:{node.lineno}")
+
+    assert not wrong
+
+
+def test_boto3_stays_in_the_data_layer_and_the_gateways():
+    wrong = [
+        f"app/{name} imports {imported}"
+        for name, tree in modules()
+        for imported in imports(tree, "")
+        if imported.split(".")[0] in ("boto3", "botocore") and not name.startswith(("data/", "gateways/"))
+    ]
+
+    assert not wrong
+
+
+def test_clients_of_aws_are_made_in_few_places():
+    """One DynamoDB client for a process; SES and S3 have theirs in their gateways."""
+    makers = {
+        name
+        for name, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("boto3.client", "boto3.resource", "boto3.Session")
+    }
+
+    assert makers <= {"data/client.py", "data/parsing.py", "gateways/files.py"}
+
+
+def test_money_is_never_a_float():
+    wrong = [
+        f"app/{name}:{node.lineno}"
+        for name, tree in modules("domain")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("float", "round", "Decimal")
+    ]
+
+    assert not wrong
+
+
+def test_every_module_says_what_lives_in_it():
+    assert not [name for name, tree in modules() if not ast.get_docstring(tree)]
+
+
+# Views
+
+
+def test_every_view_says_who_may_ask(app):
+    silent = [name for name, view in app.view_functions.items() if name != "static" and not hasattr(view, "access")]
+    unknown = [n for n, view in app.view_functions.items() if getattr(view, "access", "public") not in GUARDS]
+
+    assert not silent
+    assert not unknown
+
+
+def test_public_views_are_the_ones_named_here(app):
+    found = {name for name, view in app.view_functions.items() if getattr(view, "access", "public") == "public"}
+
+    assert found == PUBLIC
+
+
+def test_every_guarded_view_turns_a_stranger_away(app, client):
+    """The decorator is really there: no address answers 200 to nobody."""
+    wrong = []
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint in PUBLIC:
+            continue
+        path = re.sub(r"<[^>]+>", "2026-11", rule.rule)
+        for method in rule.methods - {"HEAD", "OPTIONS"}:
+            status = client.open(path, method=method).status_code
+            if status not in (303, 400, 401, 403, 404):
+                wrong.append(f"{method} {path}: {status}")
+
+    assert not wrong
+
+
+def test_csrf_is_waived_only_where_no_cookie_is_read(app):
+    """The programs' side and the webhook: each view there is public by name or wants a token."""
+    from app.security import csrf
+
+    exempt = {getattr(blueprint, "name", blueprint) for blueprint in csrf._exempt_blueprints}
+    views = {name: view for name, view in app.view_functions.items() if name.partition(".")[0] in exempt}
+
+    assert csrf._exempt_views <= {"app.routes.admin.tasks.complete"}  # checks by itself, once it may read its files
+    assert {view.access for view in views.values()} <= {"public", "token", "operator"}
+    assert all(rule.rule.startswith("/api/") for rule in app.url_map.iter_rules() if rule.endpoint in views)
+
+
+# Templates
+
+
+def templates() -> Iterator[tuple[str, str]]:
+    for path in sorted(TEMPLATES.rglob("*.html")):
+        yield str(path.relative_to(TEMPLATES)), re.sub(r"\{#.*?#\}", "", path.read_text(), flags=re.DOTALL)
+
+
+FORBIDDEN = {
+    "unescaped output": r"\|\s*safe\b|\bMarkup\b|autoescape\s+false",
+    "an inline handler": r"\son[a-z]+\s*=",
+    "script on the page": r"<script(?![^>]*\ssrc=)",
+    "evaluated HTMX": r"hx-on|hx-vars|[\"']\s*js:|javascript:|hx-trigger=\"[^\"]*\[",
+    "somebody else's file": r"(src|href)=\"(https?:)?//",
+}
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_no_template_holds(what):
+    pattern = re.compile(FORBIDDEN[what], re.IGNORECASE)
+    found = [name for name, text in templates() if pattern.search(text) and not name.startswith("emails/")]
+
+    assert not found
+
+
+def test_no_template_holds_a_style_but_those_of_mails():
+    found = [name for name, text in templates() if re.search(r"\sstyle=|<style", text)]
+
+    assert not [name for name in found if not name.startswith("emails/")]
+
+
+def test_every_post_form_of_a_template_has_a_csrf_token():
+    missing = []
+    for name, text in templates():
+        for form in re.findall(r"<form\b.*?</form>", text, flags=re.DOTALL):
+            posts = re.search(r"method=\"post\"", form, re.IGNORECASE)
+            if posts and not re.search(r"csrf\(\)|csrf_token|hidden_tag", form):
+                missing.append(name)
+
+    assert not missing
+
+
+def test_mails_of_every_kind_have_a_subject_a_text_and_a_page():
+    kinds = {path.name.removesuffix(".subject.txt") for path in (TEMPLATES / "emails").glob("*.subject.txt")}
+
+    assert kinds
+    for kind in kinds:
+        assert (TEMPLATES / "emails" / f"{kind}.txt").exists()
+        assert (TEMPLATES / "emails" / f"{kind}.html").exists()

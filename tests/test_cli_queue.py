@@ -1,0 +1,107 @@
+"""The command line of the queue and the accounts: tables, JSON, and 1 for what is not there."""
+
+import json
+
+import pytest
+
+from app import create_app
+from app.domain.clock import utcnow
+from app.services import tasks
+from tests.support import FakeSender, every_task, ledger, make_account
+
+
+@pytest.fixture
+def run(config, store):
+    app = create_app(config, store=store, sender=FakeSender())
+    return lambda *words, **more: app.test_cli_runner().invoke(args=list(words), **more)
+
+
+@pytest.fixture
+def task(store):
+    account = make_account(store, credits=100)
+    return tasks.submit(store, account, "Summarise \x1b[31mthe report", now=utcnow()).task
+
+
+def test_a_task_is_worked_at_the_terminal_when_each_step_is_typed(run, store, task, tmp_path):
+    assert task.task_id in run("tasks", "pending").output
+    assert task.task_id in run("tasks", "list").output
+    claimed = json.loads(run("tasks", "claim", "--as", "op@example.com", "--json").stdout)
+    assert (claimed["task_id"], claimed["lease_owner"]) == (task.task_id, "op@example.com")
+    assert json.loads(run("tasks", "list", "--status", "in-progress", "--json").stdout)[0]["task_id"] == task.task_id
+    assert run("tasks", "complete", task.task_id, "--result", "x").exit_code == 1  # somebody else holds it
+
+    done = run(
+        "tasks", "complete", task.task_id, "--result-file", "-", "--as", "op@example.com", input="# Done\n\nAll of it."
+    )
+
+    assert done.exit_code == 0, done.output
+    shown = run("tasks", "show", task.task_id)
+    assert "All of it." in shown.output
+    assert "task.complete" in shown.output
+    assert "\x1b" not in shown.output
+    body = json.loads(run("tasks", "show", task.task_id, "--json").stdout)
+    assert (body["status"], body["result"]) == ("completed", "# Done\n\nAll of it.")
+    assert [act["action"] for act in body["audit"]] == ["task.claim", "task.complete"]
+    assert run("tasks", "claim").exit_code == 1  # nothing waits
+    listed = json.loads(run("tasks", "list", "--user", "ada@example.com", "--status", "completed", "--json").stdout)
+    assert [row["task_id"] for row in listed] == [task.task_id]
+
+
+def test_a_rejection_gives_the_credits_back_when_it_is_typed(run, store, task):
+    assert run("tasks", "reject", task.task_id).exit_code == 2  # no reason
+
+    done = run("tasks", "reject", task.task_id, "--reason", "Not possible")
+
+    assert "10 credits given back" in done.output
+    assert store.get_account("ada@example.com").credits_balance == 100
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("tasks", "show", "task_unknown"),
+        ("tasks", "claim", "task_unknown"),
+        ("tasks", "release", "task_unknown"),
+        ("tasks", "complete", "task_unknown", "--result", "x"),
+        ("tasks", "reject", "task_unknown", "--reason", "x"),
+        ("tasks", "list", "--user", "nobody@example.com"),
+        ("users", "show", "nobody@example.com"),
+        ("users", "adjust", "nobody@example.com", "5", "--reason", "x"),
+        ("users", "adjust", "ada@example.com", "-5000", "--reason", "x"),
+        ("users", "adjust", "ada@example.com", "0", "--reason", "x"),
+        ("admin", "grant", "nobody@example.com"),
+    ],
+)
+def test_nothing_is_written_when_the_id_is_unknown_or_the_rule_says_no(run, store, task, words):
+    result = run(*words)
+
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ")
+    assert every_task(store)[0]["status"] == "pending"
+    assert len(ledger(store, "ada@example.com")) == 2
+    assert store.list_audit(day=utcnow().date().isoformat(), limit=5).items == []
+
+
+def test_users_are_listed_shown_and_corrected_when_asked(run, store, task):
+    assert "ada@example.com" in run("users", "list").output
+    assert json.loads(run("users", "list", "zed", "--json").stdout) == []
+
+    taken = run("users", "adjust", "ada@example.com", "-30", "--reason", "Billed twice", "--request-id", "r-1")
+    run("users", "adjust", "ada@example.com", "-30", "--reason", "Billed twice", "--request-id", "r-1")
+
+    assert taken.exit_code == 0, taken.output
+    assert "the balance is 60" in taken.output
+    body = json.loads(run("users", "show", "ADA@example.com", "--json").stdout)
+    assert (body["credits"], body["transactions"][0]["amount"]) == (60, -30)
+    assert "Correction: Billed twice" in run("users", "show", "ada@example.com").output
+    assert "Proposed" in run("users", "adjust", "ada@example.com", "6000", "--reason", "Migration").output
+    assert store.get_account("ada@example.com").credits_balance == 60
+
+
+def test_the_overview_knows_the_ledger_when_the_figures_are_read(run, store, task):
+    assert run("tasks", "figures").exit_code == 0
+
+    days, read_at = store.ledger_days()
+
+    assert days[utcnow().date().isoformat()] == {"sold": 0, "spent": 10, "submitted": 1}
+    assert read_at is not None
