@@ -121,7 +121,6 @@ def _register_templates(app: Flask) -> None:
         return url_for("static", filename=filename, v=content_hash)
 
     app.jinja_env.globals["static_url"] = static_url
-    app.jinja_env.globals["has_endpoint"] = lambda name: name in app.view_functions
 
     @app.context_processor
     def who() -> dict[str, Any]:

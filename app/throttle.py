@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 import time
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import contextmanager, suppress
 from ipaddress import ip_address, ip_network
+from time import monotonic, sleep
 
 from limits import RateLimitItem, parse
 from limits.storage import Storage
@@ -16,6 +19,7 @@ from app.domain.errors import BadCredentials, RateLimited, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
+ENTER_SECONDS = 5.0  # how long a sign-in waits for others of the same account to end
 SIGN_IN_BY_ACCOUNT = parse("10 per 15 minutes")
 SIGN_IN_BY_ADDRESS = parse("100 per hour")
 SECOND_FACTOR_BY_ACCOUNT = parse("10 per 15 minutes")
@@ -40,12 +44,15 @@ class Throttle:
             self._hit(limit, name, who, count)
         except StoreUnavailable:
             log.error("rate limits out of reach", extra={"limit": name})
+        except RateLimited:
+            log.warning("rate limited", extra={"limit": name})
+            raise
 
     @contextmanager
     def sign_in(self, account: str, address: str):
         """Count a sign-in before it is tried, by account and by address, and take that back unless it failed.
 
-        Counting first keeps a burst of parallel guesses within the limit.
+        Counting first keeps a burst of parallel guesses within the limit. Raises StoreUnavailable: fails closed.
         """
         limits = ((SIGN_IN_BY_ACCOUNT, "sign-in", account), (SIGN_IN_BY_ADDRESS, "sign-in-from", network_of(address)))
         with self._attempt(limits):
@@ -63,18 +70,45 @@ class Throttle:
 
     @contextmanager
     def _attempt(self, limits: tuple[tuple[RateLimitItem, str, str], ...]):
-        for limit, name, who in limits:
-            self._hit(limit, name, who, 1)
+        entered: list[tuple[RateLimitItem, str, str]] = []
         try:
+            for limit, name, who in limits:
+                self._enter(limit, name, who)
+                entered.append((limit, name, who))
             yield
         except BadCredentials:
+            for limit, name, who in limits:
+                self._note_failure(limit, name, who)
             raise
         except Exception:
-            self._take_back(limits)
+            self._take_back(entered)
             raise
-        self._take_back(limits)
+        self._take_back(entered)
 
-    def _take_back(self, limits: tuple[tuple[RateLimitItem, str, str], ...]) -> None:
+    def _enter(self, limit: RateLimitItem, name: str, who: str) -> None:
+        """Count an attempt that is about to be made. Those under way count as well, so the one that finds no room
+        because of them alone waits for them to end: twenty programs may sign in to one account at once.
+        """
+        deadline = monotonic() + ENTER_SECONDS
+        while True:
+            try:
+                self._hit(limit, name, who, 1)
+                return
+            except RateLimited:
+                failed = self._limiter.get_window_stats(limit, f"{name}-failed", who)
+                if failed.remaining and monotonic() > deadline:
+                    return  # what a process that died has left counted keeps nobody out
+                self.hit(limit, name, who, count=-1)
+                if not failed.remaining:
+                    log.warning("rate limited", extra={"limit": name})
+                    raise
+            sleep(random.uniform(0.02, 0.1))  # noqa: S311 - jitter, no secret
+
+    def _note_failure(self, limit: RateLimitItem, name: str, who: str) -> None:
+        with suppress(StoreUnavailable):
+            self._limiter.hit(limit, f"{name}-failed", who)
+
+    def _take_back(self, limits: Sequence[tuple[RateLimitItem, str, str]]) -> None:
         for limit, name, who in limits:
             self.hit(limit, name, who, count=-1)
 
@@ -82,7 +116,6 @@ class Throttle:
         if self._limiter.hit(limit, name, who, cost=count) or count < 0:
             return
         resets_at, _ = self._limiter.get_window_stats(limit, name, who)
-        log.warning("rate limited", extra={"limit": name})
         raise RateLimited(math.ceil(resets_at - time.time()))
 
 

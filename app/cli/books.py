@@ -15,7 +15,7 @@ from app import deps
 from app.cli.tables import print_table
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import DomainError
-from app.services import books
+from app.services import books, figures
 
 group = AppGroup("books", help="The ledger, Stripe, and what is owed to customers.")
 
@@ -35,6 +35,7 @@ def check(freeze: bool, as_json: bool) -> None:
         differences = books.check(store, again=lambda: time.sleep(2))
         frozen = books.freeze(store, differences, now=utcnow()) if freeze else []
         store.note_books(utcnow(), len(differences))
+        figures.read_ledger(store, store.every_entry(), utcnow())  # what the operators' charts show
     except DomainError as error:
         raise click.ClickException(error.message) from error
     if as_json:

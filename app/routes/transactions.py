@@ -53,7 +53,7 @@ def index():
 def export():
     """Everything that the filter names, newest first, sent page by page."""
     entries = deps.store().entries_of(g.account.email, type=_read_type(), month=read_month(request))
-    response = Response(_csv(entries), mimetype="text/csv; charset=utf-8")
+    response = Response(_csv(entries), content_type="text/csv; charset=utf-8")
     response.headers["Content-Disposition"] = 'attachment; filename="impacteragi-transactions.csv"'
     return response
 

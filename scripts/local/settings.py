@@ -118,6 +118,7 @@ def local_settings(given: Mapping[str, str]) -> LocalSettings:
     defaults = {
         **kept_secrets(var_dir / "secrets.json"),
         "APP_ENV": "development",
+        "REQUIRE_OPERATOR_2FA": "0",  # a newcomer can operate at once; docs/security.md says how to try it
         "APP_URL": f"http://{HOST}:{ports['PORT']}",
         "AWS_REGION": given.get("AWS_DEFAULT_REGION", "us-east-1"),
         "MAIL_FROM": "ImpacterAGI <hello@impacteragi.com>",

@@ -57,6 +57,7 @@ def test_both_containers_get_settings_that_the_app_accepts() -> None:
         "AWS_REGION": "us-east-1",
         "TABLE_PREFIX": "ImpacterAGI_",
         "MAIL_FROM": "ImpacterAGI <hello@impacteragi.com>",
+        "FILES_BUCKET": "dashboard-files",
         "JWT_SECRET": "0c5d1f9e7ab8426390" * 3,
         "STRIPE_SECRET_KEY": "sk_live_" + "0c5d1f9e7ab8426390",
         "STRIPE_WEBHOOK_SECRET": "whsec_" + "0c5d1f9e7ab8426390" * 2,
@@ -67,11 +68,11 @@ def test_both_containers_get_settings_that_the_app_accepts() -> None:
     assert Config.from_env({**filled_in, **given}).is_production
 
 
-def test_the_task_may_do_nothing_but_read_and_write_items_and_send_mail() -> None:
+def test_the_task_may_do_nothing_but_read_and_write_items_and_files_and_send_mail() -> None:
     (policy,) = service()["TaskRole"]["Properties"]["Policies"]
     text = json.dumps(policy)
     assert '"*"' not in text
-    for action in ("CreateTable", "DeleteTable", "UpdateTable", "dynamodb:*", "ses:*", "iam:"):
+    for action in ("CreateTable", "DeleteTable", "UpdateTable", "dynamodb:*", "ses:*", "s3:*", "s3:DeleteObject", "iam:"):
         assert action not in text
 
 

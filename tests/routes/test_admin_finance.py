@@ -35,7 +35,7 @@ def words(response) -> str:
 
 
 def test_a_parked_payment_is_listed_with_its_reason(operator, parked_payment):
-    assert "paid in idr, not in usd" in words(operator.get("/admin/finance"))
+    assert "Paid in idr, not in usd" in words(operator.get("/admin/finance"))
     assert "Parked" in words(operator.get(parked_payment))
 
 

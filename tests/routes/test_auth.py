@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from itsdangerous import TimestampSigner
 from app import create_app
 from app.services.links import CONFIRM, RESET, SET_PASSWORD, Links
 from app.services.mail import MailRoom, deliver_due
+from app.throttle import SIGN_IN_BY_ACCOUNT
 from tests.routes.browser import Browser, soup
 from tests.support import NOW, PASSWORD, all_mails, every_task, make_account, post_webhook, session_event
 
@@ -350,6 +352,41 @@ def test_sign_ins_that_succeed_are_not_counted(app, store):
     make_account(store)
 
     assert {Browser(app).sign_in().status_code for _ in range(12)} == {303}
+
+
+@pytest.mark.usefixtures("in_one_window")
+def test_everybody_gets_in_when_twenty_sign_in_at_once(app, store):
+    """Those under way are counted, but keep nobody out: row 75."""
+    make_account(store)
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: Browser(app).sign_in().status_code, range(20)))
+
+    assert answers == [303] * 20
+    assert Browser(app).sign_in(password="wrong").status_code == 401
+
+
+@pytest.mark.usefixtures("in_one_window")
+def test_ten_guesses_are_tried_when_forty_come_at_once(app, store):
+    make_account(store)
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda n: Browser(app).sign_in(password=f"guess {n}").status_code, range(40)))
+
+    assert sorted(answers) == [401] * 10 + [429] * 30
+    assert Browser(app).sign_in().status_code == 429
+
+
+@pytest.mark.usefixtures("in_one_window")
+def test_nobody_is_kept_out_by_what_a_dead_process_has_left_counted(app, store, monkeypatch):
+    make_account(store)
+    monkeypatch.setattr("app.throttle.ENTER_SECONDS", 0.2)
+    with app.app_context():
+        throttle = app.extensions["impacteragi"].throttle
+        for _ in range(10):
+            throttle.hit(SIGN_IN_BY_ACCOUNT, "sign-in", "ada@example.com")
+
+    assert Browser(app).sign_in().status_code == 303
 
 
 # Sign-out
