@@ -239,9 +239,12 @@ def register(app: Flask, config: Config) -> None:
 
     @app.after_request
     def add_headers(response: Response) -> Response:
-        response.headers.update(HEADERS)
-        response.headers["Content-Security-Policy"] = policy
-        response.headers["X-Request-Id"] = g.get("request_id", "")
+        if request.endpoint == "static" and response.status_code in (200, 304):
+            response.headers["X-Content-Type-Options"] = "nosniff"  # the rest is for documents, and costs 1 KB a file
+        else:
+            response.headers.update(HEADERS)
+            response.headers["Content-Security-Policy"] = policy
+            response.headers["X-Request-Id"] = g.get("request_id", "")
         if config.is_production:
             response.headers["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
         if request.endpoint == "static" and response.status_code in (200, 304) and "v" in request.args:

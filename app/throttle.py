@@ -102,7 +102,7 @@ class Throttle:
                 if not failed.remaining:
                     log.warning("rate limited", extra={"limit": name})
                     raise
-            sleep(random.uniform(0.02, 0.1))  # noqa: S311 - jitter, no secret
+            sleep(random.uniform(0.02, 0.1))  # nosec B311 # noqa: S311 - jitter, no secret
 
     def _note_failure(self, limit: RateLimitItem, name: str, who: str) -> None:
         with suppress(StoreUnavailable):

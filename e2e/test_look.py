@@ -21,6 +21,12 @@ LONG_WORD = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamt
 
 
 @pytest.fixture
+def page(open_browser) -> Page:
+    """Without motion: a change of the width in the middle of a transition would end it with a line on the console."""
+    return open_browser(reduced_motion="reduce")
+
+
+@pytest.fixture
 def ada(site):
     """A customer with a history of every state, and words that do not break."""
     account = make_account(site.store, EMAIL, credits=95, link_nonces={RESET: "r", SET_PASSWORD: "s"})

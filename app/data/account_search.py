@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.domain.accounts import Account
+from app.domain.errors import BadCursor
 
 from .accounts import account_from_row
 from .base import Base, Page
@@ -19,6 +20,7 @@ from .tables import USERS
 
 TABLE = USERS.suffix
 SCAN_CHUNK = 500
+MAX_EMAIL_BYTES = 1_000  # well above any address, well below what a key may hold
 SCAN_BUDGET = 2_000
 
 
@@ -28,6 +30,8 @@ class AccountSearch(Base):
 
         The cursor is the address that the next page starts after.
         """
+        if cursor and len(cursor.encode()) > MAX_EMAIL_BYTES:
+            raise BadCursor
         found: list[Account] = []
         start = encode_item({"email": cursor}) if cursor else None
         looked_at = 0

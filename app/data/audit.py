@@ -109,9 +109,12 @@ class AuditWrites(Writes):
 
 def _day(text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError as error:
         raise BadCursor from error
+    if day.year < 2000:
+        raise BadCursor
+    return day
 
 
 def _row(row: dict[str, Any]) -> AuditRow:

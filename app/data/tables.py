@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from app.domain.errors import StoreUnavailable
+
 from .client import TableMissing, call
 
 TASK_INDEX = "user_email-created_at-index"
@@ -115,10 +117,12 @@ def missing_tables(client: Any, prefix: str) -> list[str]:
     for table in ALL:
         name = prefix + table.suffix
         try:
-            description = call(client, "describe_table", TableName=name)["Table"]
+            description = call(client, "describe_table", TableName=name).get("Table")
         except TableMissing:
             problems.append(f"table {name} is missing")
             continue
+        if description is None:  # something else than the store has answered
+            raise StoreUnavailable
         present = {index["IndexName"] for index in description.get("GlobalSecondaryIndexes", [])}
         problems += [f"table {name} lacks its index {i.name}" for i in table.indexes if i.name not in present]
     return problems

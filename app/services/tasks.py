@@ -13,6 +13,7 @@ from app.domain import credits, duplicates
 from app.domain.accounts import Account, mask_email
 from app.domain.duplicates import LOOKED_AT, may_repeat, remember
 from app.domain.errors import (
+    AccountFrozen,
     AlreadyRecorded,
     InsufficientCredits,
     InvalidInput,
@@ -53,7 +54,7 @@ def submit(
             raise NotSignedIn
         try:
             posted, after = credits.post(current, credits.spend_entry(task), now)
-        except (InsufficientCredits, RateLimited):
+        except (AccountFrozen, InsufficientCredits, RateLimited):
             if request_id and store.find_task(task.task_id):
                 raise AlreadyRecorded from None
             raise
@@ -99,10 +100,10 @@ def submit_batch(
                 posted, after = credits.post(after, credits.spend_entry(task), now)
                 entries.append(posted)
                 recent = remember(recent, task.description)
-        except (InsufficientCredits, RateLimited) as refusal:
+        except (AccountFrozen, InsufficientCredits, RateLimited) as refusal:
             if store.find_task(tasks[0].task_id):
                 raise AlreadyRecorded from None
-            if isinstance(refusal, RateLimited):
+            if not isinstance(refusal, InsufficientCredits):
                 raise
             total = sum(task.credits_spent for task in tasks)
             raise InsufficientCredits(required=total, available=current.credits_balance) from None

@@ -105,7 +105,8 @@ def local_settings(given: Mapping[str, str]) -> LocalSettings:
     given = {name: value for name, value in given.items() if value}
     ports = {name: whole_number(given, name, default, 65535) for name, default in PORTS.items()}
     for name in SIDE_PORTS - given.keys():
-        if not is_free(ports[name]):  # a second run beside the first only needs its own PORT, LOCAL_AWS_PORT and VAR_DIR
+        # A second run beside the first then only needs its own PORT, LOCAL_AWS_PORT and VAR_DIR.
+        if not is_free(ports[name]):
             ports[name] = free_port()
     workers = whole_number(given, "WEB_CONCURRENCY", 2, 64)
     var_dir = make_var_dir(given)

@@ -56,7 +56,7 @@ def record_of(*facts) -> PaymentRecord:
         ([paid(), DisputeFact(PAYMENT, "dp_1", 1000, "under_review")], 0),
         ([paid(), DisputeFact(PAYMENT, "dp_1", 1000, "lost")], 0),
         ([paid(), DisputeFact(PAYMENT, "dp_1", 1000, "won")], 1000),
-        ([paid(), DisputeFact(PAYMENT, "dp_1", 1000, "won"), DisputeFact(PAYMENT, "dp_1", 1000, "needs_response")], 1000),
+        ([paid(), DisputeFact(PAYMENT, "dp", 1000, "won"), DisputeFact(PAYMENT, "dp", 1000, "needs_response")], 1000),
         ([paid(), DisputeFact(PAYMENT, "dp_1", 1000, "won"), DisputeFact(PAYMENT, "dp_1", 1000, "lost")], 1000),
         ([paid(), DisputeFact(PAYMENT, "dp_1", 1000, "lost"), DisputeFact(PAYMENT, "dp_1", 1000, "under_review")], 0),
         ([paid(), DisputeFact(PAYMENT, "dp_1", 1000, "appeal_under_review")], 0),

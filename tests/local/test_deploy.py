@@ -72,7 +72,7 @@ def test_the_task_may_do_nothing_but_read_and_write_items_and_files_and_send_mai
     (policy,) = service()["TaskRole"]["Properties"]["Policies"]
     text = json.dumps(policy)
     assert '"*"' not in text
-    for action in ("CreateTable", "DeleteTable", "UpdateTable", "dynamodb:*", "ses:*", "s3:*", "s3:DeleteObject", "iam:"):
+    for action in ("CreateTable", "DeleteTable", "UpdateTable", "DeleteObject", "dynamodb:*", "ses:*", "s3:*", "iam:"):
         assert action not in text
 
 

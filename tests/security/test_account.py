@@ -8,6 +8,7 @@ import pytest
 
 from app import deps
 from app.data import Store
+from app.domain.accounts import Session, session_key
 from app.domain.clock import utcnow
 from app.domain.errors import NotSignedIn
 from app.services import accounts, payments, tasks
@@ -370,3 +371,27 @@ def settle_task(store, task_id: str) -> None:
         ExpressionAttributeValues={":s": {"S": "completed"}},
     )
     store.update_account("ada@example.com", open_tasks=0)
+
+
+def test_half_a_sign_in_is_no_session_and_a_session_is_not_half_of_one(store):
+    sessions = {}
+    for kind in ("half", "browser", "api"):
+        key = session_key(kind)
+        sessions[key] = Session(key, kind, NOW, NOW)
+    account = make_account(store, sessions=sessions)
+
+    assert [kind for kind in ("half", "browser", "api") if account.live_session(kind, NOW)] == ["browser", "api"]
+    assert [kind for kind in ("half", "browser", "api") if account.live_session(kind, NOW, half=True)] == ["half"]
+
+
+@pytest.mark.threat(45)
+def test_a_confirmation_proves_nothing_to_somebody_else(app, store):
+    account = make_account(store, confirmed_at=None, link_nonces={"confirm": "n" * 22})
+    with app.app_context():
+        links = deps.get().links
+    token = links.url(account, "confirm").rpartition("/")[2]
+
+    with pytest.raises(accounts.LinkExpired):
+        accounts.confirm_mailbox(store, links, token, signed_in_as="eve@example.com", now=NOW)
+
+    assert not store.get_account(account.email).confirmed

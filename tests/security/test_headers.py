@@ -34,8 +34,15 @@ def production(config, store, sender, stripe):
     return create_app(settings, store=store, sender=sender, stripe=stripe)
 
 
+def test_a_static_file_carries_what_a_file_needs(production):
+    headers = production.test_client().get("/static/app.css").headers
+
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Strict-Transport-Security"] == "max-age=63072000; includeSubDomains"
+
+
 @pytest.mark.threat(82, 83)
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", [path for path in PATHS if path != "/static/app.css"])
 def test_every_answer_carries_the_policy(production, path):
     response = production.test_client().get(path, headers={"Origin": "https://evil.example"})
 

@@ -75,9 +75,7 @@ def test_the_most_common_passwords_are_refused():
 
 
 @pytest.mark.threat(52)
-@pytest.mark.parametrize(
-    "email", ["a+tag@example.com", "o'brien@example.com", "info@bücher.example"]
-)
+@pytest.mark.parametrize("email", ["a+tag@example.com", "o'brien@example.com", "info@bücher.example"])
 def test_an_unusual_address_works_all_the_way(store, email):
     sign_up(store, email)
 
@@ -86,7 +84,7 @@ def test_an_unusual_address_works_all_the_way(store, email):
 
 
 @pytest.mark.threat(52)
-@pytest.mark.parametrize("email", ["jörg@example.com", "用户@例子.example", '"quoted name"@example.com', "a@[127.0.0.1]"])
+@pytest.mark.parametrize("email", ["jörg@example.com", "用户@a.example", '"quoted name"@example.com', "a@[127.0.0.1]"])
 def test_an_address_that_mail_cannot_reach_is_refused(store, email):
     with pytest.raises(InvalidInput) as refusal:
         sign_up(store, email)
