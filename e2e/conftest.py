@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, expect, sync_playwright
 from werkzeug.serving import make_server
 
 from app import create_app
@@ -125,14 +125,26 @@ def site(running: Site) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
+def playwright_driver() -> Iterator[Playwright]:
+    """One for all: a second one in the same thread refuses to start."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM if os.path.exists(CHROMIUM) else None,
-            args=["--no-sandbox"] if os.geteuid() == 0 else [],
-        )
-        yield browser
-        browser.close()
+        yield playwright
+
+
+def launch(playwright: Playwright, **options: Any) -> Browser:
+    """Debian's Chromium, or Playwright's own where that is missing; root needs it without its sandbox."""
+    return playwright.chromium.launch(
+        executable_path=CHROMIUM if os.path.exists(CHROMIUM) else None,
+        args=["--no-sandbox"] if os.geteuid() == 0 else [],
+        **options,
+    )
+
+
+@pytest.fixture(scope="session")
+def chromium(playwright_driver: Playwright) -> Iterator[Browser]:
+    browser = launch(playwright_driver)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

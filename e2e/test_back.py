@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from e2e.conftest import CHROMIUM
+from e2e.conftest import launch
 from tests.support import PASSWORD, make_account
 
 
 @pytest.fixture
-def cached_page(site) -> Iterator[Page]:
+def cached_page(site, playwright_driver) -> Iterator[Page]:
     """Playwright switches the cache off, which would prove nothing here."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox"], ignore_default_args=["--disable-back-forward-cache"]
-        )
-        yield browser.new_page(base_url=site.url)
-        browser.close()
+    browser = launch(playwright_driver, ignore_default_args=["--disable-back-forward-cache"])
+    yield browser.new_page(base_url=site.url)
+    browser.close()
 
 
 @pytest.mark.threat(66)
