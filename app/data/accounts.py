@@ -24,6 +24,8 @@ PERSONAL = (
     *("totp", "totp_pending", "totp_counter", "recovery_codes", "passkeys", "challenge", "low_balance_threshold"),
 )
 Result = TypeVar("Result")
+OPEN_FOR_SPENDING = "".join(f" AND attribute_not_exists({name})" for name in ("frozen_at", "disabled_at", "deleted_at"))
+UNPROVEN = " AND attribute_not_exists(confirmed_at)"
 
 
 class AccountReads(Base):
@@ -152,11 +154,21 @@ class AccountWrites(Writes):
     def create_account(self, account: Account, failure: type = AccountExists) -> None:
         self.put(TABLE, _row(account), condition="attribute_not_exists(email)", failure=failure)
 
-    def move_balance(self, before: Account, after: Account, *, open_tasks: int = 0, **settings: Any) -> None:
+    def move_balance(
+        self,
+        before: Account,
+        after: Account,
+        *,
+        open_tasks: int = 0,
+        spending: bool = False,
+        unless_confirmed: bool = False,
+        **settings: Any,
+    ) -> None:
         """Take the account from `before` to `after` beside the ledger row that explains it.
 
         Conditioned on the sequence number and balance that were read, so balance and ledger cannot drift apart, and a
-        spend cannot be decided on an old balance. Raises Stale with the row as it is now.
+        spend cannot be decided on an old balance. With `spending` also on the account being open for it, with
+        `unless_confirmed` on nobody having proven the mailbox since. Raises Stale with the row as it is now.
         """
         sequence = "#ledger_sequence = :sequence"
         if before.ledger_sequence == 0:
@@ -174,7 +186,9 @@ class AccountWrites(Writes):
             }
             | {name: _plain(value) for name, value in settings.items()},
             add={"version": 1, **({"open_tasks": open_tasks} if open_tasks else {})},
-            condition=f"{sequence} AND #credits_balance = :balance",
+            condition=f"{sequence} AND #credits_balance = :balance"
+            + (OPEN_FOR_SPENDING if spending else "")
+            + (UNPROVEN if unless_confirmed else ""),
             sequence=before.ledger_sequence,
             balance=before.credits_balance,
         )

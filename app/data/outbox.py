@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.domain.clock import from_iso, to_iso
-from app.domain.errors import AlreadyRecorded, NotFound
+from app.domain.errors import NotFound
 
 from .base import Base, Page
 from .client import Stale
@@ -113,7 +113,10 @@ class OutboxReads(Base):
 
 class OutboxWrites(Writes):
     def enqueue_mail(self, mail: Mail) -> None:
-        """Promise a mail beside what it tells of. Raises AlreadyRecorded if it was promised before."""
+        """Promise a mail beside what it tells of; what it tells of is what happens once, by a condition of its own.
+
+        So a mail never stands in the way of money: should its id be taken, it is promised again.
+        """
         self.put(
             TABLE,
             {
@@ -126,8 +129,8 @@ class OutboxWrites(Writes):
                 "queue": DUE,
                 "attempts": 0,
             },
-            condition="attribute_not_exists(mail_id)",
-            failure=AlreadyRecorded,
+            condition=None,
+            failure=Stale,
         )
 
     def requeue_mail(self, mail_id: str, now: datetime) -> None:

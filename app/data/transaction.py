@@ -83,7 +83,10 @@ class Writes:
         except ClientError as error:
             if error.response["Error"]["Code"] != "TransactionCanceledException":
                 raise
-            raise self._meaning(error.response.get("CancellationReasons", [])) from error
+            reasons = error.response.get("CancellationReasons", [])
+            if any(reason.get("Code") == "ValidationError" for reason in reasons):
+                raise  # a request of our own making that cannot ever work: a 500, not "try again"
+            raise self._meaning(reasons) from error
 
     def _meaning(self, reasons: list[dict[str, Any]]) -> DomainError:
         """Reasons come by position; the first failed condition decides, then conflicts, then everything else."""

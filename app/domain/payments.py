@@ -135,8 +135,8 @@ class PaymentRecord:
 
 def target(record: PaymentRecord) -> int:
     """Whole credits that the ledger should hold of this payment: granted, less the refunded and disputed share."""
-    if record.total_cents <= 0:
-        return record.granted
+    if record.total_cents <= 0:  # a full discount, or an amount that nobody knows: then any refund takes it all
+        return record.granted if refunded_cents(record) + held_cents(record) <= 0 else 0
     gone = min(record.total_cents, refunded_cents(record) + held_cents(record))
     return record.granted - record.granted * gone // record.total_cents
 

@@ -19,6 +19,7 @@ from . import payments
 
 log = logging.getLogger(__name__)
 
+MAX_SESSION_ID = 255
 WAITING, ADDED, FAILED, EXPIRED = "waiting", "added", "failed", "expired"
 
 
@@ -78,6 +79,8 @@ def look_up(
     The same function as the webhook's records it, so whichever comes second changes nothing. Raises NotFound for a
     session of somebody else.
     """
+    if not 0 < len(session_id) <= MAX_SESSION_ID:
+        raise NotFound
     entry = store.find_entry(f"purchase#{session_id}")
     if entry is not None:
         if entry.user_email != account.email:

@@ -11,6 +11,7 @@ from app.data.transaction import optimistic
 from app.domain.accounts import normalise_email
 from app.domain.errors import InvalidInput, NotFound, WrongState
 from app.domain.payments import MAX_CREDITS_BY_HAND, PaymentRecord, SessionFact
+from app.gateways.stripe import PaymentRefused
 
 from .payments import Known, Outcome, settle
 
@@ -33,6 +34,8 @@ def credit(
 
     def attempt(known: Known) -> Outcome:
         record = _parked(known.record)
+        if record.resolution == "refunding":
+            raise WrongState("A refund of this payment was begun: finish it, or dismiss the payment.")
         after = replace(record, granted=credits, resolution="credited", payer_email=record.payer_email or address)
         fact = SessionFact(
             payment_id,
@@ -69,7 +72,11 @@ def refund(store: Store, stripe: Refunds, payment_id: str, *, reason: str, actor
         raise InvalidInput("There is no payment at Stripe to refund.")
     if record.resolution != "refunding":
         _resolve(store, payment_id, "refunding", "payment.refund", reason, actor, now)
-    stripe.refund(record.payment_intent, None, f"parked-refund-{payment_id}")
+    try:
+        stripe.refund(record.payment_intent, None, f"parked-refund-{payment_id}")
+    except PaymentRefused as error:
+        if error.stripe_code != "charge_already_refunded":  # by a first try, longer ago than Stripe keeps its keys
+            raise
     _resolve(store, payment_id, "refunded", "payment.refunded", reason, actor, now)
 
 

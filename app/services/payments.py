@@ -42,6 +42,8 @@ def handle_event(store: Store, event: Mapping[str, Any], *, livemode: bool, now:
     """Record what a verified Stripe event says. Repeats and unknown types change nothing. Raises InvalidPayload."""
     fact = payments.fact_of_event(event, livemode=livemode)
     if fact is None:
+        if event.get("type") in payments.READERS:  # perhaps a status that is newer than this code
+            log.warning("a Stripe event says nothing that is known here", extra={"type": event["type"]})
         return Outcome(None)
     return record_fact(store, fact, now=now)
 
@@ -56,8 +58,17 @@ def record_fact(store: Store, fact: Fact, *, now: datetime) -> Outcome:
         before = known.record or PaymentRecord(fact.payment_id)
         after = payments.merge(before, fact)
         if isinstance(fact, SessionFact) and after.granted and not known.account and not fact.email:
-            after = replace(before, granted=0, parked_reason="the account that it was bought for is gone")
+            after = replace(after, granted=0, parked_reason="the account that it was bought for is gone")
         if after == before:
+            return Outcome(before)
+        return settle(store, known, after, fact, now)
+
+    def set_aside(known: Known) -> Outcome:
+        """Keep what was told for an operator to see, and grant nothing for it."""
+        before = known.record or PaymentRecord(fact.payment_id)
+        merged = payments.merge(before, fact)
+        after = replace(merged, granted=0, parked_reason="its session stands in the ledger under another payment")
+        if before.granted or after == before:
             return Outcome(before)
         return settle(store, known, after, fact, now)
 
@@ -65,7 +76,7 @@ def record_fact(store: Store, fact: Fact, *, now: datetime) -> Outcome:
         outcome = optimistic(fact.payment_id, attempt, _read(store, fact), lambda _stale: _read(store, fact))
     except AlreadyRecorded:  # the session was credited under another payment id
         log.error("payment already in the ledger", extra={"payment_id": fact.payment_id})
-        return Outcome(store.find_payment(fact.payment_id))
+        return optimistic(fact.payment_id, set_aside, _read(store, fact), lambda _stale: _read(store, fact))
     _log(fact, outcome)
     return outcome
 
@@ -123,7 +134,7 @@ def settle(
             if is_new:
                 tx.create_account(replace(moved_account, **settings), failure=Stale)
             else:
-                tx.move_balance(account, moved_account, **_paths(settings))
+                tx.move_balance(account, moved_account, unless_confirmed="link_nonces" in settings, **_paths(settings))
             if not first_grant:
                 tx.enqueue_mail(notices.correction(settled, posted, now))
         elif is_new:

@@ -50,8 +50,8 @@ def submit(
     task = new_task(account.email, description, request_id or secrets.token_urlsafe(16), now)
 
     def attempt(current: Account) -> Submitted:
-        if current.password_hash != account.password_hash:  # whoever asked has been signed out since
-            raise NotSignedIn
+        if current.disabled or current.password_hash != account.password_hash:
+            raise NotSignedIn  # whoever asked has been signed out since
         try:
             posted, after = credits.post(current, credits.spend_entry(task), now)
         except (AccountFrozen, InsufficientCredits, RateLimited):
@@ -62,7 +62,7 @@ def submit(
             tx.record_once(posted)  # first: a replay is a replay, whatever else has changed
             tx.put_task(task)
             recent = remember(current.recent_marks, task.description)
-            tx.move_balance(current, after, open_tasks=1, draft=None, recent_marks=recent)
+            tx.move_balance(current, after, open_tasks=1, spending=True, draft=None, recent_marks=recent)
             if mail := notices.low_balance(current, after, now):
                 tx.enqueue_mail(mail)
         # What the page shows next is this account: it has to know of the open task, or it would not start to poll.
@@ -92,7 +92,7 @@ def submit_batch(
     ]
 
     def attempt(current: Account) -> Account:
-        if current.password_hash != account.password_hash:
+        if current.disabled or current.password_hash != account.password_hash:
             raise NotSignedIn
         after, recent, entries = current, current.recent_marks, []
         try:
@@ -112,7 +112,7 @@ def submit_batch(
                 tx.record_once(posted)
             for task in tasks:
                 tx.put_task(task)
-            tx.move_balance(current, after, open_tasks=len(tasks), draft=None, recent_marks=recent)
+            tx.move_balance(current, after, open_tasks=len(tasks), spending=True, draft=None, recent_marks=recent)
             if mail := notices.low_balance(current, after, now):
                 tx.enqueue_mail(mail)
         return replace(after, open_tasks=after.open_tasks + len(tasks), draft="")

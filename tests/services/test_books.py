@@ -75,7 +75,7 @@ def test_a_spend_without_a_task_is_found(store, account):
     spend = next(entry for entry in ledger(store, account.email) if entry.type == "spend")
     store.client.delete_item(TableName="ImpacterAGI_Tasks", Key={"task_id": {"S": spend.task_id}})
 
-    assert found(store) == {"task of the spend"}
+    assert found(store) == {"task of the ledger row"}
 
 
 def test_a_wrong_running_balance_is_found(store, account):
@@ -83,6 +83,34 @@ def test_a_wrong_running_balance_is_found(store, account):
     store.client.put_item(TableName="ImpacterAGI_Transactions", Item=row)
 
     assert found(store) == {"running balance at 2"}
+
+
+def test_a_wrong_balance_is_found_when_the_customer_keeps_spending(store, account):
+    store.update_account(account.email, credits_balance=5000)
+
+    def spend():
+        tasks.submit(store, store.get_account(account.email), "Meanwhile", now=NOW)
+
+    assert "balance and sum of the ledger" in {difference.what for difference in books.check(store, again=spend)}
+
+
+def test_a_missing_last_row_is_found(store, account):
+    store.update_account(account.email, ledger_sequence=account.ledger_sequence + 1)
+
+    assert found(store) == {"sequence numbers"}
+
+
+def test_a_cancelled_task_without_its_refund_is_found(store, account):
+    task = next(iter(store.every_task()))
+    store._update("Tasks", {"task_id": task.task_id}, set={"status": "cancelled"})
+
+    assert found(store) == {"refund of the task"}
+
+
+def test_a_purchase_without_its_payment_is_found(store, account):
+    store.client.delete_item(TableName="ImpacterAGI_Payments", Key={"payment_id": {"S": "pi_1"}})
+
+    assert found(store) == {"payment of the ledger rows"}
 
 
 def test_rows_of_an_account_that_is_gone_are_found(store, account):

@@ -8,6 +8,7 @@ import pytest
 
 from app.domain.errors import InvalidInput, NotFound, PaymentsUnavailable, WrongState
 from app.domain.payments import RefundFact
+from app.gateways.stripe import PaymentRefused
 from app.services import parked
 from tests.services.test_payments import paid, record
 from tests.support import NOW, all_mails, ledger
@@ -103,3 +104,21 @@ def test_a_payment_that_is_not_parked_cannot_be_decided(store):
         parked.dismiss(store, "pi_1", **WHO)
     with pytest.raises(NotFound):
         parked.dismiss(store, "pi_none", **WHO)
+
+
+def test_a_payment_whose_refund_was_begun_cannot_be_credited(store, payment):
+    with pytest.raises(PaymentsUnavailable):
+        parked.refund(store, Stripe(fails=1), payment, **WHO)
+
+    with pytest.raises(WrongState):
+        parked.credit(store, payment, email="ada@example.com", credits=650, **WHO)
+
+
+def test_a_refund_that_stripe_has_made_already_is_finished(store, payment):
+    class Refunded(Stripe):
+        def refund(self, *_):
+            raise PaymentRefused("Charge has already been refunded.", "charge_already_refunded")
+
+    parked.refund(store, Refunded(), payment, **WHO)
+
+    assert store.find_payment(payment).resolution == "refunded"

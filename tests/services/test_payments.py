@@ -300,3 +300,49 @@ class _Counter:
     def next(cls) -> int:
         cls.number += 1
         return cls.number
+
+
+def test_a_second_payment_id_of_a_credited_session_is_set_aside_for_an_operator(store):
+    record(store, paid(), paid(payment_id="cs_1", payment_intent=None), paid(payment_id="cs_1", payment_intent=None))
+
+    (aside,) = store.list_parked(limit=10).items
+    assert aside.payment_id == "cs_1"
+    assert aside.parked_reason == "its session stands in the ledger under another payment"
+    assert balance(store) == 1000
+
+
+def test_what_was_told_is_kept_when_the_account_it_was_bought_for_is_gone(store):
+    record(store, paid(account_id="acc_gone", account_email="gone@example.com", email=None))
+
+    (parked,) = store.list_parked(limit=10).items
+    assert (parked.payment_intent, parked.session_id, parked.total_cents) == ("pi_1", "cs_1", 1000)
+    assert parked.granted == 0
+
+
+def test_a_refund_takes_all_when_nobody_knows_the_amount(store):
+    record(store, paid(total_cents=0))
+    assert balance(store) == 1000
+
+    record(store, RefundFact("pi_1", "re_1", 400, "succeeded"))
+
+    assert balance(store) == 0
+
+
+def test_a_password_proven_in_the_last_moment_stays(store):
+    """The mailbox is confirmed between what the webhook read and what it writes."""
+    signed_in = sign_up(store, PASSWORDS, "ada@example.com", PASSWORD, now=NOW, kind="browser")
+    read = store.find_payment_and_account
+
+    def read_then_confirm(payment_id, email):
+        known = read(payment_id, email)
+        store.find_payment_and_account = read
+        store.update_account("ada@example.com", confirmed_at=NOW)
+        return known
+
+    store.find_payment_and_account = read_then_confirm
+    record(store, paid())
+
+    account = store.get_account("ada@example.com")
+    assert account.password_hash
+    assert account.live_session(signed_in.session_id, NOW)
+    assert account.credits_balance == 1000

@@ -4,7 +4,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.domain.errors import InsufficientCredits, InvalidInput, RateLimited, RequestIdReused
+from app.domain.errors import (
+    AccountFrozen,
+    InsufficientCredits,
+    InvalidInput,
+    NotSignedIn,
+    RateLimited,
+    RequestIdReused,
+)
 from app.services import tasks
 from tests.support import NOW, every_task, ledger, make_account
 
@@ -159,3 +166,26 @@ def test_books_check_of_the_suite_notices_a_balance_changed_by_hand(store):
         assert_books_agree(store)
 
     store.update_account(account.email, credits_balance=30)
+
+
+@pytest.mark.parametrize(
+    "change", [{"frozen_at": NOW}, {"disabled_at": NOW}, {"deleted_at": NOW, "password_hash": None}]
+)
+def test_nothing_is_spent_when_the_account_closed_after_it_was_read(store, change):
+    account = make_account(store, credits=50)
+    store.update_account(account.email, **change)
+
+    with pytest.raises((AccountFrozen, NotSignedIn)):
+        tasks.submit(store, account, "Too late", now=NOW)
+
+    assert store.get_account(account.email).credits_balance == 50
+
+
+def test_a_replay_on_a_frozen_account_is_the_first_task(store):
+    account = make_account(store, credits=50)
+    first = tasks.submit(store, account, "Once", now=NOW, request_id="r-1")
+    store.update_account(account.email, frozen_at=NOW)
+
+    again = tasks.submit(store, store.get_account(account.email), "Once", now=NOW, request_id="r-1")
+
+    assert again.task.task_id == first.task.task_id
