@@ -167,9 +167,13 @@ def end_sessions(store: Store, operator: str, email: str, *, now: datetime) -> N
         )
 
 
-def timeline(store: Store, email: str) -> list[Event]:
-    """The latest of everything that happened to a customer, newest first: five queries side by side."""
-    limit = TIMELINE_OF_EACH
+def timeline(store: Store, account: Account) -> list[Event]:
+    """The latest of everything that happened to a customer, newest first: five queries side by side.
+
+    Sign-ins are those whose session is still known; the ones that have ended are in the logs alone.
+    """
+    email, limit = account.email, TIMELINE_OF_EACH
+    sign_ins = [Event(s.created_at, "sign-in", s) for s in account.sessions.values()]
     reads: tuple[Callable[[], list[Event]], ...] = (
         lambda: [
             Event(p.created_at, "payment", p) for p in store.list_payments(email, limit=limit).items if p.created_at
@@ -180,7 +184,9 @@ def timeline(store: Store, email: str) -> list[Event]:
         lambda: [Event(a.at, "act", a) for a in store.list_audit_of(email, limit=limit).items],
     )
     found = _side_by_side.map(lambda read: read(), reads)
-    return sorted((event for events in found for event in events), key=lambda e: e.at, reverse=True)[:TIMELINE]
+    return sorted((event for events in [sign_ins, *found] for event in events), key=lambda e: e.at, reverse=True)[
+        :TIMELINE
+    ]
 
 
 def _propose(store: Store, proposal: Adjustment, now: datetime) -> Adjustment:

@@ -290,6 +290,13 @@ def test_the_customers_timeline_tells_everything_when_it_is_opened(store, op, ta
     assert op.get("/admin/customers/nobody@example.com").status_code == 404
 
 
+def test_the_customers_timeline_tells_who_is_signed_in(app, op, ada):
+    browser = Browser(app)
+    browser.sign_in()
+
+    assert "Sign-in A browser" in words(op.get("/admin/customers/ada@example.com"))
+
+
 def test_customers_are_found_by_address_or_its_beginning(store, op, ada):
     assert "ada@example.com" in words(op.get("/admin/customers?q=ADA@example.com"))
     assert "ada@example.com" in words(op.get("/admin/customers?q=ad"))

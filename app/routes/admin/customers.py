@@ -149,7 +149,7 @@ def _page(email: str, form: AdjustForm, reason_form: ReasonForm, status: int = 2
     page = render_template(
         "admin/customer.html",
         customer=account,
-        events=customers.timeline(store, account.email),
+        events=customers.timeline(store, account),
         form=form,
         reason_form=reason_form,
         limit=deps.config().adjust_limit,
