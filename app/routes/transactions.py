@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
-from typing import Any
 
 from flask import Blueprint, Response, g, redirect, render_template, request
 
 from app import deps
+from app.csv_lines import csv_line
 from app.data.base import Page
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import TYPES, PostedEntry
@@ -86,9 +84,9 @@ def _read_type() -> str:
 
 
 def _csv(entries: Iterator[PostedEntry]) -> Iterator[str]:
-    yield _csv_line(COLUMNS)
+    yield csv_line(COLUMNS)
     for entry in entries:
-        yield _csv_line(
+        yield csv_line(
             (
                 to_iso(entry.timestamp),
                 entry.type,
@@ -98,16 +96,3 @@ def _csv(entries: Iterator[PostedEntry]) -> Iterator[str]:
                 entry.transaction_id,
             )
         )
-
-
-def _csv_line(values: tuple[Any, ...]) -> str:
-    line = io.StringIO()
-    csv.writer(line).writerow([formula_safe(value) for value in values])
-    return line.getvalue()
-
-
-def formula_safe(value: Any) -> Any:
-    """Text that a spreadsheet would run as a formula gets a quote in front; numbers are ours and stay numbers."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b"):
-        return "'" + value
-    return value

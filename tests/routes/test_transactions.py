@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from bs4 import BeautifulSoup
 
+from app.csv_lines import formula_safe
 from app.domain.payments import RefundFact
-from app.routes.transactions import formula_safe
 from app.services import tasks
 from app.services.payments import record_fact
 from tests.services.test_payments import paid, record

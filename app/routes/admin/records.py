@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from typing import Any
 
 from flask import Response, flash, g, redirect, render_template, request, url_for
 
 from app import deps
+from app.csv_lines import csv_line
 from app.data import Store
 from app.data.audit import AuditRow
 from app.data.base import Page
@@ -19,7 +18,6 @@ from app.forms.admin import AuditFilter, read_audit_filter
 from app.forms.paging import read_paging
 from app.fragments import render
 from app.routes.admin.blueprint import bp
-from app.routes.transactions import formula_safe
 from app.security import admin_required
 from app.services import outbox
 
@@ -105,17 +103,11 @@ def _audit_rows(store: Store, found: AuditFilter) -> Iterator[AuditRow]:
 
 
 def _csv(rows: Iterator[AuditRow]) -> Iterator[str]:
-    yield _line(COLUMNS)
+    yield csv_line(COLUMNS)
     for row in rows:
-        yield _line(
+        yield csv_line(
             (to_iso(row.at), row.actor, row.action, row.subject, _words(row.before), _words(row.after), row.reason)
         )
-
-
-def _line(values: tuple[str, ...]) -> str:
-    line = io.StringIO()
-    csv.writer(line).writerow([formula_safe(value) for value in values])
-    return line.getvalue()
 
 
 def _words(values: Any) -> str:
