@@ -1,10 +1,24 @@
 """How numbers, money and moments read on a page: pure functions, offered to Jinja as filters of the same name."""
 
+import calendar
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
+from markupsafe import Markup
+
 MINUS = "\N{MINUS SIGN}"
+MONTHS = tuple(calendar.month_name)
+PILLS = {
+    status: Markup(f'<span class="pill {status}">{word}</span>')  # noqa: S704 # nosec B704 - words of our own
+    for status, word in {
+        "pending": "Pending",
+        "in-progress": "In progress",
+        "completed": "Completed",
+        "cancelled": "Cancelled",
+        "rejected": "Rejected",
+    }.items()
+}
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
@@ -13,6 +27,14 @@ class DaySpend(NamedTuple):
 
     day: date
     credits: int
+
+
+class Spend(NamedTuple):
+    """Credits spent over some days: the sum, the day that cost most, and the bars as an SVG path."""
+
+    total: int
+    peak: DaySpend
+    path: str
 
 
 def credits(amount: int) -> str:
@@ -87,7 +109,18 @@ def iso_time(moment: datetime) -> str:
 def exact_time(moment: datetime) -> str:
     """For a title or a receipt: "22 November 2026, 14:03 UTC"."""
     moment = moment.astimezone(UTC)
-    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
+    return f"{moment.day} {MONTHS[moment.month]} {moment.year}, {moment.hour:02}:{moment.minute:02} UTC"
+
+
+def time_element(moment: datetime) -> Markup:
+    """A moment in words, with the exact time for machines and for the curious. A list shows many: no macro's cost."""
+    words = relative_time(moment)
+    return Markup(f'<time datetime="{iso_time(moment)}" title="{exact_time(moment)}">{words}</time>')  # noqa: S704 # nosec B704 - no text from outside
+
+
+def status_pill(status: str) -> Markup:
+    """A status: a shape and a word, never colour alone."""
+    return PILLS.get(status) or Markup('<span class="pill">{}</span>').format(status)
 
 
 def short_date(moment: date) -> str:
@@ -121,6 +154,12 @@ def file_size(size_bytes: int) -> str:
     if size_bytes < 1024 * 1024:
         return f"{size_bytes // 1024:,} KB"
     return f"{size_bytes / 1024 / 1024:,.1f}".removesuffix(".0") + " MB"
+
+
+def spend(spend_by_day: Mapping[str, int] | None) -> Spend:
+    """What the chart of the last 30 days shows."""
+    days = daily_spend(spend_by_day)
+    return Spend(sum(day.credits for day in days), max(days, key=lambda day: day.credits), bars(days))
 
 
 def daily_spend(spend_by_day: Mapping[str, int] | None, days: int = 30, today: date | None = None) -> list[DaySpend]:
@@ -158,7 +197,8 @@ FILTERS = {
         month_name,
         excerpt,
         file_size,
-        daily_spend,
-        bars,
+        spend,
     )
 }
+
+PARTS = {"time_element": time_element, "status_pill": status_pill}

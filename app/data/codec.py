@@ -1,16 +1,19 @@
 """Plain values to DynamoDB's typed attributes and back: text, whole numbers, booleans, lists and maps.
 
 Written out because every request decodes rows: a fraction of the time of boto3's TypeDeserializer, and there is
-no Decimal anywhere.
+no Decimal in anything that we write. A number that is not whole can only come from elsewhere and is read as it stands.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 Attribute = dict[str, Any]
 Item = dict[str, Attribute]
+
+MAX_WHOLE = 10**15  # far above any number of credits, far below what an int takes long to read
 
 
 def encode(value: object) -> Attribute:
@@ -38,7 +41,7 @@ def decode(attribute: Attribute) -> Any:
     if kind == "S" or kind == "BOOL":
         return value
     if kind == "N":
-        return int(value)
+        return _number(value)
     if kind == "M":
         return decode_item(value)
     if kind == "L":
@@ -50,3 +53,25 @@ def decode(attribute: Attribute) -> Any:
 
 def decode_item(item: Item) -> dict[str, Any]:
     return {name: decode(attribute) for name, attribute in item.items()}
+
+
+def whole(value: object) -> int | None:
+    """A whole number as the original product may have stored it (10, "10", "10.0"), or None: it is never guessed."""
+    if type(value) is int:
+        return value
+    if not isinstance(value, str | Decimal):
+        return None
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        return None
+    fits = number.is_finite() and abs(number) < MAX_WHOLE and number == number.to_integral_value()
+    return int(number) if fits else None
+
+
+def _number(text: str) -> int | Decimal:
+    try:
+        return int(text)
+    except ValueError:
+        number = Decimal(text)
+        return number if whole(number) is None else int(number)

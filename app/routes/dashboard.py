@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, g, make_response, request, session
@@ -9,11 +11,11 @@ from flask import Blueprint, Response, g, make_response, request, session
 from app import deps
 from app.data.base import Page
 from app.domain.clock import utcnow
-from app.domain.tasks import MAX_DESCRIPTION, TASK_COST, new_request_id
+from app.domain.tasks import MAX_DESCRIPTION, TASK_COST, Task, new_request_id
 from app.forms.paging import TaskFilter, read_paging, read_task_filter
 from app.forms.tasks import TaskForm
 from app.fragments import is_fragment_request, render
-from app.security import login_required
+from app.security import login_required, login_required_while_reading
 
 bp = Blueprint("dashboard", __name__)
 
@@ -21,8 +23,25 @@ TEMPLATE = "dashboard/show.html"
 CHIP = "partials/balance_chip.html"
 
 
+def reading_history(email: str, *, filtered: bool = True) -> Callable[[], Page[Task]]:
+    """The read of the page that the address names; without the filter, of the newest. Raises Malformed."""
+    paging = read_paging(request)
+    found = read_task_filter(request) if filtered else TaskFilter()
+    return partial(
+        deps.store().list_tasks,
+        email,
+        limit=paging.limit,
+        cursor=paging.cursor if filtered else None,
+        status=found.status,
+        search=found.q,
+        since=found.since,
+        until=found.until,
+        oldest_first=found.oldest_first,
+    )
+
+
 @bp.get("/dashboard")
-@login_required
+@login_required_while_reading(reading_history)
 def show():
     form = blank_form(keep_draft=not is_fragment_request())  # a filtered history leaves the composer as it is
     if again := request.args.get("again"):
@@ -49,7 +68,7 @@ def composer(form: TaskForm, status: int, **more: Any) -> Response:
     return response
 
 
-def submitted(task: Any) -> Response:
+def submitted(task: Task) -> Response:
     """An empty composer, the new row and the new balance; the history itself stays as it is."""
     partials = [CHIP, "dashboard/_new_task.html"]
     more = composer_context(blank_form(keep_draft=False))
@@ -75,26 +94,16 @@ def composer_context(form: TaskForm) -> dict[str, Any]:
 
 
 def context(form: TaskForm, *, filtered: bool = True) -> dict[str, Any]:
-    paging = read_paging(request)
-    found = read_task_filter(request) if filtered else TaskFilter()
-    page = deps.store().list_tasks(
-        g.account.email,
-        limit=paging.limit,
-        cursor=paging.cursor if filtered else None,
-        status=found.status,
-        search=found.q,
-        since=found.since,
-        until=found.until,
-        oldest_first=found.oldest_first,
-    )
+    reading = g.pop("reading").result if "reading" in g else reading_history(g.account.email, filtered=filtered)
+    page = reading()
     now = utcnow()
     page = Page([task.as_of(now) for task in page.items], page.next_cursor)
     return {
         "account": g.account,
         "form": form,
         "page": page,
-        "filter": found,
-        "cursor": paging.cursor or "",
+        "filter": read_task_filter(request) if filtered else TaskFilter(),
+        "cursor": read_paging(request).cursor or "",
         "task_cost": TASK_COST,
         "description_limit": MAX_DESCRIPTION,
     }

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from itertools import count
 from typing import Any
+from unittest.mock import patch
 
 import boto3
 from flask import Flask
@@ -107,12 +108,11 @@ def _writes_of(app: Flask, environ: dict[str, Any]) -> dict[str, Any]:
     """The request that a submit sends to the store."""
     from app import deps
 
-    seen: list[dict[str, Any]] = []
     with app.app_context():
-        events = deps.store().client.meta.events
-    events.register("before-parameter-build.dynamodb.TransactWriteItems", lambda params, **_: seen.append(params))
-    _ask(app, environ, 200)
-    return {"TransactItems": seen[0]["TransactItems"]}
+        client = deps.store().client
+    with patch.object(client, "transact_write_items", wraps=client.transact_write_items) as sent:
+        _ask(app, environ, 200)
+    return {"TransactItems": sent.call_args.kwargs["TransactItems"]}
 
 
 def _send(client: Any, transaction: dict[str, Any]) -> None:

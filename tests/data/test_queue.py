@@ -1,7 +1,6 @@
 """The queue's index: oldest first across its shards, nothing twice, nothing missed, and a cost that never grows."""
 
 from collections import Counter
-from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -12,7 +11,7 @@ from app.domain.clock import to_iso
 from app.domain.errors import BadCursor
 from app.domain.tasks import IN_PROGRESS, PENDING, Task
 from tests.routes.browser import Browser
-from tests.support import NOW, make_account
+from tests.support import NOW, calls_made, make_account
 
 
 def load(store, count, email="ada@example.com", *, status=PENDING, spread=1):
@@ -41,21 +40,6 @@ def load(store, count, email="ada@example.com", *, status=PENDING, spread=1):
         batch = [{"PutRequest": {"Item": encode_item(row)}} for row in rows[start : start + 25]]
         store.client.batch_write_item(RequestItems={store.prefix + "Tasks": batch})
     return tasks
-
-
-@contextmanager
-def counted(store, monkeypatch):
-    """Count the calls that reach the store."""
-    calls = Counter()
-    real = store.client._make_api_call
-
-    def count(operation, request):
-        calls[operation] += 1
-        return real(operation, request)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(store.client, "_make_api_call", count)
-        yield calls
 
 
 def walk(store, **kwargs):
@@ -139,9 +123,9 @@ def test_the_pages_cost_the_same_when_there_are_ten_tasks_or_thousands(empty_sto
             ("filtered", ada, "/dashboard?status=pending"),
             ("task", ada, "/tasks/task_pending000009"),
         ):
-            with counted(store, monkeypatch) as calls:
+            with calls_made(monkeypatch) as calls:
                 assert browser.get(path).status_code == 200
-            cost[name] = dict(calls)
+            cost[name] = Counter(calls)
         return cost
 
     load(store, 10)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
 from tests.routes.browser import Browser
+from tests.support import calls_made
 
 
 @pytest.fixture
@@ -28,22 +29,6 @@ def in_one_window(monkeypatch):
 
 
 @pytest.fixture
-def calls(store):
-    """Names of the calls that reach the store inside a block; with `consistent`, whether each read asks for that."""
-
-    @contextmanager
-    def count(*, consistent: bool = False):
-        made: list = []
-
-        def note(model, params, **_):
-            body = params.get("body", b"")
-            strong = b'"ConsistentRead": true' in (body if isinstance(body, bytes) else str(body).encode())
-            made.append((model.name, strong) if consistent else model.name)
-
-        store.client.meta.events.register("before-call.dynamodb", note)
-        try:
-            yield made
-        finally:
-            store.client.meta.events.unregister("before-call.dynamodb", note)
-
-    return count
+def calls(monkeypatch):
+    """`with calls() as made`: names of the calls that leave for the store inside the block."""
+    return partial(calls_made, monkeypatch)

@@ -1,0 +1,132 @@
+"""The short way to DynamoDB for the calls of every request: botocore's signature and urllib3, without its layers.
+
+botocore spends half of a call's CPU on hooks, endpoint rules and models that say nothing about these few operations.
+Only the first try of a call goes the short way. Whatever is neither an answer nor a refusal of the write - throttling,
+a 500, a cut connection, a time-out - is asked again through botocore, which retries as it was configured to.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+import zlib
+from functools import partial
+from typing import Any
+
+import urllib3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import ClientError, ConnectionClosedError
+from botocore.httpsession import get_cert_path
+from botocore.parsers import ResponseParserError
+from botocore.utils import get_environ_proxies
+
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html
+OPERATIONS = {
+    "batch_get_item": "BatchGetItem",
+    "delete_item": "DeleteItem",
+    "get_item": "GetItem",
+    "put_item": "PutItem",
+    "query": "Query",
+    "transact_write_items": "TransactWriteItems",
+    "update_item": "UpdateItem",
+}
+# Answers as good as any: asking again is for the one who decided on what was read.
+REFUSALS = frozenset(
+    {"ConditionalCheckFailedException", "TransactionCanceledException", "TransactionConflictException"}
+)
+
+
+def direct_client(client: Any, credentials: Any, user_agent: str) -> Any:
+    """`client` with a short way for OPERATIONS; `client` itself where only botocore knows the way (a proxy, no key)."""
+    if credentials is None or get_environ_proxies(client.meta.endpoint_url):
+        return client
+    return DirectClient(client, credentials, user_agent)
+
+
+class DirectClient:
+    """A low-level DynamoDB client: the same calls, answers (without ResponseMetadata) and errors as botocore's own."""
+
+    def __init__(self, client: Any, credentials: Any, user_agent: str) -> None:
+        config = client.meta.config
+        self._client = client
+        self._credentials = credentials
+        self._url = client.meta.endpoint_url.rstrip("/") + "/"
+        self._user_agent = user_agent
+        tls = {"ca_certs": get_cert_path(True)} if self._url.startswith("https:") else {}
+        self._pool = urllib3.connection_from_url(
+            self._url,
+            maxsize=config.max_pool_connections,
+            timeout=urllib3.Timeout(connect=config.connect_timeout, read=config.read_timeout),
+            retries=False,
+            **tls,
+        )
+        for name, operation in OPERATIONS.items():
+            setattr(self, name, partial(self._ask, name, f"DynamoDB_20120810.{operation}"))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def _ask(self, name: str, target: str, **request: Any) -> dict[str, Any]:
+        if name == "transact_write_items":  # one token for all tries: a repeat of a write that happened changes nothing
+            request.setdefault("ClientRequestToken", str(uuid.uuid4()))
+        body = json.dumps(request).encode()
+        may_have_happened = True
+        try:
+            answer = self._pool.urlopen("POST", "/", body=body, headers=self._headers(target, body))
+        except urllib3.exceptions.HTTPError:
+            pass
+        else:
+            found = _content(answer)
+            if answer.status == 200 and found is not None:
+                return found
+            if answer.status == 400 and found is not None:
+                if _code(found) in REFUSALS:
+                    raise self._refusal(found, target)
+                may_have_happened = False
+        try:
+            return _checked(getattr(self._client, name)(**request))
+        except ClientError as error:
+            if not may_have_happened or error.response["Error"]["Code"] in REFUSALS:
+                raise
+            # Turned away now, which says nothing of the first try.
+            raise ConnectionClosedError(endpoint_url=self._url) from error
+
+    def _headers(self, target: str, body: bytes) -> dict[str, str]:
+        """Signed anew for each call: the credentials of a role change while the process lives."""
+        headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": target}
+        request = AWSRequest("POST", self._url, headers=headers, data=body)
+        signer = SigV4Auth(self._credentials.get_frozen_credentials(), "dynamodb", self._client.meta.region_name)
+        signer.add_auth(request)
+        return {**request.headers, "User-Agent": self._user_agent}
+
+    def _refusal(self, found: dict[str, Any], target: str) -> ClientError:
+        code = _code(found)
+        message = found.get("message") or found.get("Message") or ""
+        more = {name: found[name] for name in ("CancellationReasons", "Item") if name in found}
+        kind = self._client.exceptions.from_code(code)
+        return kind({"Error": {"Code": code, "Message": message}} | more, target.rpartition(".")[2])
+
+
+def _content(answer: urllib3.BaseHTTPResponse) -> dict[str, Any] | None:
+    """What was said; None when it is no JSON object or arrived damaged."""
+    stated = answer.headers.get("x-amz-crc32")
+    if stated is not None and stated != str(zlib.crc32(answer.data)):
+        return None
+    try:
+        found = json.loads(answer.data)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _checked(found: dict[str, Any]) -> dict[str, Any]:
+    """botocore takes any 200 that is no JSON for an empty answer, and an empty answer would read as "no such row"."""
+    if "json" not in found["ResponseMetadata"]["HTTPHeaders"].get("content-type", ""):
+        raise ResponseParserError("the store's answer is no JSON")
+    return found
+
+
+def _code(found: dict[str, Any]) -> str:
+    """ "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException" without the name of the service."""
+    return str(found.get("__type", "")).rpartition("#")[2]
