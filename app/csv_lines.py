@@ -6,6 +6,9 @@ import csv
 import io
 from typing import Any
 
+CONTROLS = ("\t", "\r", "\n")
+OPERATORS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # and their full-width twins
+
 
 def csv_line(values: tuple[Any, ...]) -> str:
     """One line of a CSV file, with its line end."""
@@ -15,7 +18,10 @@ def csv_line(values: tuple[Any, ...]) -> str:
 
 
 def formula_safe(value: Any) -> Any:
-    """Text that a spreadsheet would run as a formula gets a quote in front; numbers are ours and stay numbers."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b"):
+    """Text that a spreadsheet would run as a formula gets a quote in front; numbers are ours and stay numbers.
+
+    The characters are OWASP's, spaces before them included: https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    if isinstance(value, str) and (value.startswith(CONTROLS) or value.lstrip().startswith(OPERATORS)):
         return "'" + value
     return value

@@ -44,6 +44,14 @@ def test_check_ends_with_1_and_a_table_when_something_differs(run, empty_store, 
     assert len(json.loads(run("books", "check", "--json").stdout)) == 2
 
 
+def test_the_log_tells_how_a_scheduled_command_ended_when_it_went_well_and_when_it_did_not(run, empty_store, caplog):
+    run("books", "check")
+    run("books", "reconcile", "--dry-run")
+
+    ends = [(r.command, r.status) for r in caplog.records if r.getMessage() == "command ended"]
+    assert ends == [("books check", 0), ("books reconcile", 1)]
+
+
 @pytest.mark.threat(48)
 def test_reconcile_repairs_ten_withheld_webhooks_and_then_finds_nothing(run, empty_store):
     dry = run("books", "reconcile", "--dry-run")

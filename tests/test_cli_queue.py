@@ -79,7 +79,7 @@ def test_nothing_is_written_when_the_id_is_unknown_or_the_rule_says_no(run, stor
     assert result.output.startswith("Error: ")
     assert every_task(store)[0]["status"] == "pending"
     assert len(ledger(store, "ada@example.com")) == 2
-    assert store.list_audit(day=utcnow().date().isoformat(), limit=5).items == []
+    assert store.search_audit(until=utcnow().date(), days=1, limit=5).items == []
 
 
 def test_users_are_listed_shown_and_corrected_when_asked(run, store, task):

@@ -55,7 +55,13 @@ def show(email: str, as_json: bool) -> None:
     print_table(
         ("when", "type", "credits", "balance", "what"),
         [
-            (to_iso(e.timestamp)[:19], e.type, f"{e.amount:+,}", f"{e.balance_after:,}", e.description[:60])
+            (
+                to_iso(e.timestamp)[:19],
+                e.type,
+                f"{e.amount:+,}",
+                "" if e.is_original else f"{e.balance_after:,}",
+                e.description[:60],
+            )
             for e in entries
         ],
     )

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, TypeVar
 
-from app.domain.accounts import DEFAULT_LOW_BALANCE, Account, Passkey, Session, new_account_id
+from app.domain.accounts import DEFAULT_LOW_BALANCE, NOT_ADOPTED, Account, Passkey, Session
 from app.domain.clock import from_iso, to_iso
 from app.domain.errors import AccountExists, AlreadyRecorded, BadCredentials, LinkExpired, NotFound, NotSignedIn
 
 from .base import Base
 from .client import Stale, call
-from .codec import decode_item
+from .codec import decode_item, whole
 from .tables import CUSTOMER_INDEX, RATE_LIMITS, USERS
 from .transaction import Writes, optimistic
 
@@ -23,8 +23,11 @@ PERSONAL = (
     "recent_marks",
     *("totp", "totp_pending", "totp_counter", "recovery_codes", "passkeys", "challenge", "low_balance_threshold"),
 )
+SESSIONS_END = {"version": 1, "session_version": 1}
+WHOLE_ROW = {"account_id", "sessions", "link_nonces", "ledger_sequence"}  # without these it is from the original
 Result = TypeVar("Result")
 OPEN_FOR_SPENDING = "".join(f" AND attribute_not_exists({name})" for name in ("frozen_at", "disabled_at", "deleted_at"))
+NO_SESSIONS_ENDED = "attribute_not_exists(session_version)"
 UNPROVEN = " AND attribute_not_exists(confirmed_at)"
 
 
@@ -96,7 +99,7 @@ class AccountReads(Base):
     def end_sessions(self, email: str) -> None:
         """Every browser and program is signed out. Safe to repeat."""
         self._update(
-            TABLE, {"email": email}, set={"sessions": {}}, add={"version": 1}, condition="attribute_exists(email)"
+            TABLE, {"email": email}, set={"sessions": {}}, add=SESSIONS_END, condition="attribute_exists(email)"
         )
 
     def remove_session(self, email: str, key: str) -> None:
@@ -117,7 +120,7 @@ class AccountReads(Base):
                 "deleted_at": None,  # who proves the mailbox again has the account again
             },
             remove=[f"link_nonces.{name}" for name in used],
-            add={"version": 1},
+            add=SESSIONS_END,
             condition=f"#link_nonces.#{purpose} = :nonce AND attribute_not_exists(disabled_at)",
             failure=LinkExpired,
             nonce=expected,
@@ -167,12 +170,14 @@ class AccountWrites(Writes):
         """Take the account from `before` to `after` beside the ledger row that explains it.
 
         Conditioned on the sequence number and balance that were read, so balance and ledger cannot drift apart, and a
-        spend cannot be decided on an old balance. With `spending` also on the account being open for it, with
-        `unless_confirmed` on nobody having proven the mailbox since. Raises Stale with the row as it is now.
+        spend cannot be decided on an old balance. With `spending` also on the account being open for it and on its
+        sessions not having been ended, with `unless_confirmed` on nobody having proven the mailbox since. Raises Stale
+        with the row as it is now.
         """
-        sequence = "#ledger_sequence = :sequence"
-        if before.ledger_sequence == 0:
-            sequence = "(#ledger_sequence = :sequence OR attribute_not_exists(#ledger_sequence))"
+        read: dict[str, Any] = {"sequence": before.ledger_sequence, "balance": before.credits_balance}
+        same_sessions = NO_SESSIONS_ENDED
+        if spending and before.session_version:
+            same_sessions, read["sessions"] = "#session_version = :sessions", before.session_version
         self.update(
             TABLE,
             {"email": before.email},
@@ -185,12 +190,11 @@ class AccountWrites(Writes):
                 "submits_in_window": after.submits_in_window,
             }
             | {name: _plain(value) for name, value in settings.items()},
-            add={"version": 1, **({"open_tasks": open_tasks} if open_tasks else {})},
-            condition=f"{sequence} AND #credits_balance = :balance"
-            + (OPEN_FOR_SPENDING if spending else "")
+            add=_counters(settings, open_tasks),
+            condition="#ledger_sequence = :sequence AND #credits_balance = :balance"
+            + (f"{OPEN_FOR_SPENDING} AND {same_sessions}" if spending else "")
             + (UNPROVEN if unless_confirmed else ""),
-            sequence=before.ledger_sequence,
-            balance=before.credits_balance,
+            **read,
         )
 
     def renew_link(self, email: str, purpose: str, nonce: str, *, now: datetime, not_since: datetime) -> None:
@@ -231,7 +235,7 @@ class AccountWrites(Writes):
             {"email": account.email},
             set={"password_hash": password_hash, "sessions": {session.key: session_row(session)}},
             remove=[f"link_nonces.{purpose}" for purpose in account.link_nonces if purpose != "confirm"],
-            add={"version": 1},
+            add=SESSIONS_END,
             condition="#password_hash = :checked AND attribute_not_exists(disabled_at)",
             failure=BadCredentials,
             checked=account.password_hash,
@@ -244,13 +248,13 @@ class AccountWrites(Writes):
             {"email": account.email},
             set={
                 "deleted_at": to_iso(now),
-                "erasure_due": True,
+                "erasure_due": to_iso(now),
                 "sessions": {},
                 "link_nonces": {},
                 "role": "customer",
                 **dict.fromkeys([*PERSONAL, *(f"link_mailed_{purpose}" for purpose in account.link_nonces)]),
             },
-            add={"version": 1},
+            add=SESSIONS_END,
             condition="#password_hash = :checked AND (attribute_not_exists(#open_tasks) OR #open_tasks <= :none)",
             checked=account.password_hash,
             none=0,
@@ -263,25 +267,23 @@ class AccountWrites(Writes):
             TABLE,
             {"email": email},
             set={name: _plain(value) for name, value in settings.items()},
-            add={"version": 1, **({"open_tasks": open_tasks} if open_tasks else {})},
+            add=_counters(settings, open_tasks),
             condition=condition,
         )
 
 
 def completed(base: Base, row: dict[str, Any]) -> dict[str, Any]:
-    """The row with what every later write builds on: those of the first version of the product lack it, until now."""
-    if "account_id" in row:
+    """The row with what every later write builds on: one of the original product gets it when it is first read."""
+    if row.keys() >= WHOLE_ROW:
         return row
-    key = {"email": row["email"]}
-    try:
-        return base._update(
-            TABLE,
-            key,
-            set={"account_id": new_account_id(), "sessions": {}, "link_nonces": {}},
-            condition="attribute_exists(email) AND attribute_not_exists(account_id)",
-        )
-    except Stale:  # another request did it
-        return base._get(TABLE, key) or row
+    from .adoption import adopt_account  # builds on this module, and is hardly ever needed
+
+    return adopt_account(base, row)
+
+
+def _counters(settings: dict[str, Any], open_tasks: int) -> dict[str, int]:
+    counted = SESSIONS_END if "sessions" in settings else {"version": 1}
+    return counted | ({"open_tasks": open_tasks} if open_tasks else {})
 
 
 def _plain(value: Any) -> Any:
@@ -324,7 +326,7 @@ def _row(account: Account) -> dict[str, Any]:
 
 
 def account_from_row(row: dict[str, Any]) -> Account:
-    """Lenient on what is absent: rows of the first version of the product hold only the attributes of the original."""
+    """Lenient on what is absent: rows of the original product hold only the attributes of the original."""
     sessions = {
         key: Session(
             key,
@@ -340,13 +342,14 @@ def account_from_row(row: dict[str, Any]) -> Account:
         email=row["email"],
         account_id=row.get("account_id", ""),
         created_at=from_iso(row["created_at"]),
-        credits_balance=row.get("credits_balance", 0),
+        credits_balance=whole(row.get("credits_balance")) or 0,
         ledger_sequence=row.get("ledger_sequence", 0),
         last_entry_at=_moment(row.get("last_entry_at")),
         version=row.get("version", 0),
         open_tasks=row.get("open_tasks", 0),
         password_hash=row.get("password_hash"),
         sessions=sessions,
+        session_version=row.get("session_version", 0),
         role=row.get("role", "customer"),
         confirmed_at=_moment(row.get("confirmed_at")),
         disabled_at=_moment(row.get("disabled_at")),
@@ -367,8 +370,18 @@ def account_from_row(row: dict[str, Any]) -> Account:
         totp_counter=row.get("totp_counter", 0),
         recovery_codes=frozenset(row.get("recovery_codes", {})),
         passkeys={key: _passkey(key, values) for key, values in row.get("passkeys", {}).items()},
+        corrected_on=row.get("corrected_on", ""),
+        corrected_by=row.get("corrected_by", {}),
         challenge=row.get("challenge"),
+        unexplained=_unexplained(row),
     )
+
+
+def _unexplained(row: dict[str, Any]) -> str | None:
+    balance, ours = row.get("credits_balance"), "ledger_sequence" in row
+    if whole(balance) is None or (ours and not isinstance(balance, int)):
+        return f"its balance cannot be read: {balance}"
+    return None if ours else NOT_ADOPTED
 
 
 def _passkey(key: str, row: dict[str, Any]) -> Passkey:

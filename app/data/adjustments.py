@@ -32,12 +32,16 @@ class Adjustment:
 
 
 class AdjustmentReads(Base):
+    def find_adjustment(self, adjustment_id: str) -> Adjustment | None:
+        row = self._get(TABLE, {"adjustment_id": adjustment_id})
+        return _adjustment(row) if row else None
+
     def get_adjustment(self, adjustment_id: str) -> Adjustment:
         """Raises NotFound."""
-        row = self._get(TABLE, {"adjustment_id": adjustment_id})
-        if row is None:
+        found = self.find_adjustment(adjustment_id)
+        if found is None:
             raise NotFound("There is no such correction.")
-        return _adjustment(row)
+        return found
 
     def list_waiting_adjustments(self, *, limit: int, cursor: str | None = None) -> Page[Adjustment]:
         return self._page(
@@ -67,6 +71,15 @@ class AdjustmentWrites(Writes):
                 "state": adjustment.state,
                 "waiting": WAITING if adjustment.state == WAITING else None,
             },
+            condition="attribute_not_exists(adjustment_id)",
+            failure=AlreadyRecorded,
+        )
+
+    def not_proposed(self, adjustment_id: str) -> None:
+        """Raises AlreadyRecorded when the same request was proposed to a second operator."""
+        self.check(
+            TABLE,
+            {"adjustment_id": adjustment_id},
             condition="attribute_not_exists(adjustment_id)",
             failure=AlreadyRecorded,
         )

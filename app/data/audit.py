@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -33,10 +33,6 @@ class AuditRow:
 
 
 class AuditReads(Base):
-    def list_audit(self, *, day: str, limit: int, cursor: str | None = None) -> Page[AuditRow]:
-        """One UTC day (`yyyy-mm-dd`), newest first."""
-        return self._audit(AUDIT_INDEX, ("day", day), limit, cursor)
-
     def search_audit(
         self, *, until: date, days: int, limit: int, cursor: str | None = None, actor: str = "", action: str = ""
     ) -> Page[AuditRow]:
@@ -62,6 +58,16 @@ class AuditReads(Base):
     def list_audit_of(self, subject: str, *, limit: int, cursor: str | None = None) -> Page[AuditRow]:
         """Everything done to one task, account, payment or code, newest first."""
         return self._audit(AUDIT_SUBJECT_INDEX, ("subject", subject), limit, cursor)
+
+    def audit_of(self, subject: str) -> Iterator[AuditRow]:
+        """The same to the end, page by page."""
+        cursor = None
+        while True:
+            page = self.list_audit_of(subject, limit=500, cursor=cursor)
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
 
     def _audit(
         self,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
 
-from app.domain.accounts import Account
+from app.domain.clock import from_iso, to_iso
 
 from .accounts import TABLE as USERS_TABLE
-from .accounts import account_from_row
 from .base import Base
 from .client import Stale
 from .codec import decode_item
@@ -30,13 +31,22 @@ class Erasure(Base):
         writes.delete(RESULTS.suffix, {"task_id": task_id}, condition=None, failure=Stale)
         writes.commit()
 
-    def accounts_to_erase(self) -> Iterator[Account]:
-        """A scan: deleted accounts whose tasks are not erased to the end."""
+    def accounts_to_erase(self) -> Iterator[tuple[str, datetime]]:
+        """A scan: addresses of accounts that were deleted and are not erased to the end, and when they were deleted."""
         pages = self.client.get_paginator("scan").paginate(
             TableName=self.prefix + USERS_TABLE, FilterExpression="attribute_exists(erasure_due)"
         )
         for page in pages:
-            yield from (account_from_row(decode_item(item)) for item in page["Items"])
+            rows = map(decode_item, page["Items"])
+            yield from ((row["email"], from_iso(row["erasure_due"])) for row in rows)
 
-    def mark_erased(self, email: str) -> None:
-        self._update(USERS_TABLE, {"email": email}, remove=["erasure_due"], condition="attribute_exists(email)")
+    def mark_erased(self, email: str, deleted_at: datetime) -> None:
+        """Nothing is left to erase; an account that was deleted once more meanwhile stays on the list."""
+        with suppress(Stale):
+            self._update(
+                USERS_TABLE,
+                {"email": email},
+                remove=["erasure_due"],
+                condition="erasure_due = :due",
+                due=to_iso(deleted_at),
+            )

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.domain.clock import from_iso, to_iso
-from app.domain.credits import PostedEntry
+from app.domain.credits import PURCHASE, PostedEntry
 from app.domain.errors import AlreadyRecorded
 
 from .base import Base, Page
-from .codec import decode_item
+from .codec import decode_item, whole
 from .tables import TRANSACTION_INDEX, TRANSACTIONS
 from .transaction import Writes
 
@@ -96,18 +96,36 @@ class LedgerWrites(Writes):
             failure=AlreadyRecorded,
         )
 
+    def not_recorded(self, transaction_id: str) -> None:
+        """Raises AlreadyRecorded if this id stands in the ledger."""
+        self.check(
+            TABLE,
+            {"transaction_id": transaction_id},
+            condition="attribute_not_exists(transaction_id)",
+            failure=AlreadyRecorded,
+        )
+
 
 def _entry(row: dict[str, Any]) -> PostedEntry:
+    """Lenient on what is absent: rows of the original product hold only the attributes of the original."""
+    amount, sequence = whole(row.get("amount")), row.get("sequence", 0)
+    description, payment_id = row.get("description") or "", row.get("payment_id")
+    if amount is None:
+        description = f"{description} (amount as it was stored: {row.get('amount')})".strip()
+    intent = row.get("stripe_payment_intent")
+    if sequence == 0 and row["type"] == PURCHASE and (amount or 0) > 0 and str(intent).startswith("pi_"):
+        payment_id = intent
     return PostedEntry(
         transaction_id=row["transaction_id"],
         user_email=row["user_email"],
         type=row["type"],
-        amount=row["amount"],
-        description=row.get("description", ""),
+        amount=amount or 0,
+        description=description,
         timestamp=from_iso(row["timestamp"]),
         balance_after=row.get("balance_after", 0),
-        sequence=row.get("sequence", 0),
+        sequence=sequence,
         task_id=row.get("task_id"),
-        payment_id=row.get("payment_id"),
-        stripe_payment_intent=row.get("stripe_payment_intent"),
+        payment_id=payment_id,
+        stripe_payment_intent=intent,
+        unreadable=None if amount is not None else str(row.get("amount")),
     )

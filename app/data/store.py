@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
+
+from app.domain.clock_reading import ClockReading
 
 from .account_search import AccountSearch
 from .accounts import AccountReads, AccountWrites
 from .adjustments import AdjustmentReads, AdjustmentWrites
+from .adoption import Adoption
 from .audit import AuditReads, AuditWrites
+from .clock import read_clock
 from .erasure import Erasure
 from .ledger import LedgerReads, LedgerWrites
 from .outbox import OutboxReads, OutboxWrites
@@ -17,7 +22,7 @@ from .queue import QueueReads
 from .redeem_codes import RedeemCodeReads, RedeemCodeWrites
 from .second_factors import SecondFactorReads, SecondFactorWrites
 from .statistics import Statistics
-from .tables import missing_tables
+from .tables import USERS, missing_tables
 from .tasks import TaskReads, TaskWrites
 
 
@@ -47,6 +52,7 @@ class Store(
     AdjustmentReads,
     SecondFactorReads,
     Erasure,
+    Adoption,
     AccountSearch,
     Statistics,
 ):
@@ -62,3 +68,7 @@ class Store(
     def problems(self) -> list[str]:
         """What is wrong with the tables, in words; empty when all is well."""
         return missing_tables(self.client, self.prefix)
+
+    def read_clock(self, now: Callable[[], datetime]) -> ClockReading | None:
+        """This machine's clock beside the store's; None when that cannot be told. Raises StoreUnavailable."""
+        return read_clock(self.client, self.prefix + USERS.suffix, now)

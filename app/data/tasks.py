@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from typing import Any
 
+from app.domain.accounts import NOT_ADOPTED
 from app.domain.clock import from_iso, to_iso
 from app.domain.errors import AlreadyRecorded, NotFound
-from app.domain.tasks import OPEN_STATUSES, Result, ResultFile, Task
+from app.domain.tasks import OPEN_STATUSES, STATUSES, Result, ResultFile, Task
 
 from .base import Base, Page
-from .codec import decode_item
+from .codec import decode_item, whole
 from .tables import RESULTS, TASK_INDEX, TASK_STATUS_INDEX, TASKS
 from .transaction import Writes
 
@@ -23,7 +24,7 @@ QUEUE_SHARDS = 4
 class TaskReads(Base):
     def find_task(self, task_id: str) -> Task | None:
         row = self._get(TABLE, {"task_id": task_id})
-        return task_from_row(row) if row else None
+        return task_from_row(complete_task(self, row)) if row else None
 
     def get_task(self, task_id: str, *, owner: str) -> Task:
         """Raises NotFound when there is none or it is somebody else's: nobody can tell the two apart."""
@@ -37,7 +38,7 @@ class TaskReads(Base):
         task, result = self._get_many([(TABLE, {"task_id": task_id}), (RESULTS.suffix, {"task_id": task_id})])
         if task is None or (owner is not None and task["user_email"] != owner):
             raise NotFound("There is no such task.")
-        return task_from_row(task), _result(result) if result else None
+        return task_from_row(complete_task(self, task)), _result(result) if result else None
 
     def list_tasks(
         self,
@@ -100,10 +101,13 @@ class TaskWrites(Writes):
 
     def change_task(self, before: Task, after: Task) -> None:
         """Move a task on from the very state that was read. Raises Stale with the row as it is now."""
-        condition = "#version = :version"
-        if before.version == 0:
-            condition = "attribute_exists(task_id) AND (#version = :version OR attribute_not_exists(#version))"
-        self.update(TABLE, {"task_id": before.task_id}, set=_moving(after), condition=condition, version=before.version)
+        self.update(
+            TABLE,
+            {"task_id": before.task_id},
+            set=_moving(after),
+            condition="#version = :version",
+            version=before.version,
+        )
 
     def put_result(self, task_id: str, result: Result) -> None:
         """Keep a result, once for a task. Raises AlreadyRecorded."""
@@ -122,6 +126,15 @@ class TaskWrites(Writes):
             condition="attribute_not_exists(task_id)",
             failure=AlreadyRecorded,
         )
+
+
+def complete_task(base: Base, row: dict[str, Any]) -> dict[str, Any]:
+    """The row with what every later write builds on: one of the original product gets it when it is first read."""
+    if "version" in row:
+        return row
+    from .adoption import adopt_task  # builds on this module, and is hardly ever needed
+
+    return adopt_task(base, row)
 
 
 def task_title(description: str) -> str:
@@ -166,15 +179,17 @@ def _moment(row: Mapping[str, Any], name: str) -> datetime | None:
 
 
 def task_from_row(row: Mapping[str, Any]) -> Task:
-    """Lenient on what is absent: rows of the queue's index have a title for a description."""
+    """Lenient on what is absent: rows of the queue's index have a title for a description, and those of the original
+    product hold only its attributes.
+    """
     return Task(
         task_id=row["task_id"],
         user_email=row["user_email"],
         description=row["description"] if "description" in row else row.get("title", ""),
         status=row["status"],
-        credits_spent=row["credits_spent"],
+        credits_spent=whole(row.get("credits_spent")) or 0,
         created_at=from_iso(row["created_at"]),
-        updated_at=from_iso(row["updated_at"]),
+        updated_at=from_iso(row.get("updated_at") or row["created_at"]),
         version=row.get("version", 0),
         started_at=_moment(row, "started_at"),
         finished_at=_moment(row, "finished_at"),
@@ -184,7 +199,17 @@ def task_from_row(row: Mapping[str, Any]) -> Task:
         redo_of=row.get("redo_of"),
         redo_note=row.get("redo_note"),
         redone_by=row.get("redone_by"),
+        original=row.get("original", "version" not in row),
+        unexplained=_unexplained(row),
     )
+
+
+def _unexplained(row: Mapping[str, Any]) -> str | None:
+    if whole(row.get("credits_spent")) is None:
+        return f"its cost cannot be read: {row.get('credits_spent')}"
+    if row["status"] not in STATUSES:
+        return f"its status is not one of ours: {row['status']}"
+    return None if "version" in row else NOT_ADOPTED
 
 
 def _result(row: Mapping[str, Any]) -> Result:

@@ -30,6 +30,7 @@ DEFAULT_LOW_BALANCE = 50
 MAX_LOW_BALANCE = 1_000_000
 THEMES = ("system", "light", "dark")
 
+NOT_ADOPTED = "from the original product, and not adopted yet"  # said of an account and of a task
 BROWSER, API, HALF = "browser", "api", "half"
 
 
@@ -81,6 +82,7 @@ class Account:
     open_tasks: int = 0
     password_hash: str | None = None
     sessions: Mapping[str, Session] = field(default_factory=dict)
+    session_version: int = 0  # counts the times that every session was ended, as a change of password does
     role: str = "customer"
     confirmed_at: datetime | None = None
     disabled_at: datetime | None = None
@@ -101,7 +103,10 @@ class Account:
     totp_counter: int = 0  # of the last code that was used: no code counts twice
     recovery_codes: frozenset[str] = frozenset()  # hashes
     passkeys: Mapping[str, Passkey] = field(default_factory=dict)
+    corrected_on: str = ""  # the UTC day of `corrected_by`
+    corrected_by: Mapping[str, int] = field(default_factory=dict)  # credits that each operator moved alone
     challenge: str | None = None  # the WebAuthn challenge that is out, once
+    unexplained: str | None = None  # why nothing may move this balance: see data/adoption.py
 
     @property
     def is_admin(self) -> bool:
@@ -137,9 +142,7 @@ class Account:
         """Keys to remove so that one more session of `kind` fits: the dead ones, then the oldest of its own kind."""
         dead = [s.key for s in self.sessions.values() if not s.is_live(now, self.role)]
         live = [s for s in self.sessions.values() if s.key not in dead]
-        excess = len(live) + 1 - MAX_SESSIONS
-        if excess <= 0:
-            return dead
+        excess = max(0, len(live) + 1 - MAX_SESSIONS)
         oldest = sorted(live, key=lambda s: (s.kind != kind, s.created_at))
         return dead + [s.key for s in oldest[:excess]]
 
@@ -154,12 +157,12 @@ def new_session_id() -> str:
 
 def session_key(session_id: str) -> str:
     """What the store keeps of a session id: a thief of the table cannot sign in with it."""
-    return hashlib.sha256(session_id.encode("utf-8", "replace")).hexdigest()[:32]
+    return hashlib.sha256(session_id.encode(errors="replace")).hexdigest()[:32]
 
 
 def normalise_email(raw: object) -> str:
     """Trim, compose (NFC) and lower-case an address; `+tags` stay. Raises InvalidInput."""
-    text = unicodedata.normalize("NFC", storable(raw, "email")).strip().lower()
+    text = unicodedata.normalize("NFC", storable(raw, "email")).strip()
     try:
         # SES delivers to no local part beyond ASCII; `.test` is kept for trials (RFC 2606).
         found = validate_email(

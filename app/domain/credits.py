@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from .accounts import Account
 from .clock import to_iso
-from .errors import AccountFrozen, InsufficientCredits, RateLimited
-from .tasks import TASK_COST, Task
+from .errors import AccountFrozen, BalanceUnexplained, InsufficientCredits, RateLimited
+from .tasks import Task
 
 CREDITS_PER_CENT = 1  # $10.00 buys 1,000 credits
 DAYS_OF_SPEND = 30
@@ -36,7 +36,10 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True)
 class PostedEntry:
-    """A row of the ledger: an entry with its place in the account's sequence. Never changed, never removed."""
+    """A row of the ledger: an entry with its place in the account's sequence. Never changed, never removed.
+
+    Rows of the original product have no place (`sequence` 0) and no balance; they count towards the sum all the same.
+    """
 
     transaction_id: str
     user_email: str
@@ -49,14 +52,22 @@ class PostedEntry:
     task_id: str | None = None
     payment_id: str | None = None
     stripe_payment_intent: str | None = None
+    unreadable: str | None = None  # what stands there where a whole number of credits should
+
+    @property
+    def is_original(self) -> bool:
+        return self.sequence == 0
 
 
 def post(account: Account, entry: LedgerEntry, now: datetime) -> tuple[PostedEntry, Account]:
     """The ledger row that `entry` becomes and the account after it.
 
     Only a clawback may leave the balance below zero. Timestamps of one account strictly rise, whatever the clocks of
-    the machines say, so that time order is sequence order. Raises InsufficientCredits, RateLimited and AccountFrozen.
+    the machines say, so that time order is sequence order. Raises InsufficientCredits, RateLimited, AccountFrozen and
+    BalanceUnexplained.
     """
+    if account.unexplained is not None:
+        raise BalanceUnexplained
     if entry.type == SPEND and account.frozen_at is not None:
         raise AccountFrozen
     balance = account.credits_balance + entry.amount
@@ -96,6 +107,26 @@ def post(account: Account, entry: LedgerEntry, now: datetime) -> tuple[PostedEnt
     return posted, after
 
 
+def opening(account: Account, counted: int, newest: datetime | None, now: datetime) -> tuple[PostedEntry, Account]:
+    """The first row of our ledger for an account of the original product, and the account after it.
+
+    `counted` is what the rows that the original wrote add up to, `newest` the time of the last of them: with this row
+    they add up to the balance, which stays as it is.
+    """
+    moment = now if newest is None or newest < now else newest + timedelta(microseconds=1)
+    posted = PostedEntry(
+        transaction_id=f"opening#{account.email}",
+        user_email=account.email,
+        type=ADJUSTMENT,
+        amount=account.credits_balance - counted,
+        description=f"Brought forward: a balance of {account.credits_balance:,} credits",
+        timestamp=moment,
+        balance_after=account.credits_balance,
+        sequence=1,
+    )
+    return posted, replace(account, ledger_sequence=1, last_entry_at=moment, version=account.version + 1)
+
+
 def spend_entry(task: Task) -> LedgerEntry:
     return LedgerEntry(
         transaction_id=f"spend#{task.task_id}",
@@ -116,10 +147,6 @@ def task_refund_entry(task: Task, reason: str) -> LedgerEntry:
         description=f"Refund, {reason}: {_first_words(task.description)}",
         task_id=task.task_id,
     )
-
-
-def tasks_affordable(balance: int) -> int:
-    return max(0, balance // TASK_COST)
 
 
 def _spend_after(by_day: Mapping[str, int], moment: datetime, credits: int) -> dict[str, int]:

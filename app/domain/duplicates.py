@@ -77,4 +77,4 @@ def _numbers(words: list[str]) -> list[str]:
 
 
 def _mark(words: list[str]) -> str:
-    return hashlib.sha256(" ".join(words).encode("utf-8", "replace")).hexdigest()[:5]
+    return hashlib.sha256(" ".join(words).encode()).hexdigest()[:5]

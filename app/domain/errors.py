@@ -172,6 +172,14 @@ class StoreBusy(StoreUnavailable):
     retry_after_seconds = 1
 
 
+class BalanceUnexplained(Unavailable):
+    """No ledger row explains this balance, or it cannot be read: nothing moves it until somebody has looked."""
+
+    code = "balance_unexplained"
+    message = "The balance of this account has to be put in order by an operator first. Nothing was charged or lost."
+    retry_after_seconds = 3600
+
+
 class PaymentsUnavailable(Unavailable):
     code = "payments_unavailable"
     message = "Payments are unavailable right now. Nothing was charged. Try again in a few minutes."

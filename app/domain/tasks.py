@@ -58,6 +58,8 @@ class Task:
     redo_of: str | None = None
     redo_note: str | None = None  # what the customer missed in the first result
     redone_by: str | None = None
+    original: bool = False  # from the original product: no spend of ours belongs to it
+    unexplained: str | None = None  # why it cannot move: see data/adoption.py
 
     @property
     def is_open(self) -> bool:
@@ -138,7 +140,7 @@ def check_request_id(request_id: str) -> str:
 
 
 def check_transition(task: Task, status: str) -> None:
-    if status not in FOLLOWS[task.status]:
+    if status not in FOLLOWS.get(task.status, frozenset()):
         raise WrongState(f"This task is {task.status} and cannot become {status}.")
 
 
@@ -198,11 +200,7 @@ def cancelled(task: Task, now: datetime) -> Task:
 
 def redo(task: Task, note: object, now: datetime) -> tuple[Task, Task]:
     """The original with its redo, and the redo: pending and free. Raises WrongState, InvalidInput."""
-    words = storable(note, "note").strip()
-    if not words:
-        raise InvalidInput("Say what was missing or wrong.", field="note")
-    if len(words) > MAX_REASON:
-        raise InvalidInput(f"At most {MAX_REASON} characters fit.", field="note")
+    words = check_note(note)
     if not task.may_be_redone(now):
         raise WrongState(f"A completed task can be redone once, within {REDO_WINDOW.days} days.")
     again = Task(
@@ -241,6 +239,15 @@ def check_reason(reason: object) -> str:
     return words
 
 
+def check_note(note: object) -> str:
+    words = storable(note, "note").strip()
+    if not words:
+        raise InvalidInput("Say what was missing or wrong.", field="note")
+    if len(words) > MAX_REASON:
+        raise InvalidInput(f"At most {MAX_REASON} characters fit.", field="note")
+    return words
+
+
 def check_lease(minutes: int) -> int:
     if isinstance(minutes, bool) or not isinstance(minutes, int) or not 1 <= minutes <= MAX_LEASE_MINUTES:
         raise InvalidInput(f"A lease lasts 1 to {MAX_LEASE_MINUTES} minutes.", field="minutes")
@@ -267,4 +274,6 @@ def _check_holder(task: Task, operator: str, now: datetime) -> None:
 
 
 def _changed(task: Task, status: str, now: datetime, **changes: Any) -> Task:
+    if task.unexplained is not None:
+        raise WrongState(f"This task cannot move: {task.unexplained}.")
     return replace(task, status=status, updated_at=now, version=task.version + 1, **changes)

@@ -13,7 +13,7 @@ from app.domain.tasks import STATUSES
 
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
 MAX_SEARCH = 200
-_MONTH = re.compile(r"20\d\d-(0[1-9]|1[0-2])")
+MONTH = re.compile(r"20[0-9]{2}-(0[1-9]|1[0-2])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ def read_paging(request: Request) -> Paging:
     text = request.args.get("limit", "")
     limit = DEFAULT_LIMIT
     if text:
-        if not re.fullmatch(r"-?[0-9]{1,12}", text):
+        if not re.fullmatch(r"-?[0-9]+", text):
             raise Malformed("limit must be a whole number from 1 to 100.")
         limit = min(max(int(text), 1), MAX_LIMIT)
     return Paging(limit, request.args.get("cursor") or None)
@@ -98,6 +98,6 @@ def read_month(request: Request) -> str:
 
 
 def check_month(month: str) -> str:
-    if not _MONTH.fullmatch(month):
+    if not MONTH.fullmatch(month):
         raise Malformed("month must look like 2026-11.")
     return month

@@ -162,8 +162,8 @@ def entry_json(entry: PostedEntry) -> dict[str, Any]:
         "amount": entry.amount,
         "timestamp": to_iso(entry.timestamp),
         "description": entry.description,
-        "balance_after": entry.balance_after,
-        "sequence": entry.sequence,
+        "balance_after": None if entry.is_original else entry.balance_after,
+        "sequence": None if entry.is_original else entry.sequence,
         "task_id": entry.task_id,
         "stripe_payment_intent": entry.stripe_payment_intent,
     }

@@ -30,7 +30,8 @@ MAX_BODY = 512 * 1024  # a result of the longest kind, escaped
 @operator_token_required
 def list_tasks():
     """The open tasks of one status, oldest first, each with its title for a description."""
-    status, paging, search = request.args.get("status", PENDING), read_paging(request), read_search(request).casefold()
+    status, paging = request.args.get("status") or PENDING, read_paging(request)
+    search = read_search(request).casefold()
     if status not in OPEN_STATUSES:
         raise Malformed(f"status must be one of {', '.join(sorted(OPEN_STATUSES))}.")
     page = deps.store().list_queue(

@@ -92,7 +92,7 @@ def _csv(entries: Iterator[PostedEntry]) -> Iterator[str]:
                 entry.type,
                 entry.description,
                 entry.amount,
-                entry.balance_after,
+                "" if entry.is_original else entry.balance_after,
                 entry.transaction_id,
             )
         )

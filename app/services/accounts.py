@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 
 from app.data import Store
 from app.data.erasure import ERASED
@@ -25,6 +27,8 @@ from app.domain.accounts import (
 )
 from app.domain.clock import to_iso
 from app.domain.errors import AccountExists, AlreadyRecorded, BadCredentials, InvalidInput, LinkExpired, WrongState
+from app.domain.tasks import Task
+from app.gateways.files import FileStore
 
 from .account_notices import security_mail
 from .links import CONFIRM, RESET, SET_PASSWORD, Links, check_nonce, new_nonce
@@ -176,33 +180,55 @@ def change_settings(store: Store, account: Account, *, low_balance_threshold: in
 def delete(store: Store, passwords: Passwords, account: Account, password: object, *, now: datetime) -> None:
     """Leave a tombstone for the books and erase the rest; see docs/security.md for what stays and why.
 
-    Raises BadCredentials, and WrongState while tasks are open. The words of the tasks go after the account itself; what
-    a crash leaves undone, `flask accounts erase` finishes.
+    Raises BadCredentials, and WrongState while tasks are open. The words of the tasks go after the account itself;
+    `finish_erasure` does the rest: what a crash left, and the files of results.
     """
     check_password(passwords, account, password)
-    if account.open_tasks > 0:
-        raise WrongState("Some of your tasks are open. Cancel them or wait for their results, then delete the account.")
-    with store.transaction() as tx:
-        tx.erase_account(account, now)
+
+    def attempt(current: Account) -> None:
+        if current.session_version != account.session_version:
+            raise BadCredentials("That is not your current password.")  # it was replaced, or its session ended
+        if current.open_tasks > 0:
+            raise WrongState(
+                "Some of your tasks are open. Cancel them or wait for their results, then delete the account."
+            )
+        with store.transaction() as tx:
+            tx.erase_account(current, now)
+
+    store.change_account(account, attempt)
     log.info("account deleted", extra={"email": mask_email(account.email)})
-    erase_words(store, account.email, at_most=ERASED_AT_ONCE)
+    for task in islice(_every_task(store, account.email), ERASED_AT_ONCE):
+        _erase_words(store, task)
 
 
-def erase_words(store: Store, email: str, *, at_most: int | None = None) -> int:
-    """Take the words out of a deleted account's tasks; returns how many. Safe to repeat."""
-    erased, cursor = 0, None
+def finish_erasure(store: Store, files: FileStore, email: str, *, deleted_at: datetime) -> int:
+    """Erase what is left of the tasks of a deleted account, words and files; returns how many it looked at.
+
+    Tasks that came after `deleted_at` are of an owner who has come back. Safe to repeat. Raises FilesUnavailable.
+    """
+    seen = 0
+    for task in _every_task(store, email):
+        if task.created_at <= deleted_at:
+            _erase_words(store, task)
+            files.remove_all(task.task_id)
+            seen += 1
+    store.mark_erased(email, deleted_at)
+    return seen
+
+
+def _erase_words(store: Store, task: Task) -> None:
+    if task.description != ERASED:
+        store.erase_task(task.task_id)
+
+
+def _every_task(store: Store, email: str) -> Iterator[Task]:
+    cursor = None
     while True:
         page = store.list_tasks(email, limit=100, cursor=cursor)
-        for task in page.items:
-            if at_most is not None and erased >= at_most:
-                return erased
-            if task.description != ERASED:
-                store.erase_task(task.task_id)
-                erased += 1
+        yield from page.items
         cursor = page.next_cursor
         if cursor is None:
-            store.mark_erased(email)
-            return erased
+            return
 
 
 def set_password(

@@ -6,13 +6,13 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Protocol
 
 from app.data import Store
 from app.domain import payments as facts
 from app.domain.accounts import Account, mask_email
-from app.domain.credits import PURCHASE, REFUND, SPEND, PostedEntry
+from app.domain.credits import PROMO, PURCHASE, REFUND, SPEND, PostedEntry
 from app.domain.errors import InvalidPayload
 from app.domain.payments import Fact, PaymentRecord
 from app.domain.tasks import CANCELLED, REJECTED
@@ -21,6 +21,8 @@ from . import payments
 
 log = logging.getLogger(__name__)
 
+CORRECTION = "adjust#"
+SECOND = "second operator of the correction"
 SESSION_LEAD = timedelta(days=8)  # a session is paid up to a day after it was opened, a bank debit settles days later
 
 
@@ -42,12 +44,16 @@ class Rows:
     by_sequence: dict[int, tuple[int, int]] = field(default_factory=dict)  # sequence: amount, balance after
     repeated: list[int] = field(default_factory=list)
     total: int = 0
+    brought: int = 0  # of it, rows of the original product: they have no place in the sequence
 
     def add(self, entry: PostedEntry) -> None:
+        self.total += entry.amount
+        if entry.is_original:
+            self.brought += entry.amount
+            return
         if entry.sequence in self.by_sequence:
             self.repeated.append(entry.sequence)
         self.by_sequence[entry.sequence] = (entry.amount, entry.balance_after)
-        self.total += entry.amount
 
 
 def check(store: Store, *, again: Callable[[], None] | None = None) -> list[Difference]:
@@ -55,7 +61,8 @@ def check(store: Store, *, again: Callable[[], None] | None = None) -> list[Diff
 
     Customers work meanwhile. Of an account only the rows up to its sequence number are looked at: they were durable
     before its row was read, so however busy it is, its balance must follow from them. Tasks and payments are read a
-    moment after the ledger, so what differs there counts only if a second look, after `again` has waited, finds it too.
+    moment after the ledger, so what differs there counts only if a second look, after `again` has waited, finds it too;
+    so does a row beyond the account's number, which then is no row of the last moment (tables restored apart).
     """
     differences = list(_differences(store))
     if differences and again is not None:
@@ -70,13 +77,18 @@ class Ledger:
     """The whole ledger, in as little as the check needs."""
 
     rows: dict[str, Rows] = field(default_factory=lambda: defaultdict(Rows))
+    ahead: dict[str, int] = field(default_factory=dict)  # the first row beyond the account's sequence number
     spends: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     refunds: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     owner: dict[str, str] = field(default_factory=dict)
     applied: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    unreadable: list[PostedEntry] = field(default_factory=list)
+    redeemed: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # rows that name a code
+    corrections: dict[str, list[PostedEntry]] = field(default_factory=lambda: defaultdict(list))
 
 
 def _differences(store: Store) -> Iterator[Difference]:
+    uses = {code.code: code.uses for code in store.every_code()}
     accounts = {account.email: account for account in store.every_account()}
     ledger = _read_ledger(store, accounts)
     for email in sorted(accounts.keys() | ledger.rows.keys()):
@@ -84,8 +96,15 @@ def _differences(store: Store) -> Iterator[Difference]:
         if account is None and store.find_account(email) is not None:
             continue  # made while this ran
         yield from _account_differences(email, account, ledger.rows[email])
+    for email, sequence in ledger.ahead.items():
+        known = f"the account ends at {accounts[email].ledger_sequence}"
+        yield Difference(email, f"ledger row {sequence}", "counted in the balance", known, email)
+    for entry in ledger.unreadable:
+        yield Difference(entry.transaction_id, "amount", "whole credits", str(entry.unreadable), entry.user_email)
     yield from _task_differences(store, ledger)
     yield from _payment_differences(store, ledger)
+    yield from _code_differences(store, uses, ledger)
+    yield from _correction_differences(store, ledger)
 
 
 def _read_ledger(store: Store, accounts: dict[str, Account]) -> Ledger:
@@ -94,18 +113,32 @@ def _read_ledger(store: Store, accounts: dict[str, Account]) -> Ledger:
         account = accounts.get(entry.user_email)
         if account is None or entry.sequence <= account.ledger_sequence:
             ledger.rows[entry.user_email].add(entry)
-        if entry.type in (SPEND, REFUND):
+        else:
+            ahead = ledger.ahead.get(entry.user_email, entry.sequence)
+            ledger.ahead[entry.user_email] = min(ahead, entry.sequence)
+        if entry.is_original and (account is None or account.unexplained):
+            continue  # its account is named, or nobody's
+        if entry.unreadable:
+            ledger.unreadable.append(entry)
+        if entry.type in (SPEND, REFUND) and not entry.is_original:
             task = entry.task_id or entry.transaction_id
             (ledger.spends if entry.type == SPEND else ledger.refunds)[task].append(entry.amount)
             ledger.owner[task] = entry.user_email
         if entry.payment_id:
             ledger.applied[entry.payment_id] += entry.amount
+        if entry.type == PROMO and entry.transaction_id.count("#") == 2:
+            ledger.redeemed[entry.transaction_id.split("#")[1]] += 1
+        if entry.transaction_id.startswith(CORRECTION):
+            ledger.corrections[entry.user_email].append(entry)
     return ledger
 
 
 def _account_differences(email: str, account: Account | None, rows: Rows) -> Iterator[Difference]:
     if account is None:
         yield Difference(email, "account of the ledger rows", "an account", "none")
+        return
+    if account.unexplained:  # frozen it would be no safer: nothing moves it as it is
+        yield Difference(email, "opening row", "a balance that the ledger explains", account.unexplained)
         return
     balance, last = account.credits_balance, max(rows.by_sequence, default=0)
     if balance != rows.total:
@@ -117,7 +150,7 @@ def _account_differences(email: str, account: Account | None, rows: Rows) -> Ite
         yield Difference(email, "sequence numbers", f"1 to {account.ledger_sequence}", f"without {missing[:5]}", email)
     if rows.repeated:
         yield Difference(email, "sequence numbers", "each once", f"again {sorted(rows.repeated)[:5]}", email)
-    running = 0
+    running = rows.brought
     for sequence in sorted(rows.by_sequence):
         amount, after = rows.by_sequence[sequence]
         running += amount
@@ -130,8 +163,11 @@ def _task_differences(store: Store, ledger: Ledger) -> Iterator[Difference]:
     seen = set()
     for task in store.every_task():
         seen.add(task.task_id)
+        if task.unexplained:
+            yield Difference(task.task_id, "task of the original product", "a place in the queue", task.unexplained)
+            continue
         charged, given_back = ledger.spends.get(task.task_id, []), ledger.refunds.get(task.task_id, [])
-        cost = [-task.credits_spent] if task.credits_spent else []
+        cost = [-task.credits_spent] if task.credits_spent and not task.original else []
         if charged != cost:
             yield Difference(task.task_id, "spend of the task", str(cost), str(charged), task.user_email)
         back = [task.credits_spent] if task.credits_spent and task.status in (CANCELLED, REJECTED) else []
@@ -153,6 +189,39 @@ def _payment_differences(store: Store, ledger: Ledger) -> Iterator[Difference]:
             yield Difference(record.payment_id, "what the facts ask for", owed, str(record.applied), owner)
     for payment_id in sorted(ledger.applied.keys() - seen):
         yield Difference(payment_id, "payment of the ledger rows", "a payment", "none")
+
+
+def _code_differences(store: Store, uses_before: dict[str, int], ledger: Ledger) -> Iterator[Difference]:
+    """Codes are redeemed meanwhile: the rows found lie between the uses before the ledger was read and those after."""
+    seen = set()
+    for code in store.every_code():
+        seen.add(code.code)
+        rows = ledger.redeemed.get(code.code, 0)
+        if not uses_before.get(code.code, 0) <= rows <= code.uses:
+            yield Difference(code.code, "uses of the code", str(code.uses), f"{rows} ledger rows")
+    for name in sorted(ledger.redeemed.keys() - seen):
+        yield Difference(name, "code of the ledger rows", "a code", "none")
+
+
+def _correction_differences(store: Store, ledger: Ledger) -> Iterator[Difference]:
+    """Each correction has its operator in the audit log, and two once one had moved more than the limit of that day."""
+    for email, entries in sorted(ledger.corrections.items()):
+        acts = {row.after["correction"]: row for row in store.audit_of(email) if "correction" in row.after}
+        alone: dict[tuple[str, date], int] = defaultdict(int)
+        for entry in sorted(entries, key=lambda entry: entry.sequence):
+            act = acts.get(entry.transaction_id.removeprefix(CORRECTION))
+            if act is None:
+                yield Difference(entry.transaction_id, "operator of the correction", "one in the audit log", "none")
+            elif act.action == "credits.approve":
+                if act.after.get("proposed_by") in (None, act.actor):
+                    yield Difference(entry.transaction_id, SECOND, "another than who proposed it", act.actor)
+            else:
+                limit = act.after.get("limit", 0)
+                moved = alone[act.actor, act.at.date()] = alone[act.actor, act.at.date()] + abs(entry.amount)
+                if moved > limit:
+                    yield Difference(
+                        entry.transaction_id, SECOND, f"at most {limit} a day alone", f"{moved} by {act.actor}"
+                    )
 
 
 class Listing(Protocol):
@@ -198,7 +267,7 @@ def reconcile(
         seen.add(fact.payment_id)
         before = store.find_payment(fact.payment_id)
         after = facts.merge(before or PaymentRecord(fact.payment_id), fact)
-        if before is not None and after == before:
+        if before is not None and after == before and not (before.granted and before.delta):
             continue
         if dry_run:
             moved = after.delta if after.granted else 0
@@ -245,10 +314,13 @@ def freeze(store: Store, differences: list[Difference], *, now: datetime) -> lis
 
 def unfreeze(store: Store, email: str, *, actor: str, reason: str, now: datetime) -> None:
     """Let an account spend again. Raises NotFound."""
-    store.get_account(email)
-    with store.transaction() as tx:
-        tx.change_settings(email, frozen_at=None)
-        tx.record_audit(actor=actor, action="account.unfreeze", subject=email, reason=reason, now=now)
+
+    def attempt(current: Account) -> None:
+        with store.transaction() as tx:
+            tx.change_settings(current.email, frozen_at=None)
+            tx.record_audit(actor=actor, action="account.unfreeze", subject=current.email, reason=reason, now=now)
+
+    store.change_account(store.get_account(email), attempt)
 
 
 @dataclass(frozen=True, slots=True)

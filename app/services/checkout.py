@@ -12,7 +12,7 @@ from app.config import Pack
 from app.data import Store
 from app.domain import payments as facts
 from app.domain.accounts import Account, mask_email
-from app.domain.errors import InvalidPayload, NotFound, PaymentsUnavailable
+from app.domain.errors import BalanceUnexplained, InvalidPayload, NotFound, PaymentsUnavailable
 from app.domain.tasks import check_request_id
 
 from . import payments
@@ -47,9 +47,12 @@ def open_session(
 ) -> str:
     """The address of Stripe's page for this pack. A repeat with the same request_id is the same session.
 
-    Raises PaymentsUnavailable. Nothing is charged here: that is between the buyer and Stripe.
+    Raises PaymentsUnavailable, and BalanceUnexplained: credits could not be added now. Nothing is charged here: that is
+    between the buyer and Stripe.
     """
     check_request_id(request_id)
+    if account.unexplained:
+        raise BalanceUnexplained
     customer_id = account.stripe_customer_id
     if customer_id is None:
         customer_id = stripe.ensure_customer(account.account_id, account.email)

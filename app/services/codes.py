@@ -6,6 +6,7 @@ import logging
 from datetime import datetime
 
 from app.data import Store
+from app.data.transaction import optimistic
 from app.domain import credits
 from app.domain.accounts import Account, mask_email
 from app.domain.codes import MAX_CODE_CREDITS, RedeemCode, check_redeemable, normalise_code, promo_entry
@@ -46,9 +47,13 @@ def create(
 def disable(store: Store, code: object, *, actor: str, reason: str, now: datetime) -> None:
     """Switch a code off; what was redeemed stays. Safe to repeat. Raises NotFound."""
     name = normalise_code(code)
-    with store.transaction() as tx:
-        tx.disable_code(name)
-        tx.record_audit(actor=actor, action="code.disable", subject=name, reason=reason, now=now)
+
+    def attempt(_: None) -> None:
+        with store.transaction() as tx:
+            tx.disable_code(name)
+            tx.record_audit(actor=actor, action="code.disable", subject=name, reason=reason, now=now)
+
+    optimistic(name, attempt, None, lambda _stale: None)  # somebody redeems it at this moment
 
 
 def redeem(store: Store, account: Account, code: object, *, now: datetime) -> int:

@@ -12,7 +12,8 @@ from typing import Any
 
 from app.data import Store
 from app.data.adjustments import APPROVED, DECLINED, Adjustment
-from app.domain import credits
+from app.data.transaction import optimistic
+from app.domain import corrections, credits
 from app.domain.accounts import Account, mask_email
 from app.domain.credits import ADJUSTMENT, LedgerEntry, PostedEntry
 from app.domain.errors import (
@@ -43,16 +44,24 @@ class Event:
     thing: Any
 
 
+class NeedsSecond(Exception):
+    """An operator would move more than the limit alone: the correction has to be proposed instead."""
+
+
 def preview(account: Account, amount: object) -> tuple[int, int]:
     """The amount as credits, and the balance after it. Raises InvalidInput; a correction never goes below zero."""
-    if isinstance(amount, bool) or not isinstance(amount, int) or amount == 0 or abs(amount) > MAX_ADJUSTMENT:
-        raise InvalidInput(f"Give a whole number of credits, up to {MAX_ADJUSTMENT:,}, and not 0.", field="amount")
-    after = account.credits_balance + amount
-    if amount < 0 and after < 0:
+    credits_delta = _check_amount(amount)
+    after = account.credits_balance + credits_delta
+    if credits_delta < 0 and after < 0:
         raise InvalidInput(
             f"The balance is {account.credits_balance:,}: a correction never takes it below zero.", field="amount"
         )
-    return amount, after
+    return credits_delta, after
+
+
+def needs_second(account: Account, operator: str, amount: int, *, limit: int, now: datetime) -> bool:
+    """Whether a second operator must agree: above `limit`, or together with what this one did alone today."""
+    return corrections.alone_today(account, operator, amount, now) > limit
 
 
 def adjust(
@@ -66,22 +75,27 @@ def adjust(
     limit: int,
     now: datetime,
 ) -> PostedEntry | Adjustment:
-    """Correct a balance, once for a request id. Above `limit` credits it waits for a second operator instead.
+    """Correct a balance, once for a request id. It waits for a second operator instead if this one had moved more
+    than `limit` credits of the account alone within a day.
 
-    Raises NotFound, InvalidInput, Forbidden (one's own account) and RequestIdReused.
+    A repeat gets the first answer, whatever has become of the balance. Raises NotFound, InvalidInput, Forbidden (one's
+    own account) and RequestIdReused.
     """
     words = check_reason(reason)
     account = store.get_account(email)
     _not_oneself(operator, account.email)
-    checked, _ = preview(account, amount)
+    checked = _check_amount(amount)
     key = f"{operator}\n{request_id}".encode()
     proposal = Adjustment("adj_" + hashlib.sha256(key).hexdigest()[:26], account.email, checked, words, operator, now)
+    if first := _first(store, proposal):
+        return first
+    preview(account, checked)
     try:
-        if abs(checked) > limit:
-            return _propose(store, proposal, now)
-        return _book(store, proposal, account, now)
+        return _book(store, proposal, account, now, limit=limit)
+    except NeedsSecond:
+        return _propose_once(store, proposal, now)
     except AlreadyRecorded:
-        return _first(store, proposal)
+        return _answered(store, proposal)
 
 
 def approve(store: Store, operator: str, adjustment_id: str, *, now: datetime) -> PostedEntry:
@@ -98,17 +112,21 @@ def approve(store: Store, operator: str, adjustment_id: str, *, now: datetime) -
 
 def decline(store: Store, operator: str, adjustment_id: str, *, now: datetime) -> None:
     """Drop a proposed correction; its proposer may do so too. Raises NotFound, WrongState."""
+
+    def attempt(waiting: Adjustment) -> None:
+        with store.transaction() as tx:
+            tx.decide_adjustment(adjustment_id, DECLINED, operator, now)
+            tx.record_audit(
+                actor=operator,
+                action="credits.decline",
+                subject=waiting.user_email,
+                now=now,
+                reason=waiting.reason,
+                after={"amount": waiting.amount, "proposed_by": waiting.proposed_by},
+            )
+
     waiting = store.get_adjustment(adjustment_id)
-    with store.transaction() as tx:
-        tx.decide_adjustment(adjustment_id, DECLINED, operator, now)
-        tx.record_audit(
-            actor=operator,
-            action="credits.decline",
-            subject=waiting.user_email,
-            now=now,
-            reason=waiting.reason,
-            after={"amount": waiting.amount, "proposed_by": waiting.proposed_by},
-        )
+    optimistic(adjustment_id, attempt, waiting, lambda _stale: store.get_adjustment(adjustment_id))
 
 
 def disable(store: Store, operator: str, email: str, reason: object, *, now: datetime) -> None:
@@ -117,54 +135,65 @@ def disable(store: Store, operator: str, email: str, reason: object, *, now: dat
     account = store.get_account(email)
     if account.email == operator:
         raise Forbidden("You cannot disable your own account.")
-    if account.disabled:
-        return
-    with store.transaction() as tx:
-        tx.change_settings(account.email, disabled_at=now, sessions={})
-        tx.record_audit(
-            actor=operator,
-            action="account.disable",
-            subject=account.email,
-            now=now,
-            reason=words,
-            before={"disabled": False},
-            after={"disabled": True},
-        )
-    log.info("account disabled", extra={"email": mask_email(email), "actor": mask_email(operator)})
+
+    def attempt(current: Account) -> bool:
+        if current.disabled:
+            return False
+        with store.transaction() as tx:
+            tx.change_settings(current.email, disabled_at=now, sessions={})
+            tx.record_audit(
+                actor=operator,
+                action="account.disable",
+                subject=current.email,
+                now=now,
+                reason=words,
+                before={"disabled": False},
+                after={"disabled": True},
+            )
+        return True
+
+    if store.change_account(account, attempt):
+        log.info("account disabled", extra={"email": mask_email(email), "actor": mask_email(operator)})
 
 
 def enable(store: Store, operator: str, email: str, reason: object, *, now: datetime) -> None:
     """Open a disabled account again. Raises NotFound, InvalidInput."""
     words = check_reason(reason)
-    account = store.get_account(email)
-    if not account.disabled:
-        return
-    with store.transaction() as tx:
-        tx.change_settings(account.email, disabled_at=None)
-        tx.record_audit(
-            actor=operator,
-            action="account.enable",
-            subject=account.email,
-            now=now,
-            reason=words,
-            before={"disabled": True},
-            after={"disabled": False},
-        )
+
+    def attempt(current: Account) -> None:
+        if not current.disabled:
+            return
+        with store.transaction() as tx:
+            tx.change_settings(current.email, disabled_at=None)
+            tx.record_audit(
+                actor=operator,
+                action="account.enable",
+                subject=current.email,
+                now=now,
+                reason=words,
+                before={"disabled": True},
+                after={"disabled": False},
+            )
+
+    store.change_account(store.get_account(email), attempt)
 
 
 def end_sessions(store: Store, operator: str, email: str, *, now: datetime) -> None:
     """Sign an account out everywhere, browsers and programs. Raises NotFound."""
-    account = store.get_account(email)
-    with store.transaction() as tx:
-        tx.change_settings(account.email, sessions={})
-        tx.record_audit(
-            actor=operator,
-            action="account.end_sessions",
-            subject=account.email,
-            now=now,
-            before={"sessions": len(account.sessions)},
-            after={"sessions": 0},
-        )
+
+    def attempt(current: Account) -> None:
+        with store.transaction() as tx:
+            tx.change_settings(current.email, sessions={})
+            tx.record_audit(
+                actor=operator,
+                action="account.end_sessions",
+                subject=current.email,
+                now=now,
+                before={"sessions": len(current.sessions)},
+                after={"sessions": 0},
+            )
+
+    store.change_account(store.get_account(email), attempt)
 
 
 def timeline(store: Store, account: Account) -> list[Event]:
@@ -189,52 +218,83 @@ def timeline(store: Store, account: Account) -> list[Event]:
     ]
 
 
-def _propose(store: Store, proposal: Adjustment, now: datetime) -> Adjustment:
-    with store.transaction() as tx:
-        tx.put_adjustment(proposal)
-        tx.record_audit(
-            actor=proposal.proposed_by,
-            action="credits.propose",
-            subject=proposal.user_email,
-            now=now,
-            reason=proposal.reason,
-            after={"amount": proposal.amount},
-        )
-    return proposal
+def _check_amount(amount: object) -> int:
+    if isinstance(amount, bool) or not isinstance(amount, int) or amount == 0 or abs(amount) > MAX_ADJUSTMENT:
+        raise InvalidInput(f"Give a whole number of credits, up to {MAX_ADJUSTMENT:,}, and not 0.", field="amount")
+    return amount
+
+
+def _propose_once(store: Store, proposal: Adjustment, now: datetime) -> PostedEntry | Adjustment:
+    def attempt(_: None) -> Adjustment:
+        with store.transaction() as tx:
+            tx.put_adjustment(proposal)
+            tx.not_recorded(_entry_id(proposal))
+            tx.record_audit(
+                actor=proposal.proposed_by,
+                action="credits.propose",
+                subject=proposal.user_email,
+                now=now,
+                reason=proposal.reason,
+                after={"amount": proposal.amount},
+            )
+        return proposal
+
+    try:
+        return optimistic(proposal.adjustment_id, attempt, None, lambda _stale: None)
+    except AlreadyRecorded:
+        return _answered(store, proposal)
 
 
 def _book(
-    store: Store, adjustment: Adjustment, account: Account, now: datetime, *, approved_by: str = ""
+    store: Store,
+    adjustment: Adjustment,
+    account: Account,
+    now: datetime,
+    *,
+    limit: int = 0,
+    approved_by: str = "",
 ) -> PostedEntry:
+    """Book a correction that `approved_by` approved, or that its operator may do alone.
+
+    Raises InvalidInput, AlreadyRecorded, NeedsSecond, and WrongState when another operator decided on it.
+    """
     entry = LedgerEntry(
-        transaction_id=f"adjust#{adjustment.adjustment_id}",
+        transaction_id=_entry_id(adjustment),
         user_email=adjustment.user_email,
         type=ADJUSTMENT,
         amount=adjustment.amount,
         description=f"Correction: {adjustment.reason}",
     )
+    operator = approved_by or adjustment.proposed_by
+    about: dict[str, object] = {"correction": adjustment.adjustment_id}
+    about |= {"proposed_by": adjustment.proposed_by} if approved_by else {"limit": limit}
 
     def attempt(current: Account) -> PostedEntry:
+        alone = not approved_by
+        if alone and needs_second(current, operator, adjustment.amount, limit=limit, now=now):
+            raise NeedsSecond
         preview(current, adjustment.amount)
         try:
             posted, after = credits.post(current, entry, now)
         except InsufficientCredits as error:
             raise InvalidInput("A correction never takes a balance below zero.", field="amount") from error
+        counted = corrections.tally(current, operator, adjustment.amount, now) if alone else {}
         with store.transaction() as tx:
             tx.record_once(posted)
-            tx.move_balance(current, after)
+            tx.move_balance(current, after, **counted)
             tx.record_audit(
-                actor=approved_by or adjustment.proposed_by,
+                actor=operator,
                 action="credits.approve" if approved_by else "credits.adjust",
                 subject=current.email,
                 now=now,
                 reason=adjustment.reason,
                 before={"balance": current.credits_balance},
-                after={"balance": after.credits_balance}
-                | ({"proposed_by": adjustment.proposed_by} if approved_by else {}),
+                after={"balance": after.credits_balance, **about},
             )
             if approved_by:
                 tx.decide_adjustment(adjustment.adjustment_id, APPROVED, approved_by, now)
+            else:
+                tx.not_proposed(adjustment.adjustment_id)
         return posted
 
     posted = store.change_account(account, attempt)
@@ -242,13 +302,25 @@ def _book(
     return posted
 
 
-def _first(store: Store, repeat: Adjustment) -> PostedEntry | Adjustment:
-    """What the first request with this id did. Raises RequestIdReused if that was something else."""
-    entry = store.find_entry(f"adjust#{repeat.adjustment_id}")
-    first: PostedEntry | Adjustment = entry or store.get_adjustment(repeat.adjustment_id)
-    if (first.user_email, first.amount) != (repeat.user_email, repeat.amount):
+def _first(store: Store, repeat: Adjustment) -> PostedEntry | Adjustment | None:
+    """What the first request with this id did, if there was one. Raises RequestIdReused if that was something else."""
+    first: PostedEntry | Adjustment | None = store.find_entry(_entry_id(repeat))
+    first = first or store.find_adjustment(repeat.adjustment_id)
+    if first and (first.user_email, first.amount) != (repeat.user_email, repeat.amount):
         raise RequestIdReused("This request was sent before with other contents. Nothing was changed.")
     return first
+
+
+def _answered(store: Store, repeat: Adjustment) -> PostedEntry | Adjustment:
+    """The same, where the store has just said that there was one. Raises RequestIdReused."""
+    first = _first(store, repeat)
+    if first is None:
+        raise RequestIdReused
+    return first
+
+
+def _entry_id(adjustment: Adjustment) -> str:
+    return f"adjust#{adjustment.adjustment_id}"
 
 
 def _not_oneself(operator: str, email: str) -> None:

@@ -69,7 +69,7 @@ def read_ledger(store: Store, entries: Iterable[PostedEntry], now: datetime) -> 
     days: dict[str, dict[str, int]] = defaultdict(lambda: {"sold": 0, "spent": 0, "submitted": 0})
     for entry in entries:
         day = entry.timestamp.date()
-        if day < oldest:
+        if day < oldest or entry.is_original:
             continue
         figures = days[day.isoformat()]
         if entry.type in (PURCHASE, CLAWBACK, REINSTATEMENT):

@@ -87,7 +87,7 @@ def _ledger(store: Store, account: Account) -> Iterator[dict[str, Any]]:
             "transaction_id": entry.transaction_id,
             "type": entry.type,
             "amount": entry.amount,
-            "balance_after": entry.balance_after,
+            "balance_after": None if entry.is_original else entry.balance_after,
             "timestamp": to_iso(entry.timestamp),
             "description": entry.description,
         }

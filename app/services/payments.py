@@ -55,11 +55,14 @@ def record_fact(store: Store, fact: Fact, *, now: datetime) -> Outcome:
     """
 
     def attempt(known: Known) -> Outcome:
+        if known.record is None and not isinstance(fact, SessionFact) and fact.wrong_mode:
+            log.warning("an event of the wrong mode for a payment that is not known here")
+            return Outcome(None)
         before = known.record or PaymentRecord(fact.payment_id)
         after = payments.merge(before, fact)
         if isinstance(fact, SessionFact) and after.granted and not known.account and not fact.email:
             after = replace(after, granted=0, parked_reason="the account that it was bought for is gone")
-        if after == before:
+        if after == before and not (known.account and before.granted and before.delta):
             return Outcome(before)
         return settle(store, known, after, fact, now)
 

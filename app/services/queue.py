@@ -185,6 +185,7 @@ def request_redo(store: Store, account: Account, task_id: str, note: object, *, 
 
     Raises NotFound, InvalidInput, WrongState.
     """
+    rules.check_note(note)  # before a repeat is answered: what is not acceptable never is
     original = store.get_task(task_id, owner=account.email)
     if original.redone_by:
         return store.get_task(original.redone_by, owner=account.email)

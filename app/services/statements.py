@@ -13,11 +13,10 @@ MAX_MONTHS = 60
 def of_month(store: Store, email: str, month: str) -> dict[str, Any]:
     """The statement of one UTC month (`yyyy-mm`), movements oldest first; all amounts in credits."""
     entries = list(store.entries_of(email, month=month))[::-1]
-    if entries:
+    if entries and not entries[0].is_original:
         opening = entries[0].balance_after - entries[0].amount
     else:
-        earlier = store.last_entry_before(email, datetime.fromisoformat(f"{month}-01").replace(tzinfo=UTC))
-        opening = earlier.balance_after if earlier else 0
+        opening = _balance_before(store, email, datetime.fromisoformat(f"{month}-01").replace(tzinfo=UTC))
     credits_in = sum(entry.amount for entry in entries if entry.amount > 0)
     credits_out = -sum(entry.amount for entry in entries if entry.amount < 0)
     return {
@@ -27,6 +26,14 @@ def of_month(store: Store, email: str, month: str) -> dict[str, Any]:
         "credits_in": credits_in,
         "credits_out": credits_out,
     }
+
+
+def _balance_before(store: Store, email: str, moment: datetime) -> int:
+    """Rows of the original product name no balance: there, what they add up to."""
+    earlier = store.last_entry_before(email, moment)
+    if earlier is None or not earlier.is_original:
+        return earlier.balance_after if earlier else 0
+    return sum(entry.amount for entry in store.entries_of(email) if entry.timestamp < moment)
 
 
 def months(since: datetime, now: datetime) -> list[str]:

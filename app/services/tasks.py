@@ -50,8 +50,7 @@ def submit(
     task = new_task(account.email, description, request_id or secrets.token_urlsafe(16), now)
 
     def attempt(current: Account) -> Submitted:
-        if current.disabled or current.password_hash != account.password_hash:
-            raise NotSignedIn  # whoever asked has been signed out since
+        _check_signed_in(current, account)
         try:
             posted, after = credits.post(current, credits.spend_entry(task), now)
         except (AccountFrozen, InsufficientCredits, RateLimited):
@@ -92,8 +91,7 @@ def submit_batch(
     ]
 
     def attempt(current: Account) -> Account:
-        if current.disabled or current.password_hash != account.password_hash:
-            raise NotSignedIn
+        _check_signed_in(current, account)
         after, recent, entries = current, current.recent_marks, []
         try:
             for task in tasks:
@@ -120,6 +118,9 @@ def submit_batch(
     try:
         after = store.change_account(account, attempt)
     except AlreadyRecorded:
+        beyond = task_id_for(account.email, f"{request_id}#{len(tasks) + 1}")
+        if store.find_task(beyond):  # the first request had more lines
+            raise RequestIdReused from None
         return [_first(store, task).task for task in tasks], store.get_account(account.email)
     log.info("batch submitted", extra={"email": mask_email(account.email), "tasks": len(tasks)})
     return tasks, after
@@ -138,10 +139,16 @@ def find_twin(store: Store, account: Account, description: str, request_id: str)
     return duplicates.find_twin(description, earlier)
 
 
+def _check_signed_in(current: Account, asking: Account) -> None:
+    """Raise NotSignedIn if whoever asked has been signed out since; a hash of higher cost is no change of password."""
+    if current.disabled or current.deleted_at or current.session_version != asking.session_version:
+        raise NotSignedIn
+
+
 def _first(store: Store, repeat: Task) -> Submitted:
     """What the first request with this id did. Raises RequestIdReused if that was for another text."""
-    first = store.get_task(repeat.task_id, owner=repeat.user_email)
-    if first.description != repeat.description:
+    first = store.find_task(repeat.task_id)  # none: the first request had fewer lines
+    if first is None or first.user_email != repeat.user_email or first.description != repeat.description:
         raise RequestIdReused
     entry = store.find_entry(f"spend#{first.task_id}")
     account = store.get_account(repeat.user_email)

@@ -95,7 +95,7 @@ def test_an_act_is_refused_when_a_customer_tries_it(store, app, task, path, data
 
     assert status(store, task) == "pending"
     assert store.get_account("ada@example.com").credits_balance == 90
-    assert store.list_audit(day=utcnow().date().isoformat(), limit=10).items == []
+    assert store.search_audit(until=utcnow().date(), days=1, limit=10).items == []
 
 
 def test_an_act_is_refused_when_the_form_has_no_token(store, op, task):

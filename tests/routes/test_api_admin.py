@@ -77,6 +77,12 @@ def test_the_customers_program_reads_the_result_when_it_is_done(store, app, op, 
     assert cancelled.get_json()["credits_remaining"] == 90
 
 
+def test_pending_tasks_are_listed_when_the_status_is_left_empty(op, task):
+    listed = op.get("/api/admin/tasks", status="", q="", limit="", cursor="").get_json()["tasks"]
+
+    assert [row["task_id"] for row in listed] == [task.task_id]
+
+
 def test_null_is_the_answer_when_nothing_waits(op):
     answer = op.post("/api/admin/tasks/claim")
 

@@ -112,6 +112,20 @@ def test_a_batch_is_all_or_nothing_when_it_races_others(store):
     assert len(every_task(store)) == 9
 
 
+@pytest.mark.threat(7)
+@pytest.mark.parametrize("credits", [30, 100], ids=["drained", "affordable"])
+@pytest.mark.parametrize("texts", [["a", "b", "c", "d"], ["a", "b"], ["a"], ["b", "a", "c"]])
+def test_a_batch_is_refused_when_its_request_was_sent_with_other_lines(store, credits, texts):
+    account = make_account(store, credits=credits)
+    tasks.submit_batch(store, account, ["a", "b", "c"], now=NOW, request_id="r-1")
+
+    with pytest.raises(RequestIdReused):
+        tasks.submit_batch(store, store.get_account(account.email), texts, now=NOW, request_id="r-1")
+
+    assert store.get_account(account.email).credits_balance == credits - 30
+    assert len(every_task(store)) == 3
+
+
 def test_a_batch_is_itself_when_it_is_repeated_on_a_drained_balance(store):
     account = make_account(store, credits=30)
     first, _ = tasks.submit_batch(store, account, ["a", "b", "c"], now=NOW, request_id="r-1")

@@ -84,7 +84,10 @@ def test_the_csv_holds_every_row_and_no_formula(browser):
     assert not any(cell[:1] in "=@" for row in table for cell in row.values())
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", " =1", "\r=1"])
+@pytest.mark.parametrize(
+    "text",
+    ["=1+1", "+1", "-1", "@x", "\t=1", " =1", "\r=1", "\tx", "\rx", "\nx", "\t", "\uff1d1", "\uff20x", "\uff0d1"],
+)
 def test_text_that_a_spreadsheet_would_run_is_quoted(text):
     assert formula_safe(text) == "'" + text
 

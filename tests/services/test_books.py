@@ -9,7 +9,7 @@ import pytest
 from app.data.codec import encode_item
 from app.domain.errors import AccountFrozen
 from app.domain.payments import RefundFact
-from app.services import books, payments, tasks
+from app.services import books, codes, customers, payments, tasks
 from tests.services.test_payments import paid, record
 from tests.support import NOW, ledger, make_account
 
@@ -98,6 +98,33 @@ def test_a_missing_last_row_is_found(store, account):
     store.update_account(account.email, ledger_sequence=account.ledger_sequence + 1)
 
     assert found(store) == {"sequence numbers"}
+
+
+@pytest.mark.threat(27)
+def test_an_account_that_was_restored_to_an_earlier_moment_than_its_ledger_is_found(store, account):
+    tasks.submit(store, account, "Lost with the balance", now=NOW)
+    earlier = {"credits_balance": account.credits_balance, "ledger_sequence": account.ledger_sequence}
+    store.update_account(account.email, **earlier)
+
+    differences = books.check(store, again=lambda: None)
+
+    assert [(d.what, d.found) for d in differences] == [
+        (f"ledger row {account.ledger_sequence + 1}", f"the account ends at {account.ledger_sequence}")
+    ]
+
+
+def test_a_row_of_this_moment_does_not_count_when_the_customer_keeps_spending(store, account, monkeypatch):
+    every_account = store.every_account
+
+    def spend_after_reading():
+        found = list(every_account())
+        tasks.submit(store, store.get_account(account.email), "Meanwhile", now=NOW)
+        return found
+
+    monkeypatch.setattr(store, "every_account", spend_after_reading)
+
+    assert len(books.check(store)) == 1
+    assert books.check(store, again=lambda: None) == []
 
 
 def test_a_cancelled_task_without_its_refund_is_found(store, account):
@@ -248,3 +275,105 @@ def test_unspent_is_nothing_when_a_refund_took_what_was_spent_already(store):
     record(store, RefundFact("pi_1", "re_1", 1000, "succeeded"))
 
     assert books.unspent_by_payment(ledger(store, account.email)) == {"pi_1": 0}
+
+
+@pytest.fixture
+def code(store, account):
+    """A code that two accounts have redeemed."""
+    codes.create(
+        store,
+        "SPRING-2026",
+        credits_each=50,
+        max_uses=9,
+        expires_at=NOW + timedelta(days=1),
+        created_by="op@example.com",
+        now=NOW,
+    )
+    for email in (account.email, "bob@example.com"):
+        who = store.find_account(email) or make_account(store, email)
+        codes.redeem(store, who, "SPRING-2026", now=NOW)
+    assert books.check(store) == []
+    return "SPRING-2026"
+
+
+@pytest.mark.parametrize("uses", [1, 3])
+def test_a_code_is_named_when_its_uses_are_not_the_rows_that_name_it(store, code, uses):
+    store._update("RedeemCodes", {"code": code}, set={"uses": uses})
+
+    (difference,) = books.check(store)
+
+    assert (difference.subject, difference.what, difference.found) == (code, "uses of the code", "2 ledger rows")
+
+
+def test_rows_of_a_code_that_is_gone_are_named(store, code):
+    store.client.delete_item(TableName="ImpacterAGI_RedeemCodes", Key={"code": {"S": code}})
+
+    assert found(store) == {"code of the ledger rows"}
+
+
+def test_a_code_is_not_named_when_it_is_redeemed_while_the_books_are_read(store, code, monkeypatch):
+    read = store.every_entry
+
+    def meanwhile():
+        for number in range(2):
+            codes.redeem(store, make_account(store, f"new{number}@example.com"), code, now=NOW)
+            yield from read() if number == 0 else ()
+
+    monkeypatch.setattr(store, "every_entry", meanwhile)
+
+    assert "uses of the code" not in found(store)
+
+
+def correct(store, amount, request_id, *, operator="op@example.com", limit=5000):
+    who = {"request_id": request_id, "limit": limit, "now": NOW}
+    return customers.adjust(store, operator, "ada@example.com", amount, "Gift", **who)
+
+
+@pytest.fixture
+def corrected(store, account):
+    """Two corrections by one operator alone and one by two."""
+    booked = [correct(store, amount, f"r-{amount}") for amount in (3000, 2000)]
+    proposed = correct(store, 9000, "r-9000")
+    customers.approve(store, "two@example.com", proposed.adjustment_id, now=NOW)
+    assert books.check(store) == []
+    return [*booked, proposed]
+
+
+def audit_rows(store, action):
+    return [row for row in store.list_audit_of("ada@example.com", limit=50).items if row.action == action]
+
+
+def test_a_correction_is_named_when_no_operator_stands_for_it(store, corrected):
+    for row in audit_rows(store, "credits.adjust"):
+        store.client.delete_item(TableName="ImpacterAGI_Audit", Key={"audit_id": {"S": row.audit_id}})
+
+    differences = books.check(store)
+
+    assert {d.what for d in differences} == {"operator of the correction"}
+    assert {d.subject for d in differences} == {done.transaction_id for done in corrected[:2]}
+    assert books.freeze(store, differences, now=NOW) == []  # no fault of the customer's
+
+
+def test_a_correction_is_named_when_both_its_operators_are_one(store, corrected):
+    (row,) = audit_rows(store, "credits.approve")
+    store._update("Audit", {"audit_id": row.audit_id}, set={"after": {**row.after, "proposed_by": row.actor}})
+
+    (difference,) = books.check(store)
+
+    assert (difference.what, difference.found) == ("second operator of the correction", "two@example.com")
+
+
+def test_corrections_of_one_day_are_named_when_together_they_passed_the_limit_alone(store, corrected):
+    for row in audit_rows(store, "credits.adjust"):
+        store._update("Audit", {"audit_id": row.audit_id}, set={"after": {**row.after, "limit": 4000}})
+
+    (difference,) = books.check(store)
+
+    assert difference.subject == corrected[1].transaction_id
+    assert (difference.expected, difference.found) == ("at most 4000 a day alone", "5000 by op@example.com")
+
+
+def test_corrections_are_judged_by_the_limit_of_their_day(store, corrected):
+    correct(store, 100, "r-100", operator="new@example.com", limit=100)
+
+    assert books.check(store) == []

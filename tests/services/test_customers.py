@@ -7,8 +7,9 @@ import pytest
 
 from app.data.adjustments import Adjustment
 from app.domain.accounts import Session
+from app.domain.credits import PostedEntry
 from app.domain.errors import Forbidden, InvalidInput, NotFound, RequestIdReused, WrongState
-from app.services import customers
+from app.services import books, customers
 from tests.support import NOW, ledger, make_account
 
 OP, TWO = "op@example.com", "two@example.com"
@@ -20,8 +21,10 @@ def account(store):
     return make_account(store, credits=100)
 
 
-def adjust(store, amount, request_id="r-1", reason="Goodwill", operator=OP, email="ada@example.com"):
-    return customers.adjust(store, operator, email, amount, reason, request_id=request_id, limit=5000, now=NOW)
+def adjust(
+    store, amount, request_id="r-1", reason="Goodwill", operator=OP, email="ada@example.com", limit=5000, now=NOW
+):
+    return customers.adjust(store, operator, email, amount, reason, request_id=request_id, limit=limit, now=now)
 
 
 def acts(store, subject="ada@example.com"):
@@ -37,7 +40,11 @@ def test_a_correction_is_booked_with_its_reason_when_it_is_small(store, account)
     assert store.get_account(account.email).credits_balance == 70
     (row,) = store.list_audit_of(account.email, limit=5).items
     assert (row.action, row.actor, row.reason) == ("credits.adjust", OP, "Goodwill")
-    assert (dict(row.before), dict(row.after)) == ({"balance": 100}, {"balance": 70})
+    correction = entry.transaction_id.removeprefix("adjust#")
+    assert (dict(row.before), dict(row.after)) == (
+        {"balance": 100},
+        {"balance": 70, "correction": correction, "limit": 5000},
+    )
 
 
 def test_a_correction_is_booked_once_when_it_is_repeated(store, account):
@@ -50,6 +57,85 @@ def test_a_correction_is_booked_once_when_it_is_repeated(store, account):
     assert again == first
     assert store.get_account(account.email).credits_balance == 150
     assert len(acts(store)) == 1
+
+
+@pytest.mark.parametrize("amount", [-80, -6000], ids=["booked", "proposed"])
+def test_a_correction_gets_its_first_answer_when_it_is_repeated_on_a_drained_balance(store, amount):
+    account = make_account(store, credits=6050)
+    first = adjust(store, amount)
+    left = store.get_account(account.email).credits_balance
+    adjust(store, -left + 5, request_id="r-2", operator=TWO, limit=10_000)
+
+    again = adjust(store, amount)
+    with pytest.raises(RequestIdReused):
+        adjust(store, amount - 1)
+
+    assert again == first
+    assert store.get_account(account.email).credits_balance == 5
+
+
+def test_corrections_of_a_day_need_a_second_operator_when_together_they_pass_the_limit(store, account):
+    booked = [adjust(store, amount, request_id=f"r-{amount}") for amount in (3000, -2000)]
+    proposed = adjust(store, 1, request_id="r-1")
+    other = adjust(store, 5000, request_id="r-1", operator=TWO)
+    tomorrow = adjust(store, 5000, request_id="r-5", now=NOW + timedelta(days=1))
+
+    assert [type(done) for done in (*booked, proposed, other, tomorrow)] == [
+        *(PostedEntry, PostedEntry, Adjustment, PostedEntry, PostedEntry)
+    ]
+    assert adjust(store, -2000, request_id="r--2000") == booked[1]  # a repeat is no second correction
+    customers.approve(store, TWO, proposed.adjustment_id, now=NOW)
+    assert store.get_account(account.email).credits_balance == 100 + 1000 + 5000 + 5000 + 1
+    assert books.check(store) == []
+
+
+def test_what_is_approved_by_two_does_not_count_as_done_alone(store, account):
+    proposed = adjust(store, 6000)
+    customers.approve(store, TWO, proposed.adjustment_id, now=NOW)
+
+    assert isinstance(adjust(store, 5000, request_id="r-2"), PostedEntry)
+    assert isinstance(adjust(store, 5000, request_id="r-3", operator=TWO), PostedEntry)
+
+
+def test_the_limit_of_a_day_holds_when_corrections_race(store, account):
+    with ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(lambda n: adjust(store, 1000, request_id=f"r-{n}"), range(8)))
+
+    assert [type(one) for one in done].count(PostedEntry) == 5
+    assert len(store.list_waiting_adjustments(limit=10).items) == 3
+    assert store.get_account(account.email).credits_balance == 5100
+    assert books.check(store) == []
+
+
+def test_a_correction_is_booked_or_proposed_but_not_both_when_its_request_races_others(store, account):
+    """Eight times the same four requests; each of them would be the one that passes the limit."""
+    with ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(lambda n: adjust(store, 2000, request_id=f"r-{n % 4}"), range(32)))
+
+    waiting = {found.adjustment_id for found in store.list_waiting_adjustments(limit=10).items}
+    booked = {e.transaction_id.removeprefix("adjust#") for e in ledger(store, account.email) if e.type == "adjustment"}
+    assert (len(booked), len(waiting), booked & waiting) == (2, 2, set())
+    assert len(done) == 32
+
+
+@pytest.mark.parametrize(("first", "second"), [(5000, 100), (100, 5000)], ids=["booked first", "proposed first"])
+def test_a_request_is_booked_or_proposed_when_it_arrives_twice_at_the_edge_of_the_limit(
+    store, account, monkeypatch, first, second
+):
+    """The second looks for the first before that has written anything."""
+    answer = adjust(store, 2000, limit=first)
+    look, looked = customers._first, []
+
+    def too_early(store, repeat):
+        looked.append(1)
+        return look(store, repeat) if len(looked) > 1 else None
+
+    monkeypatch.setattr(customers, "_first", too_early)
+    again = adjust(store, 2000, limit=second)
+
+    assert again == answer
+    assert len(store.list_waiting_adjustments(limit=10).items) == (first == 100)
+    assert store.get_account(account.email).credits_balance == 100 + 2000 * (first == 5000)
 
 
 def test_a_correction_is_booked_once_when_it_races_itself(store, account):

@@ -10,14 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.domain.credits import CLAWBACK, LedgerEntry, post
 from app.domain.errors import InsufficientCredits
 from app.domain.payments import ChargeRefundedFact, DisputeFact, RefundFact, SessionFact, merge, target
 from app.domain.payments import PaymentRecord as Record
-from app.services import payments, tasks
+from app.services import books, parked, payments, tasks
 from app.services.accounts import sign_in, sign_up
 from app.services.passwords import Passwords
 from tests.domain.test_payments import histories
-from tests.support import NOW, PASSWORD, all_mails, ledger, make_account, session_event
+from tests.support import NOW, PASSWORD, all_mails, event, ledger, make_account, session_event
 
 PASSWORDS = Passwords(4)
 
@@ -42,6 +43,7 @@ def test_a_payment_makes_the_account_when_the_payer_has_none(store):
 
     account = store.get_account("ada@example.com")
     assert (account.credits_balance, account.password_hash, account.confirmed) == (1000, None, False)
+    assert account.account_id.startswith("acc_")
     assert [(e.type, e.amount) for e in ledger(store, account.email)] == [("purchase", 1000)]
     (mail,) = all_mails(store)
     assert (mail.kind, mail.to) == ("welcome", "ada@example.com")
@@ -120,8 +122,13 @@ def test_a_refund_before_its_purchase_is_kept_and_the_purchase_grants_the_net(st
 
 
 def test_nothing_is_granted_when_everything_was_refunded_before(store):
-    record(store, RefundFact("pi_1", "re_1", 1000, "succeeded"), paid())
-    assert balance(store) == 0
+    outcome = record(store, RefundFact("pi_1", "re_1", 1000, "succeeded"), paid(customer_id="cus_1"))
+
+    assert (outcome.record.granted, outcome.moved, balance(store)) == (1000, 0, 0)
+    account = store.get_account("ada@example.com")
+    assert "set_password" in account.link_nonces, "there is an account all the same, and its owner is told"
+    assert account.stripe_customer_id == "cus_1"
+    assert [(mail.kind, mail.context["credits"]) for mail in all_mails(store)] == [("welcome", 0)]
 
     record(store, RefundFact("pi_1", "re_1", 1000, "failed"))
 
@@ -131,10 +138,11 @@ def test_nothing_is_granted_when_everything_was_refunded_before(store):
 def test_an_unpaid_session_grants_when_its_money_arrives(store):
     unpaid = session_event(session="cs_9", payment_status="unpaid")
     later = session_event(session="cs_9", type="checkout.session.async_payment_succeeded")
-    for event in (unpaid, unpaid, later, unpaid, later):
-        payments.handle_event(store, event, livemode=False, now=NOW)
+    for told in (unpaid, unpaid, later, unpaid, later):
+        payments.handle_event(store, told, livemode=False, now=NOW)
 
     assert balance(store) == 1000
+    assert [mail.kind for mail in all_mails(store)] == ["welcome"]
 
 
 def test_nothing_is_granted_when_the_delayed_payment_fails(store):
@@ -346,3 +354,226 @@ def test_a_password_proven_in_the_last_moment_stays(store):
     assert account.password_hash
     assert account.live_session(signed_in.session_id, NOW)
     assert account.credits_balance == 1000
+
+
+@pytest.mark.threat(39)
+@pytest.mark.parametrize("kind", ["refund.created", "charge.refunded", "charge.dispute.created"])
+def test_an_event_of_the_wrong_mode_is_taken_back_only_from_a_payment_that_is_known(store, kind):
+    """An operator credited it by hand: what is refunded of it later must not stay with the customer."""
+    thing = {"id": "x_1", "payment_intent": "pi_cs_5", "amount": 400, "amount_refunded": 400}
+    told = event(kind, thing | {"status": "lost" if "dispute" in kind else "succeeded"}) | {"livemode": True}
+    payments.handle_event(store, told, livemode=False, now=NOW)
+    assert store.find_payment("pi_cs_5") is None
+
+    payments.handle_event(store, session_event(session="cs_5", livemode=True), livemode=False, now=NOW)
+    who = {"reason": "Paid in the sandbox by us", "actor": "op@example.com", "now": NOW}
+    parked.credit(store, "pi_cs_5", email="ada@example.com", credits=1000, **who)
+    for _ in range(2):
+        payments.handle_event(store, told, livemode=False, now=NOW)
+
+    assert balance(store) == 600
+    assert [(e.type, e.amount) for e in ledger(store, "ada@example.com")] == [("purchase", 1000), ("clawback", -400)]
+    assert books.check(store) == []
+
+
+@pytest.mark.threat(39)
+def test_a_refund_of_the_wrong_mode_counts_once_when_it_races_the_decision(store):
+    payments.handle_event(store, session_event(session="cs_5", livemode=True), livemode=False, now=NOW)
+    refund = {"id": "re_1", "payment_intent": "pi_cs_5", "amount": 250, "status": "succeeded"}
+    told = event("refund.created", refund) | {"livemode": True}
+    who = {"reason": "Ours", "actor": "op@example.com", "now": NOW}
+    acts = [lambda: payments.handle_event(store, told, livemode=False, now=NOW)] * 6
+    acts.insert(3, lambda: parked.credit(store, "pi_cs_5", email="ada@example.com", credits=1000, **who))
+
+    with ThreadPoolExecutor(7) as pool:
+        list(pool.map(lambda act: act(), acts))
+
+    assert balance(store) == 750
+    assert books.check(store) == []
+
+
+def test_a_repeat_writes_nothing(store):
+    """Neither of a credited payment, nor of a parked one, nor of one that was set aside."""
+    for fact in (
+        paid(),
+        paid(2, credits=0, parked_reason="odd"),
+        paid(payment_id="cs_1", payment_intent=None),
+        DisputeFact("pi_1", "dp_1", 1000, "lost"),
+    ):
+        record(store, fact)
+        stands = store.find_payment(fact.payment_id)
+
+        again = record(store, fact)
+
+        assert (again.record, again.moved) == (stands, 0)
+        assert store.find_payment(fact.payment_id) == stands
+
+
+def test_what_was_credited_stays_when_its_next_row_stands_in_the_ledger_already(store):
+    """It cannot, but if it does a payment must not turn into one that nothing was granted for."""
+    record(store, paid())
+    account = store.get_account("ada@example.com")
+    posted, after = post(account, LedgerEntry("clawback#pi_1#2", account.email, CLAWBACK, -1, "Not ours"), NOW)
+    with store.transaction() as tx:
+        tx.record_once(posted)
+        tx.move_balance(account, after)
+    stands = store.find_payment("pi_1")
+
+    outcome = record(store, RefundFact("pi_1", "re_1", 400, "succeeded"))
+
+    assert outcome.record == stands == store.find_payment("pi_1")
+    assert balance(store) == 999
+
+
+def test_set_aside_once_when_two_deliveries_race(store):
+    record(store, paid())
+    second = paid(payment_id="cs_1", payment_intent=None)
+    read, reads = store.find_payment_and_account, []
+
+    def read_then_lose(payment_id, email):
+        known = read(payment_id, email)
+        reads.append(payment_id)
+        if len(reads) == 2:  # the one that setting aside is decided on
+            record(store, second)
+        return known
+
+    store.find_payment_and_account = read_then_lose
+    record(store, second)
+
+    assert store.find_payment("cs_1").version == 1
+    assert balance(store) == 1000
+
+
+def test_the_stripe_customer_stays_when_the_account_pays_as_another_one(store):
+    make_account(store, stripe_customer_id="cus_1")
+
+    record(store, paid(customer_id="cus_2"))
+
+    assert store.get_account("ada@example.com").stripe_customer_id == "cus_1"
+
+
+@pytest.mark.threat(45)
+@pytest.mark.parametrize("fields", [{}, {"account_id": "acc_other", "account_email": "gone@example.com"}])
+def test_a_strangers_password_is_ended_when_nobody_is_signed_in_with_it(store, fields):
+    make_account(store, confirmed_at=None, link_nonces={"reset": "r", "set_password": "s"})
+
+    record(store, paid(customer_id="cus_1", **fields))
+
+    account = store.get_account("ada@example.com")
+    assert (account.password_hash, account.stripe_customer_id) == (None, "cus_1")
+    assert account.link_nonces == {"reset": "r", "set_password": "s"}, "links that are out stay good"
+
+
+def test_the_stripe_customer_is_kept_when_everything_was_refunded_before(store):
+    make_account(store, credits=50)
+
+    record(store, RefundFact("pi_1", "re_1", 1000, "succeeded"), paid(customer_id="cus_1"))
+
+    account = store.get_account("ada@example.com")
+    assert (account.credits_balance, account.stripe_customer_id) == (50, "cus_1")
+
+
+@pytest.mark.threat(44)
+@pytest.mark.parametrize("refunded", [0, 1000])
+def test_credited_to_the_account_that_its_payer_made_in_the_last_moment(store, refunded):
+    if refunded:
+        record(store, RefundFact("pi_1", "re_1", refunded, "succeeded"))
+    read = store.find_payment_and_account
+
+    def read_then_sign_up(payment_id, email):
+        known = read(payment_id, email)
+        store.find_payment_and_account = read
+        make_account(store, credits=50)
+        return known
+
+    store.find_payment_and_account = read_then_sign_up
+    outcome = record(store, paid())
+
+    assert (outcome.moved, balance(store)) == (1000 - refunded, 1050 - refunded)
+
+
+def test_the_payment_stays_its_owners_when_another_address_is_named_later(store):
+    make_account(store, stripe_customer_id="cus_1")
+    told = paid(email="work@example.com", customer_id="cus_1", payment_id="cs_1", payment_intent=None)
+    record(store, told)
+
+    record(store, replace(told, payment_intent="pi_1"))
+
+    assert balance(store) == 1000
+    assert store.find_payment("cs_1").payment_intent == "pi_1"
+    assert store.find_account("work@example.com") is None
+
+
+def test_what_is_still_owed_goes_to_the_owner_when_another_address_is_named(store):
+    make_account(store, stripe_customer_id="cus_1")
+    make_account(store, "work@example.com")
+    told = paid(email="work@example.com")
+    known = record(store, replace(told, customer_id="cus_1", email="new@example.com")).record
+    with store.transaction() as tx:  # as if its last row had not been written
+        stands = store.find_payment("pi_1")
+        tx.save_payment(stands, replace(known, applied=900), NOW)
+
+    record(store, told)
+
+    assert (balance(store), balance(store, "work@example.com")) == (1100, 0)
+
+
+def test_what_went_back_is_kept_when_the_account_is_gone(store):
+    with store.transaction() as tx:
+        tx.save_payment(None, merge(Record("pi_1", user_email="gone@example.com", applied=1000), paid()), NOW)
+
+    outcome = record(store, RefundFact("pi_1", "re_1", 400, "succeeded"))
+
+    assert (outcome.moved, store.find_payment("pi_1").refunds["re_1"].cents) == (0, 400)
+    assert list(store.every_entry()) == []
+
+
+def test_nobody_is_asked_for_when_the_stripe_customer_is_unknown(moto_store):
+    record(moto_store, paid(customer_id="cus_new"))
+
+    assert balance(moto_store) == 1000
+
+
+def test_a_password_stays_when_its_purchase_is_told_of_again_with_more(store):
+    record(store, paid())
+    store.update_account("ada@example.com", password_hash="set since")
+
+    record(store, paid(customer_id="cus_1"))
+
+    account = store.get_account("ada@example.com")
+    assert (account.password_hash, account.stripe_customer_id) == ("set since", None)
+    assert store.find_payment("pi_1").customer_id == "cus_1"
+
+
+@pytest.mark.parametrize(("kind", "warned"), [("refund.created", ["refund.created"]), ("invoice.paid", [])])
+def test_a_warning_names_the_type_when_an_event_of_ours_cannot_be_read(store, caplog, kind, warned):
+    outcome = payments.handle_event(store, event(kind, {"id": "x_1"}), livemode=False, now=NOW)
+
+    assert outcome.record is None
+    assert [(line.message, line.type) for line in caplog.records] == [
+        ("a Stripe event says nothing that is known here", kind) for kind in warned
+    ]
+
+
+def test_the_log_says_what_a_payment_did(store, caplog):
+    caplog.set_level("INFO", "app.services.payments")
+    kept = ("message", "payment_id", "reason", "credits", "email")
+
+    record(
+        store,
+        RefundFact("pi_1", "re_1", 400, "succeeded"),
+        paid(),
+        paid(),
+        paid(2, credits=0, parked_reason="odd"),
+        RefundFact("pi_2", "re_1", 400, "succeeded"),
+        paid(payment_id="cs_1", payment_intent=None),
+        RefundFact("pi_9", "re_1", 400, "succeeded", wrong_mode=True),
+    )
+
+    lines = [{name: getattr(line, name) for name in kept if hasattr(line, name)} for line in caplog.records]
+    assert lines == [
+        {"message": "credits moved by a payment", "payment_id": "pi_1", "credits": 600, "email": "a***@example.com"},
+        {"message": "payment parked", "payment_id": "pi_2", "reason": "odd"},
+        {"message": "payment already in the ledger", "payment_id": "cs_1"},
+        {"message": "an event of the wrong mode for a payment that is not known here"},
+    ]

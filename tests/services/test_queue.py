@@ -151,7 +151,7 @@ def test_nothing_is_written_when_the_task_is_unknown(store, act):
     with pytest.raises(NotFound):
         getattr(queue, act)(store, OP, "task_nobody_made", *more, now=NOW)
 
-    assert store.list_audit(day="2026-11-22", limit=10).items == []
+    assert store.search_audit(until=NOW.date(), days=1, limit=10).items == []
 
 
 def test_an_expired_lease_returns_the_task_when_the_next_one_is_claimed(store, account):
@@ -193,6 +193,18 @@ def test_a_redo_is_free_and_answered_when_it_is_asked_for_once(store, account):
     assert claimed.task_id == again.task_id
     queue.complete(store, OP, again.task_id, "With the table", now=NOW)
     assert [mail.context["redo"] for mail in all_mails(store) if mail.mail_id.endswith(again.task_id)] == [True]
+
+
+def test_a_redo_is_refused_when_its_note_is_not_acceptable_also_the_second_time(store, account):
+    task = submit(store, account)
+    queue.claim(store, OP, task.task_id, now=NOW)
+    queue.complete(store, OP, task.task_id, "Done", now=NOW)
+
+    for _ in range(2):
+        for note in (" ", "x" * 501):
+            with pytest.raises(InvalidInput):
+                queue.request_redo(store, account, task.task_id, note, now=NOW)
+        queue.request_redo(store, account, task.task_id, "The table is missing", now=NOW)
 
 
 def test_a_rejected_redo_gives_nothing_back_when_it_cost_nothing(store, account):

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from app.domain.accounts import Session
 from app.domain.errors import (
     AccountFrozen,
     InsufficientCredits,
@@ -12,8 +13,10 @@ from app.domain.errors import (
     RateLimited,
     RequestIdReused,
 )
-from app.services import tasks
-from tests.support import NOW, every_task, ledger, make_account
+from app.services import customers, tasks
+from app.services.accounts import change_password, delete, sign_in, sign_out_everywhere
+from app.services.passwords import Passwords
+from tests.support import NOW, PASSWORD, every_task, ledger, make_account
 
 
 def test_submit_charges_and_queues_when_the_balance_affords_it(store):
@@ -189,3 +192,54 @@ def test_a_replay_on_a_frozen_account_is_the_first_task(store):
     again = tasks.submit(store, store.get_account(account.email), "Once", now=NOW, request_id="r-1")
 
     assert again.task.task_id == first.task.task_id
+
+
+def submit_one(store, account):
+    return tasks.submit(store, account, "In flight", now=NOW, request_id="r-1")
+
+
+def submit_several(store, account):
+    return tasks.submit_batch(store, account, ["In flight", "too"], now=NOW, request_id="r-1")
+
+
+@pytest.mark.parametrize("submit", [submit_one, submit_several])
+def test_a_submit_in_flight_is_charged_when_a_sign_in_renews_the_hash_of_the_same_password(store, submit):
+    account = make_account(store, credits=50, password_hash=Passwords(5).hash(PASSWORD))
+    sign_in(store, Passwords(4), account.email, PASSWORD, now=NOW, kind="browser")
+    other = submit_task(store, account.email)  # moves the balance, so that the first try finds it changed
+
+    submit(store, account)
+
+    assert store.get_account(account.email).password_hash != account.password_hash
+    assert store.get_account(account.email).credits_balance < other.credits_remaining
+
+
+@pytest.mark.threat(67)
+@pytest.mark.parametrize("submit", [submit_one, submit_several])
+@pytest.mark.parametrize("moved", [False, True], ids=["nothing else changed", "the balance moved"])
+@pytest.mark.parametrize("end", ["password", "everywhere", "operator", "link", "disabled", "deleted"])
+def test_a_submit_in_flight_is_refused_when_every_session_was_ended_meanwhile(store, submit, moved, end):
+    passwords, now = Passwords(4), NOW
+    session = Session("k" * 32, "browser", now, now)
+    nonces = {"reset": "n" * 22}
+    account = make_account(store, credits=50, sessions={session.key: session}, link_nonces=nonces)
+    new = "quite another horse"
+    {
+        "password": lambda: change_password(store, passwords, account, PASSWORD, new, session, now=now),
+        "everywhere": lambda: sign_out_everywhere(store, account),
+        "operator": lambda: customers.end_sessions(store, "op@example.com", account.email, now=now),
+        "link": lambda: store.set_password(account, passwords.hash(new), used=(), nonce=("reset", "n" * 22), now=now),
+        "disabled": lambda: customers.disable(store, "op@example.com", account.email, "Why", now=now),
+        "deleted": lambda: delete(store, passwords, account, PASSWORD, now=now),
+    }[end]()
+    if moved:
+        customers.adjust(store, "op@example.com", account.email, 5, "Gift", request_id="a", limit=50, now=now)
+
+    with pytest.raises(NotSignedIn):
+        submit(store, account)
+
+    assert every_task(store) == []
+
+
+def submit_task(store, email):
+    return tasks.submit(store, store.get_account(email), "Another", now=NOW)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flask import flash, g, redirect, render_template, request, url_for
 
 from app import deps
@@ -42,33 +44,19 @@ def customer(email: str):
 def adjust(email: str):
     """First the preview, then, confirmed, the correction itself: the same form with the same request id."""
     form, store = AdjustForm(), deps.store()
-    limit = deps.config().adjust_limit
     if not form.validate():
         return _page(email, form, ReasonForm(formdata=None), 422)
     try:
-        account = store.get_account(email)
-        amount, after = customers.preview(account, form.amount.data)
-        if account.email == g.account.email:
-            raise Forbidden("Nobody corrects their own balance: ask another operator.")
         if "confirmed" not in request.form:
-            needs_second = abs(amount) > limit
-            return render_template(
-                "admin/adjust.html",
-                form=form,
-                customer=account,
-                amount=amount,
-                after=after,
-                needs_second=needs_second,
-                limit=limit,
-            )
+            return _preview(store.get_account(email), form)
         done = customers.adjust(
             store,
             g.account.email,
             email,
-            amount,
+            form.amount.data,
             form.reason.data,
             request_id=form.request_id.data or "",
-            limit=limit,
+            limit=deps.config().adjust_limit,
             now=utcnow(),
         )
     except InvalidInput as error:
@@ -84,23 +72,13 @@ def adjust(email: str):
 @bp.post("/customers/<email>/disable")
 @admin_required
 def disable(email: str):
-    form = ReasonForm()
-    if not form.validate():
-        return _page(email, _blank_adjust_form(), form, 422)
-    customers.disable(deps.store(), g.account.email, email, form.reason.data, now=utcnow())
-    flash("Disabled: every session of this account has ended.")
-    return redirect(url_for("admin.customer", email=email), code=303)
+    return _open_or_shut(email, customers.disable, "Disabled: every session of this account has ended.")
 
 
 @bp.post("/customers/<email>/enable")
 @admin_required
 def enable(email: str):
-    form = ReasonForm()
-    if not form.validate():
-        return _page(email, _blank_adjust_form(), form, 422)
-    customers.enable(deps.store(), g.account.email, email, form.reason.data, now=utcnow())
-    flash("Enabled: the customer can sign in again.")
-    return redirect(url_for("admin.customer", email=email), code=303)
+    return _open_or_shut(email, customers.enable, "Enabled: the customer can sign in again.")
 
 
 @bp.post("/customers/<email>/end-sessions")
@@ -135,6 +113,32 @@ def decline(adjustment_id: str):
     customers.decline(deps.store(), g.account.email, adjustment_id, now=utcnow())
     flash("Declined. Nothing was booked.")
     return redirect(url_for("admin.list_corrections"), code=303)
+
+
+def _preview(account: Account, form: AdjustForm) -> str:
+    """The correction before it is booked, or proposed. Raises InvalidInput, Forbidden."""
+    amount, after = customers.preview(account, form.amount.data)
+    if account.email == g.account.email:
+        raise Forbidden("Nobody corrects their own balance: ask another operator.")
+    limit = deps.config().adjust_limit
+    return render_template(
+        "admin/adjust.html",
+        form=form,
+        customer=account,
+        amount=amount,
+        after=after,
+        needs_second=customers.needs_second(account, g.account.email, amount, limit=limit, now=utcnow()),
+        limit=limit,
+    )
+
+
+def _open_or_shut(email: str, act: Callable[..., None], words: str):
+    form = ReasonForm()
+    if not form.validate():
+        return _page(email, _blank_adjust_form(), form, 422)
+    act(deps.store(), g.account.email, email, form.reason.data, now=utcnow())
+    flash(words)
+    return redirect(url_for("admin.customer", email=email), code=303)
 
 
 def _blank_adjust_form() -> AdjustForm:

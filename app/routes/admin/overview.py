@@ -9,7 +9,7 @@ from app.domain.clock import utcnow
 from app.domain.tasks import median_minutes
 from app.routes.admin.blueprint import bp
 from app.security import admin_required
-from app.services import figures
+from app.services import clock_check, figures
 
 
 @bp.get("/overview")
@@ -21,4 +21,5 @@ def overview():
         found=found,
         median=median_minutes(found.turnarounds),
         cap=figures.COUNT_CAP,
+        clock=clock_check.sentence(deps.get().clock.latest),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import flash, g, make_response, redirect, request, url_for
@@ -9,7 +10,7 @@ from flask import flash, g, make_response, redirect, request, url_for
 from app import deps
 from app.domain.clock import utcnow
 from app.domain.errors import DomainError, FilesUnavailable, InvalidInput, WrongState
-from app.domain.tasks import DEFAULT_LEASE_MINUTES, MAX_RESULT
+from app.domain.tasks import DEFAULT_LEASE_MINUTES, MAX_RESULT, Task
 from app.errors import status_of
 from app.forms.admin import ReasonForm, ResultForm, read_minutes
 from app.fragments import is_fragment_request, render
@@ -39,17 +40,13 @@ def task_file(task_id: str, number: int):
 @bp.post("/tasks/<task_id>/claim")
 @admin_required
 def claim(task_id: str):
-    minutes = read_minutes(request.form.get("minutes"))
-    queue.claim(deps.store(), g.account.email, task_id, now=utcnow(), minutes=minutes)
-    return _back(task_id)
+    return _lease(task_id, queue.claim)
 
 
 @bp.post("/tasks/<task_id>/renew")
 @admin_required
 def renew(task_id: str):
-    minutes = read_minutes(request.form.get("minutes"))
-    queue.renew(deps.store(), g.account.email, task_id, now=utcnow(), minutes=minutes)
-    return _back(task_id)
+    return _lease(task_id, queue.renew)
 
 
 @bp.post("/tasks/<task_id>/release")
@@ -92,7 +89,9 @@ def reject(task_id: str):
     return redirect(url_for("admin.index"), code=303)
 
 
-def _back(task_id: str):
+def _lease(task_id: str, act: Callable[..., Task]):
+    minutes = read_minutes(request.form.get("minutes"))
+    act(deps.store(), g.account.email, task_id, now=utcnow(), minutes=minutes)
     return redirect(url_for("admin.task", task_id=task_id), code=303)
 
 
