@@ -11,7 +11,7 @@ COPY scripts/setup_db.py /srv/scripts/setup_db.py
 RUN /venv/bin/python -m compileall -q /venv/lib /srv
 
 FROM python:3.11-slim
-RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin app
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin app
 COPY --from=build /venv /venv
 COPY --from=build /srv /srv
 WORKDIR /srv
@@ -22,4 +22,4 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/healthz', timeout=4)"]
 STOPSIGNAL SIGTERM
 # The first command reads the settings: a wrong one ends the container with one sentence.
-CMD ["sh", "-c", "python -c 'import app.wsgi' && exec granian --interface wsgi --no-ws --host 0.0.0.0 --port \"$PORT\" --workers \"$WEB_CONCURRENCY\" --blocking-threads 8 --respawn-failed-workers --workers-kill-timeout 20 app.wsgi:app"]
+CMD ["sh", "-c", "python -c 'import app.wsgi' && exec granian --interface wsgi --no-ws --host 0.0.0.0 --port \"$PORT\" --workers \"$WEB_CONCURRENCY\" --backpressure 512 --blocking-threads 512 --respawn-failed-workers --workers-kill-timeout 20 app.wsgi:app"]

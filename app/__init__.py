@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from app.routes import (
     api,
     api_admin,
     api_credits,
+    api_description,
     auth,
     credits,
     dashboard,
@@ -37,6 +39,7 @@ from app.routes import (
     transactions,
     wellknown,
 )
+from app.services.clock_check import ClockCheck
 from app.services.links import Links
 from app.services.mail import MailRoom, Sender
 from app.services.passkeys import Passkeys
@@ -44,6 +47,7 @@ from app.services.passwords import Passwords
 from app.services.sealing import Sealer
 from app.throttle import Throttle
 from app.tokens import Tokens
+from app.work_slots import Slots, WorkSlots
 
 BLUEPRINTS = (
     home,
@@ -60,9 +64,11 @@ BLUEPRINTS = (
     api,
     api_credits,
     api_admin,
+    api_description,
     stripe_webhook,
     health,
 )
+MAX_READERS = 16  # as many as a worker has requests at once, twice over
 
 
 def create_app(
@@ -79,6 +85,7 @@ def create_app(
     app.json.sort_keys = False  # type: ignore[attr-defined]
     store = store or Store(make_client(config, endpoint_url=config.dynamodb_endpoint_url), config.table_prefix)
     links = Links(config.jwt_secrets, config.app_url)
+    slots = Slots()
     deps.register(
         app,
         deps.Deps(
@@ -87,13 +94,15 @@ def create_app(
             stripe=stripe or StripeGateway(config.stripe_secret_key, config.stripe_api_base),
             files=FileStore(config.files_bucket, config.aws_region, config.s3_endpoint_url),
             sender=sender or SesGateway(config),
-            passwords=Passwords(config.bcrypt_rounds),
+            passwords=Passwords(config.bcrypt_rounds, aside=slots.given_away),
             passkeys=Passkeys(config.app_url),
             sealer=Sealer(config.jwt_secrets),
             links=links,
             mail_room=MailRoom(links, config.app_url),
             tokens=Tokens(config.jwt_secrets),
             throttle=Throttle(RateLimitStorage(store), config.signups_per_hour),
+            clock=ClockCheck(),
+            readers=ThreadPoolExecutor(MAX_READERS, thread_name_prefix="reader"),
         ),
     )
     security.register(app, config)
@@ -105,6 +114,7 @@ def create_app(
     static_files.register(app)
     for module in BLUEPRINTS:
         app.register_blueprint(module.bp)
+    app.wsgi_app = WorkSlots(app.wsgi_app, slots)  # type: ignore[method-assign]
     return app
 
 
@@ -120,7 +130,15 @@ def _register_templates(app: Flask) -> None:
         content_hash = hashlib.sha256((static_folder / filename).read_bytes()).hexdigest()[:12]
         return url_for("static", filename=filename, v=content_hash)
 
-    app.jinja_env.globals["static_url"] = static_url
+    @cache
+    def view_url(endpoint: str) -> str:
+        return url_for(endpoint)
+
+    def fast_url_for(endpoint: str, **values: Any) -> str:
+        """As Flask's; the address of a view without parts is always the same, and a page names a dozen of them."""
+        return url_for(endpoint, **values) if values else view_url(endpoint)
+
+    app.jinja_env.globals.update(formatting.PARTS, static_url=static_url, url_for=fast_url_for)
 
     @app.context_processor
     def who() -> dict[str, Any]:

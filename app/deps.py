@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -11,6 +12,7 @@ from app.config import Config
 from app.data import Store
 from app.gateways.files import FileStore
 from app.gateways.stripe import StripeGateway
+from app.services.clock_check import ClockCheck
 from app.services.links import Links
 from app.services.mail import MailRoom, Sender
 from app.services.passkeys import Passkeys
@@ -39,6 +41,8 @@ class Deps:
     mail_room: MailRoom
     tokens: Tokens
     throttle: Throttle
+    clock: ClockCheck
+    readers: Executor  # threads for reads that need not wait for one another
 
 
 def register(app: Flask, deps: Deps) -> None:

@@ -12,6 +12,7 @@ from app.domain.errors import NotSignedIn
 
 ALGORITHM = "HS256"
 ISSUER, AUDIENCE, TYPE = "impacteragi-dashboard", "impacteragi-api", "access"
+LEEWAY_SECONDS = 10  # between the clocks of two machines: a token is not refused for being issued in a moment
 CLAIMS = ["iss", "aud", "exp", "iat", "jti", "sub", "typ"]
 
 
@@ -43,6 +44,7 @@ class Tokens:
                     algorithms=[ALGORITHM],
                     audience=AUDIENCE,
                     issuer=ISSUER,
+                    leeway=LEEWAY_SECONDS,
                     options={"require": CLAIMS},
                 )
             except jwt.InvalidSignatureError:

@@ -2,10 +2,12 @@
 
 import sys
 
-from app import create_app
+from app import create_app, deps
 from app.config import ConfigError
 
 try:
     app = create_app()
+    with app.app_context():
+        deps.get().clock.check_at_start(deps.store())
 except ConfigError as error:
     sys.exit(f"Configuration: {error}")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint
 
 from app import deps
+from app.domain.clock_reading import OFF, UNKNOWN
 from app.domain.errors import StoreUnavailable
 from app.security import public
+from app.services.clock_check import sentence
 
 bp = Blueprint("health", __name__)
 
@@ -14,10 +18,21 @@ bp = Blueprint("health", __name__)
 @bp.get("/healthz")
 @public
 def check():
+    """503 when a table is missing or the store is out of reach.
+
+    A wrong clock is a word beside the 200: pages work, Stripe repeats for three days what was refused, and a new
+    process on the same machine would have the same clock.
+    """
+    clock = None
     try:
+        clock = deps.get().clock.check(deps.store())
         problems = deps.store().problems()
     except StoreUnavailable:
         problems = ["the store cannot be reached"]
+    state = clock.state if clock else UNKNOWN
+    answer: dict[str, Any] = {"status": "degraded" if state == OFF else "ok", "clock": state}
+    if warning := sentence(clock):
+        answer["warnings"] = [warning]
     if problems:
-        return {"status": "unavailable", "problems": problems}, 503, {"Retry-After": "5"}
-    return {"status": "ok"}
+        return answer | {"status": "unavailable", "problems": problems}, 503, {"Retry-After": "5"}
+    return answer

@@ -40,19 +40,25 @@ as_root() {
 
 # apt_install WHAT-FOR PACKAGE...
 apt_install() {
-    local purpose=$1
+    local purpose=$1 messages
     shift
     say "Installing $* ($purpose) ..."
-    command -v apt-get >/dev/null 2>&1 || fail "$purpose needs $*, and there is no apt-get to install it with: install it by hand."
-    { as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"; } \
-        </dev/null >/dev/null || fail "$purpose needs $*, which could not be installed: run 'apt-get update && apt-get install $*' as root."
+    command -v apt-get >/dev/null 2>&1 || fail "There is no apt-get to install $* with ($purpose): install it by hand."
+    messages=$(install_as_root "$@" 2>&1) && return
+    [ -z "$messages" ] || printf '%s\n' "$messages" | tail -n 5 >&2
+    fail "$* could not be installed ($purpose): run 'apt-get update && apt-get install $*' as root."
+}
+
+install_as_root() {
+    as_root apt-get update -qq </dev/null \
+        && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null
 }
 
 need_venv_module() {
     local version
     "$1" -c 'import ensurepip, venv' 2>/dev/null && return
     version=$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    apt_install "The Python environment" "python$version-venv"
+    apt_install "for the Python environment" "python$version-venv"
     "$1" -c 'import ensurepip, venv' 2>/dev/null || fail "$1 cannot make environments (no ensurepip): install python$version-venv."
 }
 
@@ -62,7 +68,7 @@ wanted_stamp() {
 }
 
 install_packages() {
-    local python=$1 stamp=$2
+    local python=$1
     rm -f .venv/installed
     # Left over when an installation was interrupted: what is there cannot be trusted.
     if [ -e .venv/installing ] || ! .venv/bin/python -m pip --version >/dev/null 2>&1 \
@@ -82,7 +88,8 @@ install_packages() {
         fail "The packages could not be installed (the whole message: $PWD/.venv/install.log)."
     fi
     rm -f .venv/installing
-    printf '%s\n' "$stamp" >.venv/installed
+    # Read again: installing the venv package may have brought a newer build of the Python it belongs to.
+    wanted_stamp "$python" >.venv/installed
 }
 
 # Make .venv ready for use; a second call finds the stamp and returns at once.
@@ -96,6 +103,6 @@ set_up() {
     (
         flock -n 9 || { say "Waiting for another start, which is installing ..." && flock 9; }
         [ "$(cat .venv/installed 2>/dev/null)" = "$stamp" ] && [ ! -e .venv/installing ] && [ -x .venv/bin/python ] && exit 0
-        install_packages "$python" "$stamp"
+        install_packages "$python"
     ) 9<. || exit 1
 }

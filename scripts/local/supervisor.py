@@ -139,8 +139,10 @@ class Supervisor:
         port, workers = self.settings.ports["PORT"], self.settings.workers
         return python(
             *("-m", "granian", "--interface", "wsgi", "--no-ws", "--host", HOST, "--port", str(port)),
-            *("--workers", str(workers), "--blocking-threads", "8", "--respawn-failed-workers"),
-            *("--respawn-interval", "0.5", "--workers-kill-timeout", "5", "scripts.local.web:app"),
+            *("--workers", str(workers), "--respawn-failed-workers", "--respawn-interval", "0.5"),
+            # A thread for each connection: app/work_slots.py says how many work at once.
+            *("--backpressure", "512", "--blocking-threads", "512", "--workers-kill-timeout", "5"),
+            "scripts.local.web:app",
         )
 
     def _stripe_command(self) -> list[str]:

@@ -30,11 +30,12 @@ SETTINGS = {
 class Server:
     """`with Server(dynamodb_url, log) as server:` serves on `server.url` until the block ends."""
 
-    def __init__(self, dynamodb_url: str, log: Path, workers: int = 2, **settings: str):
+    def __init__(self, dynamodb_url: str, log: Path, workers: int = 2, target: str = "app.wsgi:app", **settings: str):
         self.port = free_port()
         self.url = f"http://{HOST}:{self.port}"
         self._log = log
         self._workers = workers
+        self._target = target
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         endpoints = {"APP_URL": self.url, "DYNAMODB_ENDPOINT_URL": dynamodb_url, "SES_ENDPOINT_URL": dynamodb_url}
         self._environment = inherited | SETTINGS | endpoints | settings
@@ -42,8 +43,9 @@ class Server:
     def __enter__(self) -> Self:
         command = [
             *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--host", HOST),
-            *("--port", str(self.port), "--workers", str(self._workers), "--blocking-threads", "8"),
-            *("--respawn-failed-workers", "--respawn-interval", "0.2", "--workers-kill-timeout", "3", "app.wsgi:app"),
+            *("--port", str(self.port), "--workers", str(self._workers)),
+            *("--backpressure", "512", "--blocking-threads", "512"),
+            *("--respawn-failed-workers", "--respawn-interval", "0.2", "--workers-kill-timeout", "3", self._target),
         ]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(

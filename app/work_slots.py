@@ -1,0 +1,96 @@
+"""How many requests a worker process works on at once; those whose body is still arriving do not count.
+
+granian has no time limit for bodies (https://github.com/emmett-framework/granian/issues/728): a client that sends its
+headers and then dribbles holds a thread for as long as it likes. So the server has a thread for each connection that it
+takes (they are made when they are needed), and this keeps the number of those at work as small as it should be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from threading import BoundedSemaphore, local
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
+
+SLOTS = 8  # a request mostly waits for the store; more threads at once only take turns
+
+
+class Slots:
+    """What a request at work holds, and gives away while it does nothing that another one would have to wait for."""
+
+    def __init__(self, count: int = SLOTS):
+        self._free = BoundedSemaphore(count)
+        self._mine = local()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        with self._free:
+            self._mine.held = True
+            try:
+                yield
+            finally:
+                self._mine.held = False
+
+    @contextmanager
+    def given_away(self) -> Iterator[None]:
+        """Inside the block others may work. Outside of requests, and in threads that hold none, nothing happens."""
+        if not getattr(self._mine, "held", False):
+            yield
+            return
+        self._mine.held = False
+        self._free.release()
+        try:
+            yield
+        finally:
+            self._free.acquire()
+            self._mine.held = True
+
+
+class WorkSlots:
+    """Outermost in the app, around everything that could read the body."""
+
+    def __init__(self, app: WSGIApplication, slots: Slots):
+        self._app = app
+        self._slots = slots
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ.get("CONTENT_LENGTH"):
+            # The server hands on what has come of a body that breaks off as if it were the whole. Without this promise
+            # Werkzeug counts, and half a form is refused instead of charged.
+            environ.pop("wsgi.input_terminated", None)
+        with self._slots.held():
+            environ["wsgi.input"] = Body(environ["wsgi.input"], self._slots)
+            return self._app(environ, start_response)
+
+
+class Body:
+    """`wsgi.input` that gives the request's slot to others while it waits for the client."""
+
+    def __init__(self, source: InputStream, slots: Slots):
+        self._source = source
+        self._slots = slots
+
+    def read(self, size: int = -1) -> bytes:
+        return self._wait(self._source.read, *(() if size is None or size < 0 else (size,)))
+
+    def readline(self, size: int = -1) -> bytes:
+        return self._wait(self._source.readline)
+
+    def readlines(self, hint: int = -1) -> list[bytes]:
+        return self._wait(self._source.readlines)
+
+    def __iter__(self) -> Body:
+        return self
+
+    def __next__(self) -> bytes:
+        line = self.readline()
+        if not line:
+            raise StopIteration
+        return line
+
+    def _wait(self, read: Any, *arguments: int) -> Any:
+        with self._slots.given_away():
+            return read(*arguments)
