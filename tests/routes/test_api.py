@@ -417,6 +417,7 @@ def forged_tokens(live: str) -> dict[str, str]:
         "another subject": jwt.encode(read | {"sub": "bob@example.com"}, SECRET, algorithm="HS256"),
         "unknown session": jwt.encode(claims(), SECRET, algorithm="HS256"),
         "expired": jwt.encode(read | {"exp": datetime.now(UTC) - timedelta(1)}, SECRET, algorithm="HS256"),
+        "not yet issued": jwt.encode(read | {"iat": datetime.now(UTC) + timedelta(1)}, SECRET, algorithm="HS256"),
         "no exp": jwt.encode({k: v for k, v in read.items() if k != "exp"}, SECRET, algorithm="HS256"),
         "another audience": jwt.encode(read | {"aud": "somebody"}, SECRET, algorithm="HS256"),
         "another issuer": jwt.encode(read | {"iss": "somebody"}, SECRET, algorithm="HS256"),
@@ -441,6 +442,14 @@ def test_401_when_a_token_is_forged_or_stale(client, ada, bob, case):
 
     assert (answer.status_code, answer.get_json()["code"]) == (401, "unauthorized")
     assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.threat(46)
+def test_token_of_a_machine_that_is_seconds_ahead_is_taken(client, ada):
+    read = jwt.decode(ada.token, options={"verify_signature": False})
+    ahead = jwt.encode(read | {"iat": datetime.now(UTC) + timedelta(seconds=5)}, SECRET, algorithm="HS256")
+
+    assert client.get("/api/user", headers={"Authorization": f"Bearer {ahead}"}).status_code == 200
 
 
 def test_token_signed_with_the_older_secret_works_while_keys_are_rolled(client, ada):
@@ -567,7 +576,7 @@ def test_400_when_a_cursor_is_tampered_with(ada, cursor, path):
 
 
 @pytest.mark.threat(86)
-@pytest.mark.parametrize("limit", ["-1", "0", "1", "100", "1000000000"])
+@pytest.mark.parametrize("limit", ["-1", "0", "1", "100", "1000000000", "9" * 2000])
 def test_limit_is_clamped(ada, limit):
     ada.submit({"description": "Summarise"})
 
@@ -576,7 +585,7 @@ def test_limit_is_clamped(ada, limit):
     assert (answer.status_code, len(answer.get_json()["tasks"])) == (200, 1)
 
 
-@pytest.mark.parametrize("limit", ["x", "1.5", "\x00", "٣", "9" * 13, " 1"])
+@pytest.mark.parametrize("limit", ["x", "1.5", "\x00", "٣", " 1"])
 def test_400_when_limit_is_no_number(ada, limit):
     assert ada.get("/api/tasks", limit=limit).status_code == 400
 
@@ -588,6 +597,7 @@ def test_400_when_limit_is_no_number(ada, limit):
         ("/api/transactions", {"type": "gift"}),
         ("/api/transactions", {"month": "2026-13"}),
         ("/api/transactions", {"month": "2026-11-01"}),
+        ("/api/transactions", {"month": "20٢٦-11"}),
     ],
 )
 def test_400_when_a_filter_is_unknown(ada, path, query):

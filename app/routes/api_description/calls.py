@@ -1,0 +1,420 @@
+"""Every call of the JSON API: its parameters, its body, its answers, and each refusal by the error that is raised."""
+
+from __future__ import annotations
+
+from app.domain.credits import TYPES
+from app.domain.errors import (
+    AccountExists,
+    AccountFrozen,
+    BadCredentials,
+    BadCursor,
+    BalanceUnexplained,
+    FilesUnavailable,
+    InsufficientCredits,
+    InvalidInput,
+    InvalidPayload,
+    InvalidSignature,
+    NotFound,
+    PaymentsUnavailable,
+    RateLimited,
+    RequestIdReused,
+    SecondFactorMissing,
+    WrongCode,
+    WrongState,
+)
+from app.domain.tasks import (
+    DEFAULT_LEASE_MINUTES,
+    IN_PROGRESS,
+    MAX_LEASE_MINUTES,
+    MAX_RESULT,
+    PENDING,
+    STATUSES,
+    TASK_COST,
+)
+from app.forms.paging import MONTH
+from app.gateways.stripe import PaymentRefused
+from app.routes.uploads import MAX_FILE_BYTES, MAX_FILES
+from app.services.customers import MAX_ADJUSTMENT
+
+from .parts import (
+    ANYBODY,
+    IDEMPOTENCY_KEY,
+    IN_ADDRESS,
+    MOVES_CREDITS,
+    OPERATOR,
+    PAGING,
+    SEARCH,
+    WRITES,
+    Body,
+    Json,
+    call,
+    fields,
+    in_path,
+    in_query,
+    optional,
+    page_of,
+    ref,
+    then,
+)
+from .schemas import DESCRIPTION, EMAIL, FILE_ID, NOT_BLANK, PASSWORD, REASON, TASK_ID, TEXT, WHOLE
+
+TASK = in_path("task_id", TASK_ID)
+NUMBER = in_path("number", {"type": "integer", "minimum": 1})
+CUSTOMER = in_path("email", EMAIL)
+LEASE: Json = {
+    "type": "object",
+    "properties": {
+        "minutes": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MAX_LEASE_MINUTES,
+            "default": DEFAULT_LEASE_MINUTES,
+        }
+    },
+}
+ANSWER: Json = {
+    "type": "object",
+    "properties": {
+        "result": {"type": "string", "maxLength": MAX_RESULT, "description": "Markdown."},
+        "files": {"type": "array", "items": FILE_ID, "maxItems": MAX_FILES},
+    },
+    "anyOf": [
+        {"required": ["result"], "properties": {"result": {"pattern": NOT_BLANK}}},
+        {"required": ["files"], "properties": {"files": {"minItems": 1}}},
+    ],
+}
+CORRECTION: Json = {
+    "type": "integer",
+    "minimum": -MAX_ADJUSTMENT,
+    "maximum": MAX_ADJUSTMENT,
+    "not": {"const": 0},
+    "description": "Signed credits; a correction never takes a balance below zero.",
+}
+
+ACCOUNTS: Json = {
+    "/api/auth/signup": {
+        "post": call(
+            "signup",
+            "Make an account and sign in",
+            tag="accounts",
+            who=ANYBODY,
+            body=Body(fields(email=EMAIL, password=PASSWORD)),
+            answers={201: ref("SignedIn")},
+            refusals=[AccountExists, InvalidInput, RateLimited, *WRITES],
+        )
+    },
+    "/api/auth/login": {
+        "post": call(
+            "login",
+            "Get a token",
+            tag="accounts",
+            who=ANYBODY,
+            body=Body(
+                optional(
+                    fields(email=TEXT, password=TEXT),
+                    code=TEXT | {"description": "Of the authenticator app, or a recovery code: for a second factor."},
+                )
+            ),
+            answers={200: ref("SignedIn")},
+            refusals=[BadCredentials, SecondFactorMissing, WrongCode, RateLimited, *WRITES],
+        )
+    },
+    "/api/auth/logout": {
+        "post": call(
+            "logout",
+            "End this token's session",
+            tag="accounts",
+            answers={200: fields(signed_out={"const": True})},
+        )
+    },
+    "/api/user": {"get": call("user", "Who am I, and what is left?", tag="accounts", answers={200: ref("User")})},
+}
+
+TASKS: Json = {
+    "/api/tasks": {
+        "post": call(
+            "submit_task",
+            f"Submit a task for {TASK_COST} credits",
+            tag="tasks",
+            parameters=[IDEMPOTENCY_KEY],
+            body=Body(fields(description=DESCRIPTION)),
+            answers={201: ref("TaskAndBalance")},
+            refusals=[InsufficientCredits, AccountFrozen, RequestIdReused, InvalidInput, RateLimited, *MOVES_CREDITS],
+            description="A repeated key is the first task, charged once; with another text it is a 409.",
+            links=then("get_task", "cancel_task"),
+        ),
+        "get": call(
+            "list_tasks",
+            "One's tasks, newest first",
+            tag="tasks",
+            parameters=[in_query("status", {"enum": list(STATUSES)}), SEARCH, *PAGING],
+            answers={200: page_of("tasks", ref("Task"))},
+            refusals=[BadCursor],
+            description="A search looks at a bounded number of rows: a page may be short and still have a next one.",
+        ),
+    },
+    "/api/tasks/{task_id}": {
+        "get": call(
+            "get_task",
+            "A task and its result",
+            tag="tasks",
+            parameters=[TASK],
+            answers={200: ref("TaskAndResult")},
+            refusals=[NotFound],
+            links=then("cancel_task", "redo_task"),
+        )
+    },
+    "/api/tasks/{task_id}/cancel": {
+        "post": call(
+            "cancel_task",
+            "Call a task off while nobody works on it",
+            tag="tasks",
+            parameters=[TASK],
+            answers={200: ref("TaskAndBalance")},
+            refusals=[NotFound, WrongState, *MOVES_CREDITS],
+            description="Its credits come back at once. Safe to repeat.",
+        )
+    },
+    "/api/tasks/{task_id}/redo": {
+        "post": call(
+            "redo_task",
+            "Have a completed task done again, once and for free",
+            tag="tasks",
+            parameters=[TASK],
+            body=Body(fields(note=REASON)),
+            answers={201: ref("Task")},
+            refusals=[NotFound, WrongState, InvalidInput, *WRITES],
+            description="Safe to repeat: the answer is the first redo.",
+            links=then("get_task", "cancel_task"),
+        )
+    },
+    "/api/tasks/{task_id}/files/{number}": {
+        "get": call(
+            "get_file",
+            "A file of a result",
+            tag="tasks",
+            parameters=[TASK, NUMBER],
+            answers={303: "To an address that downloads the file; it opens for a minute."},
+            refusals=[NotFound],
+        )
+    },
+}
+
+CREDITS: Json = {
+    "/api/transactions": {
+        "get": call(
+            "list_transactions",
+            "One's ledger, newest first",
+            tag="credits",
+            parameters=[
+                in_query("type", {"enum": list(TYPES)}),
+                in_query("month", {"type": "string", "pattern": f"^{MONTH.pattern}$"}, "Like 2026-11."),
+                *PAGING,
+            ],
+            answers={200: page_of("transactions", ref("Transaction"))},
+            refusals=[BadCursor],
+        )
+    },
+    "/api/packs": {
+        "get": call(
+            "list_packs",
+            "What is for sale",
+            tag="credits",
+            answers={200: fields(packs={"type": "array", "items": ref("Pack")})},
+        )
+    },
+    "/api/checkout": {
+        "post": call(
+            "buy",
+            "Open a payment page for a pack",
+            tag="credits",
+            parameters=[IDEMPOTENCY_KEY],
+            body=Body(fields(pack_id=TEXT)),
+            answers={201: fields(checkout_url=TEXT | {"format": "uri"}, pack_id=TEXT, credits=WHOLE)},
+            refusals=[NotFound, InvalidInput, PaymentRefused, PaymentsUnavailable, BalanceUnexplained, RateLimited],
+            description="A person pays at checkout_url; the credits arrive by themselves.",
+        )
+    },
+    "/api/redeem": {
+        "post": call(
+            "redeem",
+            "Redeem a promotional code, once an account",
+            tag="credits",
+            body=Body(fields(code=TEXT | {"description": "5 to 40 letters, digits and dashes; spaces do not matter."})),
+            answers={200: fields(credits_added=WHOLE, credits=WHOLE)},
+            refusals=[InvalidInput, RateLimited, *MOVES_CREDITS],
+        )
+    },
+}
+
+OPERATORS: Json = {
+    "/api/admin/tasks": {
+        "get": call(
+            "list_queue",
+            "Open tasks of one status, oldest first",
+            tag="operators",
+            who=OPERATOR,
+            parameters=[
+                in_query("status", {"enum": [PENDING, IN_PROGRESS], "default": PENDING}),
+                SEARCH,
+                *PAGING,
+            ],
+            answers={200: page_of("tasks", ref("QueuedTask"))},
+            refusals=[BadCursor],
+            description="The description is cut to a title.",
+        )
+    },
+    "/api/admin/tasks/claim": {
+        "post": call(
+            "claim_next",
+            "Lease the oldest free task",
+            tag="operators",
+            who=OPERATOR,
+            body=Body(LEASE, required=False),
+            answers={200: fields(task={"anyOf": [ref("QueuedTask"), {"type": "null"}]})},
+            refusals=[InvalidInput, *WRITES],
+            description="`task` is null when nothing waits.",
+            links=then("renew", "release", "complete", "reject", at="/task/task_id"),
+        )
+    },
+    "/api/admin/tasks/{task_id}": {
+        "get": call(
+            "get_any_task",
+            "A task and its result, whoever's it is",
+            tag="operators",
+            who=OPERATOR,
+            parameters=[TASK],
+            answers={200: ref("QueuedTaskAndResult")},
+            refusals=[NotFound],
+        )
+    },
+    "/api/admin/tasks/{task_id}/claim": {
+        "post": call(
+            "claim",
+            "Lease this task",
+            tag="operators",
+            who=OPERATOR,
+            parameters=[TASK],
+            body=Body(LEASE, required=False),
+            answers={200: ref("QueuedTask")},
+            refusals=[NotFound, WrongState, InvalidInput, *WRITES],
+            links=then("renew", "release", "complete", "reject"),
+        )
+    },
+    "/api/admin/tasks/{task_id}/renew": {
+        "post": call(
+            "renew",
+            "Extend one's lease",
+            tag="operators",
+            who=OPERATOR,
+            parameters=[TASK],
+            body=Body(LEASE, required=False),
+            answers={200: ref("QueuedTask")},
+            refusals=[NotFound, WrongState, InvalidInput, *WRITES],
+        )
+    },
+    "/api/admin/tasks/{task_id}/release": {
+        "post": call(
+            "release",
+            "Give a task back to the queue",
+            tag="operators",
+            who=OPERATOR,
+            parameters=[TASK],
+            answers={200: ref("QueuedTask")},
+            refusals=[NotFound, WrongState, *WRITES],
+        )
+    },
+    "/api/admin/tasks/{task_id}/files": {
+        "post": call(
+            "store_file",
+            "Store a file for a task that one holds",
+            tag="operators",
+            who=OPERATOR,
+            parameters=[TASK, in_query("name", IN_ADDRESS, "How the file is offered, like report.pdf.")],
+            body=Body({"maxLength": MAX_FILE_BYTES}, "application/octet-stream", required=False, refusals=(413,)),
+            answers={201: ref("StoredFile")},
+            refusals=[NotFound, WrongState, FilesUnavailable],
+            description="The body is the file; its file_id goes into the completion. Without a body the file is empty.",
+        )
+    },
+    "/api/admin/tasks/{task_id}/complete": {
+        "post": call(
+            "complete",
+            "Answer a task that one holds",
+            tag="operators",
+            who=OPERATOR,
+            parameters=[TASK],
+            body=Body(ANSWER),
+            answers={200: ref("QueuedTask")},
+            refusals=[NotFound, WrongState, InvalidInput, FilesUnavailable, *WRITES],
+            description="With text, files or both. Repeating the same answer is safe.",
+            links=then("get_any_task"),
+        )
+    },
+    "/api/admin/tasks/{task_id}/reject": {
+        "post": call(
+            "reject",
+            "Refuse a task and give its credits back",
+            tag="operators",
+            who=OPERATOR,
+            parameters=[TASK],
+            body=Body(fields(reason=REASON)),
+            answers={200: ref("QueuedTask")},
+            refusals=[NotFound, WrongState, InvalidInput, *MOVES_CREDITS],
+            description="The customer reads the reason.",
+        )
+    },
+    "/api/admin/users/{email}": {
+        "get": call(
+            "get_customer",
+            "An account",
+            tag="operators",
+            who=OPERATOR,
+            parameters=[CUSTOMER],
+            answers={200: ref("Customer")},
+            refusals=[NotFound, InvalidInput],
+        )
+    },
+    "/api/admin/users/{email}/adjust": {
+        "post": call(
+            "adjust",
+            "Correct a balance",
+            tag="operators",
+            who=OPERATOR,
+            parameters=[CUSTOMER, IDEMPOTENCY_KEY],
+            body=Body(fields(amount=CORRECTION, reason=REASON)),
+            answers={201: ref("Transaction"), 202: ref("ProposedCorrection")},
+            refusals=[NotFound, RequestIdReused, InvalidInput, *MOVES_CREDITS],
+            description="202: so large an amount waits for a second operator, and nothing is booked yet.",
+        )
+    },
+}
+
+MACHINERY: Json = {
+    "/api/stripe/webhook": {
+        "post": call(
+            "stripe_webhook",
+            "What Stripe tells of a payment",
+            tag="machinery",
+            who=ANYBODY,
+            parameters=[
+                {
+                    "name": "Stripe-Signature",
+                    "in": "header",
+                    "required": True,
+                    "description": "HMAC-SHA256 over the moment and the exact bytes: https://docs.stripe.com/webhooks",
+                    "schema": {"type": "string"},
+                }
+            ],
+            body=Body(fields(type=TEXT, data=fields(object={"type": "object"})), refusals=(413,)),
+            answers={200: fields(received={"const": True})},
+            refusals=[InvalidSignature, InvalidPayload, *MOVES_CREDITS],
+            description="Answers 200 only once the write is durable. Repeats and events of other types change nothing.",
+        )
+    },
+    "/api/openapi.json": {
+        "get": call("openapi", "This document", tag="machinery", who=ANYBODY, answers={200: {"type": "object"}})
+    },
+}
+
+PATHS: Json = ACCOUNTS | TASKS | CREDITS | OPERATORS | MACHINERY

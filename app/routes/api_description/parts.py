@@ -1,0 +1,187 @@
+"""The words that the document is written in: `call` for an operation, `fields` for an object, and the parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from app.domain import errors
+from app.domain.tasks import MAX_REQUEST_ID
+from app.errors import CODES, status_of
+from app.forms.paging import DEFAULT_LIMIT, MAX_LIMIT, MAX_SEARCH
+
+Json = dict[str, Any]
+Refusal = type[errors.DomainError]
+
+TAGS = [
+    {"name": "accounts", "description": "Signing up, in and out."},
+    {"name": "tasks", "description": "Submitting tasks and reading their results."},
+    {"name": "credits", "description": "The ledger, buying credits, and codes."},
+    {"name": "operators", "description": "Working the queue and looking after customers: with an operator's token."},
+    {"name": "machinery", "description": "For Stripe, and for tools that read this document."},
+]
+SECURITY_SCHEMES = {
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "From POST /api/auth/login: good for 12 hours, or until its session ends. Cookies are not read.",
+    }
+}
+ANYBODY, CUSTOMER, OPERATOR = "anybody", "customer", "operator"
+# What every call may be answered with, by who may ask.
+READS: tuple[Refusal, ...] = (errors.StoreUnavailable, errors.StoreBusy)
+WRITES: tuple[Refusal, ...] = (*READS, errors.OutcomeUnknown)  # the last: sent, and its answer was lost
+MOVES_CREDITS: tuple[Refusal, ...] = (*WRITES, errors.BalanceUnexplained)
+SHARED: dict[str, tuple[Refusal, ...]] = {
+    ANYBODY: (errors.Malformed,),
+    CUSTOMER: (errors.Malformed, errors.NotSignedIn, *READS),
+    OPERATOR: (errors.Malformed, errors.NotSignedIn, errors.Forbidden, errors.OperatorNotProven, *READS),
+}
+
+# What a status means, whatever the call.
+MEANING = {
+    400: "Not understood.",
+    401: "No live token, or wrong credentials.",
+    402: "Not enough credits. Nothing was charged.",
+    403: "Not open to this account.",
+    404: "Not there, or not yours.",
+    409: "In the way of what is there.",
+    413: "The body is too large.",
+    415: "The body is not declared as JSON.",
+    422: "Well-formed but not acceptable; `field` says what to mend.",
+    429: "Too many. Retry-After says when to try again.",
+    503: "Something that we depend on is down. Retry-After says when to try again.",
+}
+HEADERS: dict[str, Json] = {
+    "X-Request-Id": {"description": "Names this request in our logs.", "schema": {"type": "string"}, "required": True},
+    "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}, "required": True},
+    "WWW-Authenticate": {"schema": {"const": "Bearer"}, "required": True},
+}
+HEADERS_OF = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
+
+
+def ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def fields(**properties: Json) -> Json:
+    """An object that has all of these."""
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def optional(schema: Json, **properties: Json) -> Json:
+    """The same object, which may have these as well."""
+    return schema | {"properties": schema["properties"] | properties}
+
+
+def or_null(schema: Json) -> Json:
+    return schema | {"type": [schema["type"], "null"]}
+
+
+def page_of(name: str, schema: Json) -> Json:
+    return fields(
+        **{name: {"type": "array", "items": schema, "maxItems": MAX_LIMIT}},
+        next_cursor={"type": ["string", "null"], "description": "For the next page; null on the last one."},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a call is sent; `refusals` are the statuses that any such body may be answered with."""
+
+    schema: Json
+    media_type: str = "application/json"
+    required: bool = True
+    refusals: tuple[int, ...] = (413, 415)
+
+
+def call(
+    name: str,
+    summary: str,
+    *,
+    tag: str,
+    who: str = CUSTOMER,
+    parameters: Iterable[Json] = (),
+    body: Body | None = None,
+    answers: dict[int, Json | str],
+    refusals: Iterable[Refusal] = (),
+    description: str = "",
+    links: Json | None = None,
+) -> Json:
+    """One operation. `answers` are the successes by status; the refusals that all calls share are added here."""
+    codes = {status: {CODES[status]} for status in (body.refusals if body else ())}
+    for refusal in (*SHARED[who], *refusals):
+        codes.setdefault(status_of(refusal), set()).add(refusal.code)
+    responses = {str(status): _answer(schema) for status, schema in answers.items()}
+    if links:
+        next(iter(responses.values()))["links"] = links
+    made: Json = {"operationId": name, "summary": summary, "tags": [tag]}
+    if description:
+        made["description"] = description
+    made["security"] = [] if who == ANYBODY else [{"token": []}]
+    if parameters := list(parameters):
+        made["parameters"] = parameters
+    if body:
+        made["requestBody"] = {"required": body.required, "content": {body.media_type: {"schema": body.schema}}}
+    made["responses"] = responses | {str(status): _refusal(status, sorted(codes[status])) for status in sorted(codes)}
+    return made
+
+
+def then(*calls: str, at: str = "/task_id") -> Json:
+    """Links to calls that take the task_id of this answer."""
+    return {name: {"operationId": name, "parameters": {"task_id": f"$response.body#{at}"}} for name in calls}
+
+
+def _answer(schema: Json | str) -> Json:
+    """A success: its body's schema, or for a redirect what it leads to."""
+    if isinstance(schema, str):
+        location = {"schema": {"type": "string", "format": "uri"}, "required": True}
+        return {"description": schema, "headers": {"Location": location} | _headers()}
+    return {"description": "Done.", "headers": _headers(), "content": {"application/json": {"schema": schema}}}
+
+
+def _refusal(status: int, codes: list[str]) -> Json:
+    shape = "InsufficientCredits" if status == 402 else "InvalidInput" if status == 422 else "Error"
+    schema = {"allOf": [ref(shape), {"properties": {"code": {"enum": codes}}}]}
+    return {
+        "description": MEANING[status],
+        "headers": _headers(*HEADERS_OF.get(status, ())),
+        "content": {"application/json": {"schema": schema}},
+    }
+
+
+def _headers(*names: str) -> Json:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-Id", *names)}
+
+
+# Parameters
+
+
+def in_path(name: str, schema: Json) -> Json:
+    return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def in_query(name: str, schema: Json, description: str = "") -> Json:
+    """A parameter of the query, which may always be left out; empty is as good as left out."""
+    made = {"name": name, "in": "query", "schema": schema, "allowEmptyValue": True}
+    return made | ({"description": description} if description else {})
+
+
+IN_ADDRESS: Json = {"type": "string", "pattern": r"^[^\u0000]*$"}
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Repeat a request whose answer was lost with the same key: it is done once. Empty is no key.",
+    "schema": {"type": "string", "maxLength": MAX_REQUEST_ID, "pattern": "^[ -~]*$"},
+}
+PAGING = [
+    in_query(
+        "limit",
+        {"type": "integer", "default": DEFAULT_LIMIT},
+        f"Rows of a page; clamped to 1 to {MAX_LIMIT}.",
+    ),
+    in_query("cursor", IN_ADDRESS, "The next_cursor of the page before, unchanged."),
+]
+SEARCH = in_query("q", IN_ADDRESS, f"Words to look for; the first {MAX_SEARCH} characters count.")

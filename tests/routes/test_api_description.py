@@ -1,0 +1,80 @@
+"""The OpenAPI document: served to anybody, and about the very calls that the app has."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from werkzeug.routing import Rule
+
+from app.routes.api_description import document
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
+
+
+def calls_of(described: dict) -> set[tuple[str, str]]:
+    return {(method.upper(), path) for path, calls in described["paths"].items() for method in calls}
+
+
+def rules_of(app) -> Iterator[tuple[Rule, str]]:
+    """The routes under /api, each with its path as the document writes it."""
+    for rule in app.url_map.iter_rules():
+        if rule.rule.startswith("/api/"):
+            yield rule, re.sub(r"<(\w+:)?(\w+)>", r"{\2}", rule.rule)
+
+
+def test_anybody_reads_the_document_and_may_keep_it_for_an_hour(client, config):
+    answer = client.get("/api/openapi.json")
+
+    assert answer.status_code == 200
+    assert answer.get_json() == document(config.app_url)
+    assert answer.headers["Cache-Control"] == "public, max-age=3600"
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_every_call_of_the_app_is_described_and_nothing_else(app):
+    found = {(method, path) for rule, path in rules_of(app) for method in rule.methods & METHODS}
+
+    assert calls_of(document("")) == found
+
+
+def test_who_may_ask_is_what_the_view_says(app):
+    described = document("")["paths"]
+
+    for rule, path in rules_of(app):
+        call = described[path][(rule.methods & METHODS).pop().lower()]
+        access = app.view_functions[rule.endpoint].access
+        assert bool(call["security"]) == (access != "public"), path
+        assert ("operators" in call["tags"]) == (access == "operator"), path
+
+
+@pytest.mark.parametrize("page", ["api.md", "operators.md"])
+def test_every_call_that_the_manual_names_is_described(page):
+    named = re.findall(r"`(GET|POST) (/api/[^ `?·]+)", (DOCS / page).read_text())
+    known = {(method, re.sub(r"\{\w+\}", "{}", path)) for method, path in calls_of(document(""))}
+
+    assert named
+    assert {(method, re.sub(r"<[^>]+>", "{}", path)) for method, path in named} <= known
+
+
+def test_the_manual_names_every_call_of_customers():
+    manual = (DOCS / "api.md").read_text()
+    described = document("")["paths"]
+
+    for method, path in calls_of(document("")):
+        if "operators" not in described[path][method.lower()]["tags"]:
+            written = path.replace("{", "<").replace("}", ">")
+            assert re.search(rf"`{method} {re.escape(written)}[`?]", manual), written
+
+
+def test_the_manual_names_every_code():
+    manual = (DOCS / "api.md").read_text()
+    codes = re.findall(r'"code": {"enum": \[([^]]+)]', json.dumps(document("")))
+
+    assert codes
+    for code in {word for words in codes for word in re.findall(r"\w+", words)}:
+        assert f"`{code}`" in manual
