@@ -12,6 +12,7 @@ import click
 from flask.cli import AppGroup
 
 from app import deps
+from app.cli.scheduled import scheduled
 from app.cli.tables import print_table
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import DomainError
@@ -25,6 +26,7 @@ DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 @group.command("check")
 @click.option("--freeze", is_flag=True, help="Stop spending on the accounts whose books differ.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
+@scheduled
 def check(freeze: bool, as_json: bool) -> None:
     """Compare every balance with its ledger, tasks with their spends and payments with their rows.
 
@@ -68,6 +70,7 @@ def unfreeze(email: str, reason: str) -> None:
 @group.command("reconcile")
 @click.option("--since", type=DATE, default=None, help="Look at what Stripe has had since (UTC); 30 days by default.")
 @click.option("--dry-run", is_flag=True, help="Say what is missing and record nothing.")
+@scheduled
 def reconcile(since: datetime | None, dry_run: bool) -> None:
     """Compare Stripe's sessions, refunds and disputes with our payments, and record what never reached us."""
     found, now = deps.get(), utcnow()
@@ -120,6 +123,7 @@ def liability(at: datetime | None, as_json: bool) -> None:
 
 
 @group.command("webhooks")
+@scheduled
 def webhooks() -> None:
     """When Stripe last reached us; ends with 1 if it seems to have gone silent."""
     contact = deps.store().stripe_contact()

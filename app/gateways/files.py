@@ -69,6 +69,12 @@ class FileStore:
         }
         return self._client.generate_presigned_url("get_object", Params=request, ExpiresIn=LINK_SECONDS)
 
+    def remove_all(self, task_id: str) -> None:
+        """Delete every file that was stored for a task. Safe to repeat. Raises FilesUnavailable."""
+        while found := self._call("list_objects_v2", Bucket=self._bucket, Prefix=f"results/{task_id}/").get("Contents"):
+            for stored in found:
+                self._call("delete_object", Bucket=self._bucket, Key=stored["Key"])
+
     def create_bucket(self) -> None:
         """For the local AWS only. Safe to repeat."""
         try:

@@ -42,6 +42,17 @@ def test_setting_up_changes_nothing_when_the_bucket_is_there(files):
         assert answer.read() == b"a"
 
 
+def test_the_files_of_one_task_are_gone_when_they_are_removed_once_or_twice(files):
+    gone = [files.put("task_a", name, b"a") for name in ("a.txt", "b.txt")]
+    kept = files.put("task_ab", "c.txt", b"c")
+
+    files.remove_all("task_a")
+    files.remove_all("task_a")
+
+    assert [files.find("task_a", file.key.rpartition("/")[2]) for file in gone] == [None, None]
+    assert files.find("task_ab", kept.key.rpartition("/")[2]) == kept
+
+
 def test_a_file_is_refused_in_plain_words_when_the_bucket_is_out_of_reach(dynamodb_url):
     with pytest.raises(FilesUnavailable):
         FileStore("no-such-bucket", "us-east-1", dynamodb_url).put("task_a", "a.txt", b"a")

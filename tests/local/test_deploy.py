@@ -7,9 +7,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import boto3
+import pytest
 import yaml
 
 from app.config import Config
+from app.data.client import make_client
+from app.data.tables import missing_tables
+from app.domain.payments import READERS
 from scripts.local.settings import PORTS
 
 REPO = Path(__file__).resolve().parents[2]
@@ -29,6 +34,28 @@ def service() -> dict[str, Any]:
     return resources
 
 
+def of_type(kind: str) -> dict[str, dict[str, Any]]:
+    return {name: resource["Properties"] for name, resource in service().items() if resource["Type"] == kind}
+
+
+def rows_of(path: str, heading: str) -> list[list[str]]:
+    """The cells of the first table below a heading, without its head."""
+    section = (REPO / path).read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+def scheduled_commands() -> dict[str, str]:
+    """What runs, and when."""
+    found = {}
+    for schedule in of_type("AWS::Scheduler::Schedule").values():
+        (override,) = json.loads(schedule["Target"]["Input"])["containerOverrides"]
+        assert override["name"] == container("CommandTask")["Name"]
+        assert override["command"][:5] == ["python", "-m", "flask", "--app", "app.wsgi"]
+        found[" ".join(override["command"][5:])] = schedule["ScheduleExpression"]
+    return found
+
+
 def container(name: str) -> dict[str, Any]:
     (found,) = service()[name]["Properties"]["ContainerDefinitions"]
     return dict(found)
@@ -37,6 +64,26 @@ def container(name: str) -> dict[str, Any]:
 def test_the_deployed_tables_are_the_tables_of_the_app() -> None:
     made = make_tables()
     assert made.TEMPLATE.read_text(encoding="utf-8") == made.template(), "run: python deploy/aws/make_tables.py"
+
+
+def test_nothing_is_missing_when_the_tables_were_made_by_the_template(config: Config, dynamodb_url: str) -> None:
+    prefix = "Deployed_"
+    cloudformation = boto3.client("cloudformation", endpoint_url=dynamodb_url, region_name="us-east-1")
+
+    cloudformation.create_stack(
+        StackName="dashboard-tables",
+        TemplateBody=(REPO / "deploy/aws/tables.yaml").read_text(),
+        Parameters=[{"ParameterKey": "TablePrefix", "ParameterValue": prefix}],
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(StackName="dashboard-tables", WaiterConfig={"Delay": 1})
+
+    client = make_client(config, endpoint_url=dynamodb_url)
+    assert missing_tables(client, prefix) == []
+    for name in client.list_tables()["TableNames"]:
+        if name.startswith(prefix):
+            client.update_table(TableName=name, DeletionProtectionEnabled=False)
+            client.delete_table(TableName=name)
+    cloudformation.delete_stack(StackName="dashboard-tables")
 
 
 def test_every_deployed_table_is_kept_and_can_be_restored() -> None:
@@ -49,9 +96,10 @@ def test_every_deployed_table_is_kept_and_can_be_restored() -> None:
         assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 
-def test_both_containers_get_settings_that_the_app_accepts() -> None:
-    web, mail = container("WebTask"), container("MailTask")
-    assert (web["Environment"], web["Secrets"]) == (mail["Environment"], mail["Secrets"])
+def test_all_containers_get_settings_that_the_app_accepts() -> None:
+    web = container("WebTask")
+    for other in (container("MailTask"), container("CommandTask")):
+        assert (web["Environment"], web["Secrets"]) == (other["Environment"], other["Secrets"])
     filled_in = {
         "APP_URL": "https://dashboard.impacteragi.com",
         "AWS_REGION": "us-east-1",
@@ -74,6 +122,101 @@ def test_the_task_may_do_nothing_but_read_and_write_items_and_files_and_send_mai
     assert '"*"' not in text
     for action in ("CreateTable", "DeleteTable", "UpdateTable", "DeleteObject", "dynamodb:*", "ses:*", "s3:*", "iam:"):
         assert action not in text
+
+
+def test_only_the_scheduled_commands_may_remove_files_and_they_may_do_nothing_else_with_them() -> None:
+    (policy,) = service()["CommandRole"]["Properties"]["Policies"]
+    tables, *files = policy["PolicyDocument"]["Statement"]
+    assert tables == service()["TaskRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"][0]
+    assert [part["Action"] for part in files] == ["s3:DeleteObject", "s3:ListBucket"]
+
+
+def test_the_scheduler_may_start_the_commands_task_and_nothing_else() -> None:
+    (policy,) = service()["SchedulerRole"]["Properties"]["Policies"]
+    run, hand_over = policy["PolicyDocument"]["Statement"]
+    assert (run["Action"], run["Resource"]) == ("ecs:RunTask", {"Ref": "CommandTask"})
+    assert hand_over["Action"] == "iam:PassRole"
+    roles = service()["CommandTask"]["Properties"]
+    assert hand_over["Resource"] == [roles["ExecutionRoleArn"], roles["TaskRoleArn"]]
+    for schedule in of_type("AWS::Scheduler::Schedule").values():
+        assert schedule["Target"]["EcsParameters"]["TaskDefinitionArn"] == {"Ref": "CommandTask"}
+
+
+def test_every_command_that_the_docs_tell_to_run_has_its_schedule() -> None:
+    documented = {}
+    for command, when, *_ in rows_of("docs/operating.md", "Every night"):
+        at = re.fullmatch(r"(\d\d):00", when)
+        hour = str(int(at[1])) if at else "*"
+        documented[command.strip("`")] = hour
+    assert len(documented) >= 4
+    assert {command: when.split()[1] for command, when in scheduled_commands().items()} == documented
+
+
+def test_every_scheduled_command_logs_its_end_and_rings_when_it_did_not_end_well(app, caplog) -> None:
+    alarms = {
+        alarm["Dimensions"][0]["Value"]: alarm
+        for alarm in of_type("AWS::CloudWatch::Alarm").values()
+        if alarm["MetricName"] == "CommandsEndedWell"
+    }
+    for command, when in scheduled_commands().items():
+        caplog.clear()
+        app.test_cli_runner().invoke(args=command.split())
+
+        (end,) = [record for record in caplog.records if record.getMessage() == "command ended"]
+        alarm = alarms.pop(end.command)
+        assert command.startswith(end.command)
+        assert (alarm["TreatMissingData"], alarm["ComparisonOperator"]) == ("breaching", "LessThanThreshold")
+        hours_between = 1 if when.split()[1] == "*" else 24
+        assert hours_between * 3600 < alarm["Period"] * alarm["EvaluationPeriods"] <= 7 * 24 * 3600
+    assert alarms == {}
+
+
+def test_every_alarm_tells_somebody_counts_something_and_is_explained() -> None:
+    counted = {
+        transformation["MetricName"]
+        for metric in of_type("AWS::Logs::MetricFilter").values()
+        for transformation in metric["MetricTransformations"]
+    }
+    alarms = of_type("AWS::CloudWatch::Alarm")
+    for name, alarm in alarms.items():
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "Alarms"}], name
+        assert alarm["Namespace"] != {"Ref": "AWS::StackName"} or alarm["MetricName"] in counted, name
+    explained = {cells[0].strip("`") for cells in rows_of("docs/operating.md", "When an alarm comes")}
+    assert explained == set(alarms)
+
+
+def test_files_are_private_encrypted_and_forgotten_when_they_were_removed() -> None:
+    files = service()["Files"]
+    assert files["DeletionPolicy"] == files["UpdateReplacePolicy"] == "Retain"
+    assert all(files["Properties"]["PublicAccessBlockConfiguration"].values())
+    assert files["Properties"]["BucketEncryption"]
+    removed, broken = files["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert files["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert removed["NoncurrentVersionExpiration"] == {"NoncurrentDays": 35}
+    assert removed["ExpiredObjectDeleteMarker"] is True
+    assert "AbortIncompleteMultipartUpload" in broken
+    assert not {"ExpirationInDays", "ExpirationDate"} & (removed.keys() | broken.keys())  # no age limit
+
+
+def test_the_events_asked_of_stripe_are_those_that_are_read() -> None:
+    text = (REPO / "docs/stripe.md").read_text(encoding="utf-8")
+    listen = re.search(r"stripe listen .*--events (\S+)", text)
+    assert listen is not None
+    assert set(listen[1].split(",")) == READERS.keys()
+    asked: set[str] = set()
+    for events in re.findall(r"^ *\| (`(?:checkout|refund|charge)\..*?) \|", text, re.MULTILINE):
+        first, *rest = re.findall(r"`([^`]+)`", events)
+        asked |= {first} | {first.rpartition(".")[0] + each if each.startswith(".") else each for each in rest}
+    assert asked == READERS.keys()
+
+
+@pytest.mark.parametrize("quoted", [r'"(/[^"]*)"', r"`(/[^`]*)`"])
+def test_every_path_that_cloudflare_treats_apart_is_one_of_the_app(app, quoted: str) -> None:
+    text = (REPO / "deploy/cloudflare/README.md").read_text(encoding="utf-8")
+    paths = set(re.findall(quoted, text))
+    known = {rule.rule for rule in app.url_map.iter_rules()}
+    assert len(paths) >= 5
+    assert [path for path in paths if not any(rule.startswith(path) for rule in known)] == []
 
 
 def test_the_image_holds_the_app_and_no_development_files() -> None:
