@@ -85,16 +85,28 @@ def confirm(token: str):
     return render_template("auth/confirmed.html", email=account.email, account=who)
 
 
-@bp.route("/set-password/<token>", methods=["GET", "POST"])
+@bp.get("/set-password/<token>")
 @public
-def set_password(token: str):
-    return _password_by_link(token, SET_PASSWORD, "auth/set_password.html")
+def open_set_password(token: str):
+    return _open_link(token, SET_PASSWORD)
 
 
-@bp.route("/reset/<token>", methods=["GET", "POST"])
+@bp.route("/set-password", methods=["GET", "POST"])
 @public
-def reset(token: str):
-    return _password_by_link(token, RESET, "auth/reset.html")
+def set_password():
+    return _password_by_link(SET_PASSWORD)
+
+
+@bp.get("/reset/<token>")
+@public
+def open_reset(token: str):
+    return _open_link(token, RESET)
+
+
+@bp.route("/reset", methods=["GET", "POST"])
+@public
+def reset():
+    return _password_by_link(RESET)
 
 
 @bp.route("/forgot", methods=["GET", "POST"])
@@ -111,14 +123,32 @@ def forgot():
     return render_template("auth/forgot_sent.html", email=form.email.data)
 
 
-def _password_by_link(token: str, purpose: str, template: str):
-    form = PasswordForm()
+FORMS = {SET_PASSWORD: ("auth.set_password", "auth/set_password.html"), RESET: ("auth.reset", "auth/reset.html")}
+
+
+def _open_link(token: str, purpose: str):
+    """On to the form, with the token in the cookie: an address is kept in histories and shown to whoever looks."""
+    try:
+        accounts.account_of_link(deps.store(), deps.get().links, token, purpose)
+    except LinkExpired:
+        return _link_expired(purpose)
+    session["link"] = token
+    return redirect(url_for(FORMS[purpose][0]), code=303)
+
+
+def _link_expired(purpose: str):
+    template = "auth/set_password.html" if purpose == SET_PASSWORD else "auth/link_expired.html"
+    return render_template(template, form=EmailForm(), expired=True), 410
+
+
+def _password_by_link(purpose: str):
+    form, template, token = PasswordForm(), FORMS[purpose][1], session.get("link", "")
     store, links = deps.store(), deps.get().links
     try:
         account, _ = accounts.account_of_link(store, links, token, purpose)
         if request.method == "GET" or not form.validate():
             status = 200 if request.method == "GET" else 422
-            return render_template(template, form=form, email=account.email, token=token), status
+            return render_template(template, form=form, email=account.email), status
         signed_in = accounts.set_password(
             store,
             deps.get().passwords,
@@ -130,11 +160,10 @@ def _password_by_link(token: str, purpose: str, template: str):
             label=client_label(),
         )
     except LinkExpired:
-        expired = "auth/set_password.html" if purpose == SET_PASSWORD else "auth/link_expired.html"
-        return render_template(expired, form=EmailForm(), expired=True, token=token), 410
+        return _link_expired(purpose)
     except InvalidInput as error:
         form.password.errors = [error.message]
-        return render_template(template, form=form, email=account.email, token=token), 422
+        return render_template(template, form=form, email=account.email), 422
     start_browser_session(signed_in)
     if signed_in.half:
         flash("Your password is set. Your second factor is still needed.")

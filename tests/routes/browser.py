@@ -41,6 +41,15 @@ class Browser:
     def sign_in(self, email: str = "ada@example.com", password: str = PASSWORD, **more: str) -> TestResponse:
         return self.post("/login", {"email": email, "password": password} | more)
 
+    def follow(self, link: str) -> TestResponse:
+        """What a person sees who follows a mailed link."""
+        return self.client.get(link, follow_redirects=True)
+
+    def set_by_link(self, link: str, password: str) -> TestResponse:
+        """Follow a mailed link and send the form that it leads to."""
+        self.get(link)
+        return self.post(link.rpartition("/")[0], {"password": password})
+
     def composer(self) -> dict[str, str]:
         """The hidden fields of the form on the dashboard."""
         form = self.page("/dashboard").select_one("form#composer")

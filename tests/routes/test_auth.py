@@ -122,7 +122,7 @@ def test_stranger_gets_nothing_when_the_buyer_paid_before_the_sign_up(app, brows
     assert store.get_account("victim@example.com").password_hash is None
     assert browser.sign_in("victim@example.com").status_code == 401
     _welcome, link_mail = mails("victim@example.com")
-    assert browser.get(path_in(link_mail)).status_code == 200
+    assert browser.follow(path_in(link_mail)).status_code == 200
 
 
 @pytest.mark.threat(45)
@@ -140,7 +140,7 @@ def test_stranger_loses_the_account_when_the_buyer_pays_after_the_sign_up(app, b
     assert browser.sign_in("victim@example.com").status_code == 401
     owner = Browser(app)
     link = next(path_in(text) for text in mails("victim@example.com") if "/set-password/" in text)
-    assert owner.post(link, {"password": NEW_PASSWORD}).status_code == 303
+    assert owner.set_by_link(link, NEW_PASSWORD).status_code == 303
     assert is_signed_in(owner)
 
 
@@ -535,8 +535,8 @@ def test_welcome_link_sets_the_password_once(app, browser, store, mails):
     (text,) = mails("new@example.com")
     link = path_in(text)
 
-    shown = browser.page(link)
-    answer = browser.post(link, {"password": NEW_PASSWORD})
+    shown = soup(browser.follow(link))
+    answer = browser.set_by_link(link, NEW_PASSWORD)
 
     assert "new@example.com" in shown.select_one("main").text
     assert (answer.status_code, answer.headers["Location"]) == (303, "/dashboard")
@@ -544,14 +544,14 @@ def test_welcome_link_sets_the_password_once(app, browser, store, mails):
     assert page.select_one("#balance .sum b").text == "1,000"
     assert store.get_account("new@example.com").confirmed
     assert browser.get(link).status_code == 410
-    assert browser.post(link, {"password": "yet another phrase"}).status_code == 410
+    assert browser.set_by_link(link, "yet another phrase").status_code == 410
     assert Browser(app).sign_in("new@example.com", NEW_PASSWORD).status_code == 303
 
 
 def test_expired_welcome_page_offers_a_new_link(app, browser, store, mails):
     post_webhook(app.test_client(), session_event("new@example.com", session="cs_1"))
     (first,) = mails("new@example.com")
-    browser.post(path_in(first), {"password": NEW_PASSWORD})
+    browser.set_by_link(path_in(first), NEW_PASSWORD)
 
     form = soup(browser.get(path_in(first))).select_one("form")
 
@@ -563,9 +563,9 @@ def test_weak_password_keeps_the_link_alive(app, browser, store, mails):
     post_webhook(app.test_client(), session_event("new@example.com", session="cs_1"))
     (text,) = mails("new@example.com")
 
-    weak = browser.post(path_in(text), {"password": "password"})
-    own_name = browser.post(path_in(text), {"password": "new@example.com"})
-    good = browser.post(path_in(text), {"password": NEW_PASSWORD})
+    weak = browser.set_by_link(path_in(text), "password")
+    own_name = browser.set_by_link(path_in(text), "new@example.com")
+    good = browser.set_by_link(path_in(text), NEW_PASSWORD)
 
     assert (weak.status_code, own_name.status_code, good.status_code) == (422, 422, 303)
     assert soup(weak).select_one("#password-error").text.strip()
@@ -580,7 +580,7 @@ def test_reset_link_ends_every_other_session_and_token(app, browser, store, mail
     browser.post("/forgot", {"email": "ada@example.com"})
     (text,) = mails("ada@example.com")
 
-    answer = browser.post(path_in(text), {"password": NEW_PASSWORD})
+    answer = browser.set_by_link(path_in(text), NEW_PASSWORD)
 
     assert answer.status_code == 303
     assert is_signed_in(browser)
@@ -589,6 +589,26 @@ def test_reset_link_ends_every_other_session_and_token(app, browser, store, mail
     assert app.test_client().get("/api/user", headers=bearer).status_code == 401
     assert Browser(app).sign_in(password=PASSWORD).status_code == 401
     assert browser.get(path_in(text)).status_code == 410
+
+
+def test_no_token_stays_in_the_address_of_the_form(browser, store, mails):
+    make_account(store)
+    browser.post("/forgot", {"email": "ada@example.com"})
+    (text,) = mails("ada@example.com")
+
+    answer = browser.get(path_in(text))
+
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/reset")
+    form = browser.page("/reset").select_one("main form")
+    assert form["action"] == "/reset"
+    assert path_in(text).rpartition("/")[2] not in str(form)
+
+
+@pytest.mark.threat(69)
+@pytest.mark.parametrize("path", ["/reset", "/set-password"])
+def test_form_without_a_link_is_an_expired_link(browser, path):
+    assert browser.get(path).status_code == 410
+    assert browser.post(path, {"password": NEW_PASSWORD}).status_code == 410
 
 
 @pytest.mark.threat(69)
@@ -600,7 +620,7 @@ def test_older_reset_link_is_dead_when_a_newer_one_was_asked_for(browser, store,
 
     (text,) = mails("ada@example.com")
     assert browser.get(older.removeprefix("http://dashboard.test")).status_code == 410
-    assert browser.get(path_in(text)).status_code == 200
+    assert browser.follow(path_in(text)).status_code == 200
 
 
 @pytest.mark.threat(69)
@@ -614,9 +634,10 @@ def test_link_is_dead_when_it_is_too_old(browser, store, config, monkeypatch, pu
 
     monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: now + seconds - 5)
     if purpose != CONFIRM:  # opening that one uses it
-        assert browser.get(path).status_code == 200
+        assert browser.follow(path).status_code == 200
     monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: now + seconds + 5)
     assert browser.get(path).status_code == 410
+    assert browser.get("/confirm/x" if purpose == CONFIRM else path.rpartition("/")[0]).status_code == 410
 
 
 @pytest.mark.threat(69)
@@ -634,6 +655,14 @@ def test_link_of_one_purpose_opens_no_other(browser, store, config):
 
     assert browser.get(f"/reset/{token}").status_code == 410
     assert browser.get(f"/set-password/{token}").status_code == 410
+
+
+def test_link_taken_for_one_purpose_is_good_for_no_other_form(browser, store, config):
+    account = make_account(store, link_nonces={RESET: "nonce", SET_PASSWORD: "nonce"})
+    path = Links(config.jwt_secrets, config.app_url).url(account, RESET).removeprefix("http://dashboard.test")
+    browser.get(path)
+
+    assert browser.get("/set-password").status_code == 410
 
 
 @pytest.mark.threat(69)

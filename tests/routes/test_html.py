@@ -25,7 +25,7 @@ def pages(browser, store, config) -> dict[str, str]:
     links = Links(config.jwt_secrets, config.app_url)
     paths = [links.url(account, purpose).removeprefix("http://dashboard.test") for purpose in (RESET, SET_PASSWORD)]
     paths += ["/", "/login?out=1", "/signup", "/forgot", "/reset/x", "/confirm/x", "/set-password/x", "/nothing"]
-    found = {path: browser.get(path).text for path in paths}
+    found = {path: browser.follow(path).text for path in paths}
     browser.sign_in()
     signed_in = ["/", "/dashboard", "/dashboard?q=nothing", f"/tasks/{task.task_id}", "/tasks/none", "/account"]
     signed_in += ["/credits", "/transactions", "/transactions/statement/2026-11"]

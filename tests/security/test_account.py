@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -11,7 +12,7 @@ from app.data import Store
 from app.domain.accounts import Session, session_key
 from app.domain.clock import utcnow
 from app.domain.errors import NotSignedIn
-from app.services import accounts, payments, tasks
+from app.services import accounts, payments, queue, tasks
 from app.services.passwords import Passwords
 from tests.routes.browser import Browser, Program, soup
 from tests.support import NOW, PASSWORD, all_mails, every_task, ledger, make_account, session_event
@@ -260,7 +261,6 @@ def test_deleting_leaves_a_tombstone_that_the_books_can_be_checked_by(app, store
     assert browser.get("/account").status_code == 303
     assert program.get("/api/user").status_code == 401
     assert Browser(app).sign_in().status_code == 401
-    assert list(store.accounts_to_erase()) == []
 
 
 def test_nothing_is_deleted_when_the_password_is_wrong_or_tasks_are_open(app, store, browser):
@@ -289,26 +289,67 @@ def test_who_proves_the_mailbox_again_has_the_account_again(app, store, browser)
     with app.app_context():
         link = deps.get().links.url(account, "set_password")
     path = link.removeprefix("http://dashboard.test")
-    assert browser.post(path, {"password": NEW}).status_code == 303
+    assert browser.set_by_link(path, NEW).status_code == 303
     account = store.get_account("ada@example.com")
     assert account.deleted_at is None
     assert account.credits_balance == 100
 
 
-def test_what_a_crash_left_is_erased_by_the_command(app, store, browser, monkeypatch):
+def answered_task(app, store: Store, text: str, request_id: str) -> str:
+    """A task of ada's that came back with a file; returns its id."""
+    task = tasks.submit(store, store.get_account("ada@example.com"), text, now=utcnow(), request_id=request_id).task
+    with app.app_context():
+        deps.get().files.create_bucket()
+        stored = deps.get().files.put(task.task_id, "answer.txt", b"the answer")
+    queue.claim(store, "op@example.com", task.task_id, now=utcnow(), minutes=60)
+    queue.complete(store, "op@example.com", task.task_id, "", files=[stored], now=utcnow())
+    return task.task_id
+
+
+def files_of(app, task_id: str) -> int:
+    with app.app_context():
+        found = deps.get().files._call("list_objects_v2", Bucket="impacteragi-results", Prefix=f"results/{task_id}/")
+    return found["KeyCount"]
+
+
+def test_words_and_files_are_erased_by_the_command_when_the_request_left_them(app, store, browser, monkeypatch):
     make_account(store, credits=100)
     browser.sign_in()
-    tasks.submit(store, store.get_account("ada@example.com"), "My secret plan", now=utcnow(), request_id="r-1")
-    settle_task(store, every_task(store)[0]["task_id"])
+    task_id = answered_task(app, store, "My secret plan", "r-1")
     monkeypatch.setattr(accounts, "ERASED_AT_ONCE", 0)
     browser.post("/account/delete", {"password": PASSWORD})
-    assert [a.email for a in store.accounts_to_erase()] == ["ada@example.com"]
+    assert [email for email, _ in store.accounts_to_erase()] == ["ada@example.com"]
 
     result = app.test_cli_runner().invoke(args=["accounts", "erase"])
 
     assert result.exit_code == 0, result.output
     assert every_task(store)[0]["description"] == "(erased)"
+    assert files_of(app, task_id) == 0
     assert list(store.accounts_to_erase()) == []
+
+
+def test_what_came_later_is_kept_when_the_owner_is_back_before_the_command_ran(app, store, browser):
+    make_account(store, credits=100)
+    browser.sign_in()
+    before = answered_task(app, store, "My secret plan", "r-1")
+    browser.post("/account/delete", {"password": PASSWORD})
+    store.update_account("ada@example.com", deleted_at=None)  # as proving the mailbox again does
+    later = answered_task(app, store, "Another plan", "r-2")
+
+    app.test_cli_runner().invoke(args=["accounts", "erase"])
+
+    words = {task["task_id"]: task["description"] for task in every_task(store)}
+    assert words == {before: "(erased)", later: "Another plan"}
+    assert [files_of(app, task_id) for task_id in (before, later)] == [0, 1]
+
+
+def test_an_account_stays_on_the_list_when_it_is_deleted_again_while_it_is_erased(store):
+    make_account(store, deleted_at=NOW)
+    store.update_account("ada@example.com", erasure_due=NOW)
+
+    store.mark_erased("ada@example.com", NOW - timedelta(days=1))
+
+    assert list(store.accounts_to_erase()) == [("ada@example.com", NOW)]
 
 
 @pytest.mark.threat(59)
