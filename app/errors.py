@@ -63,8 +63,9 @@ def is_api() -> bool:
     return request.path.startswith("/api/")
 
 
-def status_of(error: domain.DomainError) -> int:
-    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 400)
+def status_of(error: domain.DomainError | type[domain.DomainError]) -> int:
+    found = error if isinstance(error, type) else type(error)
+    return next((STATUS[kind] for kind in found.__mro__ if kind in STATUS), 400)
 
 
 def _domain_error(error: domain.DomainError) -> Response:
@@ -99,7 +100,8 @@ def _unexpected(error: Exception) -> Response:
         return _answer(500, "internal", "Something broke on our side. It has been noted.", None, {})
     if is_fragment_request():
         return _toast(500, "Something broke on our side. Look at your history before you try again.", None)
-    page = current_app.jinja_env.get_template("errors/500.html").render(request_id=g.get("request_id"))
+    template = current_app.jinja_env.get_template("errors/500.html")
+    page = template.render(request_id=g.get("request_id"), opened=_opened())
     return make_response(page, 500)
 
 
@@ -118,7 +120,7 @@ def _answer(
         response = _toast(status, message, error)
     else:
         name = "second_factor" if isinstance(error, domain.OperatorNotProven) else str(status)
-        response = _page(status, message if status != 404 else None, retry_after, name)
+        response = _page(status, code, message if status != 404 else None, retry_after, name)
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if retry_after:
@@ -135,18 +137,36 @@ def _toast(status: int, message: str, error: domain.DomainError | None) -> Respo
     return response
 
 
-def _page(status: int, message: str | None, retry_after: int | None, name: str) -> Response:
+def _page(status: int, code: str, message: str | None, retry_after: int | None, name: str) -> Response:
+    text = _typed()
     context = {
+        "status": status,
+        "code": code,
         "message": message,
         "retry_after": retry_after,
         "request_id": g.get("request_id"),
-        "kept_text": request.form.get("description", "") if request.method == "POST" and status != 413 else "",
+        "opened": _opened(),
+        "kept_text": text,
+        "kept": request.form if text and request.endpoint == "tasks.submit" else None,
     }
     try:
         page = render_template(f"errors/{name}.html", **context)
     except TemplateNotFound:
         page = render_template("errors/400.html", **context)
     return make_response(page, status)
+
+
+def _opened() -> bool:
+    """Whether a page was only to be shown: that never charges anything, while a write may have gone through."""
+    return request.method in ("GET", "HEAD")
+
+
+def _typed() -> str:
+    """The text of a task in the form, to be shown again; none when the body was too large or broke off."""
+    try:
+        return request.form.get("description", "") if request.method == "POST" else ""
+    except HTTPException:
+        return ""
 
 
 def _to_sign_in() -> Response:

@@ -3,6 +3,7 @@
 import calendar
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -164,10 +165,14 @@ def spend(spend_by_day: Mapping[str, int] | None) -> Spend:
 
 def daily_spend(spend_by_day: Mapping[str, int] | None, days: int = 30, today: date | None = None) -> list[DaySpend]:
     """One entry for each of the last days, oldest first, with 0 for a day without spending."""
-    today = today or datetime.now(UTC).date()
     spent = spend_by_day or {}
-    window = (today - timedelta(days=back) for back in range(days - 1, -1, -1))
-    return [DaySpend(day, int(spent.get(day.isoformat(), 0))) for day in window]
+    return [DaySpend(day, int(spent.get(iso, 0))) for day, iso in _window(today or datetime.now(UTC).date(), days)]
+
+
+@lru_cache(maxsize=8)
+def _window(today: date, days: int) -> list[tuple[date, str]]:
+    window = [today - timedelta(days=back) for back in range(days - 1, -1, -1)]
+    return [(day, day.isoformat()) for day in window]
 
 
 def bars(days: Sequence[DaySpend], height: int = 48) -> str:

@@ -139,7 +139,6 @@ on("keydown", (event) => {
 
 function enhance() {
   for (const area of document.querySelectorAll("textarea[data-counter]")) countCharacters(area);
-  for (const button of document.querySelectorAll("[data-copy], [data-print]")) button.hidden = false;
 }
 
 on("htmx:after:swap", enhance);

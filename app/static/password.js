@@ -1,7 +1,6 @@
-// Shows or hides a password. Without this file the buttons stay hidden and nothing is lost.
+// Shows or hides a password. Without JavaScript the buttons are hidden and nothing is lost.
 for (const button of document.querySelectorAll("[data-reveal]")) {
   const input = document.getElementById(button.dataset.reveal);
-  button.hidden = false;
   button.addEventListener("click", () => {
     const shown = input.type === "password";
     input.type = shown ? "text" : "password";

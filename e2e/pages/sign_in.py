@@ -37,4 +37,5 @@ def set_password(page: Page, link: str, password: str) -> Dashboard:
 
 def _arrived(page: Page) -> Dashboard:
     expect(page.locator("#composer")).to_be_visible()
+    page.wait_for_load_state()  # before its scripts have run, a form goes the plain way
     return Dashboard(page)

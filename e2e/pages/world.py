@@ -1,0 +1,338 @@
+"""A product in use: customers in every situation, an operator with work, payments that went well and that did not.
+
+`PAGES` says where to look at it: each page that a browser can open, by the endpoint that serves it. A page that is
+missing there fails test_look.py, so that no page is ever left unlooked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import httpx
+from bs4 import BeautifulSoup
+
+from app.data import Store
+from app.data.accounts import session_row
+from app.data.outbox import Mail
+from app.domain.accounts import Account, new_account_id
+from app.domain.clock import utcnow
+from app.domain.credits import CLAWBACK, PROMO, LedgerEntry, post
+from app.domain.tasks import Task
+from app.services import books, codes, customers, figures, queue, second_factor, tasks
+from app.services.links import CONFIRM, RESET, SET_PASSWORD
+from app.services.passwords import Passwords
+from tests.support import PASSWORD, event, session_event
+
+ADA, NEWCOMER, BROKE, OWING, CAREFUL = (f"{name}@example.com" for name in ("ada", "new", "broke", "owing", "careful"))
+OPERATOR, COLLEAGUE = "op@example.com", "colleague@example.com"
+NOBODY = ""
+
+LONG_WORD = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 2
+RESULT = """# The three quotes
+
+The **second quote** is the best value, although it is not the cheapest:
+
+| quote | price | delivery | warranty |
+| --- | ---: | --- | --- |
+| Alder & Sons | $4,180 | 3 weeks | 1 year |
+| Birch | $4,420 | 5 days | 5 years |
+| Cedar Works | $3,990 | 8 weeks | none |
+
+1. Birch delivers before your deadline of 12 December.
+2. Its warranty covers the bearings, which fail first.
+
+> Ask Birch to confirm the delivery date in writing.
+
+`total = price + 0.08 * price`
+"""
+DRAFT = "Summarise the minutes of the last three meetings, one paragraph each."
+TEXTS = (
+    "Compare the three quotes in the attachment and say which one is best value, with reasons.",
+    "Summarise the quarterly report in five points for the board.",
+    "Translate the letter to the landlord into German, formal address.",
+    "Draft a reply to the complaint of 14 November that offers a replacement.",
+    "List every supplier in the spreadsheet that has no contract date.",
+)
+
+
+class Visit(NamedTuple):
+    """One page: `path` may name ids of the world in braces; `who` is the signed-in account, NOBODY for none."""
+
+    endpoint: str
+    name: str
+    path: str
+    who: str
+
+
+PAGES = [
+    Visit("home.index", "front page", "/", NOBODY),
+    Visit("home.index", "front page, signed in", "/", ADA),
+    Visit("auth.login", "sign in", "/login", NOBODY),
+    Visit("auth.login", "signed out", "/login?out=1", NOBODY),
+    Visit("auth.signup", "sign up", "/signup", NOBODY),
+    Visit("auth.forgot", "forgot", "/forgot", NOBODY),
+    Visit("auth.open_reset", "reset", "{reset}", NOBODY),
+    Visit("auth.reset", "reset, expired", "/reset", NOBODY),
+    Visit("auth.open_set_password", "first password", "{set_password}", NOBODY),
+    Visit("auth.set_password", "first password, expired", "/set-password", NOBODY),
+    Visit("auth.confirm", "confirm, expired", "/confirm/x", NOBODY),
+    Visit("auth.confirm", "confirmed", "{confirm}", CAREFUL),
+    Visit("dashboard.show", "dashboard", "/dashboard", ADA),
+    Visit("dashboard.show", "dashboard, older", "/dashboard?cursor={cursor}", ADA),
+    Visit("dashboard.show", "dashboard, dates and order", "/dashboard?status=completed&sort=oldest", ADA),
+    Visit("dashboard.show", "dashboard, no match", "/dashboard?q=nothing-has-this", ADA),
+    Visit("dashboard.show", "dashboard, again", "/dashboard?again={completed}", ADA),
+    Visit("dashboard.show", "dashboard, empty", "/dashboard", NEWCOMER),
+    Visit("dashboard.show", "dashboard, short of credits", "/dashboard", BROKE),
+    Visit("dashboard.show", "dashboard, owing", "/dashboard", OWING),
+    Visit("tasks.show", "task, pending", "/tasks/{pending}", ADA),
+    Visit("tasks.show", "task, in progress", "/tasks/{working}", ADA),
+    Visit("tasks.show", "task, completed", "/tasks/{completed}", ADA),
+    Visit("tasks.show", "task, rejected", "/tasks/{rejected}", ADA),
+    Visit("tasks.show", "task, cancelled", "/tasks/{cancelled}", ADA),
+    Visit("tasks.show", "task, redo", "/tasks/{redo}", ADA),
+    Visit("tasks.batch", "several tasks", "/tasks/batch", ADA),
+    Visit("credits.show", "credits", "/credits", ADA),
+    Visit("credits.show", "credits, owing", "/credits", OWING),
+    Visit("credits.show", "credits, with a draft", "/credits", BROKE),
+    Visit("credits.returned", "added", "/credits/return?session_id=cs_first", ADA),
+    Visit("credits.returned", "added, with a draft", "/credits/return?session_id=cs_of_careful", CAREFUL),
+    Visit("credits.returned", "waiting", "/credits/return?session_id={waiting}", ADA),
+    Visit("credits.returned", "failed", "/credits/return?session_id={failed}", ADA),
+    Visit("credits.returned", "expired", "/credits/return?session_id={expired}", ADA),
+    Visit("transactions.index", "transactions", "/transactions", ADA),
+    Visit("transactions.index", "transactions, of a task", "/transactions?task={rejected}", ADA),
+    Visit("transactions.index", "transactions, no match", "/transactions?type=reinstatement", ADA),
+    Visit("transactions.index", "transactions, empty", "/transactions", NEWCOMER),
+    Visit("transactions.index", "transactions, owing", "/transactions", OWING),
+    Visit("transactions.statement", "statement", "/transactions/statement/{month}", ADA),
+    Visit("account.show", "account", "/account", ADA),
+    Visit("account.show", "account, unconfirmed", "/account", NEWCOMER),
+    Visit("second_factor.show", "second factor", "/account/second-factor", ADA),
+    Visit("second_factor.show", "second factor, set up", "/account/second-factor", OPERATOR),
+    Visit("second_factor.show", "second factor, to be proven", "/account/second-factor", COLLEAGUE),
+    Visit("second_factor.show", "second factor, unconfirmed", "/account/second-factor", NEWCOMER),
+    Visit("second_factor.totp", "authenticator app", "/account/second-factor/totp/code", CAREFUL),
+    Visit("admin.index", "queue", "/admin", OPERATOR),
+    Visit("admin.index", "queue, in progress", "/admin?view=working", OPERATOR),
+    Visit("admin.index", "queue, mine", "/admin?view=mine", OPERATOR),
+    Visit("admin.index", "queue, no match", "/admin?q=nothing-has-this", OPERATOR),
+    Visit("admin.task", "operator's task, pending", "/admin/tasks/{pending}", OPERATOR),
+    Visit("admin.task", "operator's task, mine", "/admin/tasks/{working}", OPERATOR),
+    Visit("admin.task", "operator's task, completed", "/admin/tasks/{completed}", OPERATOR),
+    Visit("admin.task", "operator's task, rejected", "/admin/tasks/{rejected}", OPERATOR),
+    Visit("admin.task", "operator's task, redo", "/admin/tasks/{redo}", OPERATOR),
+    Visit("admin.list_customers", "customers", "/admin/customers", OPERATOR),
+    Visit("admin.list_customers", "customers, none", "/admin/customers?q=zzz", OPERATOR),
+    Visit("admin.customer", "customer", "/admin/customers/ada@example.com", OPERATOR),
+    Visit("admin.customer", "customer, disabled", "/admin/customers/gone@example.com", OPERATOR),
+    Visit("admin.list_corrections", "corrections", "/admin/corrections", OPERATOR),
+    Visit("admin.list_mails", "mails, failed", "/admin/mails", OPERATOR),
+    Visit("admin.list_mails", "mails, due", "/admin/mails?view=due", OPERATOR),
+    Visit("admin.audit", "audit log", "/admin/audit", OPERATOR),
+    Visit("admin.audit", "audit log, no match", "/admin/audit?actor=nobody@example.com", OPERATOR),
+    Visit("admin.overview", "overview", "/admin/overview", OPERATOR),
+    Visit("admin_finance.index", "finance", "/admin/finance", OPERATOR),
+    Visit("admin_finance.payment", "payment", "/admin/finance/payments/pi_cs_first", OPERATOR),
+    Visit("admin_finance.payment", "payment, refunded in part", "/admin/finance/payments/pi_cs_second", OPERATOR),
+    Visit("admin_finance.payment", "payment, parked", "/admin/finance/payments/pi_cs_parked", OPERATOR),
+    Visit("admin_finance.list_codes", "codes", "/admin/finance/codes", OPERATOR),
+]
+
+NOT_PAGES = {
+    "static": "files",
+    "health.check": "JSON for the load balancer",
+    "wellknown.robots": "plain text",
+    "wellknown.security": "plain text",
+    "account.export": "a JSON download",
+    "admin.audit_csv": "a CSV download",
+    "transactions.export": "a CSV download",
+    "tasks.download": "a Markdown download",
+    "tasks.file": "leads on to a file",
+    "admin.task_file": "leads on to a file",
+    "transactions.receipt": "leads on to Stripe",
+    "credits.status": "the fragment that the return page polls",
+    "dashboard.live": "the fragment that the dashboard polls",
+    "second_factor.ask": "reached with a password only: test_second_step_of_a_sign_in",
+}
+
+
+def endpoints_of_pages(app: Any) -> set[str]:
+    """Every endpoint that answers GET, but for the JSON API."""
+    rules = app.url_map.iter_rules()
+    return {rule.endpoint for rule in rules if "GET" in rule.methods and not rule.rule.startswith("/api/")}
+
+
+@dataclass
+class World:
+    """What `path` of a visit may name, and the cookie of each account."""
+
+    names: Mapping[str, str]
+    cookies: Mapping[str, dict[str, str]]
+
+    def path(self, visit: Visit) -> str:
+        return visit.path.format(**self.names)
+
+
+def furnish(site: Any) -> World:
+    store: Store = site.store
+    now = utcnow()
+    found = site.app.extensions["impacteragi"]
+    _accounts(store, now, found.sealer)
+    names = _tasks(site, now) | _payments(site, now)
+    _operators_work(store, now)
+    for purpose, email in ((RESET, ADA), (SET_PASSWORD, ADA), (CONFIRM, CAREFUL)):
+        names[purpose] = found.links.url(store.get_account(email), purpose).removeprefix(site.url)
+    names["month"] = f"{now:%Y-%m}"
+    names["cursor"] = store.list_tasks(ADA, limit=20).next_cursor or ""
+    assert not books.check(store)
+    figures.read_ledger(store, store.every_entry(), now)
+    store.note_books(now, 0)
+    signed_in = (ADA, NEWCOMER, BROKE, OWING, CAREFUL, OPERATOR, COLLEAGUE)
+    cookies = {email: _sign_in(site, email) for email in signed_in}
+    for email in (COLLEAGUE, OPERATOR):
+        _give_second_factor(store, found.sealer, email, now)
+    second_factor.begin_totp(store, found.sealer, store.get_account(CAREFUL))
+    return World(names, cookies)
+
+
+def _accounts(store: Store, now: datetime, sealer: Any) -> None:
+    password_hash = Passwords(4).hash(PASSWORD)
+    long_ago = now - timedelta(days=75)
+
+    def make(email: str, credits: int = 0, **attributes: Any) -> None:
+        common = {"password_hash": password_hash, "confirmed_at": long_ago} | attributes
+        account = Account(email, new_account_id(), long_ago, **common)
+        with store.transaction() as tx:
+            if credits:
+                kind, words = (PROMO, "Welcome credits") if credits > 0 else (CLAWBACK, "Payment refunded by the bank")
+                entry = LedgerEntry(f"promo#{email}", email, kind, credits, words)
+                posted, account = post(account, entry, long_ago)
+                tx.record_once(posted)
+            tx.create_account(account)
+
+    make(ADA, 700, link_nonces={RESET: "r", SET_PASSWORD: "s"})
+    make(NEWCOMER, confirmed_at=None)
+    make(BROKE, 5)
+    make(OWING, -400)
+    make(CAREFUL, 1200, link_nonces={CONFIRM: "c"})
+    make("gone@example.com", 30)
+    make("a-very-long-address-of-somebody-whose-name-does-not-end@subdomain.example.com", 1_234_567)
+    for email in (BROKE, CAREFUL):
+        store.update_account(email, draft=DRAFT)
+    make(OPERATOR, role="admin")
+    make(COLLEAGUE, role="admin")
+
+
+def _payments(site: Any, now: datetime) -> dict[str, str]:
+    """Paid, refunded in part, parked; and Checkout Sessions that wait, failed and expired, as Stripe knows them."""
+    for email, session, cents in ((ADA, "cs_first", 5000), (ADA, "cs_second", 1000), (CAREFUL, "cs_of_careful", 1000)):
+        site.webhook(session_event(email, session=session, cents=cents))
+    site.webhook(session_event(None, session="cs_parked", cents=2500))
+    refund = {"id": "re_1", "object": "refund", "amount": 250, "status": "succeeded", "currency": "usd"}
+    charge = {"id": "ch_1", "object": "charge", "payment_intent": "pi_cs_second", "currency": "usd"}
+    amounts = {"amount": 1000, "amount_refunded": 250, "refunded": False, "livemode": False}
+    listed = {"refunds": {"object": "list", "data": [refund | {"payment_intent": "pi_cs_second"}]}}
+    site.webhook(event("refund.created", refund | {"payment_intent": "pi_cs_second", "charge": "ch_1"}))
+    site.webhook(event("charge.refunded", charge | amounts | listed))
+    return _sessions(site, now)
+
+
+def _sessions(site: Any, now: datetime) -> dict[str, str]:
+    from app.services import checkout
+
+    deps = site.app.extensions["impacteragi"]
+    made = {}
+    for state in ("waiting", "failed", "expired"):
+        address = checkout.open_session(
+            site.store,
+            deps.stripe,
+            site.store.get_account(ADA),
+            deps.config.packs[0],
+            request_id=f"look-{state}",
+            app_url=site.url,
+            now=now,
+        )
+        made[state] = address.rstrip("/").rpartition("/")[2].partition("?")[0].partition("#")[0]
+    site.stripe.control("expire", {"session": made["expired"]})
+    site.stripe.pay(made["failed"], method="bank")
+    site.stripe.control("settle", {"session": made["failed"], "succeed": False})
+    site.stripe.wait_until_idle()
+    return made
+
+
+def _tasks(site: Any, now: datetime) -> dict[str, str]:
+    """More than a page of history, spread over a month, in every state."""
+    store: Store = site.store
+    made: list[Task] = []
+    words = [*(TEXTS[number % len(TEXTS)] for number in range(28)), LONG_WORD, "<b>Translate</b> the letter"]
+    for number, text in enumerate(words):
+        at = now - timedelta(days=28 - number * 28 / len(words), minutes=number)
+        made.append(tasks.submit(store, store.get_account(ADA), text, now=at, request_id=f"look-{number}").task)
+    file = site.app.extensions["impacteragi"].files.put(made[0].task_id, "quotes.csv", b"quote,price\n" * 400)
+    for task in made[:20]:
+        at = task.created_at + timedelta(minutes=7)
+        queue.claim(store, OPERATOR, task.task_id, now=at)
+        files = [file] if task is made[0] else []
+        queue.complete(store, OPERATOR, task.task_id, RESULT, now=at + timedelta(minutes=20), files=files)
+    rejected, cancelled, working, lapsed = made[20:24]
+    queue.claim(store, OPERATOR, rejected.task_id, now=now - timedelta(days=5))
+    queue.reject(store, OPERATOR, rejected.task_id, "The attachment cannot be opened.", now=now - timedelta(days=5))
+    queue.cancel(store, store.get_account(ADA), cancelled.task_id, now=now - timedelta(days=4))
+    queue.claim(store, OPERATOR, working.task_id, now=now)
+    queue.claim(store, COLLEAGUE, lapsed.task_id, now=now - timedelta(hours=3))
+    note = "The table leaves out the shipping costs."
+    redo = queue.request_redo(store, store.get_account(ADA), made[19].task_id, note, now=now)
+    return {
+        "completed": made[0].task_id,
+        "rejected": rejected.task_id,
+        "cancelled": cancelled.task_id,
+        "working": working.task_id,
+        "pending": made[-1].task_id,
+        "redo": redo.task_id,
+    }
+
+
+def _operators_work(store: Store, now: datetime) -> None:
+    def correct(operator: str, amount: int, reason: str, number: int) -> None:
+        request_id = f"look-{number}"
+        customers.adjust(store, operator, CAREFUL, amount, reason, request_id=request_id, limit=5000, now=now)
+
+    correct(OPERATOR, 50, "Two results came a day late.", 1)
+    correct(COLLEAGUE, 20_000, "Bought by bank transfer, invoice 2026-114.", 2)
+    correct(OPERATOR, 9_000, "Bought by bank transfer, invoice 2026-115.", 3)
+    customers.disable(store, OPERATOR, "gone@example.com", "Asked for it by mail.", now=now)
+    until = now + timedelta(days=30)
+    for name, uses in (("WELCOME-2026", 100), ("CONFERENCE", 20)):
+        codes.create(
+            store, name, credits_each=100, max_uses=uses, expires_at=until, created_by=OPERATOR, now=now, note="Fair"
+        )
+    codes.disable(store, "CONFERENCE", actor=OPERATOR, reason="The fair is over.", now=now)
+    with store.transaction() as tx:
+        tx.enqueue_mail(Mail("low_balance#look", "low_balance", ADA, now, {"balance": 40, "threshold": 50}))
+    mail = store.find_mail("low_balance#look")
+    assert mail
+    refused = "MessageRejected: Email address is not verified."
+    store.mark_mail_unsent(mail, refused, now + timedelta(hours=1), give_up=True)
+
+
+def _sign_in(site: Any, email: str) -> dict[str, str]:
+    with httpx.Client(base_url=site.url, trust_env=False) as client:
+        page = BeautifulSoup(client.get("/login").text, "html5lib")
+        token = page.select_one("input[name=csrf_token]")["value"]  # type: ignore[index]
+        answer = client.post("/login", data={"csrf_token": token, "email": email, "password": PASSWORD})
+        assert answer.status_code == 303, answer.status_code
+        return {"name": "session", "value": client.cookies["session"], "url": site.url}
+
+
+def _give_second_factor(store: Store, sealer: Any, email: str, now: datetime) -> None:
+    """An authenticator app with four codes left; proven in the operator's session, not in the colleague's."""
+    proven = now if email == OPERATOR else None
+    live = store.get_account(email).sessions.items()
+    sessions = {key: session_row(replace(session, mfa_at=proven)) for key, session in live}
+    store.update_account(
+        email, totp=sealer.seal("JBSWY3DPEHPK3PXP"), recovery_codes=dict.fromkeys("abcd", True), sessions=sessions
+    )
