@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -12,6 +11,7 @@ from app.config import Config
 from app.data import Store
 from app.gateways.files import FileStore
 from app.gateways.stripe import StripeGateway
+from app.readers import Readers
 from app.services.clock_check import ClockCheck
 from app.services.links import Links
 from app.services.mail import MailRoom, Sender
@@ -42,7 +42,7 @@ class Deps:
     tokens: Tokens
     throttle: Throttle
     clock: ClockCheck
-    readers: Executor  # threads for reads that need not wait for one another
+    readers: Readers
 
 
 def register(app: Flask, deps: Deps) -> None:

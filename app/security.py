@@ -9,7 +9,6 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from contextvars import copy_context
 from datetime import timedelta
 from functools import wraps
 from hashlib import sha256
@@ -80,17 +79,22 @@ def login_required(view: View) -> View:
     return _guarded(view, "customer", _from_cookie)
 
 
-def login_required_while_reading(reading: Callable[[str], Callable[[], Any]]) -> Callable[[View], View]:
+def login_required_while_reading(reading: Callable[[str], Callable[[], Any] | None]) -> Callable[[View], View]:
     """As `login_required`, with a read of the view's own made beside that of the account: one wait instead of two.
 
-    `reading` gets the address in the signed cookie and returns what is to be called in another thread; the view finds
-    a future in `g.reading`. Until the session is known to be alive nobody looks at what was read.
+    `reading` gets the address in the signed cookie and returns what is to be called in another thread, or None; the
+    view finds a future in `g.reading`, or reads itself. Nobody looks at what was read before the session is known to be
+    alive, and a dead one takes no more than a thread that nobody else needed.
     """
 
     def find() -> Account:
-        if isinstance(email := session.get("email"), str):
+        email = session.get("email")
+        if isinstance(email, str) and isinstance(session.get("sid"), str):
             with suppress(DomainError):  # a bad address bar: the view says so, once it is known who asks
-                g.reading = deps.get().readers.submit(copy_context().run, reading(email))
+                read = reading(email)
+                begun = deps.get().readers.begin(read) if read else None
+                if begun:
+                    g.reading = begun
         return _from_cookie()
 
     return lambda view: _guarded(view, "customer", find)

@@ -6,8 +6,8 @@ import logging
 import math
 import random
 import time
-from collections.abc import Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from ipaddress import ip_address, ip_network
 from time import monotonic, sleep
 
@@ -34,7 +34,11 @@ REDEEM_BY_ACCOUNT = parse("10 per hour")
 class Throttle:
     """Refuses with RateLimited, which says how long to wait. Nobody is ever locked out for good."""
 
-    def __init__(self, storage: Storage, signups_per_hour: int):
+    def __init__(
+        self, storage: Storage, signups_per_hour: int, aside: Callable[[], AbstractContextManager[None]] = nullcontext
+    ):
+        """`aside` is entered while an attempt waits for others, which need what a waiting request holds."""
+        self._aside = aside
         self._limiter = FixedWindowRateLimiter(storage)
         self.signup_by_address = parse(f"{signups_per_hour} per hour")
 
@@ -102,7 +106,8 @@ class Throttle:
                 if not failed.remaining:
                     log.warning("rate limited", extra={"limit": name})
                     raise
-            sleep(random.uniform(0.02, 0.1))  # nosec B311 # noqa: S311 - jitter, no secret
+            with self._aside():
+                sleep(random.uniform(0.02, 0.1))  # nosec B311 # noqa: S311 - jitter, no secret
 
     def _note_failure(self, limit: RateLimitItem, name: str, who: str) -> None:
         with suppress(StoreUnavailable):

@@ -7,6 +7,7 @@ takes (they are made when they are needed), and this keeps the number of those a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from threading import BoundedSemaphore, local
@@ -15,24 +16,32 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
+PATIENCE_SECONDS = 8.0  # with what the request itself may take, within the 12 s of the threat table
+FREE = ("/healthz", "/static/")  # a balancer must not take a busy server for a dead one; files need no store
+NO_SNIFFING = [("X-Content-Type-Options", "nosniff")]
 SLOTS = 8  # a request mostly waits for the store; more threads at once only take turns
 
 
 class Slots:
     """What a request at work holds, and gives away while it does nothing that another one would have to wait for."""
 
-    def __init__(self, count: int = SLOTS):
+    def __init__(self, count: int = SLOTS, patience_seconds: float = PATIENCE_SECONDS):
         self._free = BoundedSemaphore(count)
+        self._patience_seconds = patience_seconds
         self._mine = local()
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        with self._free:
-            self._mine.held = True
-            try:
-                yield
-            finally:
-                self._mine.held = False
+    def held(self) -> Iterator[bool]:
+        """Whether there was a slot within the time that a person waits; without one nothing is done."""
+        if not self._free.acquire(timeout=self._patience_seconds):
+            yield False
+            return
+        self._mine.held = True
+        try:
+            yield True
+        finally:
+            self._mine.held = False
+            self._free.release()
 
     @contextmanager
     def given_away(self) -> Iterator[None]:
@@ -61,9 +70,24 @@ class WorkSlots:
             # The server hands on what has come of a body that breaks off as if it were the whole. Without this promise
             # Werkzeug counts, and half a form is refused instead of charged.
             environ.pop("wsgi.input_terminated", None)
-        with self._slots.held():
+        if environ.get("PATH_INFO", "").startswith(FREE):
+            return self._app(environ, start_response)
+        with self._slots.held() as mine:
+            if not mine:
+                return busy(environ, start_response)
             environ["wsgi.input"] = Body(environ["wsgi.input"], self._slots)
             return self._app(environ, start_response)
+
+
+def busy(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """503 for who found no slot: nothing of the request has been looked at, so nothing can have happened."""
+    words = "We are busy. Nothing was charged. Try again in a few seconds."
+    api = environ.get("PATH_INFO", "").startswith("/api/")
+    body = json.dumps({"error": words, "code": "busy"}) if api else words
+    kind = "application/json" if api else "text/plain; charset=utf-8"
+    headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Retry-After", "5")]
+    start_response("503 Service Unavailable", [*headers, ("Cache-Control", "no-store"), *NO_SNIFFING])
+    return [body.encode()]
 
 
 class Body:

@@ -11,7 +11,9 @@ import json
 import uuid
 import zlib
 from functools import partial
+from threading import local
 from typing import Any
+from urllib.parse import urlsplit
 
 import urllib3
 from botocore.auth import SigV4Auth
@@ -38,8 +40,12 @@ REFUSALS = frozenset(
 
 
 def direct_client(client: Any, credentials: Any, user_agent: str) -> Any:
-    """`client` with a short way for OPERATIONS; `client` itself where only botocore knows the way (a proxy, no key)."""
-    if credentials is None or get_environ_proxies(client.meta.endpoint_url):
+    """`client` with a short way for OPERATIONS; `client` itself where only botocore knows the way.
+
+    That is with a proxy between, with an endpoint that is not the root of its host, or without a key to sign with.
+    """
+    endpoint = client.meta.endpoint_url
+    if credentials is None or get_environ_proxies(endpoint) or urlsplit(endpoint).path.strip("/"):
         return client
     return DirectClient(client, credentials, user_agent)
 
@@ -53,7 +59,8 @@ class DirectClient:
         self._credentials = credentials
         self._url = client.meta.endpoint_url.rstrip("/") + "/"
         self._user_agent = user_agent
-        tls = {"ca_certs": get_cert_path(True)} if self._url.startswith("https:") else {}
+        verify = getattr(client._endpoint.http_session, "_verify", True)  # a bundle of one's own, as botocore found it
+        tls = {"ca_certs": get_cert_path(verify)} if self._url.startswith("https:") else {}
         self._pool = urllib3.connection_from_url(
             self._url,
             maxsize=config.max_pool_connections,
@@ -61,6 +68,8 @@ class DirectClient:
             retries=False,
             **tls,
         )
+        self._tries = local()
+        client.meta.events.register("needs-retry.dynamodb", self._note_lost)
         for name, operation in OPERATIONS.items():
             setattr(self, name, partial(self._ask, name, f"DynamoDB_20120810.{operation}"))
 
@@ -71,7 +80,7 @@ class DirectClient:
         if name == "transact_write_items":  # one token for all tries: a repeat of a write that happened changes nothing
             request.setdefault("ClientRequestToken", str(uuid.uuid4()))
         body = json.dumps(request).encode()
-        may_have_happened = True
+        self._tries.lost = True
         try:
             answer = self._pool.urlopen("POST", "/", body=body, headers=self._headers(target, body))
         except urllib3.exceptions.HTTPError:
@@ -83,14 +92,19 @@ class DirectClient:
             if answer.status == 400 and found is not None:
                 if _code(found) in REFUSALS:
                     raise self._refusal(found, target)
-                may_have_happened = False
+                self._tries.lost = False
         try:
             return _checked(getattr(self._client, name)(**request))
         except ClientError as error:
-            if not may_have_happened or error.response["Error"]["Code"] in REFUSALS:
+            if not self._tries.lost or error.response["Error"]["Code"] in REFUSALS:
                 raise
-            # Turned away now, which says nothing of the first try.
+            # Turned away at last, which says nothing of a try whose answer was lost.
             raise ConnectionClosedError(endpoint_url=self._url) from error
+
+    def _note_lost(self, response: tuple[Any, Any] | None, **_: Any) -> None:
+        """Called by botocore after each of its tries, in the thread that makes it."""
+        if response is None or response[0].status_code >= 500:
+            self._tries.lost = True
 
     def _headers(self, target: str, body: bytes) -> dict[str, str]:
         """Signed anew for each call: the credentials of a role change while the process lives."""

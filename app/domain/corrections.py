@@ -20,8 +20,13 @@ def alone_today(account: Account, operator: str, amount: int, now: datetime) -> 
 def tally(account: Account, operator: str, amount: int, now: datetime) -> dict[str, Any]:
     """What the account's row keeps of it; it moves with the balance, so two corrections at once both count."""
     by_operator = {**_today(account, now), operator: alone_today(account, operator, amount, now)}
-    return {"corrected_on": now.date().isoformat(), "corrected_by": by_operator}
+    return {"corrected_on": _day(account, now), "corrected_by": by_operator}
 
 
 def _today(account: Account, now: datetime) -> Mapping[str, int]:
-    return account.corrected_by if account.corrected_on == now.date().isoformat() else {}
+    return account.corrected_by if account.corrected_on == _day(account, now) else {}
+
+
+def _day(account: Account, now: datetime) -> str:
+    """A day never ends twice: a clock that is behind, or a request that took long, does not start the count anew."""
+    return max(account.corrected_on or "", now.date().isoformat())

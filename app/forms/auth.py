@@ -23,6 +23,7 @@ class SignupForm(FlaskForm):
 
 class PasswordForm(FlaskForm):
     password = PasswordField(validators=[rule(check_new_password)])
+    link = HiddenField()  # a mark of the mailed link that this form was shown for
 
 
 class EmailForm(FlaskForm):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from flask import Blueprint, flash, g, redirect, render_template, request, session, url_for
 
 from app import deps
@@ -137,6 +139,7 @@ def _open_link(token: str, purpose: str):
 
 
 def _link_expired(purpose: str):
+    session.pop("link", None)
     template = "auth/set_password.html" if purpose == SET_PASSWORD else "auth/link_expired.html"
     return render_template(template, form=EmailForm(), expired=True), 410
 
@@ -144,8 +147,12 @@ def _link_expired(purpose: str):
 def _password_by_link(purpose: str):
     form, template, token = PasswordForm(), FORMS[purpose][1], session.get("link", "")
     store, links = deps.store(), deps.get().links
+    shown, form.link.data = form.link.data, sha256(token.encode()).hexdigest()[:16]
     try:
         account, _ = accounts.account_of_link(store, links, token, purpose)
+        if request.method == "POST" and shown != form.link.data:  # an older tab, for an account that it names itself
+            error = f"Another link was opened meanwhile. This form is for {account.email}; nothing was changed."
+            return render_template(template, form=form, email=account.email, error=error), 409
         if request.method == "GET" or not form.validate():
             status = 200 if request.method == "GET" else 422
             return render_template(template, form=form, email=account.email), status

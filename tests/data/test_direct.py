@@ -194,6 +194,21 @@ def test_botocore_keeps_the_calls_when_a_proxy_stands_between(monkeypatch):
     assert direct_client(plain, USER, "agent") is plain
 
 
+def test_botocore_keeps_the_calls_when_the_endpoint_has_a_path():
+    plain = plain_client("http://db.internal:8000/store")
+
+    assert direct_client(plain, USER, "agent") is plain
+
+
+def test_own_bundle_of_authorities_is_used(monkeypatch, tmp_path):
+    bundle = tmp_path / "authorities.pem"
+    bundle.write_text("")
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
+    client = boto3.Session().client("dynamodb", region_name="us-east-1", endpoint_url="https://db.internal")
+
+    assert direct_client(client, USER, "agent")._pool.ca_certs == str(bundle)
+
+
 # What goes wrong
 
 
@@ -267,9 +282,9 @@ def test_transaction_happens_once_when_its_answer_is_lost(shaky, proxy, store):
 
 
 @pytest.mark.threat(15)
-@pytest.mark.parametrize("first", ["lost", "error"])
-def test_refusal_after_a_lost_answer_does_not_say_that_nothing_happened(shaky, proxy, first):
-    faults = iter([first, "throttle", "throttle"])
+@pytest.mark.parametrize("tries", ["lost throttle throttle", "error throttle throttle", "throttle lost throttle"])
+def test_refusal_after_a_lost_answer_does_not_say_that_nothing_happened(shaky, proxy, tries):
+    faults = iter(tries.split())
     proxy.rule = lambda _operation, _number: next(faults)
 
     with pytest.raises(ConnectionClosedError):

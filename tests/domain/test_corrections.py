@@ -33,3 +33,11 @@ def test_counting_begins_anew_when_the_day_does():
 
     assert alone_today(account, "op", 1, tomorrow) == 1
     assert (account.corrected_on, account.corrected_by) == ("2026-11-23", {"two": 5})
+
+
+def test_the_count_of_a_day_stands_when_a_late_request_comes_from_the_day_before():
+    account = corrected(ADA, "op", 300, NOW)
+    yesterday = NOW - timedelta(days=1)
+
+    assert alone_today(account, "op", 1, yesterday) == 301
+    assert alone_today(corrected(account, "op", 1, yesterday), "op", 1, NOW) == 302

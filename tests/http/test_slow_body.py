@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
+from werkzeug.test import Client
 
 from app.data.tables import create_tables
 from app.work_slots import SLOTS, Slots, WorkSlots
@@ -201,3 +202,26 @@ def test_no_more_requests_work_at_once_than_there_are_slots():
     assert inside == [True] * SLOTS
     assert not one_too_many
     assert gate.at_work.acquire(blocking=False)  # it came in when the others had left
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"), [("/tasks", "text/plain; charset=utf-8"), ("/api/tasks", "application/json")]
+)
+def test_who_finds_no_slot_in_time_is_told_to_come_again(path, kind):
+    slots = Slots(1, patience_seconds=0.01)
+    app = WorkSlots(Gate(), slots)
+
+    with slots.held():
+        answer = Client(app).post(path, data=b"description=x")
+
+    assert (answer.status_code, answer.headers["Retry-After"], answer.headers["Content-Type"]) == (503, "5", kind)
+    assert "Nothing was charged" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/static/app.css"])
+def test_health_and_files_need_no_slot(path):
+    slots = Slots(1, patience_seconds=0.01)
+    app = WorkSlots(lambda environ, start: (start("200 OK", []), [b""])[1], slots)
+
+    with slots.held():
+        assert Client(app).get(path).status_code == 200

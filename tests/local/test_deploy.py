@@ -124,10 +124,19 @@ def test_the_task_may_do_nothing_but_read_and_write_items_and_files_and_send_mai
         assert action not in text
 
 
+@pytest.mark.parametrize("role", ["TaskRole", "CommandRole"])
+def test_nobody_may_change_or_remove_a_row_of_the_ledger_or_of_the_audit_log(role: str) -> None:
+    (policy,) = service()[role]["Properties"]["Policies"]
+    (denied,) = [part for part in policy["PolicyDocument"]["Statement"] if part["Effect"] == "Deny"]
+    assert denied["Action"] == ["dynamodb:DeleteItem", "dynamodb:UpdateItem"]
+    assert [where["Fn::Sub"].rpartition("}")[2] for where in denied["Resource"]] == ["Transactions", "Audit"]
+
+
 def test_only_the_scheduled_commands_may_remove_files_and_they_may_do_nothing_else_with_them() -> None:
     (policy,) = service()["CommandRole"]["Properties"]["Policies"]
-    tables, *files = policy["PolicyDocument"]["Statement"]
-    assert tables == service()["TaskRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"][0]
+    tables, ledger, *files = policy["PolicyDocument"]["Statement"]
+    of_the_web = service()["TaskRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+    assert [tables, ledger] == of_the_web[:2]
     assert [part["Action"] for part in files] == ["s3:DeleteObject", "s3:ListBucket"]
 
 

@@ -604,6 +604,38 @@ def test_no_token_stays_in_the_address_of_the_form(browser, store, mails):
     assert path_in(text).rpartition("/")[2] not in str(form)
 
 
+@pytest.mark.threat(76)
+def test_form_of_one_account_sets_nothing_for_another_when_a_second_link_was_opened(browser, store, config):
+    links = Links(config.jwt_secrets, config.app_url)
+    for email in ("ada@example.com", "mallory@example.com"):
+        make_account(store, email, link_nonces={RESET: "nonce"})
+    of_ada, of_mallory = (
+        links.url(store.get_account(f"{name}@example.com"), RESET).removeprefix("http://dashboard.test")
+        for name in ("ada", "mallory")
+    )
+    open_tab = soup(browser.follow(of_ada)).select_one("input[name=link]")["value"]
+    browser.get(of_mallory)
+    before = store.get_account("mallory@example.com").password_hash
+
+    answer = browser.post("/reset", {"password": NEW_PASSWORD, "link": open_tab})
+
+    assert answer.status_code == 409
+    assert "mallory@example.com" in soup(answer).select_one("[role=alert]").text
+    assert store.get_account("mallory@example.com").password_hash == before
+    assert not is_signed_in(browser)
+
+
+def test_dead_link_does_not_stay_in_the_cookie(browser, store, config):
+    account = make_account(store, link_nonces={RESET: "nonce"})
+    browser.get(Links(config.jwt_secrets, config.app_url).url(account, RESET).removeprefix("http://dashboard.test"))
+    store.update_account(account.email, link_nonces={})
+
+    browser.get("/reset")
+
+    with browser.client.session_transaction() as session:
+        assert "link" not in session
+
+
 @pytest.mark.threat(69)
 @pytest.mark.parametrize("path", ["/reset", "/set-password"])
 def test_form_without_a_link_is_an_expired_link(browser, path):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Event
 
 import pytest
 from bs4 import BeautifulSoup
 
 from app.domain.clock import utcnow
 from app.domain.errors import StoreUnavailable
+from app.readers import THREADS
 from app.services import tasks
 from tests.routes.browser import Browser, soup
 from tests.support import NOW, every_task, ledger, make_account, post_webhook, session_event
@@ -396,6 +397,33 @@ def test_nothing_of_the_history_is_shown_when_the_session_has_ended_meanwhile(ad
 
     assert answer.status_code == 303
     assert "Only for Ada" not in answer.text
+
+
+def test_dead_sessions_keep_no_reader_waiting(app, ada, store, monkeypatch):
+    """A cookie that was signed out still names an address: what is begun for it must not pile up."""
+    hold, begun = Event(), []
+    read = store.list_tasks
+
+    def held(*args, **kwargs):
+        begun.append(args)
+        hold.wait(30)
+        return read(*args, **kwargs)
+
+    live = Browser(app)
+    live.sign_in()
+    cookie = ada.cookie()
+    ada.post("/logout", {})
+    monkeypatch.setattr(store, "list_tasks", held)
+
+    try:
+        for address in [*["/dashboard"] * (THREADS + 5), *["/dashboard?q=anything"] * 3]:
+            ada.client.set_cookie("session", cookie)
+            assert ada.get(address).status_code == 303
+        assert len(begun) == THREADS
+        monkeypatch.setattr(store, "list_tasks", read)
+        assert live.get("/dashboard").status_code == 200
+    finally:
+        hold.set()
 
 
 def test_dead_session_comes_before_a_wrong_address(ada, store):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 
-from tests.support import all_mails, event, ledger, make_account, post_webhook, session_event, signed
+from app.domain.errors import StoreUnavailable
+from app.routes import stripe_webhook
+from tests.support import NOW, all_mails, event, ledger, make_account, post_webhook, session_event, signed
 
 URL = "/api/stripe/webhook"
 
@@ -312,6 +315,32 @@ def test_taken_when_the_body_is_just_below_256_kib(client, store):
     body = json.dumps(session_event(metadata={"note": "x" * 250_000})).encode()
 
     assert post_signed(client, body, signed(body)).status_code == 200
+
+
+def test_a_delivery_is_noted_when_the_last_note_is_a_minute_old(client, store, monkeypatch):
+    moments = [NOW, NOW + timedelta(seconds=59), NOW + timedelta(seconds=60)]
+    clock, noted = iter(moments), []
+    monkeypatch.setattr(stripe_webhook, "_noted_at", NOW - timedelta(seconds=60))
+    monkeypatch.setattr(stripe_webhook, "utcnow", lambda: next(clock))
+    monkeypatch.setattr(store, "note_webhook", noted.append)
+
+    for _ in moments:
+        post_webhook(client, event("invoice.paid", {"id": "in_1"}))
+
+    assert noted == [moments[0], moments[2]]
+
+
+def test_credited_all_the_same_when_the_delivery_cannot_be_noted(client, store, monkeypatch, caplog):
+    def down(now):
+        raise StoreUnavailable
+
+    monkeypatch.setattr(stripe_webhook, "_noted_at", NOW - timedelta(days=10_000))
+    monkeypatch.setattr(store, "note_webhook", down)
+
+    assert post_webhook(client, session_event()).status_code == 200
+
+    assert store.get_account("ada@example.com").credits_balance == 1000
+    assert "webhook delivery not noted" in caplog.messages
 
 
 def test_no_other_method_is_answered(client):
