@@ -88,14 +88,14 @@ class Writes:
                 raise  # a request of our own making that cannot ever work: a 500, not "try again"
             raise self._meaning(reasons) from error
 
-    def _meaning(self, reasons: list[dict[str, Any]]) -> DomainError:
+    def _meaning(self, reasons: list[dict[str, Any]]) -> Failure:
         """Reasons come by position; the first failed condition decides, then conflicts, then everything else."""
         for reason, failure in zip(reasons, self._failures, strict=False):
             if reason.get("Code") == "ConditionalCheckFailed":
                 item = reason.get("Item")
                 if failure is Stale:
                     return Stale(decode_item(item) if item else None)
-                return failure() if isinstance(failure, type) else failure
+                return failure
         codes = {reason.get("Code") for reason in reasons} - {"None", None}
         if "TransactionConflict" in codes:
             return Stale()

@@ -15,6 +15,7 @@ from app.domain.accounts import (
     BROWSER,
     HALF,
     MAX_LOW_BALANCE,
+    NOT_ADOPTED,
     THEMES,
     Account,
     Session,
@@ -195,10 +196,24 @@ def delete(store: Store, passwords: Passwords, account: Account, password: objec
         with store.transaction() as tx:
             tx.erase_account(current, now)
 
-    store.change_account(account, attempt)
+    _count_original_tasks(store, account.email)
+    store.change_account(store.get_account(account.email), attempt)
     log.info("account deleted", extra={"email": mask_email(account.email)})
     for task in islice(_every_task(store, account.email), ERASED_AT_ONCE):
         _erase_words(store, task)
+
+
+def _count_original_tasks(store: Store, email: str) -> None:
+    """Reading a task of the original product adopts it, and an open one counts from then on. They are the oldest."""
+    cursor = None
+    while True:
+        page = store.list_tasks(email, limit=100, cursor=cursor, oldest_first=True)
+        for task in page.items:
+            if task.unexplained == NOT_ADOPTED:
+                store.find_task(task.task_id)
+        cursor = page.next_cursor
+        if cursor is None or not any(task.original or task.unexplained for task in page.items):
+            return
 
 
 def finish_erasure(store: Store, files: FileStore, email: str, *, deleted_at: datetime) -> int:

@@ -36,9 +36,6 @@ def adopt(store: Store, *, apply: bool, now: datetime) -> Adopted:
         if apply and not problem:
             account = store.find_account(email)  # the first read adopts
             problem = account.unexplained if account else "it is gone"
-            for payment in opening.payments if not problem else ():
-                # A refund that was told before its payment was known is taken back now.
-                payments.record_fact(store, ChargeRefundedFact(payment.payment_id, 0), now=now)
         if problem:
             done.refused.append((email, problem))
             continue
@@ -51,4 +48,13 @@ def adopt(store: Store, *, apply: bool, now: datetime) -> Adopted:
             done.refused.append((task.task_id, problem))
         else:
             done.tasks.append(task)
+    if apply:
+        _settle_payments(store, now)
     return done
+
+
+def _settle_payments(store: Store, now: datetime) -> None:
+    """Take back what was refunded before its payment was known here, also of accounts that a sign-in has adopted."""
+    for record in store.every_payment():
+        if record.granted and record.delta:
+            payments.record_fact(store, ChargeRefundedFact(record.payment_id, 0), now=now)

@@ -102,7 +102,7 @@ def _differences(store: Store) -> Iterator[Difference]:
     for entry in ledger.unreadable:
         yield Difference(entry.transaction_id, "amount", "whole credits", str(entry.unreadable), entry.user_email)
     yield from _task_differences(store, ledger)
-    yield from _payment_differences(store, ledger)
+    yield from _payment_differences(store, ledger, accounts)
     yield from _code_differences(store, uses, ledger)
     yield from _correction_differences(store, ledger)
 
@@ -170,18 +170,22 @@ def _task_differences(store: Store, ledger: Ledger) -> Iterator[Difference]:
         cost = [-task.credits_spent] if task.credits_spent and not task.original else []
         if charged != cost:
             yield Difference(task.task_id, "spend of the task", str(cost), str(charged), task.user_email)
-        back = [task.credits_spent] if task.credits_spent and task.status in (CANCELLED, REJECTED) else []
+        given_up = task.status in (CANCELLED, REJECTED)
+        by_the_original = task.original and task.version == 0  # and what it gave back for it is its own story
+        back = [task.credits_spent] if task.credits_spent and given_up and not by_the_original else []
         if given_back != back:
             yield Difference(task.task_id, "refund of the task", str(back), str(given_back), task.user_email)
     for task_id in sorted((ledger.spends.keys() | ledger.refunds.keys()) - seen):
         yield Difference(task_id, "task of the ledger row", "a task", "none", ledger.owner[task_id])
 
 
-def _payment_differences(store: Store, ledger: Ledger) -> Iterator[Difference]:
+def _payment_differences(store: Store, ledger: Ledger, accounts: dict[str, Account]) -> Iterator[Difference]:
     seen = set()
     for record in store.every_payment():
         seen.add(record.payment_id)
         stands, owner = ledger.applied.get(record.payment_id, 0), record.user_email
+        if owner in accounts and accounts[owner].unexplained:
+            owner = None  # an adoption that broke off: the next one ends it, and a freeze would outlast it
         if stands != record.applied:
             yield Difference(record.payment_id, "credits of the payment", str(record.applied), str(stands), owner)
         if record.granted and record.delta:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from botocore.exceptions import ClientError
 
+from app.data import transaction
 from app.data.client import Stale
 from app.data.transaction import ATTEMPTS, MAX_WRITES, Writes, optimistic
 from app.domain.credits import PROMO, LedgerEntry, post, spend_entry
@@ -136,6 +137,26 @@ def test_reread_after_a_conflict_costs_no_call(store, monkeypatch):
     assert grant(store, old, 2).credits_balance == 20
 
 
+@pytest.mark.parametrize(
+    "item", [None, {"email": "ada@example.com"}, {"email": "eve@example.com", "credits_balance": 1}]
+)
+def test_the_account_is_read_when_a_conflict_hands_back_no_row_of_its_own(moto_store, item):
+    old = make_account(moto_store)
+    grant(moto_store, old, 1)
+    seen = []
+
+    def attempt(current):
+        seen.append(current)
+        if len(seen) == 1:
+            raise Stale(item)
+        return current
+
+    moto_store.change_account(old, attempt)
+
+    assert seen == [old, moto_store.get_account(old.email)]
+    assert seen[1].credits_balance == 10
+
+
 def test_every_grant_counts_when_many_race(store):
     account = make_account(store)
 
@@ -203,6 +224,8 @@ def test_names_that_dynamodb_reserves_are_usable(any_store):
         tx.check("Status", {"name": "x"}, condition="#status = :s", failure=WrongState, s="old")
     with pytest.raises(NotFound, match="mine"), any_store.transaction() as tx:
         tx.delete("Status", {"name": "x"}, condition="#size = :n", failure=NotFound("mine"), n=2)
+    with pytest.raises(WrongState), any_store.transaction() as tx:
+        tx.put("Status", {"name": "x"}, condition="#status = :s", failure=WrongState, s="old")
 
     assert any_store._get("Status", {"name": "x"}) == {"name": "x", "status": "new", "size": 1, "count": 2}
 
@@ -248,6 +271,53 @@ def test_reasons_are_read_by_position(codes, meaning):
     assert type(error.value) is meaning
 
 
+@pytest.mark.parametrize(
+    ("codes", "words"),
+    [
+        (("ThrottlingError", None), "ThrottlingError"),
+        (("ThrottlingError", "ItemCollectionSizeLimitExceeded"), "ItemCollectionSizeLimitExceeded, ThrottlingError"),
+        ((None, None), "no reason given"),
+    ],
+)
+def test_the_log_names_the_reasons_when_the_store_is_to_blame(codes, words, caplog):
+    writes = Writes(Says(*codes), "T_")
+    writes.delete("A", {"id": "1"}, condition=None, failure=WrongState)
+    writes.delete("B", {"id": "2"}, condition=None, failure=WrongState)
+
+    with pytest.raises(StoreUnavailable):
+        writes.commit()
+
+    assert caplog.messages == [f"transaction cancelled: {words}"]
+
+
+def test_unavailable_when_a_cancelled_transaction_gives_no_reasons():
+    client = Says(None)
+    client.reasons = []
+    writes = Writes(client, "T_")
+    writes.delete("A", {"id": "1"}, condition=None, failure=WrongState)
+
+    with pytest.raises(StoreUnavailable):
+        writes.commit()
+
+
+def test_a_request_that_can_never_work_is_no_refusal():
+    writes = Writes(Says(None, "ValidationError"), "T_")
+    writes.delete("A", {"id": "1"}, condition=None, failure=WrongState)
+
+    with pytest.raises(ClientError):
+        writes.commit()
+
+
+def test_stale_hands_back_nothing_when_the_row_is_gone():
+    writes = Writes(Says("ConditionalCheckFailed"), "T_")
+    writes.delete("A", {"id": "1"}, condition="attribute_exists(id)", failure=Stale)
+
+    with pytest.raises(Stale) as stale:
+        writes.commit()
+
+    assert stale.value.item is None
+
+
 # Deciding again
 
 
@@ -279,6 +349,45 @@ def test_gives_up_when_patience_runs_out(monkeypatch):
         optimistic("ada", attempt, 0, lambda stale: 0)
 
     assert len(tried) == 2
+
+
+def test_each_wait_may_be_twice_the_last_up_to_a_fifth_of_a_second(monkeypatch):
+    bounds, waits = [], []
+    monkeypatch.setattr("app.data.transaction.random.uniform", lambda *limits: bounds.append(limits) or limits[1])
+    monkeypatch.setattr("app.data.transaction.time.sleep", waits.append)
+
+    def attempt(state):
+        raise Stale
+
+    with pytest.raises(StoreBusy):
+        optimistic("ada", attempt, 0, lambda stale: 0)
+
+    assert waits == [0.01, 0.02, 0.04, 0.08, 0.16, *[0.2] * (ATTEMPTS - 6)]  # after the first failure none at all
+    assert {low for low, _ in bounds} == {0}
+
+
+class Turn:
+    """A lock that writes down what is done with it."""
+
+    def __init__(self, free: bool):
+        self.free, self.story = free, []
+
+    def acquire(self, *, timeout: float) -> bool:
+        self.story.append("asked" if timeout > 0 else "asked for ever")
+        return self.free
+
+    def release(self) -> None:
+        self.story.append("given back")
+
+
+@pytest.mark.parametrize(("free", "story"), [(True, ["asked", "tried", "given back"]), (False, ["asked", "tried"])])
+def test_a_turn_is_waited_for_and_done_without_when_it_does_not_come(monkeypatch, free, story):
+    turn = Turn(free)
+    monkeypatch.setattr(transaction, "_locks", [turn])
+
+    optimistic("ada", lambda state: turn.story.append("tried"), 0, lambda stale: 0)
+
+    assert turn.story == story
 
 
 def test_a_failed_rule_is_never_tried_again():

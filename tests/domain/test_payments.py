@@ -12,6 +12,7 @@ from app.domain import credits, payments
 from app.domain.accounts import Account
 from app.domain.errors import InvalidPayload
 from app.domain.payments import (
+    Amount,
     ChargeRefundedFact,
     DisputeFact,
     PaymentRecord,
@@ -66,12 +67,17 @@ def record_of(*facts) -> PaymentRecord:
         ([paid(), RefundFact(PAYMENT, "re_1", 600, "succeeded"), DisputeFact(PAYMENT, "dp_1", 1000, "lost")], 0),
         ([paid(5250, 5000), RefundFact(PAYMENT, "re_1", 2500, "succeeded")], 2625),
         ([paid(1000, 1080), RefundFact(PAYMENT, "re_1", 1080, "succeeded")], 0),
+        ([paid(5250, 5000), RefundFact(PAYMENT, "re_1", 333, "succeeded")], 4901),  # never less than what is left
         ([paid(1000, 0)], 1000),
+        ([paid(1000, 0), RefundFact(PAYMENT, "re_1", 1, "succeeded")], 0),
+        ([paid(1000, 0), DisputeFact(PAYMENT, "dp_1", 1, "lost")], 0),
         ([RefundFact(PAYMENT, "re_1", 400, "succeeded"), paid()], 600),
     ],
 )
 def test_target_is_what_was_granted_less_what_went_back(facts, expected):
-    assert target(record_of(*facts)) == expected
+    credits = target(record_of(*facts))
+
+    assert (credits, type(credits)) == (expected, int)
 
 
 REFUNDS = st.lists(
@@ -142,6 +148,12 @@ def test_any_order_and_repetition_of_a_payments_events_ends_in_the_same_state(da
 
     assert facts_only(again) == facts_only(record)
     assert same_account.credits_balance == account.credits_balance == target(record)
+
+
+@pytest.mark.parametrize("rank", [payments.SESSION_RANK, payments.REFUND_RANK, payments.DISPUTE_RANK])
+def test_one_of_two_states_always_wins(rank):
+    """Were two of the same rank, the one that came first would stay."""
+    assert len(set(rank.values())) == len(rank)
 
 
 @settings(max_examples=300, deadline=None)
@@ -215,7 +227,313 @@ def test_nothing_is_said_when_a_refund_cannot_be_read(thing):
     assert fact_of_event(event("charge.dispute.created", thing), livemode=False) is None
 
 
-def test_a_refund_of_the_other_mode_is_ignored():
-    refund = {"id": "re_1", "payment_intent": "pi_1", "amount": 5, "status": "succeeded"}
+# What Stripe says, read
 
-    assert fact_of_event(event("refund.created", refund) | {"livemode": True}, livemode=False) is None
+
+SOLD = {"account_id": "acc_1", "account_email": "Ada@Example.com", "credits": "5250", "price_cents": "5000"}
+SESSION = {
+    "id": "cs_1",
+    "payment_intent": "pi_1",
+    "payment_status": "paid",
+    "mode": "payment",
+    "livemode": False,
+    "currency": "USD",
+    "amount_subtotal": 5000,
+    "amount_total": 5400,
+    "customer": "cus_1",
+    "customer_details": {"email": "Payer@Example.com"},
+    "metadata": SOLD,
+}
+BOUGHT = SessionFact(
+    "pi_1", "cs_1", "pi_1", "paid", 5250, 5400, "usd", "payer@example.com", "acc_1", "ada@example.com", "cus_1"
+)
+UNPAID = SessionFact("pi_1", "cs_1", "pi_1", "unpaid")
+
+
+def told(kind: str, thing: dict):
+    return fact_of_event(event(kind, thing), livemode=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "fact"),
+    [
+        ("completed", {}, BOUGHT),
+        ("async_payment_succeeded", {}, BOUGHT),
+        ("completed", {"payment_intent": {"id": "pi_1"}, "customer": {"id": "cus_1"}}, BOUGHT),  # expanded
+        ("completed", {"payment_intent": None}, replace(BOUGHT, payment_id="cs_1", payment_intent=None)),
+        ("completed", {"payment_status": "no_payment_required", "amount_total": 0}, replace(BOUGHT, total_cents=0)),
+        ("completed", {"payment_status": "unpaid"}, UNPAID),
+        ("async_payment_failed", {"payment_status": "unpaid"}, replace(UNPAID, state="failed")),
+        ("async_payment_failed", {}, replace(UNPAID, state="failed")),
+    ],
+)
+def test_a_session_is_read_whole_when_stripe_tells_of_one(kind, fields, fact):
+    assert told(f"checkout.session.{kind}", SESSION | fields) == fact
+
+
+def test_the_address_of_the_checkout_counts_when_the_payer_typed_none():
+    fact = told("checkout.session.completed", SESSION | {"customer_details": None, "customer_email": "bo@example.com"})
+
+    assert fact.email == "bo@example.com"
+
+
+def test_credits_come_from_the_total_when_there_is_no_subtotal():
+    """So did API versions without one."""
+    session = SESSION | {"metadata": {}, "amount_total": 1000}
+    del session["amount_subtotal"]
+
+    fact = told("checkout.session.completed", session)
+
+    assert (fact.credits, type(fact.credits), fact.parked_reason) == (1000, int, None)
+
+
+@pytest.mark.parametrize("odd", [None, [], "text", 5])
+def test_a_session_is_kept_when_its_parts_are_of_another_shape(odd):
+    fact = told("checkout.session.completed", SESSION | {"metadata": odd, "customer_details": odd, "customer": odd})
+
+    assert (fact.account_id, fact.email, fact.parked_reason) == (None, None, "no usable e-mail address")
+
+
+@pytest.mark.parametrize("data", [None, [], "text"])
+def test_invalid_payload_when_an_event_holds_nothing(data):
+    with pytest.raises(InvalidPayload):
+        fact_of_event({"type": "refund.created", "data": data}, livemode=False)
+
+
+def test_no_credits_are_named_when_the_amounts_are_missing():
+    fact = told("checkout.session.completed", SESSION | {"amount_subtotal": None, "amount_total": None, "currency": ""})
+
+    assert (fact.credits, fact.total_cents, fact.currency) == (0, 0, "")
+    assert fact.parked_reason == "paid in an unknown currency, not in usd"
+
+
+def test_a_currency_is_cut_when_it_is_none():
+    assert told("checkout.session.completed", SESSION | {"currency": "x" * 1000}).currency == "x" * 10
+
+
+@pytest.mark.parametrize(
+    ("subtotal", "total", "parked"),
+    [
+        (50, 50, False),
+        (49, 50, True),
+        (99_999_999, 199_999_998, False),
+        (100_000_000, 99_999_999, True),
+        (99_999_999, 199_999_999, True),
+        (1000, 0, False),  # a full discount
+        (1000, -1, True),
+    ],
+)
+def test_parked_when_an_amount_is_beyond_what_stripe_can_charge(subtotal, total, parked):
+    fact = told(
+        "checkout.session.completed",
+        SESSION | {"metadata": {}, "amount_subtotal": subtotal, "amount_total": total},
+    )
+
+    assert bool(fact.parked_reason) is parked
+
+
+@pytest.mark.parametrize(
+    ("credits", "parked"),
+    [
+        ("1", False),
+        ("99999999999", False),
+        ("0", True),
+        ("-5250", True),
+        ("five", True),
+        ("", True),
+        (None, True),
+        ("٥٢٥٠", True),
+        ("5" * 12, True),
+        ("5" * 5000, True),  # longer than Python reads
+    ],
+)
+def test_parked_when_the_pack_names_no_whole_number_of_credits(credits, parked):
+    fact = told("checkout.session.completed", SESSION | {"metadata": SOLD | {"credits": credits}})
+
+    assert bool(fact.parked_reason) is parked
+
+
+@pytest.mark.parametrize("livemode", [True, False])
+def test_test_mode_is_assumed_when_a_session_does_not_name_its_mode(livemode):
+    session = {name: value for name, value in SESSION.items() if name != "livemode"}
+    told = event("checkout.session.completed", session)
+
+    assert bool(fact_of_event(told, livemode=livemode).parked_reason) is livemode
+
+
+REFUND = {"id": "re_1", "payment_intent": "pi_1", "amount": 500, "status": "succeeded"}
+DISPUTE = {"id": "dp_1", "payment_intent": "pi_1", "amount": 500, "status": "lost"}
+CHARGE = {"id": "ch_1", "payment_intent": "pi_1", "amount_refunded": 500, "receipt_url": "https://pay.example/r"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "thing", "fact"),
+    [
+        *((f"refund.{word}", REFUND, RefundFact("pi_1", "re_1", 500, "succeeded")) for word in ("created", "updated")),
+        ("refund.failed", REFUND | {"status": "failed"}, RefundFact("pi_1", "re_1", 500, "failed")),
+        ("refund.created", REFUND | {"status": None}, RefundFact("pi_1", "re_1", 500, "pending")),
+        ("refund.created", REFUND | {"payment_intent": {"id": "pi_1"}}, RefundFact("pi_1", "re_1", 500, "succeeded")),
+        ("refund.created", REFUND | {"amount": 0}, RefundFact("pi_1", "re_1", 0, "succeeded")),
+        ("refund.created", REFUND | {"amount": 10**12}, RefundFact("pi_1", "re_1", 10**12, "succeeded")),
+        ("refund.created", REFUND | {"amount": 10**12 + 1}, None),
+        ("refund.created", REFUND | {"id": "r" * 255}, RefundFact("pi_1", "r" * 255, 500, "succeeded")),
+        ("refund.created", REFUND | {"id": "r" * 256}, None),
+        ("refund.created", REFUND | {"id": "r"}, RefundFact("pi_1", "r", 500, "succeeded")),
+        *(
+            (f"charge.dispute.{word}", DISPUTE, DisputeFact("pi_1", "dp_1", 500, "lost"))
+            for word in ("created", "updated", "closed", "funds_withdrawn", "funds_reinstated")
+        ),
+        (
+            "charge.dispute.created",
+            DISPUTE | {"payment_intent": {"id": "pi_1"}},
+            DisputeFact("pi_1", "dp_1", 500, "lost"),
+        ),
+        ("charge.refunded", CHARGE, ChargeRefundedFact("pi_1", 500, "https://pay.example/r")),
+        ("charge.refunded", CHARGE | {"receipt_url": 5}, ChargeRefundedFact("pi_1", 500, None)),
+        (
+            "charge.refunded",
+            CHARGE | {"payment_intent": {"id": "pi_1"}, "receipt_url": None},
+            ChargeRefundedFact("pi_1", 500),
+        ),
+        *(("refund.created", REFUND | {name: None}, None) for name in ("id", "payment_intent", "amount")),
+        *(("charge.dispute.created", DISPUTE | {name: None}, None) for name in DISPUTE),
+        *(("charge.refunded", CHARGE | {name: None}, None) for name in ("payment_intent", "amount_refunded")),
+    ],
+)
+def test_money_that_went_back_is_read_when_stripe_tells_of_it(kind, thing, fact):
+    assert told(kind, thing) == fact
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "left"),
+    [
+        *(("refund", status, 500) for status in ("requires_action", "pending", "succeeded")),
+        *(("refund", status, 1000) for status in ("failed", "canceled")),
+        *(("dispute", f"warning_{status}", 1000) for status in ("needs_response", "under_review", "closed")),
+        *(("dispute", status, 500) for status in ("needs_response", "under_review", "lost")),
+        *(("dispute", f"appeal_{status}", 500) for status in ("needs_response", "under_review")),
+        *(("dispute", status, 1000) for status in ("prevented", "won")),
+    ],
+)
+def test_every_status_that_stripe_names_counts_as_money_gone_or_not(kind, status, left):
+    name, thing = {"refund": ("refund.updated", REFUND), "dispute": ("charge.dispute.updated", DISPUTE)}[kind]
+
+    assert target(record_of(paid(), told(name, thing | {"status": status}))) == left
+
+
+@pytest.mark.parametrize(
+    ("kind", "thing"), [("refund.created", REFUND), ("charge.refunded", CHARGE), ("charge.dispute.created", DISPUTE)]
+)
+def test_a_fact_says_so_when_it_is_of_the_other_mode(kind, thing):
+    live, test = (event(kind, thing) | {"livemode": mode} for mode in (True, False))
+    unnamed = {name: value for name, value in test.items() if name != "livemode"}
+
+    for same, other, mode in ((live, test, True), (test, live, False), (unnamed, test, True)):
+        fact = fact_of_event(same, livemode=mode)
+        assert not fact.wrong_mode
+        assert fact_of_event(other, livemode=mode) == replace(fact, wrong_mode=True)
+
+
+# What a record keeps
+
+
+def test_the_record_keeps_what_the_session_said_when_it_is_told_first():
+    assert merge(PaymentRecord(PAYMENT), BOUGHT) == PaymentRecord(
+        PAYMENT,
+        session_id="cs_1",
+        payment_intent="pi_1",
+        state="paid",
+        granted=5250,
+        total_cents=5400,
+        currency="usd",
+        payer_email="payer@example.com",
+        customer_id="cus_1",
+    )
+
+
+def test_what_was_told_first_stands_when_a_second_session_says_otherwise():
+    other = SessionFact(PAYMENT, "cs_2", "pi_2", "paid", 9, 9, "eur", "eve@example.com", customer_id="cus_2")
+
+    assert record_of(BOUGHT, other) == record_of(BOUGHT)
+
+
+def test_a_payment_stays_paid_when_it_is_told_of_as_unpaid_later():
+    states = [replace(UNPAID, state="failed"), UNPAID, BOUGHT, UNPAID]
+
+    assert [record_of(*states[:count]).state for count in range(5)] == ["unknown", "failed", "failed", "paid", "paid"]
+
+
+def test_a_record_is_parked_until_it_is_decided_or_proves_to_be_ours():
+    odd = replace(BOUGHT, credits=0, parked_reason="not ours")
+    parked = record_of(odd, UNPAID)
+
+    assert (parked.is_parked, parked.parked_reason, parked.granted, parked.total_cents) == (True, "not ours", 0, 5400)
+    assert replace(parked, resolution="refunding").is_parked
+    assert not replace(parked, resolution="refunded").is_parked
+    assert not replace(parked, granted=1).is_parked
+    assert not record_of(BOUGHT).is_parked
+    assert not PaymentRecord(PAYMENT).is_parked
+    assert merge(parked, BOUGHT) == record_of(BOUGHT)
+    decided = replace(parked, resolution="refunded")
+    assert merge(decided, BOUGHT) == decided, "what was decided by hand is not granted by itself"
+
+
+def test_a_refund_of_nothing_is_kept_as_nothing():
+    record = record_of(RefundFact(PAYMENT, "re_1", 0, "pending"), DisputeFact(PAYMENT, "dp_1", 0, "lost"))
+
+    assert (record.refunds, record.disputes) == ({"re_1": Amount(0, "pending")}, {"dp_1": Amount(0, "lost")})
+
+
+def test_a_receipt_is_kept_when_a_later_charge_names_none():
+    first, none, newer = (ChargeRefundedFact(PAYMENT, cents, url) for cents, url in ((1, "a"), (2, None), (3, "b")))
+
+    assert [record_of(*facts).receipt_url for facts in ([none], [first, none], [first, newer])] == [None, "a", "b"]
+
+
+# What the ledger is told
+
+
+def test_the_entry_says_what_happened_when_a_payment_moves_credits():
+    record, words = record_of(BOUGHT), "a payment of $54.00"
+    rows = []
+    for fact in (
+        None,
+        RefundFact(PAYMENT, "re_1", 540, "succeeded"),
+        RefundFact(PAYMENT, "re_1", 540, "failed"),
+        DisputeFact(PAYMENT, "dp_1", 5400, "needs_response"),
+    ):
+        record = merge(record, fact) if fact else record
+        entry = entry_for(record, "ada@example.com")
+        record = settled(record, entry, "ada@example.com")
+        rows.append((entry.transaction_id, entry.type, entry.amount, entry.description))
+        assert (entry.user_email, entry.payment_id, entry.stripe_payment_intent) == ("ada@example.com", PAYMENT, "pi_1")
+
+    assert rows == [
+        ("purchase#cs_1", "purchase", 5250, "Bought 5,250 credits for $54.00"),
+        ("clawback#pi_1#2", "clawback", -525, f"Taken back: {words} was refunded"),
+        ("reinstatement#pi_1#3", "reinstatement", 525, f"Given back: a refund failed or a dispute was won for {words}"),
+        ("clawback#pi_1#4", "clawback", -5250, f"Taken back: {words} was disputed"),
+    ]
+    assert (record.applied, record.entries, record.user_email) == (0, 4, "ada@example.com")
+
+
+def test_the_purchase_says_so_when_part_of_it_went_back_before():
+    record = record_of(BOUGHT, RefundFact(PAYMENT, "re_1", 2700, "succeeded"))
+
+    entry = entry_for(record, "ada@example.com")
+
+    assert (entry.type, entry.amount) == ("purchase", 2625)
+    assert entry.description == "Bought 5,250 credits for $54.00, less what was refunded or disputed"
+
+
+def test_a_purchase_is_named_after_the_payment_when_no_session_is_known():
+    record = PaymentRecord(PAYMENT, granted=1, total_cents=1)
+
+    assert entry_for(record, "ada@example.com").transaction_id == "purchase#pi_1"
+
+
+def test_the_record_names_an_owner_once_when_nothing_is_owed():
+    nobody = settled(PaymentRecord(PAYMENT), None, "ada@example.com")
+
+    assert (nobody.user_email, nobody.applied, nobody.entries) == ("ada@example.com", 0, 0)
+    assert settled(nobody, None, "eve@example.com").user_email == "ada@example.com"

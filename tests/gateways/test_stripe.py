@@ -81,7 +81,7 @@ def test_a_checkout_carries_what_was_sold_on_session_intent_and_charge(
     assert session["customer_details"]["email"] == "ada@example.com"
     assert session["customer"].startswith("cus_")
     assert session["invoice"].startswith("in_")
-    assert gateway.get_charge(charge["id"])["amount"] == 1000
+    assert charge["amount"] == 1000
     assert gateway.receipt_url(session["payment_intent"]["id"]) == charge["receipt_url"]
     json.dumps(session)
 
@@ -116,7 +116,7 @@ def test_refunds_whole_and_in_part(gateway: StripeGateway, standin: StripeStandI
     with pytest.raises(PaymentRefused) as refusal:
         gateway.refund(intent, None, "refund-3")
     assert refusal.value.stripe_code == "charge_already_refunded"
-    assert gateway.get_charge(part["charge"])["amount_refunded"] == 1000
+    assert gateway.get_session(opened["id"])["payment_intent"]["latest_charge"]["amount_refunded"] == 1000
 
 
 def test_lists_go_through_all_pages_as_plain_dicts(
@@ -156,7 +156,7 @@ def test_a_short_outage_is_ridden_out(gateway: StripeGateway, standin: StripeSta
 def test_an_outage_is_payments_unavailable(gateway: StripeGateway, standin: StripeStandIn, status: int) -> None:
     standin.control("faults", {"status": status})
     with pytest.raises(PaymentsUnavailable):
-        gateway.get_charge("ch_1")
+        gateway.get_session("cs_test_1")
     if status == 401:
         with pytest.raises(PaymentsUnavailable):
             next(gateway.list_sessions(0))
@@ -167,14 +167,14 @@ def test_nobody_listening_is_payments_unavailable() -> None:
         unused.bind(("127.0.0.1", 0))
         gateway = StripeGateway("sk_test_12345", f"http://127.0.0.1:{unused.getsockname()[1]}")
         with pytest.raises(PaymentsUnavailable):
-            gateway.get_charge("ch_1")
+            gateway.get_session("cs_test_1")
 
 
 def test_a_wrong_key_is_payments_unavailable_and_stays_out_of_the_log(
     gateway: StripeGateway, standin: StripeStandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(PaymentsUnavailable):
-        StripeGateway("sk_test_wrong_key_0123456789", standin.api_base).get_charge("ch_1")
+        StripeGateway("sk_test_wrong_key_0123456789", standin.api_base).get_session("cs_test_1")
     assert "AuthenticationError" in caplog.text
     assert "wrong_key" not in caplog.text
 
@@ -226,6 +226,12 @@ def test_a_signed_event_comes_back_as_plain_dict() -> None:
     event = verify_webhook(payload, signed(payload), (SECRET,), now=NOW)
     assert event == EVENT | {"note": "Käthe 😀"}
     assert type(event["data"]["object"]) is dict
+
+
+def test_an_event_is_taken_when_it_does_not_say_that_it_is_one() -> None:
+    event = {name: value for name, value in EVENT.items() if name != "object"}
+    payload = json.dumps(event).encode()
+    assert verify_webhook(payload, signed(payload), (SECRET,), now=NOW) == event
 
 
 def test_the_clock_is_the_real_one_by_default() -> None:

@@ -412,3 +412,55 @@ def test_a_repeat_after_a_lost_answer_does_not_open_twice(store, monkeypatch):
 
     assert store.get_account(EMAIL).credits_balance == 490
     assert len(ledger(store, EMAIL)) == 1
+
+
+@pytest.mark.threat(32)
+def test_a_refund_that_was_told_first_is_taken_back_when_a_sign_in_adopted(store):
+    put_history(store)
+    payments.record_fact(store, RefundFact(PAYMENT, "re_1", 500, "succeeded"), now=NOW)
+    sign_in(store)
+
+    adopt(store)
+
+    assert store.get_account(EMAIL).credits_balance == -10
+    adopt(store)
+    assert store.get_account(EMAIL).credits_balance == -10
+    assert books.check(store) == []
+
+
+def test_nobody_is_frozen_for_an_adoption_that_broke_off(empty_store, monkeypatch):
+    put_history(empty_store, task=False)
+
+    def crash(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(data, "_open_ledger", crash)
+        with pytest.raises(KeyboardInterrupt):
+            empty_store.get_account(EMAIL)
+
+    found = books.check(empty_store)
+
+    assert {difference.subject for difference in found} == {EMAIL, PAYMENT}
+    assert not [difference for difference in found if difference.email]
+
+
+@pytest.mark.parametrize("status", ["cancelled", "rejected"])
+def test_a_task_that_the_original_ended_asks_for_no_refund_of_ours(store, status):
+    put_history(store, task=False)
+    put_task(store, TASK, status)
+
+    adopt(store)
+
+    assert books.check(store) == []
+
+
+def test_an_account_is_not_deleted_while_a_task_of_the_original_is_open(store):
+    put_history(store)
+    signed_in = sign_in(store).account
+    assert signed_in.open_tasks == 0  # nobody has read the task yet
+
+    with pytest.raises(WrongState):
+        accounts.delete(store, BCRYPT, signed_in, PASSWORD, now=NOW)
+
+    assert store.get_account(EMAIL).deleted_at is None
