@@ -240,9 +240,12 @@ class Says:
         self.reasons = [{"Code": code or "None"} for code in codes]
         self.reasons[-1] |= item
 
+    def answer(self) -> dict:
+        return {"CancellationReasons": self.reasons}
+
     def transact_write_items(self, **_):
         error = {"Error": {"Code": "TransactionCanceledException", "Message": "cancelled"}}
-        raise ClientError(error | {"CancellationReasons": self.reasons}, "TransactWriteItems")
+        raise ClientError(error | self.answer(), "TransactWriteItems")
 
 
 @pytest.mark.parametrize(
@@ -290,9 +293,10 @@ def test_the_log_names_the_reasons_when_the_store_is_to_blame(codes, words, capl
     assert caplog.messages == [f"transaction cancelled: {words}"]
 
 
-def test_unavailable_when_a_cancelled_transaction_gives_no_reasons():
+@pytest.mark.parametrize("answer", [{}, {"CancellationReasons": []}])
+def test_unavailable_when_a_cancelled_transaction_gives_no_reasons(monkeypatch, answer):
     client = Says(None)
-    client.reasons = []
+    monkeypatch.setattr(client, "answer", lambda: answer)
     writes = Writes(client, "T_")
     writes.delete("A", {"id": "1"}, condition=None, failure=WrongState)
 
