@@ -16,6 +16,7 @@ from app.data import Store
 from app.data.client import make_client
 from app.data.tables import create_tables
 from scripts.local.aws import LocalAws
+from tests.faults.proxy import FaultProxy
 from tests.log_watch import log_watch  # noqa: F401 - every test's log is read
 from tests.support import FakeSender, FakeStripe, assert_books_agree
 
@@ -71,6 +72,14 @@ def store(empty_store: Store) -> Iterator[Store]:
     """Fresh tables; when the test is over, every balance must still be what its ledger says."""
     yield empty_store
     assert_books_agree(empty_store)
+
+
+@pytest.fixture
+def proxy(dynamodb_url: str) -> Iterator[FaultProxy]:
+    """The isolated store behind a proxy that breaks what a test tells it to."""
+    proxy = FaultProxy(dynamodb_url)
+    yield proxy
+    proxy.close()
 
 
 def wipe(client) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from app.domain.clock import from_iso, to_iso
 from app.domain.errors import AlreadyRecorded, BadCursor
 
-from .base import Base, Page
+from .base import Base, Page, each
 from .tables import AUDIT, AUDIT_INDEX, AUDIT_SUBJECT_INDEX
 from .transaction import Writes
 
@@ -61,13 +61,7 @@ class AuditReads(Base):
 
     def audit_of(self, subject: str) -> Iterator[AuditRow]:
         """The same to the end, page by page."""
-        cursor = None
-        while True:
-            page = self.list_audit_of(subject, limit=500, cursor=cursor)
-            yield from page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return
+        return each(lambda cursor: self.list_audit_of(subject, limit=500, cursor=cursor))
 
     def _audit(
         self,

@@ -7,7 +7,7 @@ import binascii
 import json
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -32,6 +32,17 @@ class Page(Generic[Row]):
 
     items: list[Row] = field(default_factory=list)
     next_cursor: str | None = None
+
+
+def each(read: Callable[[str | None], Page[Row]]) -> Iterator[Row]:
+    """Every row of a list, page by page: `read` gets the cursor that the page before handed out, None at first."""
+    cursor = None
+    while True:
+        page = read(cursor)
+        yield from page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            return
 
 
 class Base:

@@ -10,7 +10,7 @@ from app.domain.clock import from_iso, to_iso
 from app.domain.credits import PURCHASE, PostedEntry
 from app.domain.errors import AlreadyRecorded
 
-from .base import Base, Page
+from .base import Base, Page, each
 from .codec import decode_item, whole
 from .tables import TRANSACTION_INDEX, TRANSACTIONS
 from .transaction import Writes
@@ -60,13 +60,7 @@ class LedgerReads(Base):
 
     def entries_of(self, email: str, *, type: str = "", month: str = "") -> Iterator[PostedEntry]:
         """Every row of an account, newest first, page by page."""
-        cursor = None
-        while True:
-            page = self.list_entries(email, limit=500, cursor=cursor, type=type, month=month)
-            yield from page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return
+        return each(lambda cursor: self.list_entries(email, limit=500, cursor=cursor, type=type, month=month))
 
     def every_entry(self) -> Iterator[PostedEntry]:
         """A consistent scan: for the nightly check only."""

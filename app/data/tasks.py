@@ -12,7 +12,7 @@ from app.domain.clock import from_iso, to_iso
 from app.domain.errors import AlreadyRecorded, NotFound
 from app.domain.tasks import OPEN_STATUSES, STATUSES, Result, ResultFile, Task
 
-from .base import Base, Page
+from .base import Base, Page, each
 from .codec import decode_item, whole
 from .tables import RESULTS, TASK_INDEX, TASK_STATUS_INDEX, TASKS
 from .transaction import Writes
@@ -73,6 +73,10 @@ class TaskReads(Base):
             else None,
             newest_first=not oldest_first,
         )
+
+    def tasks_of(self, email: str) -> Iterator[Task]:
+        """Every task of an account, newest first, page by page."""
+        return each(lambda cursor: self.list_tasks(email, limit=500, cursor=cursor))
 
     def every_task(self) -> Iterator[Task]:
         """A consistent scan: for the nightly check only."""

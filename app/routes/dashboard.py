@@ -12,7 +12,7 @@ from app import deps
 from app.data.base import Page
 from app.domain.clock import utcnow
 from app.domain.tasks import MAX_DESCRIPTION, TASK_COST, Task, new_request_id
-from app.forms.paging import TaskFilter, read_paging, read_task_filter
+from app.forms.paging import Paging, TaskFilter, read_paging, read_task_filter
 from app.forms.tasks import TaskForm
 from app.fragments import is_fragment_request, render
 from app.security import login_required, login_required_while_reading
@@ -23,15 +23,19 @@ TEMPLATE = "dashboard/show.html"
 CHIP = "partials/balance_chip.html"
 
 
-def reading_history(email: str, *, filtered: bool = True) -> Callable[[], Page[Task]]:
-    """The read of the page that the address names; without the filter, of the newest. Raises Malformed."""
-    paging = read_paging(request)
-    found = read_task_filter(request) if filtered else TaskFilter()
+def asked() -> tuple[Paging, TaskFilter]:
+    """What the address asks for, read once for a request. Raises Malformed."""
+    if "asked" not in g:
+        g.asked = read_paging(request), read_task_filter(request)
+    return g.asked
+
+
+def reading_history(email: str, paging: Paging, found: TaskFilter) -> Callable[[], Page[Task]]:
     return partial(
         deps.store().list_tasks,
         email,
         limit=paging.limit,
-        cursor=paging.cursor if filtered else None,
+        cursor=paging.cursor,
         status=found.status,
         search=found.q,
         since=found.since,
@@ -41,8 +45,9 @@ def reading_history(email: str, *, filtered: bool = True) -> Callable[[], Page[T
 
 
 def reading_ahead(email: str) -> Callable[[], Page[Task]] | None:
-    """A search may look at many rows: that is done for those alone whose session is alive."""
-    return None if read_task_filter(request).q else reading_history(email)
+    """A search may look at many rows: that is done for those alone whose session is alive. Raises Malformed."""
+    paging, found = asked()
+    return None if found.q else reading_history(email, paging, found)
 
 
 @bp.get("/dashboard")
@@ -99,7 +104,9 @@ def composer_context(form: TaskForm) -> dict[str, Any]:
 
 
 def context(form: TaskForm, *, filtered: bool = True) -> dict[str, Any]:
-    reading = g.pop("reading").result if "reading" in g else reading_history(g.account.email, filtered=filtered)
+    """For the page that the address names; without `filtered` for the newest of all."""
+    paging, found = asked() if filtered else (Paging(read_paging(request).limit, None), TaskFilter())
+    reading = g.pop("reading").result if "reading" in g else reading_history(g.account.email, paging, found)
     page = reading()
     now = utcnow()
     page = Page([task.as_of(now) for task in page.items], page.next_cursor)
@@ -107,8 +114,8 @@ def context(form: TaskForm, *, filtered: bool = True) -> dict[str, Any]:
         "account": g.account,
         "form": form,
         "page": page,
-        "filter": read_task_filter(request) if filtered else TaskFilter(),
-        "cursor": read_paging(request).cursor or "",
+        "filter": found,
+        "cursor": paging.cursor or "",
         "task_cost": TASK_COST,
         "description_limit": MAX_DESCRIPTION,
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -199,7 +198,7 @@ def delete(store: Store, passwords: Passwords, account: Account, password: objec
     _count_original_tasks(store, account.email)
     store.change_account(store.get_account(account.email), attempt)
     log.info("account deleted", extra={"email": mask_email(account.email)})
-    for task in islice(_every_task(store, account.email), ERASED_AT_ONCE):
+    for task in islice(store.tasks_of(account.email), ERASED_AT_ONCE):
         _erase_words(store, task)
 
 
@@ -222,7 +221,7 @@ def finish_erasure(store: Store, files: FileStore, email: str, *, deleted_at: da
     Tasks that came after `deleted_at` are of an owner who has come back. Safe to repeat. Raises FilesUnavailable.
     """
     seen = 0
-    for task in _every_task(store, email):
+    for task in store.tasks_of(email):
         if task.created_at <= deleted_at:
             _erase_words(store, task)
             files.remove_all(task.task_id)
@@ -234,16 +233,6 @@ def finish_erasure(store: Store, files: FileStore, email: str, *, deleted_at: da
 def _erase_words(store: Store, task: Task) -> None:
     if task.description != ERASED:
         store.erase_task(task.task_id)
-
-
-def _every_task(store: Store, email: str) -> Iterator[Task]:
-    cursor = None
-    while True:
-        page = store.list_tasks(email, limit=100, cursor=cursor)
-        yield from page.items
-        cursor = page.next_cursor
-        if cursor is None:
-            return
 
 
 def set_password(

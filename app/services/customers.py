@@ -136,46 +136,37 @@ def disable(store: Store, operator: str, email: str, reason: object, *, now: dat
     if account.email == operator:
         raise Forbidden("You cannot disable your own account.")
 
-    def attempt(current: Account) -> bool:
-        if current.disabled:
-            return False
-        with store.transaction() as tx:
-            tx.change_settings(current.email, disabled_at=now, sessions={})
-            tx.record_audit(
-                actor=operator,
-                action="account.disable",
-                subject=current.email,
-                now=now,
-                reason=words,
-                before={"disabled": False},
-                after={"disabled": True},
-            )
-        return True
-
-    if store.change_account(account, attempt):
+    if _set_disabled(store, operator, account, words, disabled=True, now=now):
         log.info("account disabled", extra={"email": mask_email(email), "actor": mask_email(operator)})
 
 
 def enable(store: Store, operator: str, email: str, reason: object, *, now: datetime) -> None:
     """Open a disabled account again. Raises NotFound, InvalidInput."""
     words = check_reason(reason)
+    _set_disabled(store, operator, store.get_account(email), words, disabled=False, now=now)
 
-    def attempt(current: Account) -> None:
-        if not current.disabled:
-            return
+
+def _set_disabled(store: Store, operator: str, account: Account, words: str, *, disabled: bool, now: datetime) -> bool:
+    """Whether anything had to be changed; disabling ends every session."""
+    settings: dict[str, Any] = {"disabled_at": now, "sessions": {}} if disabled else {"disabled_at": None}
+
+    def attempt(current: Account) -> bool:
+        if current.disabled == disabled:
+            return False
         with store.transaction() as tx:
-            tx.change_settings(current.email, disabled_at=None)
+            tx.change_settings(current.email, **settings)
             tx.record_audit(
                 actor=operator,
-                action="account.enable",
+                action="account.disable" if disabled else "account.enable",
                 subject=current.email,
                 now=now,
                 reason=words,
-                before={"disabled": True},
-                after={"disabled": False},
+                before={"disabled": not disabled},
+                after={"disabled": disabled},
             )
+        return True
 
-    store.change_account(store.get_account(email), attempt)
+    return store.change_account(account, attempt)
 
 
 def end_sessions(store: Store, operator: str, email: str, *, now: datetime) -> None:
@@ -213,9 +204,8 @@ def timeline(store: Store, account: Account) -> list[Event]:
         lambda: [Event(a.at, "act", a) for a in store.list_audit_of(email, limit=limit).items],
     )
     found = _side_by_side.map(lambda read: read(), reads)
-    return sorted((event for events in [sign_ins, *found] for event in events), key=lambda e: e.at, reverse=True)[
-        :TIMELINE
-    ]
+    events = [event for kind in (sign_ins, *found) for event in kind]
+    return sorted(events, key=lambda event: event.at, reverse=True)[:TIMELINE]
 
 
 def _check_amount(amount: object) -> int:

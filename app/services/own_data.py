@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from app.data import Store
+from app.data.base import each
 from app.domain.accounts import Account
 from app.domain.clock import to_iso
 
@@ -61,24 +62,18 @@ def _about(account: Account) -> dict[str, Any]:
 
 
 def _tasks(store: Store, account: Account) -> Iterator[dict[str, Any]]:
-    cursor = None
-    while True:
-        page = store.list_tasks(account.email, limit=CHUNK, cursor=cursor)
-        for task in page.items:
-            result = store.get_task_and_result(task.task_id, owner=account.email)[1]
-            yield {
-                "task_id": task.task_id,
-                "description": task.description,
-                "status": task.status,
-                "credits_spent": task.credits_spent,
-                "created_at": to_iso(task.created_at),
-                "updated_at": to_iso(task.updated_at),
-                "result": result.text if result else None,
-                "files": [file.name for file in result.files] if result else [],
-            }
-        cursor = page.next_cursor
-        if cursor is None:
-            return
+    for task in store.tasks_of(account.email):
+        result = store.get_task_and_result(task.task_id, owner=account.email)[1]
+        yield {
+            "task_id": task.task_id,
+            "description": task.description,
+            "status": task.status,
+            "credits_spent": task.credits_spent,
+            "created_at": to_iso(task.created_at),
+            "updated_at": to_iso(task.updated_at),
+            "result": result.text if result else None,
+            "files": [file.name for file in result.files] if result else [],
+        }
 
 
 def _ledger(store: Store, account: Account) -> Iterator[dict[str, Any]]:
@@ -94,11 +89,5 @@ def _ledger(store: Store, account: Account) -> Iterator[dict[str, Any]]:
 
 
 def _mails(store: Store, account: Account) -> Iterator[dict[str, Any]]:
-    cursor = None
-    while True:
-        page = store.list_mails_to(account.email, limit=CHUNK, cursor=cursor)
-        for mail in page.items:
-            yield {"kind": mail.kind, "created_at": to_iso(mail.created_at), "about": dict(mail.context)}
-        cursor = page.next_cursor
-        if cursor is None:
-            return
+    for mail in each(lambda cursor: store.list_mails_to(account.email, limit=CHUNK, cursor=cursor)):
+        yield {"kind": mail.kind, "created_at": to_iso(mail.created_at), "about": dict(mail.context)}

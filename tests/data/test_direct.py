@@ -17,7 +17,6 @@ from botocore.parsers import ResponseParserError
 
 from app.data.client import make_client
 from app.data.direct import OPERATIONS, DirectClient, direct_client
-from tests.faults.proxy import FaultProxy
 from tests.support import make_account
 
 TABLE = "ImpacterAGI_Users"
@@ -210,13 +209,6 @@ def test_own_bundle_of_authorities_is_used(monkeypatch, tmp_path):
 
 
 # What goes wrong
-
-
-@pytest.fixture
-def proxy(dynamodb_url: str) -> Iterator[FaultProxy]:
-    proxy = FaultProxy(dynamodb_url)
-    yield proxy
-    proxy.close()
 
 
 @pytest.fixture

@@ -48,6 +48,7 @@ def test_a_new_task_is_pending_and_costs_ten_credits():
 
     assert task == Task(task_id_for("ada@example.com", "r-1"), "ada@example.com", " As it is ", PENDING, 10, NOW, NOW)
     assert task.is_open
+    assert not task.original
 
 
 def test_a_repeat_is_the_same_task_when_the_code_is_newer_than_the_task():

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from app import create_app
 from app.data import Store
 from app.data.client import make_client
-from tests.faults.proxy import FaultProxy
-
-
-@pytest.fixture
-def proxy(dynamodb_url: str) -> Iterator[FaultProxy]:
-    proxy = FaultProxy(dynamodb_url)
-    yield proxy
-    proxy.close()
 
 
 @pytest.fixture
