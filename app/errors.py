@@ -73,7 +73,10 @@ def _domain_error(error: domain.DomainError) -> Response:
         return _to_sign_in()
     log.warning("refused", extra={"code": error.code, "status": status_of(error)})
     retry_after = getattr(error, "retry_after_seconds", None)
-    return _answer(status_of(error), error.code, error.message, retry_after, error.details(), error)
+    response = _answer(status_of(error), error.code, error.message, retry_after, error.details(), error)
+    if isinstance(error, domain.UnreadableCookies):  # or this browser would never get past this answer
+        response.headers["Clear-Site-Data"] = '"cookies"'
+    return response
 
 
 def _csrf_error(error: CSRFError) -> Response:

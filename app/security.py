@@ -30,6 +30,7 @@ from app.domain.errors import (
     NotSignedIn,
     OperatorNotProven,
     StoreUnavailable,
+    UnreadableCookies,
 )
 from app.services.accounts import SignedIn
 
@@ -44,6 +45,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 MAX_BODY = 64 * 1024
 MAX_TEXT_IN_URL = 2048  # bytes: what a key of the store may hold
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+UNCOOKED = ("static", "health.check")  # read no header that decides anything
 POLICY = {
     "default-src": "'none'",
     "script-src": "'self'",
@@ -245,6 +247,7 @@ def register(app: Flask, config: Config) -> None:
         g.started = time.perf_counter()
 
     app.before_request(check_text)
+    app.before_request(check_headers)
     csrf.init_app(app)
     if config.trusted_proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
@@ -305,6 +308,22 @@ def check_text() -> None:
             unquote_to_bytes(part).decode()
     except UnicodeDecodeError as error:
         raise Malformed("The request is not UTF-8 text. Nothing was charged.") from error
+
+
+def check_headers() -> None:
+    """Refuse a request whose deciding header came as nothing: granian hands one with a byte outside ASCII on as empty.
+
+    Unseen, a cookie that another page of the domain has set would sign its owner out for good, and a made-up
+    X-Forwarded-For would hide the address that the limits count. The Idempotency-Key has its reader in forms/api.py;
+    an empty Authorization or Stripe-Signature is refused where it is read.
+    """
+    if request.endpoint in UNCOOKED:
+        return
+    if request.headers.get("Cookie") == "" and not request.path.startswith("/api/"):
+        raise UnreadableCookies
+    # ProxyFix keeps what the server handed on before it put the believed address in place.
+    if request.environ.get("HTTP_X_FORWARDED_FOR") == "":
+        raise Malformed("The X-Forwarded-For header is not ASCII. Nothing was charged.")
 
 
 def content_security_policy(config: Config) -> str:

@@ -39,6 +39,15 @@ class Malformed(DomainError):
     message = "The request could not be understood."
 
 
+class UnreadableCookies(Malformed):
+    code = "unreadable_cookies"
+    message = (
+        "Your browser sends a cookie that cannot be read: it holds a character outside ASCII, and most likely another "
+        "page of this domain has set it. Your cookies were cleared: reload the page and sign in again. If this comes "
+        "again, remove the cookies of this site in your browser. Nothing was charged."
+    )
+
+
 class BadCursor(Malformed):
     code = "bad_cursor"
     message = "That page marker is not valid. Start again from the first page."

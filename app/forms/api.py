@@ -9,7 +9,10 @@ from flask import Request
 from werkzeug.exceptions import UnsupportedMediaType
 
 from app.domain.errors import InvalidInput, Malformed
+from app.domain.tasks import MAX_REQUEST_ID, check_request_id
 from app.domain.text import storable
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
 
 
 def read_json(request: Request) -> dict[str, Any]:
@@ -30,3 +33,20 @@ def text_field(body: dict[str, Any], name: str) -> str:
     if name not in body:
         raise InvalidInput(f"The field {name} is missing.", field=name)
     return storable(body[name], name)
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The key under which a repeat is the same request; None when the client gave none.
+
+    Raises Malformed for one that is there but empty: granian hands a header with a character outside ASCII on as empty
+    text, and a client that believes to have sent a key would be charged for each retry.
+    """
+    key = request.headers.get(IDEMPOTENCY_KEY)
+    if key is None:
+        return None
+    if not key.strip():
+        raise Malformed(
+            f"The {IDEMPOTENCY_KEY} is empty or not ASCII: send 1 to {MAX_REQUEST_ID} printable ASCII characters, "
+            "or no such header. Nothing was charged."
+        )
+    return check_request_id(key)

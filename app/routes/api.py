@@ -11,8 +11,8 @@ from app.domain.accounts import API
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import TYPES, PostedEntry
 from app.domain.errors import BadCredentials, Malformed
-from app.domain.tasks import Result, Task, check_request_id
-from app.forms.api import read_json, text_field
+from app.domain.tasks import Result, Task
+from app.forms.api import idempotency_key, read_json, text_field
 from app.forms.paging import read_month, read_paging, read_search, read_status
 from app.routes.auth import finish_with_code, sign_in, sign_up
 from app.routes.tasks import file_link
@@ -68,7 +68,7 @@ def user():
 @bp.post("/tasks")
 @token_required
 def submit_task():
-    request_id = check_request_id(request.headers.get("Idempotency-Key", "")) or None
+    request_id = idempotency_key(request)
     description = text_field(read_json(request), "description")
     done = tasks.submit(deps.store(), g.account, description, now=utcnow(), request_id=request_id)
     return task_json(done.task) | {"credits_remaining": done.credits_remaining}, 201

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 from flask import Blueprint, g, request
@@ -12,8 +11,8 @@ from app.data.adjustments import Adjustment
 from app.domain.accounts import Account, normalise_email
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import InvalidInput, Malformed
-from app.domain.tasks import DEFAULT_LEASE_MINUTES, OPEN_STATUSES, PENDING, ResultFile, Task, check_request_id
-from app.forms.api import read_json, text_field
+from app.domain.tasks import DEFAULT_LEASE_MINUTES, OPEN_STATUSES, PENDING, ResultFile, Task, new_request_id
+from app.forms.api import idempotency_key, read_json, text_field
 from app.forms.paging import read_paging, read_search
 from app.routes.api import entry_json, result_json, task_json
 from app.routes.uploads import MAX_FILE_BYTES, MAX_FILES
@@ -120,7 +119,7 @@ def adjust(email: str):
     202 when the amount needs a second operator: nothing is booked yet.
     """
     body = read_json(request)
-    request_id = check_request_id(request.headers.get("Idempotency-Key", "")) or secrets.token_urlsafe(16)
+    request_id = idempotency_key(request) or new_request_id()
     done = customers.adjust(
         deps.store(),
         g.account.email,

@@ -9,8 +9,8 @@ from flask import Blueprint, g, request
 from app import deps
 from app.domain.clock import utcnow
 from app.domain.errors import NotFound
-from app.domain.tasks import check_request_id, new_request_id
-from app.forms.api import read_json, text_field
+from app.domain.tasks import new_request_id
+from app.forms.api import idempotency_key, read_json, text_field
 from app.security import csrf, token_required
 from app.services import checkout, codes
 from app.throttle import CHECKOUT_BY_ACCOUNT, REDEEM_BY_ACCOUNT
@@ -34,7 +34,7 @@ def packs():
 @token_required
 def buy() -> tuple[dict[str, Any], int]:
     """Open a Checkout Session; a person pays at `checkout_url`, and the credits arrive by themselves."""
-    request_id = check_request_id(request.headers.get("Idempotency-Key", "")) or new_request_id()
+    request_id = idempotency_key(request) or new_request_id()
     wanted = text_field(read_json(request), "pack_id")
     pack = next((pack for pack in deps.config().packs if pack.pack_id == wanted), None)
     if pack is None:

@@ -23,6 +23,7 @@ SETTINGS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
     "BCRYPT_ROUNDS": "4",
+    "REQUIRE_OPERATOR_2FA": "0",  # as scripts/run has it
     "PYTHONPATH": str(REPO),
 }
 

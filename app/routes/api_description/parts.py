@@ -173,8 +173,8 @@ IN_ADDRESS: Json = {"type": "string", "pattern": r"^[^\u0000]*$"}
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "Repeat a request whose answer was lost with the same key: it is done once. Empty is no key.",
-    "schema": {"type": "string", "maxLength": MAX_REQUEST_ID, "pattern": "^[ -~]*$"},
+    "description": "Repeat a request whose answer was lost with the same key: done once. An empty one is refused.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_REQUEST_ID, "pattern": "^[!-~]([ -~]*[!-~])?$"},
 }
 PAGING = [
     in_query(
