@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, P
 from werkzeug.serving import make_server
 
 from app import create_app
-from app.config import Config, Pack
+from app.config import Config
 from app.data import Store
 from app.data.client import make_client
 from app.data.tables import create_tables
@@ -27,15 +27,17 @@ from app.gateways.ses import SesGateway
 from app.services.mail import deliver_due
 from scripts.local.aws import LocalAws
 from scripts.local.ports import free_port
+from scripts.local.sender_identity import verify_sender
+from scripts.local.settings import CREDENTIALS, NO_OTHER_AWS, app_settings, forget_other_aws, past_any_proxy
 from scripts.local.stripe_standin.process import StripeStandIn
 from tests.support import assert_books_agree, post_webhook
 
-os.environ.setdefault("AWS_ACCESS_KEY_ID", "test")
-os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "test")
+known = forget_other_aws(os.environ) | CREDENTIALS | NO_OTHER_AWS | past_any_proxy(os.environ)
+os.environ.clear()
+os.environ.update(known)
 
 expect.set_options(timeout=15_000)  # for a slow machine; a locator that is there is not waited for
 CHROMIUM = "/usr/bin/chromium"
-SENDER = "hello@impacteragi.com"
 # What Chromium itself writes for an answer that a test asked for.
 EXPECTED_LINES = re.compile(r"Failed to load resource: the server responded with a status of 4\d\d")
 
@@ -85,21 +87,16 @@ def running() -> Iterator[Site]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with LocalAws() as aws, StripeStandIn(webhook_url=f"{url}/api/stripe/webhook") as stripe:
-        config = Config(
-            env="development",
-            app_url=url,
-            jwt_secrets=("signing-key-of-the-browser-tests-only",),
-            stripe_secret_key=stripe.secret_key,
-            stripe_webhook_secrets=(stripe.webhook_secret, "whsec_newest"),
-            stripe_api_base=stripe.api_base,
-            dynamodb_endpoint_url=aws.endpoint_url,
-            ses_endpoint_url=aws.endpoint_url,
-            s3_endpoint_url=aws.endpoint_url,
-            mail_from=f"ImpacterAGI <{SENDER}>",
-            bcrypt_rounds=4,
-            packs=(Pack("pack-1000", 1000, 1000), Pack("pack-5250", 5250, 5000)),
-            signups_per_hour=1000,
-        )
+        settings = app_settings(url, aws.endpoint_url) | {
+            "JWT_SECRET": "signing-key-of-the-browser-tests-only",
+            "STRIPE_SECRET_KEY": stripe.secret_key,
+            "STRIPE_WEBHOOK_SECRET": f"{stripe.webhook_secret},whsec_newest",
+            "STRIPE_API_BASE": stripe.api_base,
+            "BCRYPT_ROUNDS": "4",
+            "CREDIT_PACKS": "1000:1000,5250:5000",
+            "SIGNUPS_PER_HOUR": "1000",
+        }
+        config = Config.from_env(settings)
         store = Store(make_client(config, endpoint_url=aws.endpoint_url), config.table_prefix)
         app = create_app(config, store=store, sender=SesGateway(config))
         server = make_server("127.0.0.1", port, app, threaded=True)
@@ -117,9 +114,8 @@ def site(running: Site) -> Iterator[Site]:
     running.stripe.control("reset", {})
     create_tables(running.store.client, running.store.prefix)
     config = running.app.extensions["impacteragi"].config
-    make_client(config, "sesv2", config.ses_endpoint_url).create_email_identity(EmailIdentity=SENDER)
-    if hasattr(config, "files_bucket"):
-        running.app.extensions["impacteragi"].files.create_bucket()
+    verify_sender(config.mail_from, running.aws.endpoint_url, config.aws_region)
+    running.app.extensions["impacteragi"].files.create_bucket()
     yield running
     assert_books_agree(running.store)
 

@@ -11,17 +11,20 @@ from botocore.config import Config as BotoConfig
 from jinja2 import FileSystemBytecodeCache
 
 from app import create_app
-from app.config import Config, Pack
+from app.config import Config
 from app.data import Store
 from app.data.client import make_client
 from app.data.tables import create_tables
 from scripts.local.aws import LocalAws
+from scripts.local.settings import CREDENTIALS, NO_OTHER_AWS, app_settings, forget_other_aws, past_any_proxy
 from tests.faults.proxy import FaultProxy
 from tests.log_watch import log_watch  # noqa: F401 - every test's log is read
 from tests.support import FakeSender, FakeStripe, assert_books_agree
 
-os.environ.setdefault("AWS_ACCESS_KEY_ID", "test")
-os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "test")
+if "DYNAMODB_ENDPOINT_URL" not in os.environ:  # all of it is local, and signed as scripts/run signs
+    known = forget_other_aws(os.environ) | CREDENTIALS | NO_OTHER_AWS | past_any_proxy(os.environ)
+    os.environ.clear()
+    os.environ.update(known)
 
 PREFIX = "ImpacterAGI_"
 COMPILED_TEMPLATES = FileSystemBytecodeCache()  # each test has an app of its own: compile its templates once for all
@@ -39,19 +42,16 @@ def dynamodb_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def config(dynamodb_url: str) -> Config:
-    return Config(
-        env="development",
-        app_url="http://dashboard.test",
-        jwt_secrets=("newest-signing-key-of-the-test-suite", "older-signing-key-of-the-test-suite!"),
-        stripe_secret_key="sk_test_suite",
-        stripe_webhook_secrets=("whsec_newest", "whsec_older"),
-        dynamodb_endpoint_url=dynamodb_url,
-        s3_endpoint_url=dynamodb_url,
-        bcrypt_rounds=4,
-        packs=(Pack("pack-1000", 1000, 1000), Pack("pack-5250", 5250, 5000)),
-        signups_per_hour=1000,
-        require_operator_2fa=False,  # tests/security turns it on; the other tests of operators are about other things
-    )
+    """As scripts/run has it; tests/security asks operators for a second factor, too."""
+    settings = app_settings("http://dashboard.test", dynamodb_url) | {
+        "JWT_SECRET": "newest-signing-key-of-the-test-suite,older-signing-key-of-the-test-suite!",
+        "STRIPE_SECRET_KEY": "sk_test_suite",
+        "STRIPE_WEBHOOK_SECRET": "whsec_newest,whsec_older",
+        "BCRYPT_ROUNDS": "4",
+        "CREDIT_PACKS": "1000:1000,5250:5000",
+        "SIGNUPS_PER_HOUR": "1000",
+    }
+    return Config.from_env(settings)
 
 
 @pytest.fixture(scope="session")

@@ -64,7 +64,7 @@ class FileStore:
         request = {
             "Bucket": self._bucket,
             "Key": file.key,
-            "ResponseContentDisposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}",
+            "ResponseContentDisposition": saved_as(file.name),
             "ResponseContentType": file.content_type,
         }
         return self._client.generate_presigned_url("get_object", Params=request, ExpiresIn=LINK_SECONDS)
@@ -77,8 +77,10 @@ class FileStore:
 
     def create_bucket(self) -> None:
         """For the local AWS only. Safe to repeat."""
+        elsewhere = {"LocationConstraint": self._region}  # us-east-1 is where no place is named, and must not be named
+        more = {} if self._region == "us-east-1" else {"CreateBucketConfiguration": elsewhere}
         try:
-            self._client.create_bucket(Bucket=self._bucket)
+            self._client.create_bucket(Bucket=self._bucket, **more)
         except ClientError as error:
             if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                 raise
@@ -107,6 +109,12 @@ class FileStore:
                     ),
                 )
             return self._made
+
+
+def saved_as(name: str) -> str:
+    """The header that makes a browser save a file: the name for old programs in ASCII, and the whole one (RFC 6266)."""
+    ascii_name = "".join(char if char.isascii() and char not in '"\\%' else "_" for char in name)
+    return f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def file_name(name: str) -> str:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from scripts.local.ports import HOST
+from scripts.local.settings import CREDENTIALS
 
 
 def configure(port: int, data_dir: Path | None) -> None:
@@ -24,7 +25,10 @@ def configure(port: int, data_dir: Path | None) -> None:
     }
     if data_dir is not None:
         settings |= {"S3_PERSIST": "1", "S3_DATA_DIR": str(data_dir / "s3")}
-    # Credentials of the caller's shell are not this server's business.
+    # The key that whoever started this process signs with is the one that is known here; the rest is not its business.
+    settings |= {name: os.environ.get(name) or known for name, known in CREDENTIALS.items()}
+    if token := os.environ.get("AWS_SESSION_TOKEN"):
+        settings["AWS_SESSION_TOKEN"] = token
     for name in [name for name in os.environ if name.startswith(("AWS_", "MINISTACK_"))]:
         del os.environ[name]
     os.environ.update(settings)

@@ -17,6 +17,16 @@ STRIPE_STANDIN = "scripts.local.stripe_standin"
 REAL_STRIPE_KEY = re.compile(r"(sk|rk)_(test|live)_[A-Za-z0-9_]{24,}")
 SIDE_PORTS = {"LOCAL_STRIPE_PORT", "LOCAL_MAILBOX_PORT"}
 PORTS = {"PORT": 8000, "LOCAL_AWS_PORT": 4566, "LOCAL_STRIPE_PORT": 4242, "LOCAL_MAILBOX_PORT": 8025}
+# What the app signs with is what local AWS knows: a link to a file opens by no other key.
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+# A profile, a role or an endpoint that the shell names elsewhere must not come between the two.
+NO_OTHER_AWS = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+REGION = ("AWS_REGION", "AWS_DEFAULT_REGION")
+AWS_ENDPOINTS = ("DYNAMODB_ENDPOINT_URL", "SES_ENDPOINT_URL", "S3_ENDPOINT_URL")
 # Made at the first run in a VAR_DIR: name → prefix that the value needs.
 GENERATED = {
     "JWT_SECRET": "",
@@ -93,6 +103,31 @@ def make_var_dir(given: Mapping[str, str]) -> Path:
     return var_dir
 
 
+def app_settings(app_url: str, aws_url: str) -> dict[str, str]:
+    """What the app gets that runs on this machine over local AWS; the tests and the browser tests get the same."""
+    return {
+        "APP_ENV": "development",
+        "REQUIRE_OPERATOR_2FA": "0",  # a newcomer can operate at once; docs/security.md says how to try it
+        "APP_URL": app_url,
+        "AWS_REGION": "us-east-1",
+        "MAIL_FROM": "ImpacterAGI <hello@impacteragi.com>",
+        **dict.fromkeys(AWS_ENDPOINTS, aws_url),
+        **CREDENTIALS,
+        **NO_OTHER_AWS,
+    }
+
+
+def forget_other_aws(given: Mapping[str, str]) -> dict[str, str]:
+    """An environment without what the shell says of any AWS but the region."""
+    return {name: value for name, value in given.items() if name in REGION or not name.startswith("AWS_")}
+
+
+def past_any_proxy(given: Mapping[str, str]) -> dict[str, str]:
+    """A proxy of the shell's is for the world outside: what runs on this machine is asked directly."""
+    hosts = ",".join(filter(None, [given.get("no_proxy") or given.get("NO_PROXY"), HOST, "localhost"]))
+    return {"no_proxy": hosts, "NO_PROXY": hosts}
+
+
 def has_stripe_standin() -> bool:
     """Whether the stand-in can be run with `python -m`."""
     spec = importlib.util.find_spec(STRIPE_STANDIN)
@@ -116,25 +151,25 @@ def local_settings(given: Mapping[str, str]) -> LocalSettings:
     has_stripe = bool(REAL_STRIPE_KEY.fullmatch(given.get("STRIPE_SECRET_KEY", "")))
     wants_standin = "LOCAL_STRIPE_PORT" in given or not has_stripe
     runs_stripe = "STRIPE_API_BASE" not in given and wants_standin and has_stripe_standin()
-    defaults = {
+    defaults = app_settings(f"http://{HOST}:{ports['PORT']}", f"http://{HOST}:{ports['LOCAL_AWS_PORT']}")
+    if given.keys().isdisjoint(AWS_ENDPOINTS):
+        given = forget_other_aws(given)
+    else:  # some of it is elsewhere, and wants the shell's own credentials: local AWS is told the same
+        defaults = {name: value for name, value in defaults.items() if not name.startswith("AWS_")}
+        if not {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"} & given.keys():
+            defaults |= CREDENTIALS
+    if not runs_aws:
+        defaults = {name: value for name, value in defaults.items() if name not in AWS_ENDPOINTS}
+    defaults |= {
         **kept_secrets(var_dir / "secrets.json"),
-        "APP_ENV": "development",
-        "REQUIRE_OPERATOR_2FA": "0",  # a newcomer can operate at once; docs/security.md says how to try it
-        "APP_URL": f"http://{HOST}:{ports['PORT']}",
         "AWS_REGION": given.get("AWS_DEFAULT_REGION", "us-east-1"),
-        "MAIL_FROM": "ImpacterAGI <hello@impacteragi.com>",
         "VAR_DIR": str(var_dir),
         "WEB_CONCURRENCY": str(workers),
         "PYTHONUNBUFFERED": "1",
         **{name: str(port) for name, port in ports.items()},
     }
-    if runs_aws:
-        aws_url = f"http://{HOST}:{ports['LOCAL_AWS_PORT']}"
-        defaults |= dict.fromkeys(("DYNAMODB_ENDPOINT_URL", "SES_ENDPOINT_URL", "S3_ENDPOINT_URL"), aws_url)
     if runs_stripe:
         defaults["STRIPE_API_BASE"] = f"http://{HOST}:{ports['LOCAL_STRIPE_PORT']}"
-    if not {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"} & given.keys():
-        defaults |= {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
     return LocalSettings(
         var_dir=var_dir,
         ports=ports,
@@ -142,5 +177,5 @@ def local_settings(given: Mapping[str, str]) -> LocalSettings:
         runs_aws=runs_aws,
         runs_mailbox=runs_mailbox,
         runs_stripe=runs_stripe,
-        environment={**defaults, **given},
+        environment={**defaults, **given, **past_any_proxy(given)},
     )

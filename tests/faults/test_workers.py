@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from scripts.local.ports import free_port
+from scripts.local.settings import app_settings
 from tests.support import PASSWORD, ledger, make_account
 
 REPO = Path(__file__).resolve().parents[2]
@@ -29,18 +30,16 @@ class Server:
     def __init__(self, dynamodb_url: str):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        environment = os.environ | {
-            "APP_ENV": "development",
-            "APP_URL": self.url,
-            "JWT_SECRET": "signing-key-of-the-worker-tests-0123456789",
-            "STRIPE_SECRET_KEY": "sk_test_suite",
-            "STRIPE_WEBHOOK_SECRET": "whsec_newest",
-            "DYNAMODB_ENDPOINT_URL": dynamodb_url,
-            "SES_ENDPOINT_URL": dynamodb_url,
-            "BCRYPT_ROUNDS": "4",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-        }
+        environment = (
+            os.environ
+            | app_settings(self.url, dynamodb_url)
+            | {
+                "JWT_SECRET": "signing-key-of-the-worker-tests-0123456789",
+                "STRIPE_SECRET_KEY": "sk_test_suite",
+                "STRIPE_WEBHOOK_SECRET": "whsec_newest",
+                "BCRYPT_ROUNDS": "4",
+            }
+        )
         command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--host", "127.0.0.1"]
         command += ["--port", str(self.port), "--workers", "2", "--blocking-threads", "4", "--respawn-failed-workers"]
         command += ["--respawn-interval", "0.2", "--workers-kill-timeout", "10", "app.wsgi:app"]

@@ -53,6 +53,15 @@ def test_the_files_of_one_task_are_gone_when_they_are_removed_once_or_twice(file
     assert files.find("task_ab", kept.key.rpartition("/")[2]) == kept
 
 
+def test_the_bucket_is_made_when_the_region_is_another(dynamodb_url):
+    files = FileStore("results-in-frankfurt", "eu-central-1", dynamodb_url)
+    files.create_bucket()
+    files.create_bucket()
+
+    with urllib.request.urlopen(files.link(files.put("task_a", "ü.txt", b"a"))) as answer:
+        assert answer.headers["Content-Disposition"] == "attachment; filename=\"_.txt\"; filename*=UTF-8''%C3%BC.txt"
+
+
 def test_a_file_is_refused_in_plain_words_when_the_bucket_is_out_of_reach(dynamodb_url):
     with pytest.raises(FilesUnavailable):
         FileStore("no-such-bucket", "us-east-1", dynamodb_url).put("task_a", "a.txt", b"a")

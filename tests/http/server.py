@@ -12,16 +12,13 @@ from pathlib import Path
 from typing import Self
 
 from scripts.local.ports import HOST, free_port, wait_for_answer
+from scripts.local.settings import app_settings
 
 REPO = Path(__file__).resolve().parents[2]
 SETTINGS = {
-    "APP_ENV": "development",
     "JWT_SECRET": "newest-signing-key-of-the-test-suite",
     "STRIPE_SECRET_KEY": "sk_test_suite",
     "STRIPE_WEBHOOK_SECRET": "whsec_newest,whsec_older",
-    "AWS_REGION": "us-east-1",
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
     "BCRYPT_ROUNDS": "4",
     "REQUIRE_OPERATOR_2FA": "0",  # as scripts/run has it
     "PYTHONPATH": str(REPO),
@@ -38,8 +35,7 @@ class Server:
         self._workers = workers
         self._target = target
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        endpoints = {"APP_URL": self.url, "DYNAMODB_ENDPOINT_URL": dynamodb_url, "SES_ENDPOINT_URL": dynamodb_url}
-        self._environment = inherited | SETTINGS | endpoints | settings
+        self._environment = inherited | app_settings(self.url, dynamodb_url) | SETTINGS | settings
 
     def __enter__(self) -> Self:
         command = [

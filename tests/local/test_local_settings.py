@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.local.settings import PORTS, SettingsError, local_settings
+from scripts.local.settings import CREDENTIALS, PORTS, SettingsError, local_settings
 
 
 def test_a_bare_shell_gets_everything_it_needs(tmp_path: Path) -> None:
@@ -49,6 +49,29 @@ def test_what_the_shell_sets_wins(tmp_path: Path) -> None:
     assert environment["APP_URL"] == "http://127.0.0.1:9000"
     assert environment["AWS_REGION"] == "eu-west-1"
     assert environment["MAIL_FROM"], "an empty value counts as not set"
+
+
+def test_no_other_aws_of_the_shell_comes_between_the_app_and_local_aws(tmp_path: Path) -> None:
+    shell = {
+        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "of-the-account",
+        "AWS_SESSION_TOKEN": "of-a-role",
+        "AWS_PROFILE": "work",
+        "AWS_ENDPOINT_URL_S3": "https://elsewhere.example.com",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "NO_PROXY": "intranet",
+    }
+    given = {"VAR_DIR": str(tmp_path), **shell}
+    environment = local_settings(given).environment
+    assert {name: environment.get(name) for name in CREDENTIALS} == CREDENTIALS
+    assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"} & environment.keys()
+    assert environment["AWS_REGION"] == "eu-central-1"
+    assert environment["NO_PROXY"] == environment["no_proxy"] == "intranet,127.0.0.1,localhost"
+
+    elsewhere = local_settings({**given, "DYNAMODB_ENDPOINT_URL": "https://dynamodb.eu-central-1.amazonaws.com"})
+    assert {name: elsewhere.environment.get(name) for name in shell if "PROXY" not in name} == {
+        name: value for name, value in shell.items() if "PROXY" not in name
+    }
 
 
 def test_local_aws_is_left_out_when_nothing_needs_it(tmp_path: Path) -> None:
