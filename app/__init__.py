@@ -30,6 +30,7 @@ from app.routes import (
     api_credits,
     api_description,
     auth,
+    converters,
     credits,
     dashboard,
     health,
@@ -115,6 +116,7 @@ def create_app(
     app.config.update(COMPRESS_ALGORITHM=["zstd", "gzip"], COMPRESS_ZSTD_LEVEL=3, COMPRESS_LEVEL=6)
     Compress(app)
     static_files.register(app)
+    converters.register(app)
     for module in BLUEPRINTS:
         app.register_blueprint(module.bp)
     app.wsgi_app = WorkSlots(app.wsgi_app, slots)  # type: ignore[method-assign]

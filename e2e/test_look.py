@@ -183,7 +183,7 @@ def test_several_tasks_before_they_are_paid_for(world, page):
 
 
 def test_what_operators_are_asked_before_they_act(world, page):
-    enter(page, world, w.OPERATOR).goto("/admin/customers/ada@example.com")
+    enter(page, world, w.OPERATOR).goto(f"/admin/customers/{world.names['ada']}")
     page.get_by_label("Credits", exact=True).fill("9000")
     page.get_by_label("Reason", exact=True).first.fill("Bought by bank transfer.")
     page.get_by_role("button", name="Preview").click()

@@ -138,7 +138,8 @@ def test_the_pages_are_accessible_and_fit_when_they_are_looked_at(site, ada, ope
     queue.claim(store, "op@example.com", held.task_id, now=now)
     page = open_browser(color_scheme=scheme, viewport={"width": width, "height": 900})
     sign_in(page, "op@example.com")
-    paths = ["", "?view=mine", "/customers", "/customers/ada@example.com", "/corrections", "/mails?view=due", "/audit"]
+    paths = ["", "?view=mine", "/customers", "/corrections", "/mails?view=due", "/audit"]
+    paths.append(f"/customers/{store.get_account('ada@example.com').account_id}")
     paths += ["/overview", *(f"/tasks/{task.task_id}" for task in (done, held, waiting))]
     customer = open_browser(color_scheme=scheme, viewport={"width": width, "height": 900})
     sign_in(customer, "ada@example.com")

@@ -12,12 +12,19 @@ from app import deps
 from app.cli.tables import print_table
 from app.cli.tasks import as_json, operator, told
 from app.data.adjustments import Adjustment
+from app.domain.accounts import Account
 from app.domain.clock import to_iso, utcnow
 from app.routes.api import entry_json
 from app.routes.api_admin import user_json
 from app.services import customers
 
 group = AppGroup("users", help="Accounts.")
+
+
+def named(words: str) -> Account:
+    """The account of an e-mail address, or of an account's id. Raises NotFound."""
+    words, store = words.strip(), deps.store()
+    return store.get_account(words.lower()) if "@" in words else store.get_account_by_id(words)
 
 
 @group.command("list")
@@ -40,17 +47,17 @@ def list_users(beginning: str, limit: int, as_json: bool) -> None:
 
 
 @group.command("show")
-@click.argument("email")
+@click.argument("account")
 @as_json
-def show(email: str, as_json: bool) -> None:
-    """One account and its latest ledger rows."""
-    account = told(lambda: deps.store().get_account(email.strip().lower()))
-    entries = told(lambda: deps.store().list_entries(account.email, limit=10)).items
+def show(account: str, as_json: bool) -> None:
+    """One account, named by its address or its id, and its latest ledger rows."""
+    found = told(lambda: named(account))
+    entries = told(lambda: deps.store().list_entries(found.email, limit=10)).items
     if as_json:
-        body = user_json(account) | {"transactions": [entry_json(entry) for entry in entries]}
+        body = user_json(found) | {"transactions": [entry_json(entry) for entry in entries]}
         click.echo(json.dumps(body, ensure_ascii=False))
         return
-    print_table(("", ""), [(name.replace("_", " "), value) for name, value in user_json(account).items()])
+    print_table(("", ""), [(name.replace("_", " "), value) for name, value in user_json(found).items()])
     click.echo()
     print_table(
         ("when", "type", "credits", "balance", "what"),
@@ -68,19 +75,19 @@ def show(email: str, as_json: bool) -> None:
 
 
 @group.command("adjust", context_settings={"ignore_unknown_options": True})  # or -100 would be an option
-@click.argument("email")
+@click.argument("account")
 @click.argument("amount", type=int)
 @click.option("--reason", required=True, help="The customer reads it in the ledger.")
 @click.option("--request-id", default=None, help="Repeating it books nothing twice.")
 @operator
 @as_json
-def adjust(email: str, amount: int, reason: str, request_id: str | None, operator: str, as_json: bool) -> None:
+def adjust(account: str, amount: int, reason: str, request_id: str | None, operator: str, as_json: bool) -> None:
     """Add AMOUNT credits, or with a minus take them away; never below zero. Large ones wait for a second operator."""
     done = told(
         lambda: customers.adjust(
             deps.store(),
             operator,
-            email.strip().lower(),
+            named(account).email,
             amount,
             reason,
             request_id=request_id or secrets.token_urlsafe(16),

@@ -12,7 +12,7 @@ from typing import Any
 from app.domain.accounts import Account
 from app.domain.errors import BadCursor
 
-from .accounts import account_from_row
+from .accounts import MAX_EMAIL_BYTES, account_from_row
 from .base import Base, Page
 from .client import call
 from .codec import decode_item, encode_item
@@ -20,7 +20,6 @@ from .tables import USERS
 
 TABLE = USERS.suffix
 SCAN_CHUNK = 500
-MAX_EMAIL_BYTES = 1_000  # well above any address, well below what a key may hold
 SCAN_BUDGET = 2_000
 
 

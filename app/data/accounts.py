@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from app.domain.accounts import DEFAULT_LOW_BALANCE, NOT_ADOPTED, Account, Passkey, Session
-from app.domain.clock import from_iso, to_iso
+from app.domain.clock import from_iso, to_iso, utcnow
 from app.domain.errors import AccountExists, AlreadyRecorded, BadCredentials, LinkExpired, NotFound, NotSignedIn
 
 from .base import Base
 from .client import Stale, call
 from .codec import decode_item, whole
-from .tables import CUSTOMER_INDEX, RATE_LIMITS, USERS
+from .tables import ACCOUNT_INDEX, CUSTOMER_INDEX, RATE_LIMITS, USERS
 from .transaction import Writes, optimistic
 
 TABLE = USERS.suffix
@@ -26,6 +26,8 @@ PERSONAL = (
 SESSIONS_END = {"version": 1, "session_version": 1}
 WHOLE_ROW = {"account_id", "sessions", "link_nonces", "ledger_sequence"}  # without these it is from the original
 Result = TypeVar("Result")
+MAX_EMAIL_BYTES = 1_000  # well above any address, well below what a key may hold
+INDEX_LAG = timedelta(days=1)  # generous: some milliseconds as a rule
 OPEN_FOR_SPENDING = "".join(f" AND attribute_not_exists({name})" for name in ("frozen_at", "disabled_at", "deleted_at"))
 NO_SESSIONS_ENDED = "attribute_not_exists(session_version)"
 UNPROVEN = " AND attribute_not_exists(confirmed_at)"
@@ -44,13 +46,49 @@ class AccountReads(Base):
         return account
 
     def find_email_by_customer(self, customer_id: str) -> str | None:
+        return self._email_in_index(CUSTOMER_INDEX, "stripe_customer_id", customer_id)
+
+    def find_account_by_id(self, account_id: str) -> Account | None:
+        """The account that has this id now. An index lags: until it knows a new id, a row beside it does."""
+        places: tuple[Callable[[], str | None], ...] = (
+            lambda: self._email_in_index(ACCOUNT_INDEX, "account_id", account_id),
+            lambda: (self._get(RATE_LIMITS.suffix, new_id_key(account_id)) or {}).get("email"),
+        )
+        for find in places:
+            email = find()
+            account = self.find_account(email) if email else None
+            if account and account.account_id == account_id:
+                return account
+        return None
+
+    def get_account_by_id(self, account_id: str) -> Account:
+        """Raises NotFound."""
+        account = self.find_account_by_id(account_id)
+        if account is None:
+            raise NotFound("There is no such account.")
+        return account
+
+    def account_ids(self, emails: Iterable[str]) -> dict[str, str]:
+        """The id of each of these addresses that has an account: one call for up to 100, so that a page can link them.
+
+        A row of the original product gets its id by being read.
+        """
+        wanted = sorted({email for email in emails if 0 < len(email.encode(errors="replace")) <= MAX_EMAIL_BYTES})
+        found: dict[str, str] = {}
+        for start in range(0, len(wanted), 100):
+            rows = self._get_many([(TABLE, {"email": email}) for email in wanted[start : start + 100]])
+            found |= {row["email"]: row.get("account_id") or completed(self, row)["account_id"] for row in rows if row}
+        return found
+
+    def _email_in_index(self, index: str, name: str, value: str) -> str | None:
         answer = call(
             self.client,
             "query",
             TableName=self.prefix + TABLE,
-            IndexName=CUSTOMER_INDEX,
-            KeyConditionExpression="stripe_customer_id = :c",
-            ExpressionAttributeValues={":c": {"S": customer_id}},
+            IndexName=index,
+            KeyConditionExpression="#name = :value",
+            ExpressionAttributeNames={"#name": name},
+            ExpressionAttributeValues={":value": {"S": value}},
             Limit=1,
         )
         return answer["Items"][0]["email"]["S"] if answer["Items"] else None
@@ -156,6 +194,13 @@ class AccountReads(Base):
 class AccountWrites(Writes):
     def create_account(self, account: Account, failure: type = AccountExists) -> None:
         self.put(TABLE, _row(account), condition="attribute_not_exists(email)", failure=failure)
+        self.announce_id(account.account_id, account.email)
+
+    def announce_id(self, account_id: str, email: str) -> None:
+        """Make a new id known at once: the index of ids may not have it yet. The row goes by itself."""
+        expires_at = int((utcnow() + INDEX_LAG).timestamp())
+        row = new_id_key(account_id) | {"email": email, "expires_at": expires_at}
+        self.put(RATE_LIMITS.suffix, row, condition=None, failure=Stale)
 
     def move_balance(
         self,
@@ -270,6 +315,10 @@ class AccountWrites(Writes):
             add=_counters(settings, open_tasks),
             condition=condition,
         )
+
+
+def new_id_key(account_id: str) -> dict[str, str]:
+    return {"key": f"account#{account_id}"}
 
 
 def completed(base: Base, row: dict[str, Any]) -> dict[str, Any]:

@@ -167,10 +167,14 @@ def adopt_task(base: Base, row: dict[str, Any]) -> dict[str, Any]:
 
 def _with_maps(base: Base, row: dict[str, Any]) -> dict[str, Any]:
     """What sign-in and links build on: an id of our own, and the maps. Raises Stale."""
-    values = {"account_id": new_account_id(), "sessions": {}, "link_nonces": {}}
+    values: dict[str, Any] = {"account_id": new_account_id(), "sessions": {}, "link_nonces": {}}
     missing = {name: value for name, value in values.items() if name not in row}
     if not missing:
         return row
+    if "account_id" in missing:  # before anybody is shown it
+        writes = _Writes(base.client, base.prefix)
+        writes.announce_id(values["account_id"], row["email"])
+        writes.commit()
     condition = " AND ".join(["attribute_exists(email)", *(f"attribute_not_exists({name})" for name in missing)])
     return base._update(USERS.suffix, {"email": row["email"]}, set=missing, condition=condition)
 

@@ -23,6 +23,7 @@ Row = TypeVar("Row")
 
 UPDATE_ATTEMPTS = 6
 SEARCH_CHUNK = 250
+MAX_KEY_BYTES = 1_024  # what DynamoDB takes for a range key
 SEARCH_BUDGET = 2_000  # rows looked at for one page of a search: its cost never depends on the length of the history
 
 
@@ -198,9 +199,17 @@ class Base:
             raise BadCursor from error
         if not isinstance(values, list) or len(values) != len(key_names):
             raise BadCursor
-        if not all(isinstance(value, str) and 0 < len(value) <= 255 and value.isascii() for value in values):
+        if not all(_fits_a_key(value) for value in values):
             raise BadCursor
         return encode_item(dict(zip(key_names, values, strict=True)) | {hash_key[0]: hash_key[1]})
+
+
+def _fits_a_key(value: object) -> bool:
+    """Keys hold what people chose, too: the ledger row of an opening carries an address, which need not be ASCII."""
+    try:
+        return isinstance(value, str) and 0 < len(value.encode()) <= MAX_KEY_BYTES
+    except UnicodeEncodeError:
+        return False
 
 
 def _cursor(values: Mapping[str, str]) -> str:

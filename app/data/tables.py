@@ -14,6 +14,7 @@ TASK_STATUS_INDEX = "user_status-created_at-index"
 TASK_QUEUE_INDEX = "queue_shard-created_at-index"
 TRANSACTION_INDEX = "user_email-timestamp-index"
 CUSTOMER_INDEX = "stripe_customer_id-index"
+ACCOUNT_INDEX = "account_id-index"
 PARKED_INDEX = "parked-created_at-index"
 PAYMENT_USER_INDEX = "user_email-created_at-index"
 OUTBOX_INDEX = "queue-due_at-index"
@@ -52,7 +53,11 @@ class Table:
     ttl: str | None = None
 
 
-USERS = Table("Users", "email", (Index(CUSTOMER_INDEX, "stripe_customer_id", None, ()),))
+USERS = Table(
+    "Users",
+    "email",
+    (Index(CUSTOMER_INDEX, "stripe_customer_id", None, ()), Index(ACCOUNT_INDEX, "account_id", None, ())),
+)
 TRANSACTIONS = Table("Transactions", "transaction_id", (Index(TRANSACTION_INDEX, "user_email", "timestamp"),))
 TASKS = Table(
     "Tasks",

@@ -16,6 +16,7 @@ from app.domain.tasks import DEFAULT_LEASE_MINUTES, MAX_LEASE_MINUTES, check_rea
 from .base import rule, unix_newlines
 
 MAX_BULK = 50
+MAX_TASK_ID = 1_024  # bytes; the original product gave ids of its own
 
 
 class ReasonForm(FlaskForm):
@@ -69,7 +70,7 @@ def read_minutes(text: str | None) -> int:
 
 def read_task_ids(values: list[str]) -> list[str]:
     """The tasks that were ticked, each once. Raises Malformed for more than a page holds."""
-    chosen = list(dict.fromkeys(value for value in values if value.startswith("task_") and len(value) <= 64))
+    chosen = list(dict.fromkeys(value for value in values if 0 < len(value.encode(errors="replace")) <= MAX_TASK_ID))
     if len(chosen) > MAX_BULK:
         raise Malformed(f"At most {MAX_BULK} tasks at once.")
     return chosen

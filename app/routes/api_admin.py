@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, g, request
+from flask import Blueprint, g, request, url_for
 
 from app import deps
 from app.data.adjustments import Adjustment
@@ -23,6 +23,7 @@ bp = Blueprint("api_admin", __name__, url_prefix="/api/admin")
 csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge
 
 MAX_BODY = 512 * 1024  # a result of the longest kind, escaped
+DEPRECATED_SINCE = "@1795564800"  # 25 November 2026: addresses with an e-mail address in their path
 
 
 @bp.get("/tasks")
@@ -105,25 +106,57 @@ def reject(task_id: str):
     return queue_json(queue.reject(deps.store(), g.account.email, task_id, reason, now=utcnow()))
 
 
-@bp.get("/users/<email>")
+@bp.get("/customers")
 @operator_token_required
-def get_user(email: str):
-    return user_json(deps.store().get_account(normalise_email(email)))
+def find_customer():
+    """The one account of an address: a list of one or none."""
+    account = deps.store().find_account(normalise_email(request.args.get("email")))
+    return {"customers": [user_json(account)] if account else []}
 
 
-@bp.post("/users/<email>/adjust")
+@bp.get("/customers/<account:account_id>")
 @operator_token_required
-def adjust(email: str):
+def get_customer(account_id: str):
+    return user_json(deps.store().get_account_by_id(account_id))
+
+
+@bp.post("/customers/<account:account_id>/adjust")
+@operator_token_required
+def adjust(account_id: str):
     """Correct a balance by signed `amount` with a `reason`; the header Idempotency-Key is honoured.
 
     202 when the amount needs a second operator: nothing is booked yet.
     """
+    return _adjust(deps.store().get_account_by_id(account_id).email)
+
+
+@bp.get("/users/<address:email>", merge_slashes=False)
+@operator_token_required
+def get_customer_by_address(email: str):
+    account = deps.store().get_account(normalise_email(email))
+    return user_json(account), _deprecated("api_admin.get_customer", account)
+
+
+@bp.post("/users/<address:email>/adjust", merge_slashes=False)
+@operator_token_required
+def adjust_by_address(email: str):
+    account = deps.store().get_account(normalise_email(email))
+    return (*_adjust(account.email), _deprecated("api_admin.adjust", account))
+
+
+def _deprecated(endpoint: str, account: Account) -> dict[str, str]:
+    """Headers of a call that carries an address in its path: since when, and what to call instead (RFC 9745)."""
+    successor = url_for(endpoint, account_id=account.account_id)
+    return {"Deprecation": DEPRECATED_SINCE, "Link": f'<{successor}>; rel="successor-version"'}
+
+
+def _adjust(email: str) -> tuple[dict[str, Any], int]:
     body = read_json(request)
     request_id = idempotency_key(request) or new_request_id()
     done = customers.adjust(
         deps.store(),
         g.account.email,
-        normalise_email(email),
+        email,
         body.get("amount"),
         text_field(body, "reason"),
         request_id=request_id,
@@ -147,6 +180,7 @@ def queue_json(task: Task) -> dict[str, Any]:
 
 def user_json(account: Account) -> dict[str, Any]:
     return {
+        "account_id": account.account_id,
         "email": account.email,
         "credits": account.credits_balance,
         "open_tasks": account.open_tasks,

@@ -127,8 +127,8 @@ PAGES = [
     Visit("admin.task", "operator's task, redo", "/admin/tasks/{redo}", OPERATOR),
     Visit("admin.list_customers", "customers", "/admin/customers", OPERATOR),
     Visit("admin.list_customers", "customers, none", "/admin/customers?q=zzz", OPERATOR),
-    Visit("admin.customer", "customer", "/admin/customers/ada@example.com", OPERATOR),
-    Visit("admin.customer", "customer, disabled", "/admin/customers/gone@example.com", OPERATOR),
+    Visit("admin.customer", "customer", "/admin/customers/{ada}", OPERATOR),
+    Visit("admin.customer", "customer, disabled", "/admin/customers/{gone}", OPERATOR),
     Visit("admin.list_corrections", "corrections", "/admin/corrections", OPERATOR),
     Visit("admin.list_mails", "mails, failed", "/admin/mails", OPERATOR),
     Visit("admin.list_mails", "mails, due", "/admin/mails?view=due", OPERATOR),
@@ -153,6 +153,7 @@ NOT_PAGES = {
     "tasks.download": "a Markdown download",
     "tasks.file": "leads on to a file",
     "admin.task_file": "leads on to a file",
+    "admin.customer_by_address": "leads on to the page with the account's id",
     "transactions.receipt": "leads on to Stripe",
     "credits.status": "the fragment that the return page polls",
     "dashboard.live": "the fragment that the dashboard polls",
@@ -186,6 +187,7 @@ def furnish(site: Any) -> World:
     _operators_work(store, now)
     for purpose, email in ((RESET, ADA), (SET_PASSWORD, ADA), (CONFIRM, CAREFUL)):
         names[purpose] = found.links.url(store.get_account(email), purpose).removeprefix(site.url)
+    names["ada"], names["gone"] = (store.get_account(email).account_id for email in (ADA, "gone@example.com"))
     names["month"] = f"{now:%Y-%m}"
     names["cursor"] = store.list_tasks(ADA, limit=20).next_cursor or ""
     assert not books.check(store)

@@ -123,6 +123,10 @@ class World:
     files: dict[str, list[str]] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def account_id(self) -> str:
+        return str(self.store.get_account(CUSTOMER).account_id)
+
     def headers(self, email: str | None) -> dict[str, str]:
         plain = {"Accept-Encoding": "identity"}
         return plain | {"Authorization": f"Bearer {self.token(email)}"} if email else plain
@@ -153,8 +157,10 @@ class World:
         luck //= 8
         if path and not case.meta.is_negative_at(ParameterLocation.PATH):
             task_id = self.task_ids[luck % len(self.task_ids)]
-            known = {"task_id": task_id, "email": CUSTOMER, "number": 1}
+            known = {"task_id": task_id, "email": CUSTOMER, "account_id": self.account_id, "number": 1}
             case.path_parameters.update({name: known[name] for name in case.path_parameters})
+        if "email" in case.query and not case.meta.is_negative_at(ParameterLocation.QUERY):
+            case.query["email"] = CUSTOMER
         if "cursor" in case.query and not case.meta.is_negative_at(ParameterLocation.QUERY):
             case.query["cursor"] = ""
         if isinstance(case.body, dict) and not case.meta.is_negative_at(ParameterLocation.BODY):
@@ -176,7 +182,7 @@ class World:
             body.update(pack_id=PACK)
         elif name == "complete":
             body.update(result="Done.", files=self.files.get(case.path_parameters["task_id"], []))
-        elif name == "adjust":
+        elif name in ("adjust", "adjust_by_address"):
             body.update(amount=max(body["amount"], -1))
         elif name == "stripe_webhook":
             kinds = list(READERS)
@@ -235,7 +241,7 @@ def test_every_answer_is_as_described_when_requests_are_made_up(case, world):
 
 @pytest.mark.threat(85, 88)
 def test_nothing_opens_when_somebody_else_asks(world):
-    known = {"task_id": world.task_ids[0], "email": CUSTOMER, "number": 1}
+    known = {"task_id": world.task_ids[0], "email": CUSTOMER, "account_id": world.account_id, "number": 1}
     for operation in (result.ok() for result in schema.get_all_operations()):
         ids = {name: known[name] for name in known if f"{{{name}}}" in operation.path}
         case = operation.Case(path_parameters=ids, body={"note": "x"}, media_type="application/json")

@@ -134,6 +134,9 @@ def test_a_file_serves_no_other_task_when_it_was_stored_for_one(store, op, task)
         ("post", "/api/admin/tasks/{task}/complete"),
         ("post", "/api/admin/tasks/{task}/reject"),
         ("post", "/api/admin/tasks/{task}/files"),
+        ("get", "/api/admin/customers/{ada}"),
+        ("get", "/api/admin/customers"),
+        ("post", "/api/admin/customers/{ada}/adjust"),
         ("get", "/api/admin/users/ada@example.com"),
         ("post", "/api/admin/users/ada@example.com/adjust"),
     ],
@@ -142,8 +145,10 @@ def test_nothing_opens_when_the_token_is_a_customers(store, app, task, method, p
     make_account(store, "bob@example.com")
     bob = Program(app, "bob@example.com")
 
-    answer = getattr(bob, method)(path.format(task=task.task_id))
-    bare = getattr(app.test_client(), method)(path.format(task=task.task_id))
+    path = path.format(task=task.task_id, ada=store.get_account("ada@example.com").account_id)
+
+    answer = getattr(bob, method)(path)
+    bare = getattr(app.test_client(), method)(path)
 
     assert (answer.status_code, bare.status_code) == (403, 401)
     assert "ada@example.com" not in answer.text
@@ -157,18 +162,18 @@ def test_a_demoted_operators_token_is_dead_at_the_next_call(store, op, task):
 
 
 def test_a_balance_is_corrected_once_when_the_key_is_repeated(store, op, ada):
-    path, key = "/api/admin/users/ada@example.com/adjust", {"Idempotency-Key": "k-1"}
+    path, key = f"/api/admin/customers/{ada.account_id}/adjust", {"Idempotency-Key": "k-1"}
 
     first = op.post(path, json={"amount": 5, "reason": "Goodwill"}, headers=key)
     again = op.post(path, json={"amount": 5, "reason": "Goodwill"}, headers=key)
 
     assert first.get_json() == again.get_json()
     assert first.get_json()["balance_after"] == 105
-    assert op.get("/api/admin/users/ADA@example.com").get_json()["credits"] == 105
+    assert op.get(f"/api/admin/customers/{ada.account_id}").get_json()["credits"] == 105
     assert op.post(path, json={"amount": 6000, "reason": "Goodwill"}).status_code == 202
     for body in ({"amount": -200, "reason": "x"}, {"amount": "5", "reason": "x"}, {"reason": "x"}, {"amount": 5}):
         assert op.post(path, json=body).status_code == 422
-    assert op.post("/api/admin/users/nobody@example.com/adjust", json={"amount": 5, "reason": "x"}).status_code == 404
+    assert op.post("/api/admin/customers/acc_of_nobody/adjust", json={"amount": 5, "reason": "x"}).status_code == 404
     assert store.get_account("ada@example.com").credits_balance == 105
 
 

@@ -65,7 +65,7 @@ def test_an_operators_page_shows_rows_of_the_original(operator, originals, path,
     if adopted:
         adoption.adopt(originals, apply=True, now=NOW)
 
-    assert operator.get(path).status_code == 200
+    assert operator.client.get(path, follow_redirects=True).status_code == 200
 
 
 def test_the_payment_of_the_original_has_its_page(operator, originals):

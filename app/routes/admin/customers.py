@@ -30,29 +30,40 @@ def list_customers():
     after = request.args.get("cursor", "")[:320] or None
     exact = store.find_account(wanted) if "@" in wanted and not after else None
     page: Page[Account] = Page([exact]) if exact else store.search_accounts(wanted, limit=PAGE, cursor=after)
-    return render_template("admin/customers.html", q=wanted, page=page, cursor=after or "")
+    ids = store.account_ids(found.email for found in page.items if not found.account_id)
+    return render_template("admin/customers.html", q=wanted, page=page, ids=ids, cursor=after or "")
 
 
-@bp.get("/customers/<email>")
+@bp.get("/customers/<account:account_id>")
 @admin_required
-def customer(email: str):
-    return _page(email, _blank_adjust_form(), ReasonForm(formdata=None))
+def customer(account_id: str):
+    return _page(_account(account_id), _blank_adjust_form(), ReasonForm(formdata=None))
 
 
-@bp.post("/customers/<email>/adjust")
+@bp.get("/customers/<address:email>", merge_slashes=False)
+@bp.post("/customers/<address:email>/<any(adjust,disable,enable,'end-sessions'):act>", merge_slashes=False)
 @admin_required
-def adjust(email: str):
+def customer_by_address(email: str, act: str = ""):
+    """The addresses of before, which bookmarks and open pages still hold: on to those with the account's id."""
+    account = deps.store().get_account(email.strip().lower())
+    endpoint = f"admin.{act.replace('-', '_')}" if act else "admin.customer"
+    return redirect(url_for(endpoint, account_id=account.account_id), code=308)  # keeps the method and the form
+
+
+@bp.post("/customers/<account:account_id>/adjust")
+@admin_required
+def adjust(account_id: str):
     """First the preview, then, confirmed, the correction itself: the same form with the same request id."""
-    form, store = AdjustForm(), deps.store()
+    form, store, account = AdjustForm(), deps.store(), _account(account_id)
     if not form.validate():
-        return _page(email, form, ReasonForm(formdata=None), 422)
+        return _page(account, form, ReasonForm(formdata=None), 422)
     try:
         if "confirmed" not in request.form:
-            return _preview(store.get_account(email), form)
+            return _preview(account, form)
         done = customers.adjust(
             store,
             g.account.email,
-            email,
+            account.email,
             form.amount.data,
             form.reason.data,
             request_id=form.request_id.data or "",
@@ -61,32 +72,32 @@ def adjust(email: str):
         )
     except InvalidInput as error:
         form["amount" if error.field not in form else error.field].errors = [error.message]
-        return _page(email, form, ReasonForm(formdata=None), 422)
+        return _page(account, form, ReasonForm(formdata=None), 422)
     if isinstance(done, Adjustment):
         flash("Proposed. Another operator must approve it.")
     else:
         flash(f"Corrected: {done.amount:+,} credits. The balance is {done.balance_after:,}.")
-    return redirect(url_for("admin.customer", email=email), code=303)
+    return redirect(url_for("admin.customer", account_id=account_id), code=303)
 
 
-@bp.post("/customers/<email>/disable")
+@bp.post("/customers/<account:account_id>/disable")
 @admin_required
-def disable(email: str):
-    return _open_or_shut(email, customers.disable, "Disabled: every session of this account has ended.")
+def disable(account_id: str):
+    return _open_or_shut(account_id, customers.disable, "Disabled: every session of this account has ended.")
 
 
-@bp.post("/customers/<email>/enable")
+@bp.post("/customers/<account:account_id>/enable")
 @admin_required
-def enable(email: str):
-    return _open_or_shut(email, customers.enable, "Enabled: the customer can sign in again.")
+def enable(account_id: str):
+    return _open_or_shut(account_id, customers.enable, "Enabled: the customer can sign in again.")
 
 
-@bp.post("/customers/<email>/end-sessions")
+@bp.post("/customers/<account:account_id>/end-sessions")
 @admin_required
-def end_sessions(email: str):
-    customers.end_sessions(deps.store(), g.account.email, email, now=utcnow())
+def end_sessions(account_id: str):
+    customers.end_sessions(deps.store(), g.account.email, _account(account_id).email, now=utcnow())
     flash("Signed out everywhere.")
-    return redirect(url_for("admin.customer", email=email), code=303)
+    return redirect(url_for("admin.customer", account_id=account_id), code=303)
 
 
 @bp.get("/corrections")
@@ -94,8 +105,9 @@ def end_sessions(email: str):
 def list_corrections():
     paging = read_paging(request)
     page = deps.store().list_waiting_adjustments(limit=paging.limit, cursor=paging.cursor)
+    ids = deps.store().account_ids(waiting.user_email for waiting in page.items)
     return render_template(
-        "admin/corrections.html", page=page, cursor=paging.cursor or "", limit=deps.config().adjust_limit
+        "admin/corrections.html", page=page, ids=ids, cursor=paging.cursor or "", limit=deps.config().adjust_limit
     )
 
 
@@ -132,13 +144,18 @@ def _preview(account: Account, form: AdjustForm) -> str:
     )
 
 
-def _open_or_shut(email: str, act: Callable[..., None], words: str):
-    form = ReasonForm()
+def _account(account_id: str) -> Account:
+    """Raises NotFound. An id names one account of an address, also where an earlier one was deleted."""
+    return deps.store().get_account_by_id(account_id)
+
+
+def _open_or_shut(account_id: str, act: Callable[..., None], words: str):
+    form, account = ReasonForm(), _account(account_id)
     if not form.validate():
-        return _page(email, _blank_adjust_form(), form, 422)
-    act(deps.store(), g.account.email, email, form.reason.data, now=utcnow())
+        return _page(account, _blank_adjust_form(), form, 422)
+    act(deps.store(), g.account.email, account.email, form.reason.data, now=utcnow())
     flash(words)
-    return redirect(url_for("admin.customer", email=email), code=303)
+    return redirect(url_for("admin.customer", account_id=account_id), code=303)
 
 
 def _blank_adjust_form() -> AdjustForm:
@@ -147,13 +164,11 @@ def _blank_adjust_form() -> AdjustForm:
     return form
 
 
-def _page(email: str, form: AdjustForm, reason_form: ReasonForm, status: int = 200):
-    store = deps.store()
-    account = store.get_account(email.strip().lower())
+def _page(account: Account, form: AdjustForm, reason_form: ReasonForm, status: int = 200):
     page = render_template(
         "admin/customer.html",
         customer=account,
-        events=customers.timeline(store, account),
+        events=customers.timeline(deps.store(), account),
         form=form,
         reason_form=reason_form,
         limit=deps.config().adjust_limit,

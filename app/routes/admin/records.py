@@ -37,7 +37,8 @@ def list_mails():
         page = Page(deps.store().list_due_mails(utcnow(), limit=100))
     else:
         raise Malformed("view must be failed or due.")
-    return render_template("admin/mails.html", view=view, page=page, cursor=paging.cursor or "")
+    ids = deps.store().account_ids(mail.to for mail in page.items)
+    return render_template("admin/mails.html", view=view, page=page, ids=ids, cursor=paging.cursor or "")
 
 
 @bp.post("/mails/resend")
@@ -48,8 +49,8 @@ def resend():
         raise NotFound("There is no such mail.")
     mail = outbox.resend(deps.store(), g.account.email, mail_id, now=utcnow())
     flash(f"On its way to {mail.to} again.")
-    if request.form.get("back") == "customer":
-        return redirect(url_for("admin.customer", email=mail.to), code=303)
+    if request.form.get("back") == "customer" and (ids := deps.store().account_ids([mail.to])):
+        return redirect(url_for("admin.customer", account_id=ids[mail.to]), code=303)
     return redirect(url_for("admin.list_mails"), code=303)
 
 
@@ -66,6 +67,7 @@ def audit():
         today=utcnow().date(),
         actions=ACTIONS,
         page=page,
+        ids=deps.store().account_ids(row.subject for row in page.items if "@" in row.subject),
         cursor=paging.cursor or "",
         days=AUDIT_DAYS,
     )

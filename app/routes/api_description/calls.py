@@ -60,7 +60,9 @@ from .schemas import DESCRIPTION, EMAIL, FILE_ID, NOT_BLANK, PASSWORD, REASON, T
 
 TASK = in_path("task_id", TASK_ID)
 NUMBER = in_path("number", {"type": "integer", "minimum": 1})
-CUSTOMER = in_path("email", EMAIL)
+CUSTOMER = in_path("account_id", {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"})
+BY_ADDRESS = in_path("email", EMAIL)
+ADDRESS_IN_PATH = "The same by an e-mail address in the path. Use the address with the account's id."
 LEASE: Json = {
     "type": "object",
     "properties": {
@@ -90,6 +92,8 @@ CORRECTION: Json = {
     "not": {"const": 0},
     "description": "Signed credits; a correction never takes a balance below zero.",
 }
+
+CORRECTED = fields(amount=CORRECTION, reason=REASON)
 
 ACCOUNTS: Json = {
     "/api/auth/signup": {
@@ -364,7 +368,18 @@ OPERATORS: Json = {
             description="The customer reads the reason.",
         )
     },
-    "/api/admin/users/{email}": {
+    "/api/admin/customers": {
+        "get": call(
+            "find_customer",
+            "The account of an e-mail address",
+            tag="operators",
+            who=OPERATOR,
+            parameters=[{"name": "email", "in": "query", "required": True, "schema": EMAIL}],
+            answers={200: fields(customers={"type": "array", "items": ref("Customer"), "maxItems": 1})},
+            refusals=[InvalidInput],
+        )
+    },
+    "/api/admin/customers/{account_id}": {
         "get": call(
             "get_customer",
             "An account",
@@ -372,20 +387,47 @@ OPERATORS: Json = {
             who=OPERATOR,
             parameters=[CUSTOMER],
             answers={200: ref("Customer")},
-            refusals=[NotFound, InvalidInput],
+            refusals=[NotFound],
         )
     },
-    "/api/admin/users/{email}/adjust": {
+    "/api/admin/customers/{account_id}/adjust": {
         "post": call(
             "adjust",
             "Correct a balance",
             tag="operators",
             who=OPERATOR,
             parameters=[CUSTOMER, IDEMPOTENCY_KEY],
-            body=Body(fields(amount=CORRECTION, reason=REASON)),
+            body=Body(CORRECTED),
             answers={201: ref("Transaction"), 202: ref("ProposedCorrection")},
             refusals=[NotFound, RequestIdReused, InvalidInput, *MOVES_CREDITS],
             description="202: so large an amount waits for a second operator, and nothing is booked yet.",
+        )
+    },
+    "/api/admin/users/{email}": {
+        "get": call(
+            "get_customer_by_address",
+            "An account, by its address",
+            tag="operators",
+            who=OPERATOR,
+            parameters=[BY_ADDRESS],
+            answers={200: ref("Customer")},
+            refusals=[NotFound, InvalidInput],
+            description=ADDRESS_IN_PATH,
+            deprecated=True,
+        )
+    },
+    "/api/admin/users/{email}/adjust": {
+        "post": call(
+            "adjust_by_address",
+            "Correct a balance, by the account's address",
+            tag="operators",
+            who=OPERATOR,
+            parameters=[BY_ADDRESS, IDEMPOTENCY_KEY],
+            body=Body(CORRECTED),
+            answers={201: ref("Transaction"), 202: ref("ProposedCorrection")},
+            refusals=[NotFound, RequestIdReused, InvalidInput, *MOVES_CREDITS],
+            description=ADDRESS_IN_PATH,
+            deprecated=True,
         )
     },
 }

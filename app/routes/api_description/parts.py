@@ -57,6 +57,8 @@ MEANING = {
 HEADERS: dict[str, Json] = {
     "X-Request-Id": {"description": "Names this request in our logs.", "schema": {"type": "string"}, "required": True},
     "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}, "required": True},
+    "Deprecation": {"description": "Since when, RFC 9745.", "schema": {"type": "string"}, "required": True},
+    "Link": {"description": "What to call instead.", "schema": {"type": "string"}, "required": True},
     "WWW-Authenticate": {"schema": {"const": "Bearer"}, "required": True},
 }
 HEADERS_OF = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
@@ -109,17 +111,23 @@ def call(
     refusals: Iterable[Refusal] = (),
     description: str = "",
     links: Json | None = None,
+    deprecated: bool = False,
 ) -> Json:
     """One operation. `answers` are the successes by status; the refusals that all calls share are added here."""
     codes = {status: {CODES[status]} for status in (body.refusals if body else ())}
     for refusal in (*SHARED[who], *refusals):
         codes.setdefault(status_of(refusal), set()).add(refusal.code)
     responses = {str(status): _answer(schema) for status, schema in answers.items()}
+    if deprecated:
+        for response in responses.values():
+            response["headers"] |= {name: {"$ref": f"#/components/headers/{name}"} for name in ("Deprecation", "Link")}
     if links:
         next(iter(responses.values()))["links"] = links
     made: Json = {"operationId": name, "summary": summary, "tags": [tag]}
     if description:
         made["description"] = description
+    if deprecated:
+        made["deprecated"] = True
     made["security"] = [] if who == ANYBODY else [{"token": []}]
     if parameters := list(parameters):
         made["parameters"] = parameters

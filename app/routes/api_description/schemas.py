@@ -95,6 +95,7 @@ SCHEMAS: dict[str, Json] = {
     "QueuedTaskAndResult": together(TASK, LEASE, RESULT),
     "StoredFile": fields(file_id=FILE_ID, name=TEXT, size_bytes=COUNT),
     "Customer": fields(
+        account_id=TEXT,
         email=EMAIL,
         credits=WHOLE,
         open_tasks=COUNT,

@@ -1,0 +1,29 @@
+"""Parts of addresses that are of a kind: the id of an account, and an e-mail address in the addresses of before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask
+from werkzeug.routing import BaseConverter
+
+
+class AccountId(BaseConverter):
+    """An id of ours. It holds no @, so it is never taken for an e-mail address."""
+
+    regex = "[^/@]+"
+
+
+class EmailAddress(BaseConverter):
+    """What is before the @ may hold slashes: `a/b@example.com` is a legal address, and so is `a//b@example.com`.
+
+    Rules that use it say `merge_slashes=False`. Nothing new should: an address of a person is no name for a page.
+    """
+
+    regex = ".+@[^/@]+"
+    part_isolating = False
+
+
+def register(app: Flask) -> None:
+    kinds: dict[str, Any] = {"account": AccountId, "address": EmailAddress}
+    app.url_map.converters.update(kinds)
