@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from app.domain.text import one_line, shows
+
+NO_WORDS = "(without words)"  # of a row that is older than the rule that a text shows something
 MINUS = "\N{MINUS SIGN}"
 MONTHS = tuple(calendar.month_name)
 PILLS = {
@@ -139,8 +142,8 @@ def month_name(month: str) -> str:
 def excerpt(text: str, length: int = 120) -> str:
     """A text on one line, cut at a word; for lists, where the full text is one click away."""
     line = " ".join(text[: length * 4].split())  # a list of long texts would spend its time on what it does not show
-    if len(line) <= length < len(text):
-        line = " ".join(text.split())
+    if len(line) <= length < len(text) or not shows(line[:60]):
+        line = one_line(text) or NO_WORDS
     if len(line) <= length:
         return line
     cut = line[: length - 1]

@@ -11,6 +11,7 @@ from app.domain.accounts import NOT_ADOPTED
 from app.domain.clock import from_iso, to_iso
 from app.domain.errors import AlreadyRecorded, NotFound
 from app.domain.tasks import OPEN_STATUSES, STATUSES, Result, ResultFile, Task
+from app.domain.text import finder, one_line
 
 from .base import Base, Page, each
 from .codec import decode_item, whole
@@ -58,7 +59,7 @@ class TaskReads(Base):
         index, hash_key = TASK_INDEX, ("user_email", email)
         if status:
             index, hash_key = TASK_STATUS_INDEX, ("user_status", user_status(email, status))
-        wanted = search.casefold()
+        found = finder(search)
         return self._page(
             TABLE,
             index,
@@ -67,7 +68,7 @@ class TaskReads(Base):
             make=task_from_row,
             limit=limit,
             cursor=cursor,
-            keep=(lambda task: wanted in task.description.casefold()) if wanted else None,
+            keep=(lambda task: found(task.description)) if found else None,
             between=("created_at", since.isoformat() if since else "0", f"{until.isoformat() if until else ''}~")
             if since or until
             else None,
@@ -143,7 +144,7 @@ def complete_task(base: Base, row: dict[str, Any]) -> dict[str, Any]:
 
 def task_title(description: str) -> str:
     """What a list shows of a task: the description may be long, and the queue's index carries no more than this."""
-    return " ".join(description[:400].split())[:120]
+    return one_line(description)[:120]
 
 
 def user_status(email: str, status: str) -> str:

@@ -13,7 +13,7 @@ from functools import cache
 from email_validator import EmailNotValidError, validate_email
 
 from .errors import InvalidInput
-from .text import storable
+from .text import storable, trimmed
 
 MIN_PASSWORD_CHARACTERS = 8
 MAX_PASSWORD_BYTES = 72  # bcrypt reads no further, and bcrypt 5 refuses more
@@ -161,8 +161,8 @@ def session_key(session_id: str) -> str:
 
 
 def normalise_email(raw: object) -> str:
-    """Trim, compose (NFC) and lower-case an address; `+tags` stay. Raises InvalidInput."""
-    text = unicodedata.normalize("NFC", storable(raw, "email")).strip()
+    """Trim (of what nobody sees, too), compose (NFC) and lower-case an address; `+tags` stay. Raises InvalidInput."""
+    text = unicodedata.normalize("NFC", trimmed(storable(raw, "email")))
     try:
         # SES delivers to no local part beyond ASCII; `.test` is kept for trials (RFC 2606).
         found = validate_email(

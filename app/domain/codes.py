@@ -9,6 +9,7 @@ from datetime import datetime
 from .accounts import Account
 from .credits import PROMO, LedgerEntry
 from .errors import InvalidInput
+from .text import compact
 
 MAX_CODE_CREDITS = 100_000
 _CODE = re.compile(r"[A-Z0-9][A-Z0-9-]{3,38}[A-Z0-9]")
@@ -30,8 +31,11 @@ class RedeemCode:
 
 
 def normalise_code(raw: object) -> str:
-    """Upper case, spaces dropped: codes are read aloud and copied from paper. Raises InvalidInput."""
-    code = "".join(str(raw or "").upper().split())
+    """Upper case, without spaces and what nobody sees: codes are read aloud, copied from paper and pasted.
+
+    Raises InvalidInput.
+    """
+    code = compact(raw).upper()
     if not _CODE.fullmatch(code):
         raise InvalidInput("A code has 5 to 40 letters, digits and dashes.", field="code")
     return code

@@ -10,6 +10,7 @@ from .accounts import Account
 from .clock import to_iso
 from .errors import AccountFrozen, BalanceUnexplained, InsufficientCredits, RateLimited
 from .tasks import Task
+from .text import one_line
 
 CREDITS_PER_CENT = 1  # $10.00 buys 1,000 credits
 DAYS_OF_SPEND = 30
@@ -166,5 +167,5 @@ def _window_after(account: Account, now: datetime) -> tuple[str, int]:
 
 
 def _first_words(text: str, limit: int = 60) -> str:
-    line = " ".join(text[: limit * 4].split())
+    line = one_line(text)
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"

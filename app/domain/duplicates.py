@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
 from .tasks import CANCELLED, REJECTED, Task
+from .text import search_key
 
 LOOKED_AT = 50  # earlier tasks that a text is compared with
 REMEMBERED = 30  # tasks whose marks the account keeps
@@ -69,7 +69,7 @@ def repeated_within(texts: list[str]) -> set[int]:
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())[:MAX_WORDS]
+    return _WORD.findall(search_key(text))[:MAX_WORDS]
 
 
 def _numbers(words: list[str]) -> list[str]:

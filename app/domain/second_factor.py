@@ -10,6 +10,8 @@ from datetime import datetime
 
 import pyotp
 
+from .text import compact
+
 STEP_SECONDS = 30
 DRIFT_STEPS = 1  # a clock half a minute off still works: https://datatracker.ietf.org/doc/html/rfc6238#section-5.2
 RECOVERY_CODES = 10
@@ -35,8 +37,8 @@ def totp_counter(secret: str, code: str, now: datetime, last_used: int) -> int |
 
 
 def digits(code: object) -> str | None:
-    """The six digits that a person typed, spaces or not; None when it is no such code."""
-    text = "".join(code.split()) if isinstance(code, str) else ""
+    """The six digits that a person typed or pasted, spaces or not; None when it is no such code."""
+    text = compact(code)
     return text if len(text) == 6 and text.isascii() and text.isdigit() else None
 
 
@@ -47,7 +49,7 @@ def new_recovery_codes() -> list[str]:
 
 def recovery_hash(code: object) -> str | None:
     """What the store keeps of a code, however it was spaced or capitalised; None when it cannot be one."""
-    text = "".join(char for char in code.lower() if char not in " -\t\r\n") if isinstance(code, str) else ""
+    text = compact(code).lower().replace("-", "")
     if len(text) != 24 or not text.isascii() or not text.isalnum():
         return None
     return hashlib.sha256(f"recovery:{text}".encode()).hexdigest()[:40]

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from .errors import InvalidInput, Malformed, WrongState
-from .text import storable
+from .text import shows, storable, trimmed
 
 TASK_COST = 10
 MAX_DESCRIPTION = 5_000
@@ -123,7 +123,7 @@ def new_request_id() -> str:
 def check_description(description: object) -> str:
     """Return the text exactly as given, or raise InvalidInput."""
     text = storable(description, "description")
-    if not text.strip():
+    if not shows(text):
         raise InvalidInput("Describe the task first.", field="description")
     if len(text) > MAX_DESCRIPTION:
         raise InvalidInput(
@@ -231,8 +231,8 @@ def check_result(text: object) -> str:
 
 
 def check_reason(reason: object) -> str:
-    words = storable(reason, "reason").strip()
-    if not words:
+    words = trimmed(storable(reason, "reason"))
+    if not shows(words):
         raise InvalidInput("Give a reason.", field="reason")
     if len(words) > MAX_REASON:
         raise InvalidInput(f"The reason has {len(words):,} characters; at most {MAX_REASON} fit.", field="reason")
@@ -240,8 +240,8 @@ def check_reason(reason: object) -> str:
 
 
 def check_note(note: object) -> str:
-    words = storable(note, "note").strip()
-    if not words:
+    words = trimmed(storable(note, "note"))
+    if not shows(words):
         raise InvalidInput("Say what was missing or wrong.", field="note")
     if len(words) > MAX_REASON:
         raise InvalidInput(f"At most {MAX_REASON} characters fit.", field="note")

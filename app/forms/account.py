@@ -6,6 +6,7 @@ from flask_wtf import FlaskForm
 from wtforms import BooleanField, HiddenField, PasswordField, StringField, ValidationError
 
 from app.domain.accounts import MAX_LOW_BALANCE, check_new_password
+from app.domain.text import compact
 
 from .base import rule
 
@@ -22,10 +23,10 @@ class SettingsForm(FlaskForm):
 
     @property
     def threshold(self) -> int:
-        return int(self.low_balance_threshold.data or "")
+        return int(compact(self.low_balance_threshold.data))
 
     def validate_low_balance_threshold(self, field: StringField) -> None:
-        text = (field.data or "").strip()
+        text = compact(field.data)
         if not (text.isascii() and text.isdigit() and len(text) < 9):
             raise ValidationError(f"Use a whole number from 0 to {MAX_LOW_BALANCE:,}.")
 

@@ -12,6 +12,7 @@ from wtforms.validators import InputRequired
 
 from app.domain.errors import Malformed
 from app.domain.tasks import DEFAULT_LEASE_MINUTES, MAX_LEASE_MINUTES, check_reason, check_result
+from app.domain.text import plain_address, trimmed
 
 from .base import rule, unix_newlines
 
@@ -53,10 +54,15 @@ def read_audit_filter(request: Request, today: date) -> AuditFilter:
         raise Malformed("until must look like 2026-11-22.") from error
     return AuditFilter(
         until=min(until, today),
-        actor=request.args.get("actor", "").strip().lower()[:254],
+        actor=plain_address(request.args.get("actor", ""))[:254],
         action=request.args.get("action", "")[:40],
-        subject=request.args.get("subject", "").strip()[:254],
+        subject=_subject(request.args.get("subject", ""))[:254],
     )
+
+
+def _subject(text: str) -> str:
+    """An id as it was pasted; an address as accounts are kept by."""
+    return plain_address(text) if "@" in text else trimmed(text)
 
 
 def read_minutes(text: str | None) -> int:

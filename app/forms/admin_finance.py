@@ -9,6 +9,7 @@ from wtforms.validators import InputRequired, NumberRange
 from app.domain.accounts import normalise_email
 from app.domain.codes import MAX_CODE_CREDITS, normalise_code
 from app.domain.payments import MAX_CREDITS_BY_HAND
+from app.domain.text import shows
 
 from .base import rule
 
@@ -19,7 +20,7 @@ class ReasonForm(FlaskForm):
     reason = StringField()
 
     def validate_reason(self, field: StringField) -> None:
-        if not (field.data or "").strip():
+        if not shows(field.data or ""):
             raise ValidationError("Say why: the reason goes into the audit log.")
         if len(field.data) > MAX_REASON or "\x00" in field.data:
             raise ValidationError(f"At most {MAX_REASON} characters.")

@@ -10,6 +10,7 @@ from flask import Request
 
 from app.domain.errors import Malformed
 from app.domain.tasks import STATUSES
+from app.domain.text import trimmed
 
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
 MAX_SEARCH = 200
@@ -41,7 +42,7 @@ def read_status(request: Request) -> str:
 
 
 def read_search(request: Request) -> str:
-    return request.args.get("q", "").strip()[:MAX_SEARCH]
+    return trimmed(request.args.get("q", ""))[:MAX_SEARCH]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from app.domain.accounts import Account, normalise_email
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import InvalidInput, Malformed
 from app.domain.tasks import DEFAULT_LEASE_MINUTES, OPEN_STATUSES, PENDING, ResultFile, Task, new_request_id
+from app.domain.text import finder
 from app.forms.api import idempotency_key, read_json, text_field
 from app.forms.paging import read_paging, read_search
 from app.routes.api import entry_json, result_json, task_json
@@ -31,14 +32,14 @@ DEPRECATED_SINCE = "@1795564800"  # 25 November 2026: addresses with an e-mail a
 def list_tasks():
     """The open tasks of one status, oldest first, each with its title for a description."""
     status, paging = request.args.get("status") or PENDING, read_paging(request)
-    search = read_search(request).casefold()
+    found = finder(read_search(request))
     if status not in OPEN_STATUSES:
         raise Malformed(f"status must be one of {', '.join(sorted(OPEN_STATUSES))}.")
     page = deps.store().list_queue(
         status,
         limit=paging.limit,
         cursor=paging.cursor,
-        keep=(lambda task: search in f"{task.description} {task.user_email}".casefold()) if search else None,
+        keep=(lambda task: found(f"{task.description} {task.user_email}")) if found else None,
     )
     return {"tasks": [queue_json(task) for task in page.items], "next_cursor": page.next_cursor}
 

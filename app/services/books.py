@@ -15,7 +15,7 @@ from app.domain.accounts import Account, mask_email
 from app.domain.credits import PROMO, PURCHASE, REFUND, SPEND, PostedEntry
 from app.domain.errors import InvalidPayload
 from app.domain.payments import Fact, PaymentRecord
-from app.domain.tasks import CANCELLED, REJECTED
+from app.domain.tasks import CANCELLED, REJECTED, check_reason
 
 from . import payments
 
@@ -317,12 +317,13 @@ def freeze(store: Store, differences: list[Difference], *, now: datetime) -> lis
 
 
 def unfreeze(store: Store, email: str, *, actor: str, reason: str, now: datetime) -> None:
-    """Let an account spend again. Raises NotFound."""
+    """Let an account spend again. Raises NotFound, InvalidInput."""
+    words = check_reason(reason)
 
     def attempt(current: Account) -> None:
         with store.transaction() as tx:
             tx.change_settings(current.email, frozen_at=None)
-            tx.record_audit(actor=actor, action="account.unfreeze", subject=current.email, reason=reason, now=now)
+            tx.record_audit(actor=actor, action="account.unfreeze", subject=current.email, reason=words, now=now)
 
     store.change_account(store.get_account(email), attempt)
 

@@ -11,6 +11,7 @@ from app.domain import credits
 from app.domain.accounts import Account, mask_email
 from app.domain.codes import MAX_CODE_CREDITS, RedeemCode, check_redeemable, normalise_code, promo_entry
 from app.domain.errors import AlreadyRecorded, InvalidInput
+from app.domain.tasks import check_reason
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +46,13 @@ def create(
 
 
 def disable(store: Store, code: object, *, actor: str, reason: str, now: datetime) -> None:
-    """Switch a code off; what was redeemed stays. Safe to repeat. Raises NotFound."""
-    name = normalise_code(code)
+    """Switch a code off; what was redeemed stays. Safe to repeat. Raises NotFound, InvalidInput."""
+    name, words = normalise_code(code), check_reason(reason)
 
     def attempt(_: None) -> None:
         with store.transaction() as tx:
             tx.disable_code(name)
-            tx.record_audit(actor=actor, action="code.disable", subject=name, reason=reason, now=now)
+            tx.record_audit(actor=actor, action="code.disable", subject=name, reason=words, now=now)
 
     optimistic(name, attempt, None, lambda _stale: None)  # somebody redeems it at this moment
 

@@ -11,6 +11,7 @@ from app.data.transaction import optimistic
 from app.domain.accounts import normalise_email
 from app.domain.errors import InvalidInput, NotFound, WrongState
 from app.domain.payments import MAX_CREDITS_BY_HAND, PaymentRecord, SessionFact
+from app.domain.text import shows
 from app.gateways.stripe import PaymentRefused
 
 from .payments import Known, Outcome, settle
@@ -110,5 +111,5 @@ def _parked(record: PaymentRecord | None) -> PaymentRecord:
 
 
 def _need(reason: str) -> None:
-    if not reason.strip():
+    if not shows(reason):
         raise InvalidInput("Say why: the reason goes into the audit log.", field="reason")

@@ -29,7 +29,7 @@ from app.domain.accounts import Account, Passkey
 from app.domain.clock import to_iso
 from app.domain.errors import WrongCode
 from app.domain.second_factor import ISSUER, MAX_PASSKEY_NAME
-from app.domain.text import storable
+from app.domain.text import one_line, storable
 
 MAX_CREDENTIAL = 20_000  # characters of the browser's answer
 CHALLENGE_SECONDS = 300
@@ -94,7 +94,7 @@ class Passkeys:
             credential_id=credential_id,
             public_key=bytes_to_base64url(verified.credential_public_key),
             sign_count=verified.sign_count,
-            name=" ".join(storable(name, "name").split())[:MAX_PASSKEY_NAME] or "Passkey",
+            name=one_line(storable(name, "name"))[:MAX_PASSKEY_NAME] or "Passkey",
             created_at=now,
         )
 

@@ -29,6 +29,7 @@ from app.domain.tasks import (
     ResultFile,
     Task,
 )
+from app.domain.text import shows
 from app.formatting import excerpt
 
 log = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ def complete(
     Raises InvalidInput, NotFound, and WrongState, also when the lease has run out.
     """
     result = Result(rules.check_result(text), tuple(files), operator, now)
-    if not result.text.strip() and not files:
+    if not shows(result.text) and not files:
         raise InvalidInput("Write a result or add a file.", field="result")
 
     def beside(tx: Transaction, task: Task) -> None:

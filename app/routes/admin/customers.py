@@ -13,6 +13,7 @@ from app.domain.accounts import Account
 from app.domain.clock import utcnow
 from app.domain.errors import Forbidden, InvalidInput
 from app.domain.tasks import new_request_id
+from app.domain.text import plain_address
 from app.forms.admin import AdjustForm, ReasonForm
 from app.forms.paging import read_paging
 from app.routes.admin.blueprint import bp
@@ -26,7 +27,7 @@ PAGE = 25
 @admin_required
 def list_customers():
     """A whole address is one read; the beginning of one walks a bounded part of the table."""
-    store, wanted = deps.store(), request.args.get("q", "").strip().lower()[:254]
+    store, wanted = deps.store(), plain_address(request.args.get("q", ""))[:254]
     after = request.args.get("cursor", "")[:320] or None
     exact = store.find_account(wanted) if "@" in wanted and not after else None
     page: Page[Account] = Page([exact]) if exact else store.search_accounts(wanted, limit=PAGE, cursor=after)
@@ -45,7 +46,7 @@ def customer(account_id: str):
 @admin_required
 def customer_by_address(email: str, act: str = ""):
     """The addresses of before, which bookmarks and open pages still hold: on to those with the account's id."""
-    account = deps.store().get_account(email.strip().lower())
+    account = deps.store().get_account(plain_address(email))
     endpoint = f"admin.{act.replace('-', '_')}" if act else "admin.customer"
     return redirect(url_for(endpoint, account_id=account.account_id), code=308)  # keeps the method and the form
 

@@ -12,6 +12,7 @@ from app.data.queue import QueuePage
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, Malformed
 from app.domain.tasks import DEFAULT_LEASE_MINUTES, IN_PROGRESS, PENDING, Task
+from app.domain.text import finder, shows
 from app.forms.admin import ResultForm, read_minutes, read_task_ids
 from app.forms.paging import read_search
 from app.fragments import is_fragment_request, render
@@ -83,7 +84,7 @@ def bulk():
         return _bulk_page(ResultForm(formdata=None), chosen)
     elif act == "complete":
         form = ResultForm()
-        if not form.validate() or not (form.result.data or "").strip():
+        if not form.validate() or not shows(form.result.data or ""):
             form.result.errors = form.result.errors or ["Write a result."]
             return _bulk_page(form, chosen), 422
         done, refused = queue.each(lambda t: queue.complete(store, operator, t, form.result.data, now=now), chosen)
@@ -109,26 +110,27 @@ def _tell(act: str, done: list[Task], refused: list[str]) -> None:
 
 
 def _page(view: str, search: str, cursor: str | None) -> QueuePage:
-    wanted, mine = search.casefold(), g.account.email if view == "mine" else ""
+    found, mine = finder(search), g.account.email if view == "mine" else ""
 
     def keep(task: Task) -> bool:
-        text = f"{task.description} {task.user_email} {task.lease_owner or ''}".casefold()
-        return wanted in text and (not mine or task.lease_owner == mine)
+        if mine and task.lease_owner != mine:
+            return False
+        return not found or found(f"{task.description} {task.user_email} {task.lease_owner or ''}")
 
     status = PENDING if view == "waiting" else IN_PROGRESS
-    filtered = keep if wanted or mine else None
+    filtered = keep if found or mine else None
     return deps.store().list_queue(status, limit=PAGE, cursor=cursor, keep=filtered)
 
 
 def _lapsed(search: str) -> list[Task]:
     """Tasks in progress whose lease has run out: they wait too."""
-    now, wanted = utcnow(), search.casefold()
+    now, found = utcnow(), finder(search)
     return (
         deps.store()
         .list_queue(
             IN_PROGRESS,
             limit=PAGE,
-            keep=lambda t: t.as_of(now).status == PENDING and wanted in f"{t.description} {t.user_email}".casefold(),
+            keep=lambda t: t.as_of(now).status == PENDING and (not found or found(f"{t.description} {t.user_email}")),
         )
         .items
     )

@@ -8,6 +8,7 @@ from app.data.adjustments import APPROVED, DECLINED, WAITING
 from app.domain.accounts import MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARACTERS
 from app.domain.credits import TYPES
 from app.domain.tasks import MAX_DESCRIPTION, MAX_REASON, STATUSES
+from app.domain.text import CONTROLS, INVISIBLE
 
 from .parts import Json, fields, optional, or_null
 
@@ -20,7 +21,7 @@ EMAIL: Json = {"type": "string", "format": "email"}
 TASK_ID: Json = {"type": "string", "minLength": 1, "examples": ["task_fmg2xoq4bm7ky4l6d4xkzjm7py"]}
 FILE_ID: Json = {"type": "string", "pattern": "^[0-9a-f]{16}$"}
 
-NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"  # and no NUL: app/domain/text.py
+NOT_BLANK = rf"^[^\u0000]*[^\s{CONTROLS}{INVISIBLE}][^\u0000]*$"  # something shows, and no NUL: app/domain/text.py
 DESCRIPTION: Json = {"type": "string", "pattern": NOT_BLANK, "minLength": 1, "maxLength": MAX_DESCRIPTION}
 REASON: Json = {"type": "string", "pattern": NOT_BLANK, "minLength": 1, "maxLength": MAX_REASON}
 PASSWORD: Json = {
