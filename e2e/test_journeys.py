@@ -176,7 +176,7 @@ def test_signed_out_page_leads_to_sign_in_and_back_with_the_text(site, page):
     make_account(site.store, credits=100)
     dashboard = sign_in(page)
     dashboard.text.fill("Precious words")
-    site.store.update_account(EMAIL, sessions={})
+    site.store.update_account(site.store.get_account(EMAIL), sessions={})
 
     dashboard.button.click()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()

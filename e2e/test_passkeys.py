@@ -134,7 +134,7 @@ def test_a_cloned_passkey_is_noticed_when_its_counter_runs_back(page, store):  #
     expect(page.get_by_role("heading", name="Recovery codes")).to_be_visible()
     account = store.get_account("ada@example.com")
     key = next(iter(account.passkeys))
-    store.update_account(account.email, **{f"passkeys.{key}.sign_count": 1000})
+    store.update_account(account, **{f"passkeys.{key}.sign_count": 1000})
     page.context.clear_cookies()
     sign_in(page)
 

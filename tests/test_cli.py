@@ -32,7 +32,7 @@ def test_check_ends_with_0_when_the_books_agree(run, empty_store):
 def test_check_ends_with_1_and_a_table_when_something_differs(run, empty_store, monkeypatch):
     monkeypatch.setattr("app.cli.books.time.sleep", lambda seconds: None)
     make_account(empty_store, credits=10)
-    empty_store.update_account("ada@example.com", credits_balance=11)
+    empty_store.update_account(empty_store.get_account("ada@example.com"), credits_balance=11)
 
     result = run("books", "check", "--freeze")
 

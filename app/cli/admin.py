@@ -27,7 +27,7 @@ def revoke(email: str) -> None:
 
 def _set_role(email: str, role: str) -> None:
     try:
-        account = deps.store().update_account(email.strip().lower(), role=role)
+        account = deps.store().update_account(deps.store().get_account(email.strip().lower()), role=role)
     except DomainError as error:
         raise click.ClickException(error.message) from error
     click.echo(f"{account.email} is now {'an operator' if account.is_admin else 'a customer'}.")

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from app.domain.accounts import DEFAULT_LOW_BALANCE, NOT_ADOPTED, Account, Passkey, Session
 from app.domain.clock import from_iso, to_iso, utcnow
 from app.domain.errors import AccountExists, AlreadyRecorded, BadCredentials, LinkExpired, NotFound, NotSignedIn
+from app.domain.tasks import Task
 
 from .base import Base
 from .client import Stale, call
 from .codec import decode_item, whole
+from .lives import Life, UserUpdates, UserWrites
 from .tables import ACCOUNT_INDEX, CUSTOMER_INDEX, RATE_LIMITS, USERS
-from .transaction import Writes, optimistic
+from .transaction import Failure, optimistic
 
 TABLE = USERS.suffix
 PERSONAL = (
@@ -33,7 +36,7 @@ NO_SESSIONS_ENDED = "attribute_not_exists(session_version)"
 UNPROVEN = " AND attribute_not_exists(confirmed_at)"
 
 
-class AccountReads(Base):
+class AccountReads(UserUpdates):
     def find_account(self, email: str) -> Account | None:
         row = self._get(TABLE, {"email": email})
         return account_from_row(completed(self, row)) if row else None
@@ -114,9 +117,8 @@ class AccountReads(Base):
 
         Raises BadCredentials if the password that was checked has been replaced or ended meanwhile.
         """
-        row = self._update(
-            TABLE,
-            {"email": account.email},
+        row = self._update_user(
+            Life.of(account),
             set={f"sessions.{session.key}": session_row(session)} | settings,
             remove=[f"sessions.{key}" for key in account.sessions_to_drop(session.kind, now)],
             condition="#password_hash = :checked AND attribute_not_exists(disabled_at)",
@@ -126,31 +128,30 @@ class AccountReads(Base):
         return account_from_row(row)
 
     def touch_session(self, account: Account, session: Session, now: datetime) -> None:
-        self._update(
-            TABLE,
-            {"email": account.email},
+        self._update_user(
+            Life.of(account),
             set={f"sessions.{session.key}.seen_at": to_iso(now)},
             condition=f"attribute_exists(#sessions.#{session.key})",
             failure=NotSignedIn,
         )
 
-    def end_sessions(self, email: str) -> None:
-        """Every browser and program is signed out. Safe to repeat."""
-        self._update(
-            TABLE, {"email": email}, set={"sessions": {}}, add=SESSIONS_END, condition="attribute_exists(email)"
-        )
+    def end_sessions(self, account: Account) -> None:
+        """Every browser and program is signed out. Safe to repeat, and when the account is deleted meanwhile."""
+        with suppress(Stale):  # a life that has ended has no session left
+            self._update_user(Life.of(account), set={"sessions": {}}, add=SESSIONS_END)
 
-    def remove_session(self, email: str, key: str) -> None:
-        self._update(TABLE, {"email": email}, remove=[f"sessions.{key}"], condition="attribute_exists(email)")
+    def remove_session(self, account: Account, key: str) -> None:
+        """One is signed out. Safe to repeat, and when the account is deleted meanwhile."""
+        with suppress(Stale):
+            self._update_user(Life.of(account), remove=[f"sessions.{key}"])
 
     def set_password(
         self, account: Account, password_hash: str, *, used: tuple[str, ...], nonce: tuple[str, str], now: datetime
     ) -> None:
         """Store a password, keep only `account.sessions`, kill the links in `used`. Raises LinkExpired on a race."""
         purpose, expected = nonce
-        self._update(
-            TABLE,
-            {"email": account.email},
+        self._update_user(
+            Life.of(account),
             set={
                 "password_hash": password_hash,
                 "sessions": {key: session_row(session) for key, session in account.sessions.items()},
@@ -164,11 +165,11 @@ class AccountReads(Base):
             nonce=expected,
         )
 
-    def confirm_mailbox(self, email: str, nonce: tuple[str, str], now: datetime) -> None:
+    def confirm_mailbox(self, account: Account, nonce: tuple[str, str], now: datetime) -> None:
+        """Raises LinkExpired on a race."""
         purpose, expected = nonce
-        self._update(
-            TABLE,
-            {"email": email},
+        self._update_user(
+            Life.of(account),
             set={"confirmed_at": to_iso(now)},
             remove=[f"link_nonces.{purpose}"],
             add={"version": 1},
@@ -177,21 +178,22 @@ class AccountReads(Base):
             nonce=expected,
         )
 
-    def update_account(self, email: str, *, visible: bool = True, **settings: Any) -> Account:
-        """Set attributes (None removes one). `visible` changes bump the version that polls compare."""
+    def update_account(self, account: Account, *, visible: bool = True, **settings: Any) -> Account:
+        """Set attributes (None removes one). `visible` changes bump the version that polls compare.
+
+        Raises NotSignedIn when the account was deleted meanwhile.
+        """
         return account_from_row(
-            self._update(
-                TABLE,
-                {"email": email},
+            self._update_user(
+                Life.of(account),
                 set={name: _plain(value) for name, value in settings.items()},
                 add={"version": 1} if visible else None,
-                condition="attribute_exists(email)",
-                failure=NotFound("There is no account with this e-mail address."),
+                failure=NotSignedIn,
             )
         )
 
 
-class AccountWrites(Writes):
+class AccountWrites(UserWrites):
     def create_account(self, account: Account, failure: type = AccountExists) -> None:
         self.put(TABLE, _row(account), condition="attribute_not_exists(email)", failure=failure)
         self.announce_id(account.account_id, account.email)
@@ -223,9 +225,8 @@ class AccountWrites(Writes):
         same_sessions = NO_SESSIONS_ENDED
         if spending and before.session_version:
             same_sessions, read["sessions"] = "#session_version = :sessions", before.session_version
-        self.update(
-            TABLE,
-            {"email": before.email},
+        self.update_user(
+            Life.of(before),
             set={
                 "credits_balance": after.credits_balance,
                 "ledger_sequence": after.ledger_sequence,
@@ -242,11 +243,12 @@ class AccountWrites(Writes):
             **read,
         )
 
-    def renew_link(self, email: str, purpose: str, nonce: str, *, now: datetime, not_since: datetime) -> None:
-        """Make an older link of this purpose dead. Raises AlreadyRecorded if one was mailed after `not_since`."""
-        self.update(
-            TABLE,
-            {"email": email},
+    def renew_link(self, account: Account, purpose: str, nonce: str, *, now: datetime, not_since: datetime) -> None:
+        """Make an older link of this purpose dead. Raises AlreadyRecorded if one was mailed after `not_since`, or the
+        account was deleted meanwhile.
+        """
+        self.update_user(
+            Life.of(account),
             set={f"link_nonces.{purpose}": nonce, f"link_mailed_{purpose}": to_iso(now)},
             add={"version": 1},
             condition=f"attribute_not_exists(#link_mailed_{purpose}) OR #link_mailed_{purpose} <= :not_since",
@@ -275,9 +277,8 @@ class AccountWrites(Writes):
 
     def change_password(self, account: Account, password_hash: str, session: Session) -> None:
         """Replace the password that was checked; `session` is the only one left, and no mailed link works any more."""
-        self.update(
-            TABLE,
-            {"email": account.email},
+        self.update_user(
+            Life.of(account),
             set={"password_hash": password_hash, "sessions": {session.key: session_row(session)}},
             remove=[f"link_nonces.{purpose}" for purpose in account.link_nonces if purpose != "confirm"],
             add=SESSIONS_END,
@@ -288,9 +289,8 @@ class AccountWrites(Writes):
 
     def erase_account(self, account: Account, now: datetime) -> None:
         """Leave a tombstone: the address, the balance and its place in the ledger; nothing else of the person."""
-        self.update(
-            TABLE,
-            {"email": account.email},
+        self.update_user(
+            Life.of(account),
             set={
                 "deleted_at": to_iso(now),
                 "erasure_due": to_iso(now),
@@ -299,22 +299,28 @@ class AccountWrites(Writes):
                 "role": "customer",
                 **dict.fromkeys([*PERSONAL, *(f"link_mailed_{purpose}" for purpose in account.link_nonces)]),
             },
-            add=SESSIONS_END,
+            add=SESSIONS_END | {"life": 1},
             condition="#password_hash = :checked AND (attribute_not_exists(#open_tasks) OR #open_tasks <= :none)",
             checked=account.password_hash,
             none=0,
         )
 
-    def change_settings(self, email: str, *, condition: str = "attribute_exists(email)", **settings: Any) -> None:
-        """Set attributes of an account that no ledger row explains; never the balance."""
+    def change_settings(self, account: Account, *, failure: Failure = Stale, **settings: Any) -> None:
+        """Set attributes of an account that no ledger row explains; never the balance.
+
+        Raises `failure` when the account was deleted meanwhile.
+        """
         open_tasks = settings.pop("open_tasks_delta", 0)
-        self.update(
-            TABLE,
-            {"email": email},
+        self.update_user(
+            Life.of(account),
             set={name: _plain(value) for name, value in settings.items()},
             add=_counters(settings, open_tasks),
-            condition=condition,
+            failure=failure,
         )
+
+    def count_open_task(self, task: Task, change: int) -> None:
+        """What the owner sees of an open task has changed, and by `change` how many are open."""
+        self.update_user(Life.of_owner(task), add=_counters({}, change))
 
 
 def new_id_key(account_id: str) -> dict[str, str]:
@@ -414,6 +420,7 @@ def account_from_row(row: dict[str, Any]) -> Account:
         draft=row.get("draft", ""),
         recent_marks=row.get("recent_marks", ""),
         deleted_at=_moment(row.get("deleted_at")),
+        life=row.get("life", 0),
         totp=row.get("totp"),
         totp_pending=row.get("totp_pending"),
         totp_counter=row.get("totp_counter", 0),

@@ -28,10 +28,10 @@ from .base import Base
 from .client import Stale
 from .codec import decode_item
 from .ledger import LedgerReads, LedgerWrites
+from .lives import Life, UserUpdates, UserWrites
 from .payments import PaymentReads, PaymentWrites
 from .tables import TASKS, USERS
 from .tasks import queue_shard, task_from_row, task_title, user_status
-from .transaction import Writes
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ def adopt_task(base: Base, row: dict[str, Any]) -> dict[str, Any]:
             "user_status": user_status(task.user_email, task.status),
             "queue_shard": queue_shard(task.task_id, task.status),
         }
-        writes = Writes(base.client, base.prefix)
+        writes = UserWrites(base.client, base.prefix)
         writes.update(
             TASKS.suffix,
             key,
@@ -155,7 +155,7 @@ def adopt_task(base: Base, row: dict[str, Any]) -> dict[str, Any]:
         )
         if task.is_open and base._get(USERS.suffix, owner):
             counters = {"open_tasks": 1, "version": 1}
-            writes.update(USERS.suffix, owner, add=counters, condition="attribute_exists(email)")
+            writes.update_user(Life.of_owner(task), add=counters)
         try:
             writes.commit()
         except Stale:
@@ -175,8 +175,9 @@ def _with_maps(base: Base, row: dict[str, Any]) -> dict[str, Any]:
         writes = _Writes(base.client, base.prefix)
         writes.announce_id(values["account_id"], row["email"])
         writes.commit()
-    condition = " AND ".join(["attribute_exists(email)", *(f"attribute_not_exists({name})" for name in missing)])
-    return base._update(USERS.suffix, {"email": row["email"]}, set=missing, condition=condition)
+    condition = " AND ".join(f"attribute_not_exists({name})" for name in missing)
+    users = UserUpdates(base.client, base.prefix)
+    return users._update_user(Life.of_original(row["email"], condition), set=missing)
 
 
 def _open_ledger(base: Base, row: dict[str, Any], found: Opening) -> dict[str, Any]:
@@ -190,14 +191,9 @@ def _open_ledger(base: Base, row: dict[str, Any], found: Opening) -> dict[str, A
     }
     writes = _Writes(base.client, base.prefix)
     writes.record_once(posted)
-    writes.update(
-        USERS.suffix,
-        {"email": after.email},
-        set=set_now,
-        add={"version": 1},
-        condition="attribute_not_exists(ledger_sequence) AND #credits_balance = :stored",
-        stored=row["credits_balance"],
-    )
+    unopened = "attribute_not_exists(ledger_sequence) AND #credits_balance = :stored"
+    life = Life.of_original(after.email, unopened, stored=row["credits_balance"])
+    writes.update_user(life, set=set_now, add={"version": 1})
     writes.record_audit(
         actor=ACTOR,
         action="account.adopt",

@@ -17,7 +17,7 @@ from app.domain.errors import BadCursor, StoreBusy
 
 from .client import Stale, call
 from .codec import Item, decode_item, encode, encode_item
-from .transaction import Failure, update_request, with_condition
+from .transaction import Failure, check_table, update_request, with_condition
 
 Row = TypeVar("Row")
 
@@ -85,7 +85,15 @@ class Base:
     def _put(self, table: str, values: Mapping[str, Any]) -> None:
         call(self.client, "put_item", TableName=self.prefix + table, Item=encode_item(values))
 
-    def _update(
+    def _update(self, table: str, key: Mapping[str, Any], **write: Any) -> dict[str, Any]:
+        """One UpdateItem; returns the row as it is afterwards.
+
+        Not for the Users table: its rows are changed by `_update_user` (lives.py), which names the life.
+        """
+        check_table(table)
+        return self._update_row(table, key, **write)
+
+    def _update_row(
         self,
         table: str,
         key: Mapping[str, Any],
@@ -97,7 +105,6 @@ class Base:
         failure: Failure = Stale,
         **params: Any,
     ) -> dict[str, Any]:
-        """One UpdateItem; returns the row as it is afterwards."""
         request = update_request(self.prefix + table, key, set or {}, add or {}, remove)
         request = with_condition(request, condition, params) | {"ReturnValues": "ALL_NEW"}
         for attempt in range(UPDATE_ATTEMPTS):

@@ -6,19 +6,19 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 
-from app.domain.clock import from_iso, to_iso
+from app.domain.clock import from_iso
 
 from .accounts import TABLE as USERS_TABLE
-from .base import Base
 from .client import Stale
 from .codec import decode_item
+from .lives import Life, UserUpdates
 from .tables import RESULTS, TASKS
 from .transaction import Writes
 
 ERASED = "(erased)"
 
 
-class Erasure(Base):
+class Erasure(UserUpdates):
     def erase_task(self, task_id: str) -> None:
         """Take the words out of a task and drop its result. Safe to repeat."""
         writes = Writes(self.client, self.prefix)
@@ -43,10 +43,4 @@ class Erasure(Base):
     def mark_erased(self, email: str, deleted_at: datetime) -> None:
         """Nothing is left to erase; an account that was deleted once more meanwhile stays on the list."""
         with suppress(Stale):
-            self._update(
-                USERS_TABLE,
-                {"email": email},
-                remove=["erasure_due"],
-                condition="erasure_due = :due",
-                due=to_iso(deleted_at),
-            )
+            self._update_user(Life.ended(email, deleted_at), remove=["erasure_due"])

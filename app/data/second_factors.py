@@ -11,9 +11,8 @@ from app.domain.accounts import Account, Passkey, Session
 from app.domain.clock import to_iso
 from app.domain.errors import NotSignedIn, WrongCode, WrongState
 
-from .accounts import TABLE, account_from_row, session_row
-from .base import Base
-from .transaction import Writes
+from .accounts import account_from_row, session_row
+from .lives import Life, UserUpdates, UserWrites
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +29,12 @@ class Proof:
 MAX_PASSKEYS = 10
 
 
-class SecondFactorReads(Base):
+class SecondFactorReads(UserUpdates):
     def finish_sign_in(self, account: Account, half_key: str, session: Session, proof: Proof, now: datetime) -> Account:
         """Use up the proof and make the half sign-in a session, in one write. Raises WrongCode."""
         return account_from_row(
-            self._update(
-                TABLE,
-                {"email": account.email},
+            self._update_user(
+                Life.of(account),
                 set={f"sessions.{session.key}": session_row(session), **proof.set},
                 remove=[
                     *(
@@ -56,9 +54,8 @@ class SecondFactorReads(Base):
 
     def prove_session(self, account: Account, key: str, proof: Proof, now: datetime) -> None:
         """Use up the proof and mark a session that is open already. Raises WrongCode."""
-        self._update(
-            TABLE,
-            {"email": account.email},
+        self._update_user(
+            Life.of(account),
             set={f"sessions.{key}.mfa_at": to_iso(now), **proof.set},
             remove=proof.remove,
             condition=f"attribute_exists(#sessions.#{key}) AND {proof.condition}",
@@ -68,30 +65,26 @@ class SecondFactorReads(Base):
 
     def put_challenge(self, account: Account, challenge: str) -> None:
         """Remember the WebAuthn challenge that is out; a newer one replaces it."""
-        condition = "attribute_exists(email) AND attribute_not_exists(disabled_at)"
-        self._update(
-            TABLE, {"email": account.email}, set={"challenge": challenge}, condition=condition, failure=NotSignedIn
-        )
+        condition = "attribute_not_exists(disabled_at)"
+        self._update_user(Life.of(account), set={"challenge": challenge}, condition=condition, failure=NotSignedIn)
 
     def put_pending_totp(self, account: Account, sealed: str) -> None:
         """Remember an authenticator's secret until a first code proves that it arrived. Raises WrongState."""
-        self._update(
-            TABLE,
-            {"email": account.email},
+        self._update_user(
+            Life.of(account),
             set={"totp_pending": sealed},
-            condition="attribute_exists(email) AND attribute_not_exists(totp)",
+            condition="attribute_not_exists(totp)",
             failure=WrongState,
         )
 
 
-class SecondFactorWrites(Writes):
+class SecondFactorWrites(UserWrites):
     def enable_totp(
         self, account: Account, counter: int, codes: Iterable[str], session_key: str, now: datetime
     ) -> None:
         """Make the pending authenticator count, with fresh recovery codes if there were none. Raises WrongCode."""
-        self.update(
-            TABLE,
-            {"email": account.email},
+        self.update_user(
+            Life.of(account),
             set={
                 "totp": account.totp_pending,
                 "totp_pending": None,
@@ -123,9 +116,8 @@ class SecondFactorWrites(Writes):
         if account.passkeys:
             others = "size(#passkeys) < :most"
             params["most"] = MAX_PASSKEYS
-        self.update(
-            TABLE,
-            {"email": account.email},
+        self.update_user(
+            Life.of(account),
             set={**kept, "challenge": None, f"sessions.{session_key}.mfa_at": to_iso(now), **_codes(codes)},
             add={"version": 1},
             condition=f"#challenge = :challenge AND attribute_exists(#sessions.#{session_key}) AND ({others})",
@@ -140,9 +132,8 @@ class SecondFactorWrites(Writes):
             gone = ["totp", "totp_pending", "totp_counter", "passkeys", "recovery_codes", "challenge"]
         elif passkey and len(account.passkeys) == 1:
             gone = ["passkeys"]
-        self.update(
-            TABLE,
-            {"email": account.email},
+        self.update_user(
+            Life.of(account),
             remove=gone,
             add={"version": 1},
             condition="#version = :version",
@@ -151,7 +142,7 @@ class SecondFactorWrites(Writes):
 
     def replace_recovery_codes(self, account: Account, codes: Iterable[str]) -> None:
         condition = "attribute_exists(totp) OR attribute_exists(passkeys)"
-        self.update(TABLE, {"email": account.email}, set=_codes(codes), add={"version": 1}, condition=condition)
+        self.update_user(Life.of(account), set=_codes(codes), add={"version": 1}, condition=condition)
 
 
 def _codes(hashes: Iterable[str]) -> dict[str, Any]:

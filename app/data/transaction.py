@@ -17,6 +17,7 @@ from app.domain.errors import DomainError, StoreBusy, StoreUnavailable
 
 from .client import Stale, call
 from .codec import decode_item, encode, encode_item
+from .tables import USERS
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,15 @@ class Writes:
         operation: dict[str, Any] = {"TableName": self._prefix + table, "Item": encode_item(values)}
         self._add("Put", with_condition(operation, condition, params), failure)
 
-    def update(
+    def update(self, table: str, key: Mapping[str, Any], **write: Any) -> None:
+        """Update one item; a None in `set` removes the attribute. Dots in names go into maps.
+
+        Not for the Users table: its rows are changed by `update_user` (lives.py), which names the life.
+        """
+        check_table(table)
+        self._update_row(table, key, **write)
+
+    def _update_row(
         self,
         table: str,
         key: Mapping[str, Any],
@@ -56,7 +65,6 @@ class Writes:
         failure: Failure = Stale,
         **params: Any,
     ) -> None:
-        """Update one item; a None in `set` removes the attribute. Dots in names go into maps."""
         operation = update_request(self._prefix + table, key, set or {}, add or {}, remove)
         self._add("Update", with_condition(operation, condition, params), failure)
 
@@ -101,6 +109,12 @@ class Writes:
             return Stale()
         log.error("transaction cancelled: %s", ", ".join(sorted(map(str, codes))) or "no reason given")
         return StoreUnavailable()
+
+
+def check_table(table: str) -> None:
+    """A write that forgot whose life it belongs to is a mistake of ours, found by the first test that runs it."""
+    if table == USERS.suffix:
+        raise TypeError("a row of the Users table is changed by update_user, which names the life of the account")
 
 
 def update_request(

@@ -98,6 +98,7 @@ class Account:
     draft: str = ""
     recent_marks: str = ""  # hashes of the latest tasks' words: see duplicates.py
     deleted_at: datetime | None = None
+    life: int = 0  # how often it was deleted: who comes back has another life of the same account
     totp: str | None = None  # the authenticator's secret, sealed
     totp_pending: str | None = None  # the same, until a first code has proven it
     totp_counter: int = 0  # of the last code that was used: no code counts twice

@@ -202,7 +202,7 @@ def finish_with_code(signed_in: accounts.SignedIn, code: object) -> accounts.Sig
             proof = second_factor.prove_code(deps.get().sealer, account, code, now=utcnow())
             return second_factor.finish_sign_in(store, account, half, proof, now=utcnow(), kind=API)
     except DomainError:
-        store.remove_session(account.email, half.key)
+        store.remove_session(account, half.key)
         raise
 
 

@@ -34,7 +34,7 @@ def show():
 def keep_draft():
     """Keep the task that was written while short of credits, and go where credits are bought."""
     text = storable(DraftForm().description.data or "", "description")[:MAX_DESCRIPTION]
-    deps.store().update_account(g.account.email, visible=False, draft=text or None)
+    deps.store().update_account(g.account, visible=False, draft=text or None)
     return redirect(url_for("credits.show"), code=303)
 
 

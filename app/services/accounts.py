@@ -116,19 +116,19 @@ def sign_in(
 
 def sign_out(store: Store, account: Account, session_id: str) -> None:
     """End one session at the server. Safe to repeat."""
-    store.remove_session(account.email, session_key(session_id))
+    store.remove_session(account, session_key(session_id))
     log.info("signed out", extra={"email": mask_email(account.email)})
 
 
 def sign_out_one(store: Store, account: Account, key: str) -> None:
     """End one session by its key, as the list of sessions names it. Safe to repeat, and for a key that is unknown."""
     if key in account.sessions:
-        store.remove_session(account.email, key)
+        store.remove_session(account, key)
         log.info("signed out by the list", extra={"email": mask_email(account.email)})
 
 
 def sign_out_everywhere(store: Store, account: Account) -> None:
-    store.end_sessions(account.email)
+    store.end_sessions(account)
     log.info("signed out everywhere", extra={"email": mask_email(account.email)})
 
 
@@ -174,7 +174,7 @@ def change_settings(store: Store, account: Account, *, low_balance_threshold: in
         raise InvalidInput(f"Use a number from 0 to {MAX_LOW_BALANCE:,}.", field="low_balance_threshold")
     if theme not in THEMES:
         raise InvalidInput("Choose one of the themes.", field="theme")
-    store.update_account(account.email, low_balance_threshold=low_balance_threshold, theme=theme, shortcuts=shortcuts)
+    store.update_account(account, low_balance_threshold=low_balance_threshold, theme=theme, shortcuts=shortcuts)
 
 
 def delete(store: Store, passwords: Passwords, account: Account, password: object, *, now: datetime) -> None:
@@ -281,7 +281,7 @@ def confirm_mailbox(store: Store, links: Links, token: str, *, signed_in_as: str
     account, nonce = account_of_link(store, links, token, CONFIRM)
     if account.email != signed_in_as:
         raise LinkExpired
-    store.confirm_mailbox(account.email, (CONFIRM, nonce), now)
+    store.confirm_mailbox(account, (CONFIRM, nonce), now)
     log.info("mailbox confirmed", extra={"email": mask_email(account.email)})
     return account
 
@@ -311,6 +311,6 @@ def _mail_link(store: Store, account: Account, purpose: str, now: datetime) -> N
     try:
         with store.transaction() as tx:
             tx.enqueue_mail(Mail(f"{purpose}#{account.account_id}#{to_iso(now)}", purpose, account.email, now))
-            tx.renew_link(account.email, purpose, new_nonce(), now=now, not_since=now - MAIL_GRAIN)
+            tx.renew_link(account, purpose, new_nonce(), now=now, not_since=now - MAIL_GRAIN)
     except AlreadyRecorded:
         log.info("link mail held back: one was sent just now", extra={"email": mask_email(account.email)})

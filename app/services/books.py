@@ -309,8 +309,9 @@ def freeze(store: Store, differences: list[Difference], *, now: datetime) -> lis
     emails = sorted({difference.email for difference in differences if difference.email})
     frozen = []
     for email in emails:
-        if store.find_account(email) is not None:
-            store.update_account(email, frozen_at=now)
+        account = store.find_account(email)
+        if account is not None:
+            store.update_account(account, frozen_at=now)
             log.error("account frozen: its books differ", extra={"email": mask_email(email)})
             frozen.append(email)
     return frozen
@@ -322,7 +323,7 @@ def unfreeze(store: Store, email: str, *, actor: str, reason: str, now: datetime
 
     def attempt(current: Account) -> None:
         with store.transaction() as tx:
-            tx.change_settings(current.email, frozen_at=None)
+            tx.change_settings(current, frozen_at=None)
             tx.record_audit(actor=actor, action="account.unfreeze", subject=current.email, reason=words, now=now)
 
     store.change_account(store.get_account(email), attempt)

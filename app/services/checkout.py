@@ -56,7 +56,7 @@ def open_session(
     customer_id = account.stripe_customer_id
     if customer_id is None:
         customer_id = stripe.ensure_customer(account.account_id, account.email)
-        store.update_account(account.email, visible=False, stripe_customer_id=customer_id)
+        store.update_account(account, visible=False, stripe_customer_id=customer_id)
     session = stripe.create_checkout(
         account_id=account.account_id,
         email=account.email,

@@ -154,7 +154,7 @@ def _set_disabled(store: Store, operator: str, account: Account, words: str, *, 
         if current.disabled == disabled:
             return False
         with store.transaction() as tx:
-            tx.change_settings(current.email, **settings)
+            tx.change_settings(current, **settings)
             tx.record_audit(
                 actor=operator,
                 action="account.disable" if disabled else "account.enable",
@@ -174,7 +174,7 @@ def end_sessions(store: Store, operator: str, email: str, *, now: datetime) -> N
 
     def attempt(current: Account) -> None:
         with store.transaction() as tx:
-            tx.change_settings(current.email, sessions={})
+            tx.change_settings(current, sessions={})
             tx.record_audit(
                 actor=operator,
                 action="account.end_sessions",

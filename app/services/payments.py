@@ -143,7 +143,7 @@ def settle(
         elif is_new:
             tx.create_account(replace(account, **settings), failure=Stale)
         elif settings:
-            tx.change_settings(account.email, **_paths(settings))
+            tx.change_settings(account, **_paths(settings))
         and_also(tx)
         if first_grant:
             tx.enqueue_mail(notices.purchase(settled, account, entry.amount if entry else 0, now))
@@ -159,7 +159,7 @@ def _prepared(account: Account, fact: Fact, first_grant: bool) -> tuple[Account,
     settings: dict[str, Any] = {}
     if not first_grant or not isinstance(fact, SessionFact):
         return account, settings
-    if fact.customer_id and account.stripe_customer_id is None:
+    if fact.customer_id and account.stripe_customer_id is None and account.deleted_at is None:
         settings["stripe_customer_id"] = fact.customer_id
     bought_signed_in = fact.account_id is not None and fact.account_id == account.account_id
     if not account.confirmed and not bought_signed_in:

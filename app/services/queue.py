@@ -12,13 +12,22 @@ from datetime import datetime
 
 from app.data import Store
 from app.data.client import Stale
+from app.data.erasure import ERASED
 from app.data.outbox import Mail
 from app.data.store import Transaction
 from app.data.transaction import optimistic
 from app.domain import credits
 from app.domain import tasks as rules
 from app.domain.accounts import Account, mask_email
-from app.domain.errors import AlreadyRecorded, DomainError, InvalidInput, NotFound, StoreUnavailable, WrongState
+from app.domain.errors import (
+    AlreadyRecorded,
+    DomainError,
+    InvalidInput,
+    NotFound,
+    NotSignedIn,
+    StoreUnavailable,
+    WrongState,
+)
 from app.domain.tasks import (
     CANCELLED,
     COMPLETED,
@@ -188,6 +197,8 @@ def request_redo(store: Store, account: Account, task_id: str, note: object, *, 
     """
     rules.check_note(note)  # before a repeat is answered: what is not acceptable never is
     original = store.get_task(task_id, owner=account.email)
+    if original.description == ERASED:
+        raise WrongState("The words of this task were erased with the account that it belonged to.")
     if original.redone_by:
         return store.get_task(original.redone_by, owner=account.email)
 
@@ -204,7 +215,7 @@ def request_redo(store: Store, account: Account, task_id: str, note: object, *, 
                 reason=again.redo_note or "",
                 after={"redone_by": again.task_id},
             )
-            tx.change_settings(account.email, open_tasks_delta=1)
+            tx.change_settings(account, failure=NotSignedIn, open_tasks_delta=1)
         return again
 
     try:
@@ -255,7 +266,7 @@ def _move(
         with store.transaction() as tx:
             tx.change_task(task, after)
             _audit(tx, task, after, action, actor, reason, now)
-            tx.change_settings(task.user_email, open_tasks_delta=after.is_open - task.is_open)
+            tx.count_open_task(task, after.is_open - task.is_open)
             if beside:
                 beside(tx, after)
         return after
@@ -293,7 +304,7 @@ def _give_back(
                 tx.record_once(posted)
                 tx.move_balance(account, account_after, open_tasks=-1)
             else:
-                tx.change_settings(task.user_email, open_tasks_delta=-1)
+                tx.count_open_task(task, -1)
             tx.change_task(task, after)
             _audit(tx, task, after, action, actor, reason, now)
             if beside:

@@ -224,7 +224,7 @@ def _accounts(store: Store, now: datetime, sealer: Any) -> None:
     make("gone@example.com", 30)
     make("a-very-long-address-of-somebody-whose-name-does-not-end@subdomain.example.com", 1_234_567)
     for email in (BROKE, CAREFUL):
-        store.update_account(email, draft=DRAFT)
+        store.update_account(store.get_account(email), draft=DRAFT)
     make(OPERATOR, role="admin")
     make(COLLEAGUE, role="admin")
 
@@ -336,5 +336,8 @@ def _give_second_factor(store: Store, sealer: Any, email: str, now: datetime) ->
     live = store.get_account(email).sessions.items()
     sessions = {key: session_row(replace(session, mfa_at=proven)) for key, session in live}
     store.update_account(
-        email, totp=sealer.seal("JBSWY3DPEHPK3PXP"), recovery_codes=dict.fromkeys("abcd", True), sessions=sessions
+        store.get_account(email),
+        totp=sealer.seal("JBSWY3DPEHPK3PXP"),
+        recovery_codes=dict.fromkeys("abcd", True),
+        sessions=sessions,
     )

@@ -169,7 +169,7 @@ def test_every_grant_counts_when_many_race(store):
 
 def test_settings_change_beside_the_balance(any_store):
     account = make_account(any_store, draft="")
-    any_store.update_account(account.email, draft="typed")
+    any_store.update_account(account, draft="typed")
     posted, after = post(account, gift(1), NOW)
 
     with any_store.transaction() as tx:

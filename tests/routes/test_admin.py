@@ -113,7 +113,7 @@ def test_an_act_is_refused_when_the_form_has_no_token(store, op, task):
 def test_a_demoted_operator_is_out_at_the_next_request(store, op):
     assert op.get("/admin").status_code == 200
 
-    store.update_account("op@example.com", role="customer")
+    store.update_account(store.get_account("op@example.com"), role="customer")
 
     assert op.get("/admin").status_code == 403
     assert op.post("/admin/claim-next", {}).status_code == 403

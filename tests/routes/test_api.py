@@ -466,7 +466,7 @@ def test_token_signed_with_the_older_secret_works_while_keys_are_rolled(client, 
 
 @pytest.mark.threat(72)
 def test_mailed_link_is_no_token(client, config, store, ada):
-    store.update_account("ada@example.com", link_nonces={links.RESET: "nonce"})
+    store.update_account(store.get_account("ada@example.com"), link_nonces={links.RESET: "nonce"})
     url = links.Links(config.jwt_secrets, config.app_url).url(store.get_account("ada@example.com"), links.RESET)
 
     answer = client.get("/api/user", headers={"Authorization": f"Bearer {url.rpartition('/')[2]}"})
@@ -503,7 +503,7 @@ def test_signed_out_token_is_dead(ada):
 
 @pytest.mark.threat(68)
 def test_token_is_dead_when_the_account_is_disabled(ada, store):
-    store.update_account("ada@example.com", disabled_at=datetime.now(UTC))
+    store.update_account(store.get_account("ada@example.com"), disabled_at=datetime.now(UTC))
 
     assert ada.get("/api/user").status_code == 401
 

@@ -156,7 +156,7 @@ def test_nothing_opens_when_the_token_is_a_customers(store, app, task, method, p
 
 
 def test_a_demoted_operators_token_is_dead_at_the_next_call(store, op, task):
-    store.update_account("op@example.com", role="customer")
+    store.update_account(store.get_account("op@example.com"), role="customer")
 
     assert op.post("/api/admin/tasks/claim").status_code == 403
 

@@ -450,7 +450,7 @@ def test_session_dies_of_age_and_idleness(browser, store):
     def grown_old(**times: timedelta):
         row = {name: (datetime.now(UTC) - age).isoformat().replace("+00:00", "Z") for name, age in times.items()}
         kept = {"kind": session.kind, "label": "", "created_at": row["created_at"], "seen_at": row["seen_at"]}
-        store.update_account(account.email, sessions={key: kept})
+        store.update_account(account, sessions={key: kept})
         return is_signed_in(browser)
 
     assert grown_old(created_at=timedelta(days=29), seen_at=timedelta(hours=11))
@@ -466,7 +466,7 @@ def test_disabled_account_is_out_at_once(browser, store):
     make_account(store)
     browser.sign_in()
 
-    store.update_account("ada@example.com", disabled_at=NOW)
+    store.update_account(store.get_account("ada@example.com"), disabled_at=NOW)
 
     assert not is_signed_in(browser)
     assert browser.sign_in().status_code == 401
@@ -628,7 +628,7 @@ def test_form_of_one_account_sets_nothing_for_another_when_a_second_link_was_ope
 def test_dead_link_does_not_stay_in_the_cookie(browser, store, config):
     account = make_account(store, link_nonces={RESET: "nonce"})
     browser.get(Links(config.jwt_secrets, config.app_url).url(account, RESET).removeprefix("http://dashboard.test"))
-    store.update_account(account.email, link_nonces={})
+    store.update_account(account, link_nonces={})
 
     browser.get("/reset")
 

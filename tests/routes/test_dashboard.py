@@ -357,7 +357,7 @@ def test_history_of_another_customer_is_never_shown(app, ada, store):
 
 def test_text_survives_a_session_that_ended(ada, store):
     fields = ada.composer()
-    store.update_account("ada@example.com", sessions={})
+    store.update_account(store.get_account("ada@example.com"), sessions={})
 
     ended = ada.client.post("/tasks", data=fields | {"description": "Precious words"})
     ada.sign_in()
@@ -391,7 +391,7 @@ def test_dashboard_makes_its_two_reads_side_by_side(ada, store, monkeypatch):
 
 def test_nothing_of_the_history_is_shown_when_the_session_has_ended_meanwhile(ada, store):
     submit(ada, text="Only for Ada")
-    store.update_account("ada@example.com", sessions={})
+    store.update_account(store.get_account("ada@example.com"), sessions={})
 
     answer = ada.get("/dashboard")
 
@@ -427,7 +427,7 @@ def test_dead_sessions_keep_no_reader_waiting(app, ada, store, monkeypatch):
 
 
 def test_dead_session_comes_before_a_wrong_address(ada, store):
-    store.update_account("ada@example.com", sessions={})
+    store.update_account(store.get_account("ada@example.com"), sessions={})
 
     assert ada.get("/dashboard?limit=many").status_code == 303
 

@@ -24,7 +24,7 @@ def browser(app, store):
     """A browser of a customer with a purchase in October, and a task and a refund in November."""
     app.config["WTF_CSRF_ENABLED"] = False
     account = make_account(store, EMAIL)
-    store.update_account(EMAIL, created_at=NOW - timedelta(days=60))
+    store.update_account(store.get_account(EMAIL), created_at=NOW - timedelta(days=60))
     record_fact(store, paid(), now=NOW - timedelta(days=30))
     tasks.submit(store, store.get_account(account.email), "=HYPERLINK(1)", now=NOW)
     record(store, RefundFact("pi_1", "re_1", 250, "succeeded"))

@@ -45,7 +45,7 @@ def test_nothing_differs_when_the_books_were_kept(store, account):
 
 @pytest.mark.threat(27)
 def test_a_balance_changed_by_hand_is_found(store, account):
-    store.update_account(account.email, credits_balance=account.credits_balance + 1)
+    store.update_account(account, credits_balance=account.credits_balance + 1)
 
     assert "balance and sum of the ledger" in found(store)
     assert "balance and last balance_after" in found(store)
@@ -86,7 +86,7 @@ def test_a_wrong_running_balance_is_found(store, account):
 
 
 def test_a_wrong_balance_is_found_when_the_customer_keeps_spending(store, account):
-    store.update_account(account.email, credits_balance=5000)
+    store.update_account(account, credits_balance=5000)
 
     def spend():
         tasks.submit(store, store.get_account(account.email), "Meanwhile", now=NOW)
@@ -95,7 +95,7 @@ def test_a_wrong_balance_is_found_when_the_customer_keeps_spending(store, accoun
 
 
 def test_a_missing_last_row_is_found(store, account):
-    store.update_account(account.email, ledger_sequence=account.ledger_sequence + 1)
+    store.update_account(account, ledger_sequence=account.ledger_sequence + 1)
 
     assert found(store) == {"sequence numbers"}
 
@@ -104,7 +104,7 @@ def test_a_missing_last_row_is_found(store, account):
 def test_an_account_that_was_restored_to_an_earlier_moment_than_its_ledger_is_found(store, account):
     tasks.submit(store, account, "Lost with the balance", now=NOW)
     earlier = {"credits_balance": account.credits_balance, "ledger_sequence": account.ledger_sequence}
-    store.update_account(account.email, **earlier)
+    store.update_account(account, **earlier)
 
     differences = books.check(store, again=lambda: None)
 
@@ -148,14 +148,14 @@ def test_rows_of_an_account_that_is_gone_are_found(store, account):
 
 def test_a_difference_does_not_count_when_a_second_look_does_not_find_it(store, account):
     balance = account.credits_balance
-    store.update_account(account.email, credits_balance=balance + 1)
+    store.update_account(account, credits_balance=balance + 1)
 
-    assert books.check(store, again=lambda: store.update_account(account.email, credits_balance=balance)) == []
+    assert books.check(store, again=lambda: store.update_account(account, credits_balance=balance)) == []
 
 
 @pytest.mark.threat(27)
 def test_spending_stops_on_an_account_whose_books_differ_until_it_is_lifted(store, account):
-    store.update_account(account.email, credits_balance=account.credits_balance + 1)
+    store.update_account(account, credits_balance=account.credits_balance + 1)
     assert books.freeze(store, books.check(store), now=NOW) == [account.email]
 
     with pytest.raises(AccountFrozen):

@@ -60,7 +60,7 @@ def prepared(store: Store, act: str):
     if act == "enable":
         customers.disable(store, OP, ADA, "Before", now=NOW)
     if act == "unfreeze":
-        store.update_account(ADA, frozen_at=NOW)
+        store.update_account(store.get_account(ADA), frozen_at=NOW)
     return ACTS[act]
 
 

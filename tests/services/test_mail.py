@@ -136,7 +136,7 @@ def test_mail_that_cannot_be_rendered_does_not_hold_up_the_next(store, room, sen
 def test_link_is_made_from_the_account_as_it_is_when_the_mail_is_sent(store, room, sender):
     make_account(store, link_nonces={RESET: "older"})
     promise(store, kind="reset")
-    store.update_account("ada@example.com", link_nonces={RESET: "newer"})
+    store.update_account(store.get_account("ada@example.com"), link_nonces={RESET: "newer"})
 
     deliver(store, room, sender)
 

@@ -345,7 +345,7 @@ def test_a_password_proven_in_the_last_moment_stays(store):
     def read_then_confirm(payment_id, email):
         known = read(payment_id, email)
         store.find_payment_and_account = read
-        store.update_account("ada@example.com", confirmed_at=NOW)
+        store.update_account(store.get_account("ada@example.com"), confirmed_at=NOW)
         return known
 
     store.find_payment_and_account = read_then_confirm
@@ -539,7 +539,7 @@ def test_nobody_is_asked_for_when_the_stripe_customer_is_unknown(moto_store):
 
 def test_a_password_stays_when_its_purchase_is_told_of_again_with_more(store):
     record(store, paid())
-    store.update_account("ada@example.com", password_hash="set since")
+    store.update_account(store.get_account("ada@example.com"), password_hash="set since")
 
     record(store, paid(customer_id="cus_1"))
 

@@ -119,7 +119,7 @@ def test_submit_keeps_strange_text_exactly(store, text):
 
 def test_submit_is_throttled_when_a_minute_is_full(store):
     account = make_account(store, credits=20)
-    store.update_account(account.email, submit_window=NOW.isoformat()[:16], submits_in_window=600)
+    store.update_account(account, submit_window=NOW.isoformat()[:16], submits_in_window=600)
 
     with pytest.raises(RateLimited) as refusal:
         tasks.submit(store, store.get_account(account.email), "One more", now=NOW)
@@ -163,12 +163,12 @@ def test_books_check_of_the_suite_notices_a_balance_changed_by_hand(store):
     from tests.support import assert_books_agree
 
     account = make_account(store, credits=30)
-    store.update_account(account.email, credits_balance=31)
+    store.update_account(account, credits_balance=31)
 
     with pytest.raises(AssertionError):
         assert_books_agree(store)
 
-    store.update_account(account.email, credits_balance=30)
+    store.update_account(account, credits_balance=30)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_books_check_of_the_suite_notices_a_balance_changed_by_hand(store):
 )
 def test_nothing_is_spent_when_the_account_closed_after_it_was_read(store, change):
     account = make_account(store, credits=50)
-    store.update_account(account.email, **change)
+    store.update_account(account, **change)
 
     with pytest.raises((AccountFrozen, NotSignedIn)):
         tasks.submit(store, account, "Too late", now=NOW)
@@ -187,7 +187,7 @@ def test_nothing_is_spent_when_the_account_closed_after_it_was_read(store, chang
 def test_a_replay_on_a_frozen_account_is_the_first_task(store):
     account = make_account(store, credits=50)
     first = tasks.submit(store, account, "Once", now=NOW, request_id="r-1")
-    store.update_account(account.email, frozen_at=NOW)
+    store.update_account(account, frozen_at=NOW)
 
     again = tasks.submit(store, store.get_account(account.email), "Once", now=NOW, request_id="r-1")
 

@@ -1,0 +1,146 @@
+"""A write that was decided on in one life of an account reaches neither its tombstone nor its next life."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from app.data import Store
+from app.data.codec import decode_item, encode_item
+from app.data.lives import UserUpdates, UserWrites
+from app.data.second_factors import Proof
+from app.data.store import Transaction
+from app.domain.accounts import BROWSER, HALF, Account, Passkey, Session
+from app.domain.clock import to_iso
+from app.domain.errors import DomainError
+from tests.support import NOW, make_account
+
+ADA = "ada@example.com"
+KEY, HALF_KEY, NEW_KEY = "a" * 32, "b" * 32, "c" * 32
+LATER = NOW + timedelta(days=1)
+PROOF = Proof("totp", condition="attribute_exists(email)")
+FRESH = Session(NEW_KEY, BROWSER, NOW, NOW)
+PASSKEY = Passkey("d" * 32, "id", "key", 0, "Phone", NOW)
+
+SINGLE: dict[str, Callable[[Store, Account], Any]] = {
+    "add_session": lambda s, a: s.add_session(a, FRESH, NOW),
+    "touch_session": lambda s, a: s.touch_session(a, a.sessions[KEY], LATER),
+    "end_sessions": lambda s, a: s.end_sessions(a),
+    "remove_session": lambda s, a: s.remove_session(a, KEY),
+    "set_password": lambda s, a: s.set_password(a, "new", used=(), nonce=("reset", "n"), now=NOW),
+    "confirm_mailbox": lambda s, a: s.confirm_mailbox(a, ("reset", "n"), NOW),
+    "update_account": lambda s, a: s.update_account(a, visible=False, draft="typed", stripe_customer_id="cus_1"),
+    "finish_sign_in": lambda s, a: s.finish_sign_in(a, HALF_KEY, FRESH, PROOF, NOW),
+    "prove_session": lambda s, a: s.prove_session(a, KEY, PROOF, NOW),
+    "put_challenge": lambda s, a: s.put_challenge(a, "assert:0:00"),
+    "put_pending_totp": lambda s, a: s.put_pending_totp(a, "sealed anew"),
+}
+WITHIN: dict[str, Callable[[Transaction, Account], Any]] = {
+    "move_balance": lambda tx, a: tx.move_balance(a, replace(a, spend_by_day={"2026-01-01": 1})),
+    "renew_link": lambda tx, a: tx.renew_link(a, "reset", "newer", now=NOW, not_since=NOW),
+    "change_password": lambda tx, a: tx.change_password(a, "new", FRESH),
+    "erase_account": lambda tx, a: tx.erase_account(a, NOW),
+    "change_settings": lambda tx, a: tx.change_settings(a, theme="dark"),
+    "enable_totp": lambda tx, a: tx.enable_totp(a, 1, [], KEY, NOW),
+    "add_passkey": lambda tx, a: tx.add_passkey(a, PASSKEY, [], KEY, NOW),
+    "remove_factor": lambda tx, a: tx.remove_factor(a, last=True),
+    "replace_recovery_codes": lambda tx, a: tx.replace_recovery_codes(a, ["e" * 40]),
+}
+# What names its row otherwise: an open task keeps its owner from being deleted, and a deletion names itself.
+OTHERWISE = {"count_open_task", "mark_erased"}
+
+
+def writers(door: type, through: str) -> set[str]:
+    return {
+        name
+        for name, method in inspect.getmembers(door, inspect.isfunction)
+        if not name.startswith("_")
+        and method not in (vars(UserWrites).get(name), vars(UserUpdates).get(name))
+        and f"self.{through}(" in inspect.getsource(method)
+    }
+
+
+def row_of(store: Store) -> dict[str, Any]:
+    answer = store.client.get_item(
+        TableName=store.prefix + "Users", Key=encode_item({"email": ADA}), ConsistentRead=True
+    )
+    return decode_item(answer["Item"])
+
+
+@pytest.fixture
+def ada(store) -> Account:
+    sessions = {KEY: Session(KEY, BROWSER, NOW, NOW), HALF_KEY: Session(HALF_KEY, HALF, NOW, NOW)}
+    account = replace(make_account(store, credits=0), link_nonces={"reset": "n"}, sessions=sessions)
+    rows = {key: {"kind": s.kind, "created_at": to_iso(NOW), "seen_at": to_iso(NOW)} for key, s in sessions.items()}
+    return store.update_account(
+        account,
+        sessions=rows,
+        link_nonces={"reset": "n"},
+        totp_pending="sealed",
+        challenge="register:0:00",
+        recovery_codes={"f" * 40: True},
+        passkeys={
+            "0" * 32: {"credential_id": "i", "public_key": "k", "sign_count": 0, "name": "n", "created_at": to_iso(NOW)}
+        },
+    )
+
+
+def test_every_method_that_writes_an_account_is_walked_here():
+    assert writers(Store, "_update_user") == {*SINGLE, *OTHERWISE - {"count_open_task"}}
+    assert writers(Transaction, "update_user") == {*WITHIN, *OTHERWISE - {"mark_erased"}}
+
+
+@pytest.mark.parametrize("name", [*SINGLE, *WITHIN])
+def test_a_write_lands_in_the_life_that_it_was_decided_on(store, ada, name):
+    before = row_of(store)
+
+    if name in SINGLE:
+        SINGLE[name](store, ada)
+    else:
+        with store.transaction() as tx:
+            WITHIN[name](tx, ada)
+
+    assert row_of(store) != before
+
+
+@pytest.mark.parametrize("name", [*SINGLE, *WITHIN])
+@pytest.mark.parametrize("since", ["deleted", "come back"])
+def test_a_write_of_an_ended_life_changes_nothing(store, ada, name, since):
+    """The row is as it was but for the mark of the deletion: nothing else could refuse the write."""
+    marks = {"life": 1} | ({"deleted_at": to_iso(NOW)} if since == "deleted" else {})
+    left = row_of(store) | marks
+    store.client.put_item(TableName=store.prefix + "Users", Item=encode_item(left))
+
+    if name in ("end_sessions", "remove_session"):  # that life has no session left, which is what was asked for
+        SINGLE[name](store, ada)
+    else:
+        with pytest.raises(DomainError), store.transaction() as tx:
+            SINGLE[name](store, ada) if name in SINGLE else WITHIN[name](tx, ada)
+
+    assert row_of(store) == left
+
+
+def test_who_reads_the_tombstone_can_write_it(store, ada):
+    """Payments reach it, and its owner comes back by a mailed link: the same account in another life."""
+    with store.transaction() as tx:
+        tx.erase_account(ada, NOW)
+    tombstone = store.get_account(ADA)
+
+    with store.transaction() as tx:
+        tx.renew_link(tombstone, "set_password", "m", now=NOW, not_since=NOW)
+    store.set_password(store.get_account(ADA), "new", used=(), nonce=("set_password", "m"), now=NOW)
+
+    back = store.get_account(ADA)
+    assert (back.deleted_at, back.life, back.account_id) == (None, 1, ada.account_id)
+
+
+def test_a_row_of_the_users_table_is_not_changed_past_the_door(store, ada):
+    with pytest.raises(TypeError, match="names the life"):
+        store._update("Users", {"email": ADA}, set={"draft": "x"})
+    with pytest.raises(TypeError, match="names the life"), store.transaction() as tx:
+        tx.update("Users", {"email": ADA}, set={"draft": "x"})
