@@ -19,6 +19,7 @@ from app.data.rate_limits import RateLimitStorage
 from app.gateways.files import FileStore
 from app.gateways.ses import SesGateway
 from app.gateways.stripe import StripeGateway
+from app.looking import HeadAsGet, only_looking
 from app.markdown import render_markdown
 from app.readers import Readers
 from app.routes import (
@@ -104,7 +105,7 @@ def create_app(
             links=links,
             mail_room=MailRoom(links, config.app_url),
             tokens=Tokens(config.jwt_secrets),
-            throttle=Throttle(RateLimitStorage(store), config.signups_per_hour, slots.given_away),
+            throttle=Throttle(RateLimitStorage(store), config.signups_per_hour, slots.given_away, only_looking),
             clock=ClockCheck(),
             readers=Readers(),
         ),
@@ -119,7 +120,7 @@ def create_app(
     converters.register(app)
     for module in BLUEPRINTS:
         app.register_blueprint(module.bp)
-    app.wsgi_app = WorkSlots(app.wsgi_app, slots)  # type: ignore[method-assign]
+    app.wsgi_app = WorkSlots(HeadAsGet(app.wsgi_app), slots)  # type: ignore[method-assign]
     return app
 
 

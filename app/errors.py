@@ -28,6 +28,7 @@ from app.domain import errors as domain
 from app.domain.tasks import new_request_id
 from app.fragments import is_fragment_request
 from app.gateways.stripe import PaymentRefused
+from app.looking import only_looking
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +181,8 @@ def _to_sign_in() -> Response:
     if request.method == "POST" and (text := request.form.get("description", "")):
         session["draft"] = text[:KEPT_DRAFT]
     had_session = "sid" in session
-    session.pop("sid", None)
+    if not only_looking():
+        session.pop("sid", None)
     target = url_for("auth.login", next=here if here != "/dashboard" else None, out=1 if had_session else None)
     if is_fragment_request():
         response = make_response("", 401)

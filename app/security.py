@@ -32,6 +32,7 @@ from app.domain.errors import (
     StoreUnavailable,
     UnreadableCookies,
 )
+from app.looking import only_looking
 from app.services.accounts import SignedIn
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _live(email: str, session_id: str) -> Account:
     live = account.live_session(session_id, now) if account else None
     if account is None or live is None:
         raise NotSignedIn
-    if now - live.seen_at > SEEN_GRAIN:
+    if now - live.seen_at > SEEN_GRAIN and not only_looking():
         deps.store().touch_session(account, live, now)
     g.session_id, g.session = session_id, live
     return account
@@ -194,7 +195,7 @@ def half_signed_in() -> tuple[Account, Session]:
 
 def start_browser_session(signed_in: SignedIn) -> None:
     """A new session at each sign-in; what an earlier visitor of this browser had is dropped."""
-    kept = {name: session[name] for name in ("draft", "next") if name in session}
+    kept = {name: session[name] for name in ("draft", "next", "confirm") if name in session}
     session.clear()
     session.permanent = True
     session["email"] = signed_in.account.email

@@ -35,17 +35,28 @@ class Throttle:
     """Refuses with RateLimited, which says how long to wait. Nobody is ever locked out for good."""
 
     def __init__(
-        self, storage: Storage, signups_per_hour: int, aside: Callable[[], AbstractContextManager[None]] = nullcontext
+        self,
+        storage: Storage,
+        signups_per_hour: int,
+        aside: Callable[[], AbstractContextManager[None]] = nullcontext,
+        only_looking: Callable[[], bool] = lambda: False,
     ):
-        """`aside` is entered while an attempt waits for others, which need what a waiting request holds."""
+        """`aside` is entered while an attempt waits for others, which need what a waiting request holds.
+
+        `only_looking` says whether what happens now is nobody's act: then limits refuse, but count nothing.
+        """
         self._aside = aside
+        self._only_looking = only_looking
         self._limiter = FixedWindowRateLimiter(storage)
         self.signup_by_address = parse(f"{signups_per_hour} per hour")
 
     def hit(self, limit: RateLimitItem, name: str, who: str, *, count: int = 1) -> None:
         """Count once. With the counters out of reach this lets pass: only sign-in fails closed."""
         try:
-            self._hit(limit, name, who, count)
+            if not self._only_looking():
+                self._hit(limit, name, who, count)
+            elif not self._limiter.test(limit, name, who):
+                raise self._limited(limit, name, who)
         except StoreUnavailable:
             log.error("rate limits out of reach", extra={"limit": name})
         except RateLimited:
@@ -120,8 +131,11 @@ class Throttle:
     def _hit(self, limit: RateLimitItem, name: str, who: str, count: int) -> None:
         if self._limiter.hit(limit, name, who, cost=count) or count < 0:
             return
+        raise self._limited(limit, name, who)
+
+    def _limited(self, limit: RateLimitItem, name: str, who: str) -> RateLimited:
         resets_at, _ = self._limiter.get_window_stats(limit, name, who)
-        raise RateLimited(math.ceil(resets_at - time.time()))
+        return RateLimited(math.ceil(resets_at - time.time()))
 
 
 def network_of(address: str) -> str:

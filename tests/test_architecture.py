@@ -20,6 +20,7 @@ PUBLIC = {
     "auth.confirm",
     "auth.forgot",
     "auth.login",
+    "auth.open_confirm",
     "auth.open_reset",
     "auth.open_set_password",
     "auth.reset",

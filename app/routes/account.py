@@ -14,6 +14,7 @@ from app.domain.accounts import HALF
 from app.domain.clock import utcnow
 from app.domain.errors import BadCredentials, InvalidInput
 from app.forms.account import ChangePasswordForm, DeleteForm, SettingsForm
+from app.looking import only_looking
 from app.security import current_session_key, login_required, start_browser_session
 from app.services import accounts
 from app.services.own_data import write_export
@@ -22,6 +23,7 @@ from app.throttle import EXPORT_BY_ACCOUNT
 bp = Blueprint("account", __name__, url_prefix="/account")
 
 IN_MEMORY = 1024 * 1024
+OWN_DATA = "impacteragi-my-data.json"
 
 
 @bp.get("")
@@ -108,13 +110,15 @@ def sign_out_everywhere():
 def export():
     """One's own data. Written to a file first: an answer that breaks off half-way would pass for the whole."""
     deps.get().throttle.hit(EXPORT_BY_ACCOUNT, "export", g.account.email)
+    if only_looking():  # it is not made for nobody: the file may be long, and this way nothing limits it
+        return send_file(io.BytesIO(), "application/json", as_attachment=True, download_name=OWN_DATA)
     file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed with the response
     text = io.TextIOWrapper(cast(Any, file), encoding="utf-8")
     write_export(deps.store(), g.account, text)
     text.flush()
     text.detach()
     file.seek(0)
-    return send_file(cast(Any, file), "application/json", as_attachment=True, download_name="impacteragi-my-data.json")
+    return send_file(cast(Any, file), "application/json", as_attachment=True, download_name=OWN_DATA)
 
 
 @bp.post("/delete")

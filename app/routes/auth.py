@@ -71,20 +71,44 @@ def logout():
 
 @bp.get("/confirm/<token>")
 @public
-def confirm(token: str):
-    """Proves the mailbox to whoever is signed in to the account; others sign in first.
+def open_confirm(token: str):
+    """On to the button that proves the mailbox, for whoever is signed in to the account; others sign in first.
 
-    A GET that changes state: all it can do is prove the mailbox that the link was sent to.
+    Opening the link uses nothing up: mail scanners and browsers that fetch ahead open it, too.
     """
-    store, links, who = deps.store(), deps.get().links, signed_in_account_or_none()
+    who = signed_in_account_or_none()
+    try:
+        account, _ = accounts.account_of_link(deps.store(), deps.get().links, token, CONFIRM)
+    except LinkExpired:
+        return _confirm_expired()
+    if who is None or who.email != account.email:
+        return redirect(url_for("auth.login", next=request.path), code=303)
+    session["confirm"] = token
+    return redirect(url_for("auth.confirm"), code=303)
+
+
+@bp.route("/confirm", methods=["GET", "POST"])
+@public
+def confirm():
+    """Proves the mailbox to whoever is signed in to the account that the link was sent for."""
+    store, links, token = deps.store(), deps.get().links, session.get("confirm", "")
+    who = signed_in_account_or_none()
     try:
         account, _ = accounts.account_of_link(store, links, token, CONFIRM)
         if who is None or who.email != account.email:
-            return redirect(url_for("auth.login", next=request.path), code=303)
+            return redirect(url_for("auth.login", next=url_for("auth.open_confirm", token=token)), code=303)
+        if request.method == "GET":
+            return render_template("auth/confirm.html", email=account.email, account=who)
         accounts.confirm_mailbox(store, links, token, signed_in_as=who.email, now=utcnow())
     except LinkExpired:
-        return render_template("auth/link_expired.html", form=EmailForm(), what="confirm"), 410
+        return _confirm_expired()
+    session.pop("confirm", None)
     return render_template("auth/confirmed.html", email=account.email, account=who)
+
+
+def _confirm_expired():
+    session.pop("confirm", None)
+    return render_template("auth/link_expired.html", form=EmailForm(), what="confirm"), 410
 
 
 @bp.get("/set-password/<token>")

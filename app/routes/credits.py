@@ -14,6 +14,7 @@ from app.domain.tasks import MAX_DESCRIPTION, TASK_COST, new_request_id
 from app.domain.text import storable
 from app.forms.credits import BuyForm, DraftForm, RedeemForm
 from app.fragments import render
+from app.looking import only_looking
 from app.security import login_required
 from app.services import checkout, codes
 from app.throttle import CHECKOUT_BY_ACCOUNT, REDEEM_BY_ACCOUNT
@@ -119,7 +120,13 @@ def _offer(pack: Pack) -> dict[str, Any]:
 def _standing() -> dict[str, Any]:
     session_id = request.args.get("session_id", "")
     purchase = checkout.look_up(
-        deps.store(), deps.get().stripe, g.account, session_id, livemode=deps.config().livemode, now=utcnow()
+        deps.store(),
+        deps.get().stripe,
+        g.account,
+        session_id,
+        livemode=deps.config().livemode,
+        now=utcnow(),
+        only_looking=only_looking(),
     )
     if purchase.state == checkout.ADDED:
         g.account = deps.store().get_account(g.account.email)

@@ -16,7 +16,14 @@ from app.domain.clock import utcnow
 from app.domain.errors import BadCredentials, InvalidInput, WrongCode
 from app.forms.account import CodeForm, ConfirmForm, PasskeyForm
 from app.routes.auth import safe_path
-from app.security import current_session_key, half_signed_in, login_required, public, start_browser_session
+from app.security import (
+    current_session_key,
+    half_signed_in,
+    login_required,
+    public,
+    signed_in_account_or_none,
+    start_browser_session,
+)
 from app.services import accounts, second_factor
 from app.services.passkeys import ASSERT, REGISTER
 
@@ -29,6 +36,8 @@ SET_UP = "account/second_factor.html"
 @public  # but for who has given the password: half_signed_in
 def ask():
     """The second step of a sign-in: a code, a recovery code, or a passkey."""
+    if request.method == "GET" and "half" not in session and signed_in_account_or_none():
+        return redirect(url_for("dashboard.show"), code=303)  # by the Back button: that is no reason to sign out
     account, half = half_signed_in()
     form = CodeForm()
     if request.method == "GET":

@@ -75,9 +75,16 @@ def open_session(
 
 
 def look_up(
-    store: Store, stripe: Stripe, account: Account, session_id: str, *, livemode: bool, now: datetime
+    store: Store,
+    stripe: Stripe,
+    account: Account,
+    session_id: str,
+    *,
+    livemode: bool,
+    now: datetime,
+    only_looking: bool = False,
 ) -> Purchase:
-    """How the session stands; fulfils it when it is paid and the webhook has not come.
+    """How the session stands; fulfils it when it is paid and the webhook has not come, unless `only_looking`.
 
     The same function as the webhook's records it, so whichever comes second changes nothing. Raises NotFound for a
     session of somebody else.
@@ -98,6 +105,8 @@ def look_up(
         raise NotFound
     if session.get("status") == "expired":
         return Purchase(EXPIRED)
+    if only_looking:
+        return Purchase(WAITING)
     return _fulfil(store, session, livemode=livemode, now=now)
 
 

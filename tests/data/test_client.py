@@ -120,7 +120,7 @@ def test_single_write_waits_for_a_transaction_that_holds_its_item(monkeypatch):
 
     client = Held(refusal("TransactionConflictException"))
 
-    assert Store(client, "T_")._update("Users", {"email": "ada"}, set={"theme": "dark"}) == {"email": "ada"}
+    assert Store(client, "T_")._update_row("Users", {"email": "ada"}, set={"theme": "dark"}) == {"email": "ada"}
     assert client.calls == 3
 
 
@@ -129,7 +129,7 @@ def test_single_write_gives_up_when_the_item_stays_held(monkeypatch):
     client = Raises(refusal("TransactionConflictException"))
 
     with pytest.raises(StoreBusy):
-        Store(client, "T_")._update("Users", {"email": "ada"}, set={"theme": "dark"}, failure=WrongState)
+        Store(client, "T_")._update_row("Users", {"email": "ada"}, set={"theme": "dark"}, failure=WrongState)
 
     assert client.calls == UPDATE_ATTEMPTS
 
@@ -138,7 +138,7 @@ def test_single_write_raises_its_own_failure_when_its_condition_fails():
     client = Raises(refusal("ConditionalCheckFailedException"))
 
     with pytest.raises(WrongState):
-        Store(client, "T_")._update("Users", {"email": "ada"}, set={"theme": "dark"}, failure=WrongState)
+        Store(client, "T_")._update_row("Users", {"email": "ada"}, set={"theme": "dark"}, failure=WrongState)
 
     assert client.calls == 1
 

@@ -45,6 +45,11 @@ class Browser:
         """What a person sees who follows a mailed link."""
         return self.client.get(link, follow_redirects=True)
 
+    def confirm(self, link: str) -> TestResponse:
+        """Follow a mailed link and press the button that it leads to."""
+        self.follow(link)
+        return self.post("/confirm", {})
+
     def set_by_link(self, link: str, password: str) -> TestResponse:
         """Follow a mailed link and send the form that it leads to."""
         form = soup(self.follow(link)).select_one("input[name=link]")

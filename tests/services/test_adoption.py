@@ -191,7 +191,7 @@ def test_the_balance_is_not_opened_when_it_moved_after_it_was_read(store, monkey
     def meanwhile(base, row):
         if not moved:
             moved.append(1)
-            store._update("Users", {"email": EMAIL}, set={"credits_balance": 480})
+            store._update_row("Users", {"email": EMAIL}, set={"credits_balance": 480})
         return opening_of(base, row)
 
     monkeypatch.setattr(data, "opening_of", meanwhile)
@@ -243,7 +243,7 @@ def test_a_balance_that_cannot_be_read_is_named_and_nothing_moves_it(empty_store
     assert books.freeze(store, [difference], now=NOW) == []
     assert ledger(store, EMAIL) == []
 
-    store._update("Users", {"email": EMAIL}, set={"credits_balance": 100})  # a person has looked
+    store._update_row("Users", {"email": EMAIL}, set={"credits_balance": 100})  # a person has looked
     assert [opening.amount for opening in adopt(store).openings] == [100]
     assert books.check(store) == []
 

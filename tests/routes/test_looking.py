@@ -1,0 +1,172 @@
+"""HEAD and what is fetched ahead: answered as GET, counted by nothing, using nothing up, writing nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from app import deps
+from app.domain.clock import to_iso, utcnow
+from app.services import queue, tasks
+from tests.routes.browser import Browser, Program
+from tests.support import make_account, post_webhook, session_event
+
+WRITES = {"UpdateItem", "PutItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"}
+ITS_OWN = {"Date", "X-Request-Id", "Set-Cookie", "Content-Length"}  # differ from one GET to the next, too
+AHEAD = [
+    {"Sec-Purpose": "prefetch"},
+    {"Sec-Purpose": "prefetch;prerender"},
+    {"Purpose": "prefetch"},
+    {"X-Moz": "prefetch"},
+]
+OP = "op@example.com"
+
+
+class World:
+    """Two people with something behind every kind of address."""
+
+    def __init__(self, app, store):
+        make_account(store, OP, credits=100, role="admin")
+        make_account(store, "new@example.com", confirmed_at=None, link_nonces={"confirm": "n" * 22, "reset": "r" * 22})
+        post_webhook(app.test_client(), session_event(OP, session="cs_1"))
+        account = store.get_account(OP)
+        task_id = tasks.submit(store, account, "Compare the quotes", now=utcnow(), request_id="r").task.task_id
+        queue.claim(store, OP, task_id, now=utcnow())
+        queue.complete(store, OP, task_id, "The second one", now=utcnow())
+        with app.app_context():
+            links = deps.get().links
+        token = links.url(store.get_account("new@example.com"), "confirm").rpartition("/")[2]
+        self.values = {
+            "task_id": task_id,
+            "email": OP,
+            "account_id": account.account_id,
+            "payment_id": "pi_cs_1",
+            "month": f"{utcnow():%Y-%m}",
+            "token": token,
+            "number": "1",
+            "filename": "app.css",
+        }
+        self.browser = Browser(app)
+        self.browser.sign_in(OP)
+        self.program = Program(app, OP)
+        key = next(iter(store.get_account(OP).sessions))
+        long_ago = to_iso(utcnow() - timedelta(minutes=20))  # so that a visit would be noted
+        store.update_account(store.get_account(OP), **{f"sessions.{key}.seen_at": long_ago})
+
+    def ask(self, method: str, path: str, headers: dict[str, str] | None = None) -> Any:
+        if path.startswith("/api/"):
+            headers = self.program._headers() | (headers or {})
+            return self.program.client.open(path, method=method, headers=headers)
+        return self.browser.client.open(path, method=method, headers=headers)
+
+
+def paths(app, values: dict[str, str]) -> list[str]:
+    """An address of each rule that answers GET."""
+    found = []
+    for rule in app.url_map.iter_rules():
+        if "GET" in rule.methods:
+            path = rule.rule
+            for name in rule.arguments:
+                for kind in ("", "int:", "path:"):
+                    path = path.replace(f"<{kind}{name}>", values.get(name, "x"))
+            found.append(path)
+    return found
+
+
+@pytest.mark.threat(110)
+def test_head_of_every_view_answers_as_get_and_writes_nothing(app, store, calls):
+    world = World(app, store)
+    wrong = []
+    for path in paths(app, world.values):
+        with calls() as made:
+            head = world.ask("HEAD", path)
+        if written := WRITES & set(made):
+            wrong.append(f"{path}: {written}")
+        get = world.ask("GET", path)
+        shown = [{k: v for k, v in answer.headers.items() if k not in ITS_OWN} for answer in (head, get)]
+        if head.status_code != get.status_code or head.data or shown[0] != shown[1]:
+            unlike = shown[0].items() ^ shown[1].items()
+            wrong.append(f"{path}: {head.status_code}, {get.status_code}, {unlike}")
+
+    assert not wrong
+
+
+@pytest.mark.threat(110)
+@pytest.mark.parametrize("headers", AHEAD, ids=str)
+def test_what_a_browser_fetches_ahead_writes_nothing(app, store, calls, headers):
+    world = World(app, store)
+    written = {}
+    for path in paths(app, world.values):
+        with calls() as made:
+            world.ask("GET", path, headers)
+        if found := WRITES & set(made):
+            written[path] = found
+
+    assert not written
+    assert not store.get_account("new@example.com").confirmed
+
+
+@pytest.mark.threat(110)
+@pytest.mark.parametrize("path", ["/login", "/signup", "/forgot"])
+def test_an_uptime_monitor_may_ask_for_hours(app, store, calls, path):
+    make_account(store)
+    monitor = app.test_client()
+    with calls() as made:
+        answers = {monitor.head(path).status_code for _ in range(150)}
+
+    assert answers == {200}
+    assert not made
+    assert Browser(app).sign_in().status_code == 303
+
+
+@pytest.mark.threat(110)
+def test_head_makes_no_export_and_does_not_go_round_its_limit(app, store, calls):
+    world = World(app, store)
+    for _ in range(30):
+        head = world.ask("HEAD", "/account/export.json")
+        assert (head.status_code, head.data) == (200, b"")
+    assert "impacteragi-my-data.json" in head.headers["Content-Disposition"]
+
+    with calls() as made:
+        world.ask("HEAD", "/account/export.json")
+    assert "Query" not in made
+
+    assert {world.ask("GET", "/account/export.json").status_code for _ in range(10)} == {200}
+    assert world.ask("GET", "/account/export.json").status_code == 429
+    assert world.ask("HEAD", "/account/export.json").status_code == 429
+
+
+@pytest.mark.threat(110)
+def test_head_of_the_way_back_from_stripe_credits_nothing(app, store, stripe):
+    account = make_account(store)
+    sold = {"account_id": account.account_id, "account_email": account.email, "credits": "1000", "price_cents": "1000"}
+    event = session_event(account.email, session="cs_mine", metadata=sold)
+    stripe.sessions["cs_mine"] = event["data"]["object"]
+    browser = Browser(app)
+    browser.sign_in()
+
+    assert browser.client.head("/credits/return?session_id=cs_mine").status_code == 200
+    assert store.get_account(account.email).credits_balance == 0
+
+    browser.get("/credits/return?session_id=cs_mine")
+    assert store.get_account(account.email).credits_balance == 1000
+
+
+@pytest.mark.threat(110)
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+@pytest.mark.parametrize("purpose", ["reset", "set_password", "confirm"])
+def test_a_scanner_that_opens_a_mailed_link_uses_nothing_up(app, store, method, purpose):
+    make_account(store, confirmed_at=None, link_nonces={purpose: "n" * 22})
+    with app.app_context():
+        links = deps.get().links
+    path = links.url(store.get_account("ada@example.com"), purpose).removeprefix("http://dashboard.test")
+    owner = Browser(app)
+    owner.sign_in()
+    for client in (app.test_client(), owner.client):  # also one inside the owner's own browser
+        for _ in range(3):
+            assert client.open(path, method=method, follow_redirects=method == "GET").status_code in (200, 303)
+
+    assert dict(store.get_account("ada@example.com").link_nonces) == {purpose: "n" * 22}
+    assert not store.get_account("ada@example.com").confirmed
