@@ -14,7 +14,7 @@ from tests.routes.browser import Browser, Program
 from tests.support import make_account, post_webhook, session_event
 
 WRITES = {"UpdateItem", "PutItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"}
-ITS_OWN = {"Date", "X-Request-Id", "Set-Cookie", "Content-Length"}  # differ from one GET to the next, too
+ITS_OWN = {"Date", "Expires", "X-Request-Id", "Set-Cookie", "Content-Length"}  # differ from one GET to the next, too
 AHEAD = [
     {"Sec-Purpose": "prefetch"},
     {"Sec-Purpose": "prefetch;prerender"},
