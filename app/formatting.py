@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from app.domain.money import MINUS, money
 from app.domain.text import one_line, shows
 
 NO_WORDS = "(without words)"  # of a row that is older than the rule that a text shows something
-MINUS = "\N{MINUS SIGN}"
 MONTHS = tuple(calendar.month_name)
 PILLS = {
     status: Markup(f'<span class="pill {status}">{word}</span>')  # noqa: S704 # nosec B704 - words of our own
@@ -58,8 +58,7 @@ def count(amount: int, singular: str, plural: str | None = None) -> str:
 
 def dollars(cents: int) -> str:
     """1000 cents read "$10.00"."""
-    whole, rest = divmod(abs(cents), 100)
-    return f"{MINUS if cents < 0 else ''}${whole:,}.{rest:02d}"
+    return money(cents, "usd")
 
 
 def cents_per_credit(price_cents: int, credits_bought: int) -> str:
@@ -194,6 +193,7 @@ FILTERS = {
         credits,
         signed_credits,
         count,  # Jinja has a filter "count" of its own, an alias of "length" that no template of ours uses
+        money,
         dollars,
         cents_per_credit,
         about_tasks,

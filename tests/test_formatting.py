@@ -44,7 +44,22 @@ def test_noun_takes_its_own_plural_when_given():
     ],
 )
 def test_dollars_come_exactly_from_integer_cents(cents, words):
-    assert formatting.dollars(cents) == words
+    assert formatting.dollars(cents) == formatting.money(cents, "usd") == words
+
+
+@pytest.mark.parametrize(
+    ("cents", "currency", "words"),
+    [
+        (860, "eur", "8.60 EUR"),
+        (5, "EUR", "0.05 EUR"),
+        (1_234_567, "jpy", "1,234,567 JPY"),
+        (12_345_678, "kwd", "12,345.678 KWD"),
+        (-860, "gbp", "−8.60 GBP"),
+        (860, "", "8.60 in an unknown currency"),
+    ],
+)
+def test_an_amount_is_told_in_its_own_currency(cents, currency, words):
+    assert formatting.money(cents, currency) == words
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from app.domain.accounts import Account
 from app.domain.clock import from_iso, to_iso
-from app.domain.payments import Amount, PaymentRecord
+from app.domain.payments import PaymentRecord
+from app.domain.reversals import Amount
 
 from .accounts import account_from_row, completed
 from .base import Base, Page
@@ -113,7 +114,10 @@ class PaymentWrites(Writes):
                 "payer_email": after.payer_email,
                 "customer_id": after.customer_id,
                 "refunds": _amount_rows(after.refunds),
-                "charge_refunded_cents": after.charge_refunded_cents,
+                "charge_refunded_cents": after.charge_refunded.cents,
+                "charge_refunded_currency": after.charge_refunded.currency or None,
+                "charge_refunded_told": after.charge_refunded.told or None,
+                "charged": dict(after.charged) or None,
                 "disputes": _amount_rows(after.disputes),
                 "parked_reason": after.parked_reason,
                 "parked": PARKED if after.is_parked else None,
@@ -132,12 +136,19 @@ class PaymentWrites(Writes):
         )
 
 
-def _amount_rows(amounts: Any) -> dict[str, dict[str, Any]]:
-    return {key: {"cents": amount.cents, "status": amount.status} for key, amount in amounts.items()}
+def _amount_rows(amounts: Mapping[str, Amount]) -> dict[str, dict[str, Any]]:
+    return {key: _amount_row(amount) for key, amount in amounts.items()}
+
+
+def _amount_row(amount: Amount) -> dict[str, Any]:
+    row = {"cents": amount.cents, "status": amount.status}
+    more = {"currency": amount.currency, "told": amount.told, "made": amount.made, "undone": amount.undone}
+    return row | {name: value for name, value in more.items() if value}
 
 
 def _amounts(rows: dict[str, dict[str, Any]]) -> dict[str, Amount]:
-    return {key: Amount(row["cents"], row["status"]) for key, row in rows.items()}
+    """Rows of before currencies and times were kept have cents and status only."""
+    return {key: Amount(**row) for key, row in rows.items()}
 
 
 def _record(row: dict[str, Any]) -> PaymentRecord:
@@ -152,7 +163,12 @@ def _record(row: dict[str, Any]) -> PaymentRecord:
         payer_email=row.get("payer_email"),
         customer_id=row.get("customer_id"),
         refunds=_amounts(row["refunds"]),
-        charge_refunded_cents=row["charge_refunded_cents"],
+        charge_refunded=Amount(
+            row["charge_refunded_cents"],
+            currency=row.get("charge_refunded_currency", ""),
+            told=row.get("charge_refunded_told", 0),
+        ),
+        charged=row.get("charged", {}),
         disputes=_amounts(row["disputes"]),
         parked_reason=row.get("parked_reason"),
         resolution=row.get("resolution"),

@@ -1,19 +1,22 @@
 """Payments as facts: what Stripe has told us of one payment, and what the ledger therefore owes.
 
 Events arrive in any order, repeated, and several for one fact. So a record keeps facts that only ever join
-(merging is commutative, associative and idempotent), and `target` is a pure function of them.
+(merging is commutative, associative and idempotent; `reversals` says how), and `target` is a pure function of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from fractions import Fraction
 from typing import Any
 
 from .accounts import normalise_email
 from .credits import CLAWBACK, CREDITS_PER_CENT, PURCHASE, REINSTATEMENT, LedgerEntry
 from .errors import InvalidInput, InvalidPayload
+from .money import money
+from .reversals import DISPUTE_RANK, REFUND_RANK, REFUND_UNDONE, Amount, Worth, held, join, newest_sum, refunded
 
 MIN_CENTS = 50  # Stripe charges no less in usd
 MAX_CREDITS_BY_HAND = 10_000_000  # what an operator may credit of a parked payment
@@ -21,36 +24,15 @@ MAX_CENTS = 99_999_999  # nor more: https://docs.stripe.com/currencies#minimum-a
 
 # The later state wins; a payment that was paid stays paid whatever arrives after it.
 SESSION_RANK = {"unknown": 0, "unpaid": 1, "failed": 2, "paid": 3}
-# A refund can fail after it "succeeded", and a failed one stays failed: https://docs.stripe.com/refunds#failed-refunds
-REFUND_RANK = {"requires_action": 0, "pending": 1, "succeeded": 2, "canceled": 3, "failed": 4}
-REFUND_UNDONE = frozenset({"failed", "canceled"})
-# An inquiry (warning) may become a dispute; a final status is never left: https://docs.stripe.com/disputes/how-disputes-work
-DISPUTE_RANK = {
-    "warning_needs_response": 0,
-    "warning_under_review": 1,
-    "warning_closed": 2,
-    "needs_response": 3,
-    "under_review": 4,
-    "prevented": 5,
-    "lost": 6,
-    "appeal_needs_response": 7,
-    "appeal_under_review": 8,
-    "won": 9,  # a lost dispute can be won on appeal, a won one is never lost again
-}
-DISPUTE_HOLDS = frozenset({"needs_response", "under_review", "lost", "appeal_needs_response", "appeal_under_review"})
-
-
-@dataclass(frozen=True, slots=True)
-class Amount:
-    """A refund or a dispute: US cents (or the currency's smallest unit) and the furthest status seen."""
-
-    cents: int
-    status: str
+NOTHING = Amount(0)
 
 
 @dataclass(frozen=True, slots=True)
 class SessionFact:
-    """What one Checkout Session says. `parked_reason` is set when it is not plainly ours to credit."""
+    """What one Checkout Session says. `parked_reason` is set when it is not plainly ours to credit.
+
+    `charged`, here and below: what the payer was charged, in every currency that was named beside the fact itself.
+    """
 
     payment_id: str
     session_id: str
@@ -64,17 +46,26 @@ class SessionFact:
     account_email: str | None = None
     customer_id: str | None = None
     parked_reason: str | None = None
+    charged: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class RefundFact:
-    """`wrong_mode`, here and below: test against live. It joins a payment that is known, and begins none."""
+    """`wrong_mode`, here and below: test against live. It joins a payment that is known, and begins none.
+
+    `told`, here and below, is when Stripe said so, in seconds since 1970, and `made` when the refund was made; 0 where
+    nobody knows. `currency` is that of `cents`; without one it is the payment's own.
+    """
 
     payment_id: str
     refund_id: str
     cents: int
     status: str
     wrong_mode: bool = False
+    currency: str = ""
+    told: int = 0
+    made: int = 0
+    charged: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +76,9 @@ class ChargeRefundedFact:
     cents: int
     receipt_url: str | None = None
     wrong_mode: bool = False
+    currency: str = ""
+    told: int = 0
+    charged: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +88,9 @@ class DisputeFact:
     cents: int
     status: str
     wrong_mode: bool = False
+    currency: str = ""
+    told: int = 0
+    charged: Mapping[str, int] = field(default_factory=dict)
 
 
 Fact = SessionFact | RefundFact | ChargeRefundedFact | DisputeFact
@@ -103,7 +100,8 @@ Fact = SessionFact | RefundFact | ChargeRefundedFact | DisputeFact
 class PaymentRecord:
     """A row of the Payments table.
 
-    `granted` credits were bought for `total_cents`; `applied` credits of it stand in the ledger, over `entries` rows.
+    `granted` credits were bought for `total_cents` of `currency`, which in other currencies were what `charged` says;
+    `applied` credits of it stand in the ledger, over `entries` rows.
     """
 
     payment_id: str
@@ -116,7 +114,7 @@ class PaymentRecord:
     payer_email: str | None = None
     customer_id: str | None = None
     refunds: Mapping[str, Amount] = field(default_factory=dict)
-    charge_refunded_cents: int = 0
+    charge_refunded: Amount = NOTHING
     disputes: Mapping[str, Amount] = field(default_factory=dict)
     parked_reason: str | None = None
     resolution: str | None = None  # what an operator decided of a parked payment
@@ -127,6 +125,7 @@ class PaymentRecord:
     version: int = 0
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    charged: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_parked(self) -> bool:
@@ -140,38 +139,109 @@ class PaymentRecord:
 
 def target(record: PaymentRecord) -> int:
     """Whole credits that the ledger should hold of this payment: granted, less the refunded and disputed share."""
-    if record.total_cents <= 0:  # a full discount, or an amount that nobody knows: then any refund takes it all
-        return record.granted if refunded_cents(record) + held_cents(record) <= 0 else 0
-    gone = min(record.total_cents, refunded_cents(record) + held_cents(record))
-    return record.granted - record.granted * gone // record.total_cents
+    gone = min(Fraction(1), refunded_share(record) + held_share(record))
+    return record.granted - record.granted * gone.numerator // gone.denominator
 
 
-def refunded_cents(record: PaymentRecord) -> int:
-    """Refunds that have not failed; where Stripe named only the charge's cumulative figure, that one."""
-    standing = sum(r.cents for r in record.refunds.values() if r.status not in REFUND_UNDONE)
-    undone = sum(r.cents for r in record.refunds.values() if r.status in REFUND_UNDONE)
-    return max(standing, record.charge_refunded_cents - undone)
+def refunded_share(record: PaymentRecord) -> Fraction:
+    """What of the payment was refunded, exactly; it can be more than all of it."""
+    return refunded(record.refunds.values(), record.charge_refunded, _worth(record))
 
 
-def held_cents(record: PaymentRecord) -> int:
-    return sum(d.cents for d in record.disputes.values() if d.status in DISPUTE_HOLDS)
+def held_share(record: PaymentRecord) -> Fraction:
+    """What of the payment open and lost disputes hold, exactly; it can be more than all of it."""
+    return held(record.disputes.values(), _worth(record))
+
+
+def charged_cents(record: PaymentRecord, currency: str) -> int:
+    """What the payer was charged in that currency, 0 if Stripe never told."""
+    if currency in ("", record.currency) and record.total_cents > 0:
+        return record.total_cents
+    return record.charged.get(currency or record.currency, 0)
+
+
+def _worth(record: PaymentRecord) -> Worth:
+    """An amount as a share of what was charged in the same currency; None where that was never told."""
+
+    def worth(amount: Amount) -> Fraction | None:
+        charged = charged_cents(record, amount.currency)
+        if not amount.cents:
+            return Fraction(0)
+        return Fraction(amount.cents, charged) if charged else None
+
+    return worth
+
+
+def refunded_sums(record: PaymentRecord) -> dict[str, int]:
+    """For reading: what went back, by currency, in its smallest units. One refund may be told in two currencies."""
+    charge, refunds = record.charge_refunded, _by_currency(record, record.refunds.values())
+    own = charge.currency or record.currency
+    sums = {
+        name: refunded(refunds.get(name, []), charge if name == own else NOTHING, _face_value)
+        for name in refunds.keys() | {own}
+    }
+    return {name: int(cents) for name, cents in sorted(sums.items()) if cents}
+
+
+def held_sums(record: PaymentRecord) -> dict[str, int]:
+    """For reading: what open and lost disputes hold, by currency, in its smallest units."""
+    sums = {name: held(every, _face_value) for name, every in _by_currency(record, record.disputes.values()).items()}
+    return {name: int(cents) for name, cents in sorted(sums.items()) if cents}
+
+
+def _by_currency(record: PaymentRecord, amounts: Iterable[Amount]) -> dict[str, list[Amount]]:
+    found: dict[str, list[Amount]] = {}
+    for amount in amounts:
+        found.setdefault(amount.currency or record.currency, []).append(amount)
+    return found
+
+
+def _face_value(amount: Amount) -> Fraction:
+    return Fraction(amount.cents)
+
+
+def unknown_currencies(record: PaymentRecord) -> list[str]:
+    """In which refunds or disputes were told that cannot be compared with what was charged."""
+    told = refunded_sums(record) | held_sums(record)
+    return [currency for currency in sorted(told) if not charged_cents(record, currency)]
+
+
+def says_more(before: PaymentRecord, after: PaymentRecord) -> bool:
+    """Whether `after` is more than the same words told once more at a later time."""
+    return before.delta != after.delta or _without_times(before) != _without_times(after)
+
+
+def _without_times(record: PaymentRecord) -> PaymentRecord:
+    def plain(amount: Amount) -> Amount:
+        return Amount(amount.cents, amount.status, amount.currency or record.currency)
+
+    refunds, disputes = ({key: plain(a) for key, a in every.items()} for every in (record.refunds, record.disputes))
+    return replace(record, refunds=refunds, disputes=disputes, charge_refunded=plain(record.charge_refunded))
 
 
 def merge(record: PaymentRecord, fact: Fact) -> PaymentRecord:
     """The record with one more fact. Merging a fact again, or facts in another order, gives the same record."""
+    if fact.charged:
+        charged = {name: max(record.charged.get(name, 0), cents) for name, cents in fact.charged.items()}
+        record = replace(record, charged={**record.charged, **charged})
     match fact:
         case SessionFact():
             return _merge_session(record, fact)
         case RefundFact():
-            return replace(record, refunds=_join(record.refunds, fact.refund_id, fact, REFUND_RANK))
+            undone = fact.told if fact.status in REFUND_UNDONE else 0
+            word = Amount(fact.cents, fact.status, fact.currency, fact.told, fact.made, undone)
+            return replace(record, refunds=join(record.refunds, fact.refund_id, word, REFUND_RANK))
         case ChargeRefundedFact():
+            word = Amount(fact.cents, currency=fact.currency, told=fact.told)
+            receipts = [url for url in (record.receipt_url, fact.receipt_url) if url]
             return replace(
                 record,
-                charge_refunded_cents=max(record.charge_refunded_cents, fact.cents),
-                receipt_url=fact.receipt_url or record.receipt_url,
+                charge_refunded=newest_sum(record.charge_refunded, word),
+                receipt_url=max(receipts, default=None),  # a charge has one; any rule will do that no order changes
             )
         case DisputeFact():
-            return replace(record, disputes=_join(record.disputes, fact.dispute_id, fact, DISPUTE_RANK))
+            word = Amount(fact.cents, fact.status, fact.currency, fact.told)
+            return replace(record, disputes=join(record.disputes, fact.dispute_id, word, DISPUTE_RANK))
 
 
 def entry_for(record: PaymentRecord, email: str) -> LedgerEntry | None:
@@ -214,9 +284,13 @@ def fact_of_event(event: Mapping[str, Any], *, livemode: bool) -> Fact | None:
     if not isinstance(thing, dict):
         raise InvalidPayload
     fact = read(thing, livemode)
-    if fact is None or isinstance(fact, SessionFact) or event.get("livemode", livemode) is livemode:
+    if fact is None or isinstance(fact, SessionFact):
         return fact  # a session of the wrong mode is parked
-    return replace(fact, wrong_mode=True)
+    told = _moment(event.get("created"))
+    fact = replace(fact, told=told, wrong_mode=event.get("livemode", livemode) is not livemode)
+    if isinstance(fact, RefundFact) and kind == "refund.created" and not fact.made:
+        return replace(fact, made=told)
+    return fact
 
 
 def session_fact(session: Mapping[str, Any], livemode: bool, failed: bool = False) -> SessionFact:
@@ -244,11 +318,12 @@ def session_fact(session: Mapping[str, Any], livemode: bool, failed: bool = Fals
         "paid",
         credits=(subtotal or 0) * CREDITS_PER_CENT,
         total_cents=total or 0,
-        currency=str(session.get("currency") or "")[:10].lower(),
+        currency=_currency(session),
         email=_email(details.get("email") or session.get("customer_email")),
         account_id=_id(metadata.get("account_id")),
         account_email=_email(metadata.get("account_email")),
         customer_id=_id(_inner_id(session.get("customer"))),
+        charged=_presented(session),
     )
     return _parked_or_priced(fact, session, metadata, subtotal, total, livemode)
 
@@ -297,21 +372,15 @@ def _merge_session(record: PaymentRecord, fact: SessionFact) -> PaymentRecord:
     return replace(known, granted=fact.credits, total_cents=fact.total_cents, parked_reason=None)
 
 
-def _join(
-    known: Mapping[str, Amount], key: str, fact: RefundFact | DisputeFact, rank: Mapping[str, int]
-) -> Mapping[str, Amount]:
-    before = known.get(key, Amount(0, fact.status))
-    after = Amount(max(before.cents, fact.cents), max(before.status, fact.status, key=rank.__getitem__))
-    return {**known, key: after}
-
-
 def refund_fact(refund: Mapping[str, Any], livemode: bool = False) -> RefundFact | None:
     """A refund as a fact, or None when it names no payment of ours."""
     payment, refund_id = _id(_inner_id(refund.get("payment_intent"))), _id(refund.get("id"))
     cents, status = _cents(refund.get("amount")), _status(refund.get("status") or "pending", REFUND_RANK)
     if payment is None or refund_id is None or cents is None or status is None:
         return None
-    return RefundFact(payment, refund_id, cents, status)
+    charged = _charged(refund.get("charge"))
+    made = _moment(refund.get("created"))
+    return RefundFact(payment, refund_id, cents, status, currency=_currency(refund), made=made, charged=charged)
 
 
 def _charge_fact(charge: Mapping[str, Any], livemode: bool) -> ChargeRefundedFact | None:
@@ -319,7 +388,8 @@ def _charge_fact(charge: Mapping[str, Any], livemode: bool) -> ChargeRefundedFac
     if payment is None or cents is None:
         return None
     receipt = charge.get("receipt_url")
-    return ChargeRefundedFact(payment, cents, receipt if isinstance(receipt, str) else None)
+    receipt = receipt if isinstance(receipt, str) else None
+    return ChargeRefundedFact(payment, cents, receipt, currency=_currency(charge), charged=_charged(charge))
 
 
 def dispute_fact(dispute: Mapping[str, Any], livemode: bool = False) -> DisputeFact | None:
@@ -328,7 +398,8 @@ def dispute_fact(dispute: Mapping[str, Any], livemode: bool = False) -> DisputeF
     cents, status = _cents(dispute.get("amount")), _status(dispute.get("status"), DISPUTE_RANK)
     if payment is None or dispute_id is None or cents is None or status is None:
         return None
-    return DisputeFact(payment, dispute_id, cents, status)
+    charged = _charged(dispute.get("charge"))
+    return DisputeFact(payment, dispute_id, cents, status, currency=_currency(dispute), charged=charged)
 
 
 READERS: Mapping[str, Callable[[Mapping[str, Any], bool], Fact | None]] = {
@@ -348,14 +419,14 @@ READERS: Mapping[str, Callable[[Mapping[str, Any], bool], Fact | None]] = {
 
 
 def _describe(kind: str, record: PaymentRecord) -> str:
-    dollars = f"${record.total_cents / 100:,.2f}"  # for reading only
+    price = money(record.total_cents, record.currency)
     if kind == PURCHASE:
-        bought = f"Bought {record.granted:,} credits for {dollars}"
+        bought = f"Bought {record.granted:,} credits for {price}"
         return bought if record.delta == record.granted else f"{bought}, less what was refunded or disputed"
     if kind == CLAWBACK:
-        cause = "disputed" if held_cents(record) else "refunded"
-        return f"Taken back: a payment of {dollars} was {cause}"
-    return f"Given back: a refund failed or a dispute was won for a payment of {dollars}"
+        cause = "disputed" if held_share(record) else "refunded"
+        return f"Taken back: a payment of {price} was {cause}"
+    return f"Given back: a refund failed or a dispute was won for a payment of {price}"
 
 
 def _id(value: object) -> str | None:
@@ -373,6 +444,37 @@ def _inner_id(value: object) -> object:
 def _cents(value: object) -> int | None:
     """An amount, or None: whole, not negative, and of a size that Stripe can mean and the store can hold."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 10**12 else None
+
+
+def _currency(thing: Mapping[str, Any]) -> str:
+    """As Stripe names it, in lower case; empty where it says nothing."""
+    return str(thing.get("currency") or "")[:10].lower()
+
+
+def _charged(charge: object) -> dict[str, int]:
+    """What a charge says its payer was charged, by currency; nothing when it was not expanded."""
+    if not isinstance(charge, dict):
+        return {}
+    return _priced(_currency(charge), charge.get("amount")) | _presented(charge)
+
+
+def _presented(thing: Mapping[str, Any]) -> dict[str, int]:
+    """The amount in the payer's own currency, where Stripe converted it: https://docs.stripe.com/payments/currencies"""
+    details = thing.get("presentment_details")
+    if not isinstance(details, dict):
+        return {}
+    currency = str(details.get("presentment_currency") or "")[:10].lower()
+    return _priced(currency, details.get("presentment_amount"))
+
+
+def _priced(currency: str, amount: object) -> dict[str, int]:
+    cents = _cents(amount)
+    return {currency: cents} if cents and len(currency) == 3 and currency.isascii() and currency.isalpha() else {}
+
+
+def _moment(value: object) -> int:
+    """A time of Stripe's in seconds since 1970, 0 where it is none."""
+    return _cents(value) or 0
 
 
 def _status(value: object, known: Mapping[str, int]) -> str | None:

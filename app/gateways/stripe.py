@@ -164,16 +164,20 @@ class StripeGateway:
                 yield item.to_dict(for_json=True)
 
     def list_refunds(self, created_from: datetime | int) -> Iterator[dict[str, Any]]:
-        """Refunds made since then, newest first, whatever the age of their payment."""
+        """Refunds made since then, newest first, each with its charge, whatever the age of their payment."""
         with _translated_errors():
-            page = self._client.v1.refunds.list(params={"created": {"gte": _epoch(created_from)}, "limit": PAGE_SIZE})
+            page = self._client.v1.refunds.list(
+                params={"created": {"gte": _epoch(created_from)}, "limit": PAGE_SIZE, "expand": ["data.charge"]}
+            )
             for item in page.auto_paging_iter():
                 yield item.to_dict(for_json=True)
 
     def list_disputes(self, created_from: datetime | int) -> Iterator[dict[str, Any]]:
-        """Disputes opened since then, newest first, whatever the age of their payment."""
+        """Disputes opened since then, newest first, each with its charge, whatever the age of their payment."""
         with _translated_errors():
-            page = self._client.v1.disputes.list(params={"created": {"gte": _epoch(created_from)}, "limit": PAGE_SIZE})
+            page = self._client.v1.disputes.list(
+                params={"created": {"gte": _epoch(created_from)}, "limit": PAGE_SIZE, "expand": ["data.charge"]}
+            )
             for item in page.auto_paging_iter():
                 yield item.to_dict(for_json=True)
 

@@ -131,8 +131,9 @@ def _payment_page(payment_id: str, form: CreditForm, status: int = 200) -> tuple
         "form": form,
         "entries": [entry for entry in entries if entry.payment_id == payment_id],
         "audit": store.list_audit_of(payment_id, limit=20).items,
-        "refunded_cents": facts.refunded_cents(record),
-        "held_cents": facts.held_cents(record),
+        "refunded": facts.refunded_sums(record),
+        "held": facts.held_sums(record),
+        "unknown": facts.unknown_currencies(record),
         "unspent": unspent,
         "unspent_cents": record.total_cents * unspent // record.granted if record.granted else 0,
     }

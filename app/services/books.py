@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Protocol
 
@@ -265,13 +265,13 @@ def reconcile(
     """
     result = Reconciliation()
     seen: set[str] = set()
-    for what, fact in _facts(stripe, since, livemode):
+    for what, fact in _facts(stripe, since, livemode, now):
         result.looked_at += 1
         progress(result.looked_at)
         seen.add(fact.payment_id)
         before = store.find_payment(fact.payment_id)
         after = facts.merge(before or PaymentRecord(fact.payment_id), fact)
-        if before is not None and after == before and not (before.granted and before.delta):
+        if before is not None and not facts.says_more(before, after) and not (before.granted and before.delta):
             continue
         if dry_run:
             moved = after.delta if after.granted else 0
@@ -287,7 +287,9 @@ def reconcile(
     return result
 
 
-def _facts(stripe: Listing, since: datetime, livemode: bool) -> Iterator[tuple[str, Fact]]:
+def _facts(stripe: Listing, since: datetime, livemode: bool, now: datetime) -> Iterator[tuple[str, Fact]]:
+    """What Stripe's lists say, as words of `now`: the moment before they are read, so that no event since is older."""
+    told = int(now.timestamp())
     for session in stripe.list_sessions(since - SESSION_LEAD):
         if session.get("status") != "complete":
             continue
@@ -298,10 +300,10 @@ def _facts(stripe: Listing, since: datetime, livemode: bool) -> Iterator[tuple[s
         yield "session", fact
     for refund in stripe.list_refunds(since):
         if (read := facts.refund_fact(refund)) is not None:
-            yield "refund", read
+            yield "refund", replace(read, told=told)
     for dispute in stripe.list_disputes(since - SESSION_LEAD):
         if (held := facts.dispute_fact(dispute)) is not None:
-            yield "dispute", held
+            yield "dispute", replace(held, told=told)
 
 
 def freeze(store: Store, differences: list[Difference], *, now: datetime) -> list[str]:

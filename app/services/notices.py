@@ -7,7 +7,7 @@ from datetime import datetime
 from app.data.outbox import Mail
 from app.domain.accounts import Account
 from app.domain.credits import CLAWBACK, PostedEntry
-from app.domain.payments import PaymentRecord, held_cents
+from app.domain.payments import PaymentRecord, held_share
 
 
 def low_balance(before: Account, after: Account, now: datetime) -> Mail | None:
@@ -25,6 +25,7 @@ def purchase(record: PaymentRecord, account: Account, credits: int, now: datetim
     context = {
         "credits": credits,
         "total_cents": record.total_cents,
+        "currency": record.currency,
         "balance": account.credits_balance + credits,
         "payment_id": record.payment_id,
     }
@@ -34,12 +35,13 @@ def purchase(record: PaymentRecord, account: Account, credits: int, now: datetim
 def correction(record: PaymentRecord, entry: PostedEntry, now: datetime) -> Mail:
     """A refund or dispute took credits back, or gave them back. Once for each ledger row."""
     if entry.type == CLAWBACK:
-        kind = "dispute_opened" if held_cents(record) else "payment_refunded"
+        kind = "dispute_opened" if held_share(record) else "payment_refunded"
     else:
         kind = "credits_restored"
     context = {
         "credits": abs(entry.amount),
         "balance": entry.balance_after,
         "total_cents": record.total_cents,
+        "currency": record.currency,
     }
     return Mail(f"correction#{entry.transaction_id}", kind, entry.user_email, now, context)

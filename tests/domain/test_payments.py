@@ -250,8 +250,8 @@ BOUGHT = SessionFact(
 UNPAID = SessionFact("pi_1", "cs_1", "pi_1", "unpaid")
 
 
-def told(kind: str, thing: dict):
-    return fact_of_event(event(kind, thing), livemode=False)
+def told(kind: str, thing: dict, at: object = None):
+    return fact_of_event(event(kind, thing) | {"created": at}, livemode=False)
 
 
 @pytest.mark.parametrize(
@@ -389,6 +389,29 @@ CHARGE = {"id": "ch_1", "payment_intent": "pi_1", "amount_refunded": 500, "recei
             DisputeFact("pi_1", "dp_1", 500, "lost"),
         ),
         ("charge.refunded", CHARGE, ChargeRefundedFact("pi_1", 500, "https://pay.example/r")),
+        ("refund.created", REFUND | {"currency": "EUR"}, RefundFact("pi_1", "re_1", 500, "succeeded", currency="eur")),
+        ("refund.created", REFUND | {"created": 7}, RefundFact("pi_1", "re_1", 500, "succeeded", made=7)),
+        ("refund.created", REFUND | {"created": "7"}, RefundFact("pi_1", "re_1", 500, "succeeded")),
+        (
+            "charge.dispute.created",
+            DISPUTE | {"currency": "eur", "charge": {"id": "ch_1", "amount": 1000, "currency": "USD"}},
+            DisputeFact("pi_1", "dp_1", 500, "lost", currency="eur", charged={"usd": 1000}),
+        ),
+        (
+            "refund.created",
+            REFUND | {"charge": {"id": "ch_1", "amount": 860, "currency": "eur"}},
+            RefundFact("pi_1", "re_1", 500, "succeeded", charged={"eur": 860}),
+        ),
+        (
+            "charge.refunded",
+            CHARGE | {"amount": 1000, "currency": "usd"},
+            ChargeRefundedFact("pi_1", 500, CHARGE["receipt_url"], currency="usd", charged={"usd": 1000}),
+        ),
+        (
+            "charge.refunded",
+            CHARGE | {"presentment_details": {"presentment_amount": 860, "presentment_currency": "EUR"}},
+            ChargeRefundedFact("pi_1", 500, CHARGE["receipt_url"], charged={"eur": 860}),
+        ),
         ("charge.refunded", CHARGE | {"receipt_url": 5}, ChargeRefundedFact("pi_1", 500, None)),
         (
             "charge.refunded",
@@ -402,6 +425,49 @@ CHARGE = {"id": "ch_1", "payment_intent": "pi_1", "amount_refunded": 500, "recei
 )
 def test_money_that_went_back_is_read_when_stripe_tells_of_it(kind, thing, fact):
     assert told(kind, thing) == fact
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "charged"),
+    [
+        (860, "eur", {"eur": 860}),
+        (0, "eur", {}),
+        (None, "eur", {}),
+        ("860", "eur", {}),
+        (860, "", {}),
+        (860, None, {}),
+        (860, "e" * 11, {}),
+        (860, "é00", {}),
+        (860, "éur", {}),
+        (860, "eu1", {}),
+    ],
+)
+def test_what_was_charged_is_kept_when_it_names_an_amount_and_a_currency(amount, currency, charged):
+    details = {"presentment_amount": amount, "presentment_currency": currency}
+    session = SESSION | {"presentment_details": details}
+
+    assert told("checkout.session.completed", session).charged == charged
+    assert told("charge.refunded", CHARGE | {"amount": amount, "currency": currency}).charged == charged
+
+
+@pytest.mark.parametrize("odd", [None, [], "text", 5])
+def test_no_charge_is_known_when_it_was_not_expanded(odd):
+    assert told("checkout.session.completed", SESSION | {"presentment_details": odd}).charged == {}
+    assert told("charge.dispute.created", DISPUTE | {"charge": odd}).charged == {}
+
+
+@pytest.mark.parametrize(
+    ("created", "at"), [(1700000000, 1700000000), (0, 0), (-5, 0), ("1700000000", 0), (None, 0), (True, 0), (1.5, 0)]
+)
+def test_a_word_has_stripes_time_when_it_names_one(created, at):
+    refund, charge, dispute = (
+        told(kind, thing, created)
+        for kind, thing in (("refund.updated", REFUND), ("charge.refunded", CHARGE), ("charge.dispute.closed", DISPUTE))
+    )
+
+    assert (refund.told, refund.made, charge.told, dispute.told) == (at, 0, at, at)
+    assert told("refund.created", REFUND, created).made == at
+    assert told("refund.created", REFUND | {"created": 5}, created).made == 5
 
 
 @pytest.mark.parametrize(
@@ -487,7 +553,8 @@ def test_a_refund_of_nothing_is_kept_as_nothing():
 def test_a_receipt_is_kept_when_a_later_charge_names_none():
     first, none, newer = (ChargeRefundedFact(PAYMENT, cents, url) for cents, url in ((1, "a"), (2, None), (3, "b")))
 
-    assert [record_of(*facts).receipt_url for facts in ([none], [first, none], [first, newer])] == [None, "a", "b"]
+    orders = [none], [first, none], [first, newer], [newer, none, first]
+    assert [record_of(*facts).receipt_url for facts in orders] == [None, "a", "b", "b"]
 
 
 # What the ledger is told

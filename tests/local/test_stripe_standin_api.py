@@ -15,7 +15,7 @@ import pytest
 import stripe
 
 from scripts.local.stripe_standin.params import parse
-from scripts.local.stripe_standin.process import StripeStandIn
+from scripts.local.stripe_standin.process import ControlError, StripeStandIn
 
 LINE = {"quantity": 1, "price_data": {"currency": "usd", "unit_amount": 1000, "product_data": {"name": "Credits"}}}
 SALE: dict[str, Any] = {
@@ -259,6 +259,25 @@ def test_the_stages_of_a_dispute(
     told = [event for event in standin.events() if event["type"].startswith("charge.dispute.")]
     assert [event["type"].removeprefix("charge.dispute.") for event in told] == events.split()
     assert client.v1.charges.retrieve(dispute["charge"]).disputed
+
+
+def test_a_dispute_can_be_lowered_and_be_in_another_currency(
+    client: stripe.StripeClient, standin: StripeStandIn
+) -> None:
+    intent = paid_intent(client, standin)
+    opened = standin.control(
+        "disputes", {"payment_intent": intent, "status": "needs_response", "amount": 8600, "currency": "eur"}
+    )
+    assert (opened["amount"], opened["currency"]) == (8600, "eur")
+    standin.control("disputes", {"payment_intent": intent, "status": "needs_response", "amount": 430})
+    lowered = standin.control("disputes", {"payment_intent": intent, "status": "under_review", "amount": 400})
+    assert (lowered["id"], lowered["status"], lowered["amount"]) == (opened["id"], "under_review", 400)
+    told = standin.events("charge.dispute.updated")
+    assert [event["data"]["object"]["amount"] for event in told] == [430, 400]
+    assert told[0]["data"]["previous_attributes"] == {"amount": 8600}
+    for wrong in ({"amount": 0}, {"amount": -5}, {}):
+        with pytest.raises(ControlError):
+            standin.control("disputes", {"payment_intent": intent, "status": "under_review"} | wrong)
 
 
 def test_a_disputed_charge_cannot_be_refunded(client: stripe.StripeClient, standin: StripeStandIn) -> None:

@@ -111,6 +111,7 @@ def test_an_event_can_come_again_and_under_a_new_id(standin: StripeStandIn, rece
     ids = [received["id"] for received in receiver.events]
     assert sorted(ids) == sorted([event["id"], event["id"], twin])
     assert twin != event["id"]
+    assert {received["created"] for received in receiver.events} == {event["created"]}
     assert all(received["data"] == event["data"] for received in receiver.events)
     page = httpx.post(f"{standin.url}/events/{event['id']}/deliver", data={"how": "again"}, follow_redirects=True)
     assert "Sent again." in page.text

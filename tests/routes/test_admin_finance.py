@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from bs4 import BeautifulSoup
 
+from app.domain.payments import DisputeFact, RefundFact
 from tests.services.test_payments import paid, record
 from tests.support import NOW, PASSWORD, make_account
 
@@ -84,6 +85,26 @@ def test_the_unspent_part_of_a_payment_is_told(operator, store):
     record(store, paid(2))
 
     assert "1,000 credits, worth $10.00" in words(operator.get("/admin/finance/payments/pi_2"))
+
+
+def test_every_amount_is_shown_in_its_currency(operator, store):
+    record(
+        store,
+        paid(3, parked_reason="paid in jpy, not in usd", currency="jpy", total_cents=1500, credits=0),
+        paid(2),
+        RefundFact("pi_2", "re_1", 300, "succeeded", currency="usd"),
+        DisputeFact("pi_2", "dp_1", 86, "lost", currency="eur"),
+    )
+
+    page = words(operator.get("/admin/finance/payments/pi_2"))
+    assert "Paid $10.00 by" in page
+    assert "Refunded $3.00 Held by disputes 0.86 EUR" in page
+    assert "Stripe has not told what this payment was in EUR" in page
+    assert "re_1 succeeded $3.00" in page
+    assert "dp_1 lost 0.86 EUR" in page
+    assert "1,500 JPY" in words(operator.get("/admin/finance"))
+    assert "Paid 1,500 JPY by" in words(operator.get("/admin/finance/payments/pi_3"))
+    assert "Refunded nothing Held by disputes nothing" in words(operator.get("/admin/finance/payments/pi_3"))
 
 
 def test_an_alarm_is_shown_when_stripe_has_gone_silent(operator, store):

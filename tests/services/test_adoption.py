@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -11,9 +13,9 @@ import pytest
 from app.data import adoption as data
 from app.domain.accounts import NOT_ADOPTED
 from app.domain.clock import utcnow
-from app.domain.errors import AlreadyRecorded, BalanceUnexplained, WrongState
+from app.domain.errors import AlreadyRecorded, BalanceUnexplained, PaymentsUnavailable, WrongState
 from app.domain.payments import DisputeFact, RefundFact, SessionFact
-from app.services import accounts, adoption, books, checkout, customers, payments, queue, tasks
+from app.services import accounts, adoption, books, checkout, customers, parked, payments, queue, tasks
 from tests.originals import BCRYPT, EMAIL, PAYMENT, TASK, put_history, put_task, put_transaction, put_user
 from tests.support import NOW, PASSWORD, FakeStripe, ledger
 
@@ -426,6 +428,56 @@ def test_a_refund_that_was_told_first_is_taken_back_when_a_sign_in_adopted(store
     adopt(store)
     assert store.get_account(EMAIL).credits_balance == -10
     assert books.check(store) == []
+
+
+BUYER = "buyer@example.com"  # reading the account itself would adopt it
+PARKED = SessionFact(PAYMENT, "cs_old", PAYMENT, "paid", 0, 500, "idr", BUYER, parked_reason="paid in idr, not in usd")
+WHO = {"reason": "asked for", "actor": "op@example.com", "now": NOW}
+DECISIONS = {
+    "credited at once": lambda store: payments.record_fact(store, replace(bought(PAYMENT), email=BUYER), now=NOW),
+    "parked": lambda store: payments.record_fact(store, PARKED, now=NOW),
+    "dismissed": lambda store: parked.dismiss(store, PAYMENT, **WHO),
+    "refund begun": lambda store: _refund_that_breaks_off(store),
+    "refunded": lambda store: parked.refund(store, FakeStripe(), PAYMENT, **WHO),
+    "credited by hand": lambda store: parked.credit(store, PAYMENT, email=BUYER, credits=7, **WHO),
+}
+
+
+def _refund_that_breaks_off(store) -> None:
+    with suppress(PaymentsUnavailable):
+        parked.refund(store, FakeStripe(down=True), PAYMENT, **WHO)
+
+
+@pytest.mark.parametrize("decision", DECISIONS)
+@pytest.mark.parametrize("told", ["before", "meanwhile"])
+def test_an_adoption_leaves_a_payment_that_was_parked_or_decided_as_it_is(store, monkeypatch, decision, told):
+    """Also when it is decided between the adoption's reading of the payment and its writing."""
+
+    def decide():
+        if decision not in ("parked", "credited at once"):
+            payments.record_fact(store, PARKED, now=NOW)
+        DECISIONS[decision](store)
+        return store.find_payment(PAYMENT)
+
+    put_history(store, task=False)
+    stands = decide() if told == "before" else None
+    find = data.PaymentReads.find_payment
+
+    def read_then_decide(reads, payment_id):
+        nonlocal stands
+        known = find(reads, payment_id)
+        if stands is None:
+            monkeypatch.setattr(data.PaymentReads, "find_payment", find)
+            stands = decide()
+        return known
+
+    monkeypatch.setattr(data.PaymentReads, "find_payment", read_then_decide)
+
+    store.get_account(EMAIL)
+
+    assert stands is not None
+    assert store.find_payment(PAYMENT) == stands
+    assert [entry.amount for entry in ledger(store, EMAIL)][-1] == 0, "its account is adopted all the same"
 
 
 def test_nobody_is_frozen_for_an_adoption_that_broke_off(empty_store, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 
 from app.data.codec import encode_item
 from app.domain.errors import AccountFrozen
-from app.domain.payments import RefundFact
+from app.domain.payments import DisputeFact, RefundFact
 from app.services import books, codes, customers, payments, tasks
 from tests.services.test_payments import paid, record
 from tests.support import NOW, ledger, make_account
@@ -220,6 +220,33 @@ def test_ten_withheld_webhooks_are_repaired_and_a_second_run_changes_nothing(sto
     assert store.get_account("buyer3@example.com").credits_balance == 600
     assert store.get_account("buyer4@example.com").credits_balance == 0
     assert books.check(store) == []
+
+
+def test_lists_are_words_of_the_moment_at_which_they_were_read(store):
+    """Newer than what was told before, older than what is told since; a repeat of the same says nothing new."""
+    record(store, paid(1), DisputeFact("pi_1", "dp_1", 1000, "needs_response", currency="usd", told=1))
+    lowered = {"id": "dp_1", "payment_intent": "pi_1", "amount": 600, "currency": "usd", "status": "needs_response"}
+    refund = {"id": "re_1", "payment_intent": "pi_1", "amount": 100, "currency": "usd", "status": "succeeded"}
+    listed = Listed(disputes=[lowered], refunds=[refund])
+
+    assert reconcile(store, listed).missing == [("pi_1", "refund", 0), ("pi_1", "dispute", 300)]
+    assert store.find_payment("pi_1").disputes["dp_1"].told == int(NOW.timestamp())
+    assert reconcile(store, listed).missing == []
+
+    since = int(NOW.timestamp()) + 5
+    record(store, DisputeFact("pi_1", "dp_1", 300, "needs_response", currency="usd", told=since))
+    assert [moved for *_, moved in reconcile(store, listed).missing] == []
+    assert store.get_account("ada@example.com").credits_balance == 600
+
+
+def test_the_charge_that_is_listed_with_a_dispute_tells_its_share(store):
+    record(store, paid(1), DisputeFact("pi_1", "dp_1", 430, "lost", currency="eur", told=1))
+    details = {"presentment_amount": 860, "presentment_currency": "eur"}
+    charge = {"id": "ch_1", "amount": 1000, "currency": "usd", "presentment_details": details}
+    listed = {"id": "dp_1", "payment_intent": "pi_1", "amount": 430, "currency": "eur", "status": "lost"}
+
+    assert reconcile(store, Listed(disputes=[listed | {"charge": charge}])).missing == [("pi_1", "dispute", 500)]
+    assert store.get_account("ada@example.com").credits_balance == 500
 
 
 def test_a_dry_run_tells_what_is_missing_and_records_nothing(store):

@@ -53,6 +53,27 @@ def test_crediting_leaves_out_what_was_refunded(store, payment):
     assert store.get_account("ada@example.com").credits_balance == 300
 
 
+@pytest.mark.parametrize(("currency", "granted"), [("idr", 300), ("usd", 0)])
+def test_crediting_leaves_out_the_share_that_was_refunded_in_its_own_currency(store, payment, currency, granted):
+    """Of a refund in another one nobody knows the share: then it is all."""
+    record(store, RefundFact(payment, "re_1", 500, "succeeded", currency=currency))
+
+    parked.credit(store, payment, email="ada@example.com", credits=600, **WHO)
+
+    assert store.get_account("ada@example.com").credits_balance == granted
+
+
+def test_mails_and_ledger_name_the_currency_that_was_paid(store, payment):
+    parked.credit(store, payment, email="ada@example.com", credits=600, **WHO)
+    record(store, RefundFact(payment, "re_1", 500, "succeeded", currency="idr"))
+
+    assert {mail.context["currency"] for mail in all_mails(store)} == {"idr"}
+    assert [entry.description for entry in ledger(store, "ada@example.com")] == [
+        "Bought 600 credits for 10.00 IDR",
+        "Taken back: a payment of 10.00 IDR was refunded",
+    ]
+
+
 def test_one_operator_wins_when_several_decide_at_once(store, payment):
     def decide(number: int) -> bool:
         try:

@@ -548,6 +548,111 @@ def test_a_password_stays_when_its_purchase_is_told_of_again_with_more(store):
     assert store.find_payment("pi_1").customer_id == "cus_1"
 
 
+# Amounts in their currency, and the newest word
+
+
+def tell(store, kind: str, at: int, **thing) -> int:
+    """An event about pi_cs_9 as Stripe sends it, made in second `at`: what is then on the account."""
+    told = event(kind, {"payment_intent": "pi_cs_9"} | thing) | {"created": 1_800_000_000 + at}
+    payments.handle_event(store, told, livemode=False, now=NOW)
+    return balance(store)
+
+
+@pytest.fixture
+def bought(store):
+    """$10.00 for 1,000 credits."""
+    payments.handle_event(store, session_event(session="cs_9"), livemode=False, now=NOW)
+    return store
+
+
+@pytest.mark.threat(32)
+def test_a_dispute_in_another_currency_holds_all_until_the_charge_is_known_in_it(bought):
+    dispute = {"id": "du_1", "currency": "eur", "status": "needs_response"}
+    assert tell(bought, "charge.dispute.created", 1, **dispute, amount=860) == 0
+    assert tell(bought, "charge.dispute.created", 1, **dispute, amount=860) == 0
+    assert tell(bought, "charge.dispute.updated", 2, **dispute, amount=430) == 0
+
+    charge = {"id": "ch_1", "amount": 1000, "currency": "usd"}
+    charge["presentment_details"] = {"presentment_amount": 860, "presentment_currency": "eur"}
+    assert tell(bought, "charge.dispute.updated", 3, **dispute, amount=430, charge=charge) == 500
+
+    assert tell(bought, "charge.dispute.closed", 4, **dispute | {"status": "won"}, amount=430) == 1000
+    assert books.check(bought) == []
+
+
+@pytest.mark.threat(32)
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (1, 0, 1, 0)])
+def test_a_dispute_holds_the_newest_amount_in_whatever_order_it_is_told(bought, order):
+    words = [("charge.dispute.created", 1, 1000), ("charge.dispute.updated", 2, 600)]
+    for kind, at, amount in (words[place] for place in order):
+        tell(bought, kind, at, id="du_1", currency="usd", status="needs_response", amount=amount)
+
+    assert balance(bought) == 400
+
+
+@pytest.mark.threat(32)
+def test_a_third_refund_is_taken_back_after_a_failed_one_when_the_charge_alone_tells_of_it(bought):
+    def refunded(at, cents):
+        return tell(bought, "charge.refunded", at, id="ch_1", amount=1000, currency="usd", amount_refunded=cents)
+
+    def refund(kind, at, name, status="succeeded", made=0):
+        thing = {"id": name, "amount": 300, "currency": "usd", "status": status, "created": 1_800_000_000 + made}
+        return tell(bought, f"refund.{kind}", at, **thing)
+
+    assert (refund("created", 1, "re_1", made=1), refunded(1, 300)) == (700, 700)
+    assert (refund("created", 2, "re_2", made=2), refunded(2, 600)) == (400, 400)
+    assert refund("failed", 3, "re_2", "failed", made=2) == 700
+
+    assert refunded(4, 600) == 400, "what Stripe took off its sum for the failed one is there again"
+    assert refund("created", 4, "re_3", made=4) == 400
+    assert refunded(2, 600) == 400
+    assert [e.amount for e in ledger(bought, "ada@example.com")] == [1000, -300, -300, 300, -300]
+    assert books.check(bought) == []
+
+
+def test_a_row_of_before_currencies_and_times_were_kept_is_read_on(bought):
+    tell(bought, "refund.created", 1, id="re_1", currency="usd", amount=300, status="succeeded")
+    old = {"re_1": {"cents": 300, "status": "succeeded"}}, {"du_1": {"cents": 200, "status": "under_review"}}
+    bought._update(
+        "Payments",
+        {"payment_id": "pi_cs_9"},
+        set={"refunds": old[0], "disputes": old[1], "charge_refunded_cents": 300},
+        remove=["charged", "charge_refunded_told", "charge_refunded_currency"],
+    )
+
+    assert (
+        tell(bought, "charge.dispute.updated", 2, id="du_1", currency="usd", amount=100, status="needs_response") == 600
+    )
+    assert tell(bought, "refund.failed", 3, id="re_1", currency="usd", amount=300, status="failed", created=1) == 900
+
+
+def test_each_refund_has_a_mail_of_its_own(bought):
+    for number, cents in enumerate((300, 200)):
+        tell(bought, "refund.created", number, id=f"re_{number}", currency="usd", amount=cents, status="succeeded")
+
+    mails = [mail for mail in all_mails(bought) if mail.kind == "payment_refunded"]
+    assert sorted((mail.context["credits"], mail.context["balance"]) for mail in mails) == [(200, 500), (300, 700)]
+    assert all((mail.context["total_cents"], mail.context["currency"]) == (1000, "usd") for mail in mails)
+
+
+@pytest.mark.threat(32)
+def test_the_newest_amount_is_held_when_the_older_word_is_written_in_between(bought):
+    """Two workers: the one with the newer word has read, then the other writes the older one."""
+    dispute = {"id": "du_1", "currency": "usd", "status": "needs_response"}
+    read = bought.find_payment
+
+    def then_lose(payment_id):
+        known = read(payment_id)
+        bought.find_payment = read
+        tell(bought, "charge.dispute.created", 1, **dispute, amount=1000)
+        return known
+
+    bought.find_payment = then_lose
+
+    assert tell(bought, "charge.dispute.updated", 2, **dispute, amount=600) == 400
+    assert [e.amount for e in ledger(bought, "ada@example.com")] == [1000, -1000, 400]
+
+
 @pytest.mark.parametrize(("kind", "warned"), [("refund.created", ["refund.created"]), ("invoice.paid", [])])
 def test_a_warning_names_the_type_when_an_event_of_ours_cannot_be_read(store, caplog, kind, warned):
     outcome = payments.handle_event(store, event(kind, {"id": "x_1"}), livemode=False, now=NOW)

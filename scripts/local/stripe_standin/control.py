@@ -111,12 +111,13 @@ def create_control(store: Store, business: Business, deliverer: Deliverer, optio
 
     @control.post("/disputes")
     def disputes() -> Response:
-        given = _given("payment_intent", "status", "amount", "reason")
+        given = _given("payment_intent", "status", "amount", "currency", "reason")
         return jsonify(
             business.reversals.set_dispute(
                 _text(given, "payment_intent"),
                 _text(given, "status"),
                 amount=given.get("amount"),
+                currency=given.get("currency"),
                 reason=given.get("reason"),
             )
         )

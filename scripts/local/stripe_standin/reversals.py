@@ -143,9 +143,18 @@ class Reversals:
     # Disputes
 
     def set_dispute(
-        self, intent_id: str, status: str, *, amount: int | None = None, reason: str | None = None
+        self,
+        intent_id: str,
+        status: str,
+        *,
+        amount: int | None = None,
+        currency: str | None = None,
+        reason: str | None = None,
     ) -> dict[str, Any]:
-        """Open a dispute on a payment, or move the open one on to `status`."""
+        """Open a dispute on a payment, or move the open one on to `status`, or to another `amount`, or both.
+
+        A bank may tell of it in the payer's currency: then nobody compares the amount with the charge.
+        """
         with self.store.transaction():
             intent = self.events.required("payment_intent", intent_id)
             if intent.body["status"] != "succeeded":
@@ -158,22 +167,26 @@ class Reversals:
             ]
             known = open_ones[-1] if open_ones else None
             before = known.body["status"] if known else None
-            if status not in DISPUTE_STEPS.get(before, frozenset()):
+            stays = known is not None and status == before and amount is not None
+            if not stays and status not in DISPUTE_STEPS.get(before, frozenset()):
                 message = f"A dispute cannot go from {before or 'nothing'} to {status}."
                 raise ApiError(message, code="dispute_step_invalid", param="status")
             if known is None:
-                return self._open_dispute(charge, status, amount, reason)
-            return self._move_dispute(known, status)
+                return self._open_dispute(charge, status, amount, currency, reason)
+            if amount is not None:
+                amount = _disputed(charge, amount, known.body["currency"])
+            return self._move_dispute(known, status, amount)
 
-    def _open_dispute(self, charge: Stored, status: str, amount: int | None, reason: str | None) -> dict[str, Any]:
-        amount = charge.body["amount"] if amount is None else amount
-        if not 0 < amount <= charge.body["amount"]:
-            raise ApiError("The disputed amount must be positive and not above the charge.", param="amount")
+    def _open_dispute(
+        self, charge: Stored, status: str, amount: int | None, currency: str | None, reason: str | None
+    ) -> dict[str, Any]:
+        currency = currency or charge.body["currency"]
+        amount = _disputed(charge, charge.body["amount"] if amount is None else amount, currency)
         details = charge.body["payment_method_details"]
         body = objects.dispute(
             amount=amount,
             charge=charge.id,
-            currency=charge.body["currency"],
+            currency=currency,
             is_charge_refundable=status.startswith("warning_"),
             payment_intent=charge.body["payment_intent"],
             payment_method_details=details,
@@ -188,10 +201,12 @@ class Reversals:
             self._withdraw(dispute)
         return dispute.body
 
-    def _move_dispute(self, dispute: Stored, status: str) -> dict[str, Any]:
-        before = {"status": dispute.body["status"], "evidence_details": dict(dispute.body["evidence_details"])}
+    def _move_dispute(self, dispute: Stored, status: str, amount: int | None) -> dict[str, Any]:
+        before = {name: dispute.body[name] for name in ("status", "amount")}
+        before["evidence_details"] = dict(dispute.body["evidence_details"])
         was_inquiry = before["status"].startswith("warning_")
         dispute.body.update(status=status, is_charge_refundable=status.startswith("warning_"))
+        dispute.body["amount"] = dispute.body["amount"] if amount is None else amount
         if status.endswith("under_review"):
             dispute.body["evidence_details"].update(has_evidence=True, submission_count=1)
         self.store.save(dispute)
@@ -214,3 +229,9 @@ class Reversals:
         dispute.body["balance_transactions"].append(movement)
         self.store.save(dispute)
         self.events.emit("charge.dispute.funds_withdrawn", dispute.body)
+
+
+def _disputed(charge: Stored, amount: int, currency: str) -> int:
+    if amount <= 0 or (currency == charge.body["currency"] and amount > charge.body["amount"]):
+        raise ApiError("The disputed amount must be positive and not above the charge.", param="amount")
+    return amount

@@ -1,0 +1,22 @@
+"""Amounts of money as text: each together with its currency, for an amount alone says nothing."""
+
+from __future__ import annotations
+
+# https://docs.stripe.com/currencies#zero-decimal and #three-decimal: how many digits Stripe's smallest unit stands for
+NO_DECIMALS = frozenset(
+    {"bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"}
+)
+THREE_DECIMALS = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
+MINUS = "\N{MINUS SIGN}"
+
+
+def money(cents: int, currency: str) -> str:
+    """1000 of "usd" reads "$10.00", 860 of "eur" "8.60 EUR", 860 of "jpy" "860 JPY"."""
+    code = currency.lower()
+    places = 0 if code in NO_DECIMALS else 3 if code in THREE_DECIMALS else 2
+    whole, rest = divmod(abs(cents), 10**places)
+    figure = f"{whole:,}.{rest:0{places}d}" if places else f"{whole:,}"
+    sign = MINUS if cents < 0 else ""
+    if code == "usd":
+        return f"{sign}${figure}"
+    return f"{sign}{figure} {code.upper() or 'in an unknown currency'}"
