@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,3 +143,14 @@ def test_all_of_it_survives_a_kill(tmp_path: Path, receiver: Receiver) -> None:
         eventually(lambda: {"refund.created", "checkout.session.async_payment_succeeded"} <= set(receiver.types))
     finally:
         standin.close()
+
+
+def test_nothing_happens_while_nothing_is_due(standin: StripeStandIn) -> None:
+    """Its own writes used to wake its sender: a core was busy for ever after the first event."""
+    buy(standin)
+    standin.wait_until_idle()
+    before = standin.control("idle")["rounds"]
+
+    time.sleep(2)
+
+    assert standin.control("idle")["rounds"] - before <= 2

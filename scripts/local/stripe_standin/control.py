@@ -143,7 +143,8 @@ def create_control(store: Store, business: Business, deliverer: Deliverer, optio
 
     @control.get("/idle")
     def idle() -> Response:
-        return jsonify(idle=deliverer.wait_until_idle(request.args.get("seconds", 10.0, float)))
+        idle = deliverer.wait_until_idle(request.args.get("seconds", 10.0, float))
+        return jsonify(idle=idle, rounds=deliverer.rounds)
 
     @control.post("/reset")
     def reset() -> Response:

@@ -69,6 +69,7 @@ class Store:
         """All of the block's writes, or none; nests."""
         with self._lock:
             outermost = self._depth == 0
+            before = self._db.total_changes
             if outermost:
                 self._db.execute("BEGIN IMMEDIATE")
             self._depth += 1
@@ -82,7 +83,8 @@ class Store:
             self._depth -= 1
             if outermost:
                 self._db.execute("COMMIT")
-        if outermost:
+            changed = self._db.total_changes > before
+        if outermost and changed:  # whoever waits for news must not be woken by his own looking
             self.on_commit()
 
     def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:

@@ -39,6 +39,7 @@ class Deliverer:
         self._options = options
         self._wake = threading.Event()
         self._stopping = False
+        self.rounds = 0  # how often it looked for what is due; a test counts them
         self._attempted = threading.Condition()
         self._ready: SimpleQueue[int] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="deliverer", daemon=True)
@@ -118,6 +119,7 @@ class Deliverer:
     def _run(self) -> None:
         while not self._stopping:
             self._wake.clear()
+            self.rounds += 1
             self._run_jobs()
             self._send_due()
             upcoming = self._store.row(
@@ -136,11 +138,11 @@ class Deliverer:
 
     def _send_due(self) -> None:
         blocked = "AND forced = 1" if self._mode() == "withhold" else ""
+        due_now = f"SELECT id FROM deliveries WHERE state = 'queued' AND due <= ? {blocked} ORDER BY due, id"  # noqa: S608
+        if not self._store.rows(due_now, time.time()):
+            return
         with self._store.transaction():
-            due = self._store.rows(
-                f"SELECT id FROM deliveries WHERE state = 'queued' AND due <= ? {blocked} ORDER BY due, id",  # noqa: S608
-                time.time(),
-            )
+            due = self._store.rows(due_now, time.time())
             for row in due:
                 self._store.write("UPDATE deliveries SET state = 'sending' WHERE id = ?", row["id"])
         for row in due:
