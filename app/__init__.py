@@ -16,6 +16,7 @@ from app.config import Config
 from app.data import Store
 from app.data.client import make_client
 from app.data.rate_limits import RateLimitStorage
+from app.data.transaction import patience
 from app.gateways.files import FileStore
 from app.gateways.ses import SesGateway
 from app.gateways.stripe import StripeGateway
@@ -86,6 +87,7 @@ def create_app(
     """Build the app from the environment, or from what a test hands in. Raises ConfigError."""
     config = config or Config.from_env()
     logs.configure()
+    patience.seconds = config.store_patience_seconds
     app = Flask(__name__)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     store = store or Store(make_client(config, endpoint_url=config.dynamodb_endpoint_url), config.table_prefix)

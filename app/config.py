@@ -57,6 +57,8 @@ class Config:
     require_operator_2fa: bool = True
     files_bucket: str = "impacteragi-results"
     adjust_limit: int = 5_000  # credits that one operator may add or take alone
+    store_timeout_seconds: int = 2  # of one try of a call to DynamoDB
+    store_patience_seconds: int = 4  # of deciding again when others were quicker, before it says "busy"
 
     @property
     def is_production(self) -> bool:
@@ -95,6 +97,8 @@ class Config:
             require_operator_2fa=read.number("REQUIRE_OPERATOR_2FA", 1, 0, 1) == 1,
             files_bucket=read.text("FILES_BUCKET", "impacteragi-results"),
             adjust_limit=read.number("ADJUST_LIMIT", 5_000, 0, 1_000_000_000),
+            store_timeout_seconds=read.number("STORE_TIMEOUT_SECONDS", 2, 1, 60),
+            store_patience_seconds=read.number("STORE_PATIENCE_SECONDS", 4, 1, 600),
         )
         config._check()
         return config

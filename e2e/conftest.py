@@ -21,7 +21,7 @@ from app import create_app
 from app.config import Config
 from app.data import Store
 from app.data.client import make_client
-from app.data.tables import create_tables
+from app.data.table_setup import create_tables
 from app.domain.clock import utcnow
 from app.gateways.ses import SesGateway
 from app.services.mail import deliver_due

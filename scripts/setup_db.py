@@ -1,4 +1,8 @@
-"""Create the tables that are missing, in the store that the environment names. Safe to repeat."""
+"""Make the tables as the code describes them, in the store that the environment names. Safe to repeat.
+
+With --replace-indexes, an index that differs is dropped and made anew (outside production always): until it is filled,
+lists by it fail. What cannot be changed is named, and the command ends with 1.
+"""
 
 import sys
 from datetime import UTC, datetime
@@ -6,10 +10,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
 from app.config import Config, ConfigError
 from app.data import Store
 from app.data.client import make_client
-from app.data.tables import ALL, create_tables
+from app.data.table_setup import Difference, create_tables, differences
+from app.data.tables import ALL
+from app.domain.errors import DomainError
 from app.gateways.files import FileStore
 from app.services.seed import first_operator
 
@@ -20,8 +29,25 @@ def main() -> int:
     except ConfigError as error:
         print(f"Configuration: {error}", file=sys.stderr)
         return 1
-    client = make_client(config, endpoint_url=config.dynamodb_endpoint_url)
-    made = create_tables(client, config.table_prefix)
+    try:
+        return 1 if any(difference.breaks for difference in set_up(config)) else 0
+    except (BotoCoreError, ClientError, ResponseParserError, DomainError, KeyError) as error:
+        if isinstance(error, KeyError):  # botocore takes an answer that is none for an empty one
+            error = ResponseParserError("something else than DynamoDB answers there")
+        where = config.dynamodb_endpoint_url or f"AWS in {config.aws_region}"
+        print(f"The tables could not be made at {where}: {error}", file=sys.stderr)
+        print("Look at DYNAMODB_ENDPOINT_URL, AWS_REGION and the credentials; then try again.", file=sys.stderr)
+        return 1
+
+
+def set_up(config: Config) -> list[Difference]:
+    """Tables, bucket and first operator, each with a line of progress: on a busy machine it takes its time.
+
+    Returns what still differs from the code; each is printed with what there is to do.
+    """
+    client = make_client(config, endpoint_url=config.dynamodb_endpoint_url, patient=True)
+    replace = "--replace-indexes" in sys.argv[1:] or not config.is_production
+    made = create_tables(client, config.table_prefix, say=lambda line: print(line, flush=True), replace=replace)
     if config.s3_endpoint_url and not config.is_production:  # on AWS the bucket is made with its policy: deploy/aws
         FileStore(config.files_bucket, config.aws_region, config.s3_endpoint_url).create_bucket()
     if config.admin_email:
@@ -29,7 +55,10 @@ def main() -> int:
         if first_operator(store, config.admin_email, now=datetime.now(UTC)):
             print(f"{config.admin_email} is an operator; the mail sender will send a link to set a password.")
     print(f"{len(ALL)} tables with the prefix {config.table_prefix}, {len(made)} of them new.")
-    return 0
+    left = differences(client, config.table_prefix, ttl=True)
+    for difference in left:
+        print(f"Still to do: {difference}.", file=sys.stderr)
+    return left
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from app import create_app
 from app.config import Config
 from app.data import Store
 from app.data.client import make_client
-from app.data.tables import create_tables
+from app.data.table_setup import create_tables
+from app.data.transaction import patience
 from scripts.local.aws import LocalAws
 from scripts.local.settings import CREDENTIALS, NO_OTHER_AWS, app_settings, forget_other_aws, past_any_proxy
 from tests.faults.proxy import FaultProxy
@@ -50,8 +51,16 @@ def config(dynamodb_url: str) -> Config:
         "BCRYPT_ROUNDS": "4",
         "CREDIT_PACKS": "1000:1000,5250:5000",
         "SIGNUPS_PER_HOUR": "1000",
+        "STORE_TIMEOUT_SECONDS": "30",  # nothing here is about a slow machine; tests/faults says what a slow store gets
+        "STORE_PATIENCE_SECONDS": "60",
     }
     return Config.from_env(settings)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch) -> None:
+    """Each test begins with the patience of the suite, whatever app the one before it has made."""
+    monkeypatch.setattr(patience, "seconds", 60)
 
 
 @pytest.fixture(scope="session")
@@ -59,11 +68,17 @@ def dynamodb(config: Config):
     return make_client(config, endpoint_url=config.dynamodb_endpoint_url)
 
 
+@pytest.fixture(scope="session")
+def setting_up(config: Config):
+    """A client that waits as long as a loaded machine needs."""
+    return make_client(config, endpoint_url=config.dynamodb_endpoint_url, patient=True)
+
+
 @pytest.fixture
-def empty_store(dynamodb) -> Store:
+def empty_store(dynamodb, setting_up) -> Store:
     """Fresh tables in the isolated store."""
-    wipe(dynamodb)
-    create_tables(dynamodb, PREFIX)
+    wipe(setting_up)
+    create_tables(setting_up, PREFIX)
     return Store(dynamodb, PREFIX)
 
 

@@ -41,11 +41,16 @@ class TableMissing(StoreUnavailable):
     """The table has not been made: `scripts/setup_db.py` does."""
 
 
-def make_client(config: Config, service: str = "dynamodb", endpoint_url: str | None = None) -> Any:
+def make_client(
+    config: Config, service: str = "dynamodb", endpoint_url: str | None = None, *, patient: bool = False
+) -> Any:
     """A low-level client: connect 1 s, read 2 s, three attempts, a warm pool, a fixed user agent (17 % of a call).
 
-    DynamoDB's first attempt goes the short way (app/data/direct.py), the other two through botocore.
+    DynamoDB's first attempt goes the short way (app/data/direct.py), the other two through botocore. `patient` is for
+    set-up, where nobody waits at a page: 30 s a try, five of them.
     """
+    if patient:
+        return _patient_client(config, service, endpoint_url)
     short_way = service == "dynamodb"
     client = _session().client(
         service,
@@ -53,7 +58,7 @@ def make_client(config: Config, service: str = "dynamodb", endpoint_url: str | N
         endpoint_url=endpoint_url or None,
         config=BotoConfig(
             connect_timeout=1,
-            read_timeout=2 if short_way else 5,
+            read_timeout=config.store_timeout_seconds if short_way else 5,
             retries={"mode": "standard", "total_max_attempts": 2 if short_way else 3},
             max_pool_connections=32,
             user_agent=USER_AGENT,
@@ -62,6 +67,20 @@ def make_client(config: Config, service: str = "dynamodb", endpoint_url: str | N
         ),
     )
     return direct_client(client, _session().get_credentials(), USER_AGENT) if short_way else client
+
+
+def _patient_client(config: Config, service: str, endpoint_url: str | None) -> Any:
+    return _session().client(
+        service,
+        region_name=config.aws_region,
+        endpoint_url=endpoint_url or None,
+        config=BotoConfig(
+            connect_timeout=10,
+            read_timeout=30,
+            retries={"mode": "standard", "total_max_attempts": 5},
+            user_agent=USER_AGENT,
+        ),
+    )
 
 
 @cache

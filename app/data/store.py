@@ -22,7 +22,8 @@ from .queue import QueueReads
 from .redeem_codes import RedeemCodeReads, RedeemCodeWrites
 from .second_factors import SecondFactorReads, SecondFactorWrites
 from .statistics import Statistics
-from .tables import USERS, missing_tables
+from .table_setup import Difference, differences
+from .tables import USERS
 from .tasks import TaskReads, TaskWrites
 
 
@@ -65,9 +66,9 @@ class Store(
         yield writes
         writes.commit()
 
-    def problems(self) -> list[str]:
-        """What is wrong with the tables, in words; empty when all is well."""
-        return missing_tables(self.client, self.prefix)
+    def table_differences(self, *, ttl: bool = False) -> list[Difference]:
+        """Where the tables are not as the code describes them; empty when all is well. Raises StoreUnavailable."""
+        return differences(self.client, self.prefix, ttl=ttl)
 
     def read_clock(self, now: Callable[[], datetime]) -> ClockReading | None:
         """This machine's clock beside the store's; None when that cannot be told. Raises StoreUnavailable."""

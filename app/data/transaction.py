@@ -9,6 +9,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
@@ -22,12 +23,25 @@ from .tables import USERS
 log = logging.getLogger(__name__)
 
 MAX_WRITES = 100
-ATTEMPTS = 25
-PATIENCE_SECONDS = 4.0
+ATTEMPTS_A_SECOND = 6.25  # the later ones wait up to a fifth of a second each
 
 State = TypeVar("State")
 Result = TypeVar("Result")
 Failure = type[DomainError] | DomainError
+
+
+@dataclass(slots=True)
+class Patience:
+    """How long this process decides again before it says that the store is busy: a setting, STORE_PATIENCE_SECONDS."""
+
+    seconds: float = 4.0
+
+    @property
+    def attempts(self) -> int:
+        return round(self.seconds * ATTEMPTS_A_SECOND)
+
+
+patience = Patience()
 _locks = [threading.Lock() for _ in range(256)]
 
 
@@ -182,9 +196,9 @@ def optimistic(
     A failed rule is never retried. Raises StoreBusy when the bounded attempts run out. Within one process the attempts
     for one key take turns: that makes conflicts rare, it is not what makes them safe.
     """
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + patience.seconds
     with _turn(key):
-        for number in range(ATTEMPTS):
+        for number in range(patience.attempts):
             try:
                 return attempt(state)
             except Stale as stale:

@@ -26,13 +26,15 @@ def check():
     clock = None
     try:
         clock = deps.get().clock.check(deps.store())
-        problems = deps.store().problems()
+        found = deps.store().table_differences()
+        problems = [str(difference) for difference in found if difference.breaks]
+        warnings = [str(difference) for difference in found if not difference.breaks]
     except StoreUnavailable:
-        problems = ["the store cannot be reached"]
+        problems, warnings = ["the store cannot be reached"], []
     state = clock.state if clock else UNKNOWN
     answer: dict[str, Any] = {"status": "degraded" if state == OFF else "ok", "clock": state}
-    if warning := sentence(clock):
-        answer["warnings"] = [warning]
+    if warnings := [*filter(None, [sentence(clock)]), *warnings]:
+        answer["warnings"] = warnings
     if problems:
         return answer | {"status": "unavailable", "problems": problems}, 503, {"Retry-After": "5"}
     return answer

@@ -18,7 +18,7 @@ from app import create_app
 from app.config import Config
 from app.data import Store
 from app.data.client import make_client
-from app.data.tables import create_tables
+from app.data.table_setup import create_tables
 from app.domain.accounts import API, BROWSER, Account, Session, new_account_id, new_session_id, session_key
 from app.domain.credits import PROMO, LedgerEntry, post
 from app.domain.tasks import COMPLETED, Task
@@ -101,7 +101,7 @@ class World:
         )
         self._stack.callback(process.wait)
         self._stack.callback(process.terminate)
-        if not wait_for_answer(port, path, 60, lambda: process.poll() is None):
+        if not wait_for_answer(port, path, 180, lambda: process.poll() is None):
             raise RuntimeError(f"{arguments[1]} did not start")
 
     def account(self, email: str, *, credits: int, tasks: int = 0) -> Visitor:

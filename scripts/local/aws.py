@@ -10,17 +10,35 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from scripts.local.ports import HOST, free_port, wait_for_answer
+from scripts.local.ports import HOST, answers, free_port, wait_until
 
 REPO = Path(__file__).resolve().parents[2]
 CHILD = [sys.executable, "-I", "-S", str(Path(__file__).with_name("child.py"))]
-HEALTH_PATH = "/_ministack/health"
+START_SECONDS = 120.0
+# ministack says that it is healthy before it has loaded a service; the first call to each loads it, which takes many
+# seconds on a busy machine. So each is asked first, as a client would: (method, path, body, headers).
+FIRST_CALLS = {
+    "dynamodb": ("POST", "/", b"{}", {"X-Amz-Target": "DynamoDB_20120810.ListTables"}),
+    "ses": ("GET", "/v2/email/identities", None, {}),
+    "s3": ("GET", "/", None, {}),
+}
+ANSWER_SECONDS = 30.0
 
 
 def aws_command(port: int, data_dir: Path | None = None) -> list[str]:
     """The command line of the local AWS; without a data folder it keeps nothing."""
     command = [*CHILD, str(os.getpid()), sys.executable, "-m", "scripts.local.aws_server", "--port", str(port)]
     return command if data_dir is None else [*command, "--data", str(data_dir)]
+
+
+def is_ready(port: int) -> bool:
+    """Whether DynamoDB, SES and S3 have each given a real answer."""
+    for service, (method, path, body, headers) in FIRST_CALLS.items():
+        signed = f"AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host"
+        headers = {**headers, "Authorization": f"{signed}, Signature=0"}
+        if answers(port, path, ANSWER_SECONDS, method=method, body=body, headers=headers) != 200:
+            return False
+    return True
 
 
 class LocalAws:
@@ -42,7 +60,7 @@ class LocalAws:
             raise RuntimeError("the local AWS is not started")
         return self._process.pid
 
-    def start(self, seconds: float = 60.0) -> Self:
+    def start(self, seconds: float = START_SECONDS) -> Self:
         """Start it and return once it answers."""
         self._process = process = subprocess.Popen(
             aws_command(self.port, self.data_dir),
@@ -51,7 +69,7 @@ class LocalAws:
             stdout=self._log,
             stderr=self._log,
         )
-        if not wait_for_answer(self.port, HEALTH_PATH, seconds, lambda: process.poll() is None):
+        if not wait_until(lambda: is_ready(self.port), seconds, lambda: process.poll() is None):
             status = process.poll()
             self.kill()
             reason = "did not answer in time" if status is None else f"ended with status {status}"
@@ -60,7 +78,7 @@ class LocalAws:
 
     def reset(self) -> None:
         """Forget every table, item, identity and mail; takes milliseconds."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=10)
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=ANSWER_SECONDS)
         with contextlib.closing(connection):
             connection.request("POST", "/_ministack/reset")
             status = connection.getresponse().status

@@ -4,7 +4,7 @@ import contextlib
 import http.client
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 HOST = "127.0.0.1"
 
@@ -38,12 +38,20 @@ def wait_until_free(port: int, seconds: float) -> bool:
     return True
 
 
-def answers(port: int, path: str, timeout: float = 5.0) -> int | None:
-    """The HTTP status of a GET on loopback, or None while nothing answers."""
+def answers(
+    port: int,
+    path: str,
+    timeout: float = 5.0,
+    *,
+    method: str = "GET",
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> int | None:
+    """The HTTP status of a request on loopback, or None while nothing answers."""
     connection = http.client.HTTPConnection(HOST, port, timeout=timeout)
     with contextlib.closing(connection):
         try:
-            connection.request("GET", path)
+            connection.request(method, path, body, dict(headers or {}))
             response = connection.getresponse()
             response.read()
             return response.status
@@ -53,9 +61,14 @@ def answers(port: int, path: str, timeout: float = 5.0) -> int | None:
 
 def wait_for_answer(port: int, path: str, seconds: float, alive: Callable[[], bool], wanted: int = 200) -> bool:
     """Poll until the path answers with the wanted status; give up when the process behind it has ended."""
+    return wait_until(lambda: answers(port, path) == wanted, seconds, alive)
+
+
+def wait_until(ready: Callable[[], bool], seconds: float, alive: Callable[[], bool]) -> bool:
+    """Ask until it is ready; give up after `seconds`, or when the process behind it has ended."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and alive():
-        if answers(port, path) == wanted:
+        if ready():
             return True
         time.sleep(0.05)
     return False

@@ -107,6 +107,8 @@ def app_settings(app_url: str, aws_url: str) -> dict[str, str]:
     """What the app gets that runs on this machine over local AWS; the tests and the browser tests get the same."""
     return {
         "APP_ENV": "development",
+        "STORE_TIMEOUT_SECONDS": "10",  # a busy laptop is slow, not broken
+        "STORE_PATIENCE_SECONDS": "20",
         "REQUIRE_OPERATOR_2FA": "0",  # a newcomer can operate at once; docs/security.md says how to try it
         "APP_URL": app_url,
         "AWS_REGION": "us-east-1",

@@ -12,18 +12,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 
-from scripts.local.aws import CHILD, HEALTH_PATH
-from scripts.local.ports import HOST, wait_for_answer, wait_until_free
+from scripts.local.aws import CHILD, is_ready
+from scripts.local.ports import HOST, answers, wait_until, wait_until_free
 from scripts.local.processes import Process, python, say
 from scripts.local.settings import REPO, STRIPE_STANDIN, LocalSettings, SettingsError, local_settings
 
 PORT_SECONDS = 4.0
 LOCK_SECONDS = 5.0
-START_SECONDS = 120.0
+START_SECONDS = 180.0
+PROGRESS_SECONDS = 10.0
 WATCH_SECONDS = 0.2
+HEALTH_SECONDS = 30.0  # one answer of the app, whose first needs each table described
 
 
 class StartError(Exception):
@@ -113,7 +115,7 @@ class Supervisor:
             data_dir = str(settings.var_dir / "aws")
             port = settings.ports["LOCAL_AWS_PORT"]
             aws = self._add("aws", python("-m", "scripts.local.aws_server", "--port", str(port), "--data", data_dir))
-            self._wait_for(aws, port, HEALTH_PATH)
+            self._wait_for(aws, lambda: is_ready(port))
             if settings.runs_mailbox:
                 self._step("The sender address", python("-m", "scripts.local.sender_identity"))
         if settings.runs_stripe:
@@ -123,7 +125,7 @@ class Supervisor:
             port = settings.ports["LOCAL_MAILBOX_PORT"]
             aws_port = settings.ports["LOCAL_AWS_PORT"]
             mailbox = python("-m", "scripts.local.mailbox", "--port", str(port), "--aws-port", str(aws_port))
-            self._wait_for(self._add("mailbox", mailbox), port, "/healthz")
+            self._wait_for(self._add("mailbox", mailbox), lambda: answers(port, "/healthz") == 200)
         say("Creating the tables ...")
         self._step("Creating the tables", python("scripts/setup_db.py"))
         say("Making the demo accounts ...")
@@ -131,7 +133,7 @@ class Supervisor:
         sign_ins = [json.loads(line) for line in seeded.splitlines() if line.startswith("{")]
         say(f"Starting the app with {settings.workers} workers ...")
         web = self._add("web", self._web_command(), echo=True, stop_seconds=8.0)
-        self._wait_for(web, settings.ports["PORT"], "/healthz")
+        self._wait_for(web, lambda: answers(settings.ports["PORT"], "/healthz", HEALTH_SECONDS) == 200)
         self._add("mail", python("-m", "flask", "--app", "app.wsgi", "mail", "send", "--watch"), echo=True)
         return sign_ins
 
@@ -163,16 +165,23 @@ class Supervisor:
         process.start()
         return process
 
-    def _wait_for(self, process: Process, port: int, path: str) -> None:
-        if wait_for_answer(port, path, START_SECONDS, lambda: process.alive and not self._stop.is_set()):
-            return
-        self._check_stop()
-        reason = "does not answer" if process.alive else "ended while starting"
+    def _wait_for(self, process: Process, ready: Callable[[], bool]) -> None:
+        """Return once it is ready. On a busy machine that takes a while: say so, and go on waiting."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if wait_until(ready, PROGRESS_SECONDS, lambda: process.alive and not self._stop.is_set()):
+                return
+            self._check_stop()
+            if not process.alive:
+                break
+            say(f"  still waiting for the {process.name} process, which is slow to start ...")
+        reason = f"has not answered for {START_SECONDS:.0f} s" if process.alive else "ended while starting"
         raise StartError(f"The {process.name} process {reason}. Its last lines ({process.log_path}):\n{process.tail()}")
 
     def _step(self, purpose: str, command: Sequence[str]) -> str:
         """Run a command to its end and return what it printed; its error output goes to setup.log."""
         log_path = self.settings.var_dir / "log" / "setup.log"
+        next_word = time.monotonic() + PROGRESS_SECONDS
         with log_path.open("ab") as log:
             start = log.tell()
             with subprocess.Popen(
@@ -192,6 +201,9 @@ class Supervisor:
                         if self._stop.is_set():
                             child.kill()
                             raise Stopped from None
+                        if time.monotonic() > next_word:
+                            say(f"  {purpose[0].lower()}{purpose[1:]} takes its time on this machine, and goes on ...")
+                            next_word += PROGRESS_SECONDS
         if child.returncode != 0:
             problem = log_path.read_bytes()[start:].decode("utf-8", "replace").strip().splitlines()[-20:]
             raise StartError("\n".join([f"{purpose} failed (whole message: {log_path}):", *problem]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from botocore.exceptions import (
     ClientError,
@@ -156,11 +158,11 @@ def test_cursor_that_does_not_fit_its_list_is_the_clients_fault():
 
 def test_health_reports_what_cannot_be_reached():
     with pytest.raises(StoreUnavailable):
-        Store(Raises(UNREACHABLE[0]), "T_").problems()
+        Store(Raises(UNREACHABLE[0]), "T_").table_differences()
 
 
 def test_client_is_impatient_and_keeps_its_connections(config):
-    settings = make_client(config, endpoint_url="http://127.0.0.1:9").meta.config
+    settings = make_client(replace(config, store_timeout_seconds=2), endpoint_url="http://127.0.0.1:9").meta.config
 
     assert (settings.connect_timeout, settings.read_timeout) == (1, 2)
     assert settings.retries == {"mode": "standard", "total_max_attempts": 2}  # and the short way before them

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from app.data import transaction
 from app.data.client import Stale
-from app.data.transaction import ATTEMPTS, MAX_WRITES, Writes, optimistic
+from app.data.transaction import MAX_WRITES, Writes, optimistic, patience
 from app.domain.credits import PROMO, LedgerEntry, post, spend_entry
 from app.domain.errors import (
     AccountExists,
@@ -325,7 +325,13 @@ def test_stale_hands_back_nothing_when_the_row_is_gone():
 # Deciding again
 
 
-def test_gives_up_when_it_stays_stale(monkeypatch):
+@pytest.fixture
+def four_seconds(patient, monkeypatch):
+    """The patience of production."""
+    monkeypatch.setattr(patience, "seconds", 4)
+
+
+def test_gives_up_when_it_stays_stale(four_seconds, monkeypatch):
     monkeypatch.setattr("app.data.transaction.time.sleep", lambda seconds: None)
     tried = []
 
@@ -336,10 +342,10 @@ def test_gives_up_when_it_stays_stale(monkeypatch):
     with pytest.raises(StoreBusy):
         optimistic("ada", attempt, 0, lambda stale: tried[-1] + 1)
 
-    assert tried == list(range(ATTEMPTS))
+    assert tried == list(range(25))
 
 
-def test_gives_up_when_patience_runs_out(monkeypatch):
+def test_gives_up_when_patience_runs_out(four_seconds, monkeypatch):
     clock = iter(range(0, 1000, 3))
     monkeypatch.setattr("app.data.transaction.time.monotonic", lambda: next(clock))
     monkeypatch.setattr("app.data.transaction.time.sleep", lambda seconds: None)
@@ -355,7 +361,7 @@ def test_gives_up_when_patience_runs_out(monkeypatch):
     assert len(tried) == 2
 
 
-def test_each_wait_may_be_twice_the_last_up_to_a_fifth_of_a_second(monkeypatch):
+def test_each_wait_may_be_twice_the_last_up_to_a_fifth_of_a_second(four_seconds, monkeypatch):
     bounds, waits = [], []
     monkeypatch.setattr("app.data.transaction.random.uniform", lambda *limits: bounds.append(limits) or limits[1])
     monkeypatch.setattr("app.data.transaction.time.sleep", waits.append)
@@ -366,7 +372,7 @@ def test_each_wait_may_be_twice_the_last_up_to_a_fifth_of_a_second(monkeypatch):
     with pytest.raises(StoreBusy):
         optimistic("ada", attempt, 0, lambda stale: 0)
 
-    assert waits == [0.01, 0.02, 0.04, 0.08, 0.16, *[0.2] * (ATTEMPTS - 6)]  # after the first failure none at all
+    assert waits == [0.01, 0.02, 0.04, 0.08, 0.16, *[0.2] * 19]  # after the first failure none at all
     assert {low for low, _ in bounds} == {0}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from app import create_app
@@ -12,5 +14,6 @@ from app.data.client import make_client
 @pytest.fixture
 def shaky_app(config, store, proxy, sender, stripe):
     """`store` itself stays whole: the tests look through it at what really happened."""
+    config = replace(config, store_timeout_seconds=2, store_patience_seconds=4)  # as in production
     shaky = Store(make_client(config, endpoint_url=proxy.url), store.prefix)
     return create_app(config, store=shaky, sender=sender, stripe=stripe)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.data.tables import create_tables
+from app.data.table_setup import create_tables
 from tests.conftest import PREFIX
 from tests.http.server import Server
 

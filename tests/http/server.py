@@ -20,7 +20,6 @@ SETTINGS = {
     "STRIPE_SECRET_KEY": "sk_test_suite",
     "STRIPE_WEBHOOK_SECRET": "whsec_newest,whsec_older",
     "BCRYPT_ROUNDS": "4",
-    "REQUIRE_OPERATOR_2FA": "0",  # as scripts/run has it
     "PYTHONPATH": str(REPO),
 }
 
@@ -48,7 +47,7 @@ class Server:
             self._process = subprocess.Popen(
                 command, cwd=REPO, env=self._environment, stdout=log, stderr=log, process_group=0
             )
-        if not wait_for_answer(self.port, "/healthz", 60, lambda: self._process.poll() is None):
+        if not wait_for_answer(self.port, "/healthz", 180, lambda: self._process.poll() is None):
             self.__exit__()
             raise RuntimeError(f"the server did not start:\n{self._log.read_text()[-3000:]}")
         return self

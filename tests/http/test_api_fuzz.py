@@ -24,7 +24,7 @@ from schemathesis.checks import allow_header_conformance, ignored_auth, positive
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.parameters import ParameterLocation
 
-from app.data.tables import create_tables
+from app.data.table_setup import create_tables
 from app.domain.accounts import API, Session, new_session_id, session_key
 from app.domain.clock import utcnow
 from app.domain.payments import READERS

@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.data.tables import create_tables
+from app.data.table_setup import create_tables
 from app.domain.clock import utcnow
 from app.services import customers
 from tests.conftest import PREFIX

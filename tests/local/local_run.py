@@ -13,7 +13,7 @@ from pathlib import Path
 from scripts.local.ports import HOST, free_port, wait_until_free
 from scripts.local.settings import PORTS, REPO
 
-READY_SECONDS = 180.0  # on a machine that does much else
+READY_SECONDS = 300.0  # on a machine that does much else
 
 
 class Run:
@@ -72,7 +72,7 @@ class Run:
             f"http://{HOST}:{self.ports['PORT']}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code

@@ -1,8 +1,13 @@
 """scripts/run from start to end: what it prints, what a kill leaves behind, and what it says when it cannot start."""
 
+import contextlib
 import fcntl
+import json
+import os
 import signal
 import socket
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,7 +47,7 @@ def test_a_taken_port_is_one_clear_sentence(run: Run, name: str) -> None:
     with socket.create_server((HOST, run.ports[name])):
         run.start()
         assert run.process is not None
-        assert run.process.wait(timeout=20) == 1
+        assert run.process.wait(timeout=60) == 1
     (line,) = run.text().splitlines()
     assert line.startswith(f"Port {run.ports[name]} is taken by another program")
     assert f"set {name} to a free port" in line
@@ -56,6 +61,57 @@ def test_a_var_dir_in_use_is_one_clear_sentence(run: Run) -> None:
         lock.flush()
         run.start()
         assert run.process is not None
-        assert run.process.wait(timeout=20) == 1
+        assert run.process.wait(timeout=60) == 1
     (line,) = run.text().splitlines()
     assert "is in use by another scripts/run (process 4711)" in line
+
+
+def processes_under(root: int) -> list[int]:
+    """The process and all its descendants."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(stat.parent.name))
+    found, waiting = [], [root]
+    while waiting:
+        pid = waiting.pop()
+        found.append(pid)
+        waiting += children.get(pid, [])
+    return found
+
+
+def cpu_seconds(pids: list[int]) -> float:
+    ticks = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            fields = (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def test_an_idle_run_sleeps(run: Run) -> None:
+    """A purchase, then nothing: whoever wakes itself would burn a core from then on."""
+    run.start().until_ready()
+    assert run.process is not None
+    stripe = f"http://{HOST}:{run.ports['LOCAL_STRIPE_PORT']}/_control"
+    body = {"email": "ada@example.com", "amount": 1000}
+    request = urllib.request.Request(
+        f"{stripe}/payment_link", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert answer.status < 300
+    with urllib.request.urlopen(f"{stripe}/idle?seconds=60", timeout=90) as answer:
+        assert json.load(answer)["idle"]
+    pids = processes_under(run.process.pid)
+    assert len(pids) >= 7
+
+    def used_in_five_seconds() -> float:
+        before = cpu_seconds(pids)
+        time.sleep(5)
+        return cpu_seconds(pids) - before
+
+    # About 0.03 once the receipt has gone out; a process that spins uses seconds, in every such while. A loaded machine
+    # takes longer to come to rest.
+    assert any(used_in_five_seconds() < 0.15 for _ in range(24))
+    assert run.end(signal.SIGTERM) == 0
