@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from app.domain.accounts import DEFAULT_LOW_BALANCE, NOT_ADOPTED, Account, Passkey, Session
+from app.domain.accounts import DEFAULT_LOW_BALANCE, LINK_REST, NOT_ADOPTED, Account, LinkMails, Passkey, Session
 from app.domain.clock import from_iso, to_iso, utcnow
 from app.domain.errors import AccountExists, AlreadyRecorded, BadCredentials, LinkExpired, NotFound, NotSignedIn
 from app.domain.tasks import Task
@@ -23,9 +23,10 @@ from .transaction import Failure, optimistic
 TABLE = USERS.suffix
 PERSONAL = (
     *("password_hash", "confirmed_at", "stripe_customer_id", "spend_by_day", "draft", "theme", "shortcuts"),
-    "recent_marks",
+    *("recent_marks", "low_since", "low_mailed_at"),
     *("totp", "totp_pending", "totp_counter", "recovery_codes", "passkeys", "challenge", "low_balance_threshold"),
 )
+LINKS, PURPOSES = ("link_mailed", "link_mails"), ("confirm", "set_password", "reset")
 SESSIONS_END = {"version": 1, "session_version": 1}
 WHOLE_ROW = {"account_id", "sessions", "link_nonces", "ledger_sequence"}  # without these it is from the original
 Result = TypeVar("Result")
@@ -50,6 +51,13 @@ class AccountReads(UserUpdates):
 
     def find_email_by_customer(self, customer_id: str) -> str | None:
         return self._email_in_index(CUSTOMER_INDEX, "stripe_customer_id", customer_id)
+
+    def find_account_or_pretence(self, email: str) -> tuple[Account | None, LinkMails]:
+        """The account, and for an address without one the links that it would have been mailed: one call for both."""
+        row, pretence = self._get_many([(TABLE, {"email": email}), (RATE_LIMITS.suffix, no_link_key(email))])
+        account = account_from_row(completed(self, row)) if row else None
+        mailed = pretence or {}
+        return account, LinkMails(_moment(mailed.get("mailed_at")), mailed.get("mails", 0))
 
     def find_account_by_id(self, account_id: str) -> Account | None:
         """The account that has this id now. An index lags: until it knows a new id, a row beside it does."""
@@ -243,23 +251,29 @@ class AccountWrites(UserWrites):
             **read,
         )
 
-    def renew_link(self, account: Account, purpose: str, nonce: str, *, now: datetime, not_since: datetime) -> None:
+    def renew_link(
+        self, account: Account, purpose: str, nonce: str, *, mails: LinkMails, now: datetime, not_since: datetime
+    ) -> None:
         """Make an older link of this purpose dead. Raises AlreadyRecorded if one was mailed after `not_since`, or the
         account was deleted meanwhile.
         """
         self.update_user(
             Life.of(account),
-            set={f"link_nonces.{purpose}": nonce, f"link_mailed_{purpose}": to_iso(now)},
+            set={
+                f"link_nonces.{purpose}": nonce,
+                f"link_mailed_{purpose}": to_iso(now),
+                f"link_mails_{purpose}": mails.in_a_row,
+            },
             add={"version": 1},
             condition=f"attribute_not_exists(#link_mailed_{purpose}) OR #link_mailed_{purpose} <= :not_since",
             failure=AlreadyRecorded,
             not_since=to_iso(not_since),
         )
 
-    def pretend_link(self, email: str, *, now: datetime, not_since: datetime) -> None:
+    def pretend_link(self, email: str, *, mails: LinkMails, now: datetime, not_since: datetime) -> None:
         """The same work for an address without an account, so that the time of the answer tells nothing."""
         key = hashlib.sha256(email.encode()).hexdigest()
-        expires_at = int(now.timestamp()) + 3600
+        expires_at = int((now + 2 * LINK_REST).timestamp())
         self.put(
             RATE_LIMITS.suffix,
             {"key": f"no-mail#{key}#{to_iso(now)}", "expires_at": expires_at},
@@ -268,8 +282,8 @@ class AccountWrites(UserWrites):
         )
         self.update(
             RATE_LIMITS.suffix,
-            {"key": f"no-link#{key}"},
-            set={"mailed_at": to_iso(now), "expires_at": expires_at},
+            no_link_key(email),
+            set={"mailed_at": to_iso(now), "mails": mails.in_a_row, "expires_at": expires_at},
             condition="attribute_not_exists(#mailed_at) OR #mailed_at <= :not_since",
             failure=AlreadyRecorded,
             not_since=to_iso(not_since),
@@ -297,7 +311,7 @@ class AccountWrites(UserWrites):
                 "sessions": {},
                 "link_nonces": {},
                 "role": "customer",
-                **dict.fromkeys([*PERSONAL, *(f"link_mailed_{purpose}" for purpose in account.link_nonces)]),
+                **dict.fromkeys([*PERSONAL, *(f"{kept}_{purpose}" for kept in LINKS for purpose in PURPOSES)]),
             },
             add=SESSIONS_END | {"life": 1},
             condition="#password_hash = :checked AND (attribute_not_exists(#open_tasks) OR #open_tasks <= :none)",
@@ -321,6 +335,10 @@ class AccountWrites(UserWrites):
     def count_open_task(self, task: Task, change: int) -> None:
         """What the owner sees of an open task has changed, and by `change` how many are open."""
         self.update_user(Life.of_owner(task), add=_counters({}, change))
+
+
+def no_link_key(email: str) -> dict[str, str]:
+    return {"key": f"no-link#{hashlib.sha256(email.encode()).hexdigest()}"}
 
 
 def new_id_key(account_id: str) -> dict[str, str]:
@@ -414,6 +432,13 @@ def account_from_row(row: dict[str, Any]) -> Account:
         submit_window=row.get("submit_window", ""),
         submits_in_window=row.get("submits_in_window", 0),
         link_nonces=row.get("link_nonces", {}),
+        link_mails={
+            purpose: LinkMails(from_iso(row[f"link_mailed_{purpose}"]), row.get(f"link_mails_{purpose}", 1))
+            for purpose in PURPOSES
+            if f"link_mailed_{purpose}" in row
+        },
+        low_since=_moment(row.get("low_since")),
+        low_mailed_at=_moment(row.get("low_mailed_at")),
         low_balance_threshold=row.get("low_balance_threshold", DEFAULT_LOW_BALANCE),
         theme=row.get("theme", "system"),
         shortcuts=row.get("shortcuts", True),

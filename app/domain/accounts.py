@@ -24,6 +24,9 @@ IDLE_LIFETIME = {"customer": timedelta(hours=12), "admin": timedelta(minutes=30)
 ABSOLUTE_LIFETIME = {"customer": timedelta(days=30), "admin": timedelta(hours=12)}
 SEEN_GRAIN = timedelta(minutes=5)  # last-seen is written at most this often
 API_TOKEN_LIFETIME = timedelta(hours=12)
+LINK_PAUSES = (timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1), timedelta(hours=6))
+LINK_REST = timedelta(days=1)  # after that long the pauses begin anew
+LOW_BALANCE_PAUSE = timedelta(days=1)
 HALF_LIFETIME = timedelta(minutes=10)  # between the password and the second factor
 
 DEFAULT_LOW_BALANCE = 50
@@ -69,6 +72,26 @@ class Passkey:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkMails:
+    """The mails with a link of one purpose that anybody can ask for: when the last one went, and its place in a row."""
+
+    last_at: datetime | None = None
+    in_a_row: int = 0
+
+    def not_since(self, lifetime: timedelta, now: datetime) -> datetime:
+        """The next goes out only if the last one did so before this moment: the pause grows with each mail in a row.
+
+        It never outgrows the link's lifetime, so that whoever reads the mailbox always finds a link that works.
+        """
+        place = min(self.in_a_row, len(LINK_PAUSES)) - 1
+        return now - (min(LINK_PAUSES[place], lifetime) if place >= 0 else LINK_PAUSES[0])
+
+    def and_one_more(self, now: datetime) -> LinkMails:
+        rested = self.last_at is None or now - self.last_at >= LINK_REST
+        return LinkMails(now, 1 if rested else self.in_a_row + 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """A row of the Users table. Credits are whole; `ledger_sequence` is that of the account's newest ledger row."""
 
@@ -92,7 +115,10 @@ class Account:
     submit_window: str = ""
     submits_in_window: int = 0
     link_nonces: Mapping[str, str] = field(default_factory=dict)
+    link_mails: Mapping[str, LinkMails] = field(default_factory=dict)  # by purpose
     low_balance_threshold: int = DEFAULT_LOW_BALANCE
+    low_since: datetime | None = None  # when the balance last fell below the threshold
+    low_mailed_at: datetime | None = None
     theme: str = "system"
     shortcuts: bool = True
     draft: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 
 from app.data import Store
@@ -17,6 +17,7 @@ from app.domain.accounts import (
     NOT_ADOPTED,
     THEMES,
     Account,
+    LinkMails,
     Session,
     check_new_password,
     mask_email,
@@ -31,13 +32,12 @@ from app.domain.tasks import Task
 from app.gateways.files import FileStore
 
 from .account_notices import security_mail
-from .links import CONFIRM, RESET, SET_PASSWORD, Links, check_nonce, new_nonce
+from .links import CONFIRM, LIFETIMES, RESET, SET_PASSWORD, Links, check_nonce, new_nonce
 from .passwords import Passwords
 
 log = logging.getLogger(__name__)
 
 ERASED_AT_ONCE = 300  # tasks, within the request that deletes the account
-MAIL_GRAIN = timedelta(minutes=5)  # a mail that anybody can ask for goes out at most this often
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,13 +289,14 @@ def confirm_mailbox(store: Store, links: Links, token: str, *, signed_in_as: str
 def ask_for_link(store: Store, email: object, *, now: datetime) -> None:
     """Mail a link to set or reset the password. Tells nobody, not by its time either, whether there is an account."""
     address = normalise_email(email)
-    account = store.find_account(address)
+    account, mails = store.find_account_or_pretence(address)
     if account is not None and not account.disabled and account.deleted_at is None:
         _mail_link(store, account, RESET if account.password_hash else SET_PASSWORD, now)
         return
     try:
         with store.transaction() as tx:
-            tx.pretend_link(address, now=now, not_since=now - MAIL_GRAIN)
+            not_since = mails.not_since(LIFETIMES[RESET], now)
+            tx.pretend_link(address, mails=mails.and_one_more(now), now=now, not_since=not_since)
     except AlreadyRecorded:
         pass
     log.info("link asked for an address without an account", extra={"email": mask_email(address)})
@@ -307,10 +308,13 @@ def resend_confirmation(store: Store, account: Account, *, now: datetime) -> Non
 
 
 def _mail_link(store: Store, account: Account, purpose: str, now: datetime) -> None:
-    """Renew the link of this purpose and promise its mail, at most one in five minutes."""
+    """Renew the link of this purpose and promise its mail, unless the last one has only just gone: see LinkMails."""
+    mails = account.link_mails.get(purpose, LinkMails())
+    not_since = mails.not_since(LIFETIMES[purpose], now)
     try:
         with store.transaction() as tx:
             tx.enqueue_mail(Mail(f"{purpose}#{account.account_id}#{to_iso(now)}", purpose, account.email, now))
-            tx.renew_link(account, purpose, new_nonce(), now=now, not_since=now - MAIL_GRAIN)
+            one_more = mails.and_one_more(now)
+            tx.renew_link(account, purpose, new_nonce(), mails=one_more, now=now, not_since=not_since)
     except AlreadyRecorded:
         log.info("link mail held back: one was sent just now", extra={"email": mask_email(account.email)})

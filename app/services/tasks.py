@@ -61,11 +61,13 @@ def submit(
             tx.record_once(posted)  # first: a replay is a replay, whatever else has changed
             tx.put_task(task)
             recent = remember(current.recent_marks, task.description)
-            tx.move_balance(current, after, open_tasks=1, spending=True, draft=None, recent_marks=recent)
-            if mail := notices.low_balance(current, after, now):
+            mail, noted = notices.low_balance(current, after, now)
+            tx.move_balance(current, after, open_tasks=1, spending=True, draft=None, recent_marks=recent, **noted)
+            if mail:
                 tx.enqueue_mail(mail)
         # What the page shows next is this account: it has to know of the open task, or it would not start to poll.
-        return Submitted(task, replace(after, open_tasks=after.open_tasks + 1, draft=""), after.credits_balance)
+        shown = replace(after, open_tasks=after.open_tasks + 1, draft="", **noted)
+        return Submitted(task, shown, after.credits_balance)
 
     try:
         done = store.change_account(account, attempt)
@@ -110,10 +112,12 @@ def submit_batch(
                 tx.record_once(posted)
             for task in tasks:
                 tx.put_task(task)
-            tx.move_balance(current, after, open_tasks=len(tasks), spending=True, draft=None, recent_marks=recent)
-            if mail := notices.low_balance(current, after, now):
+            mail, noted = notices.low_balance(current, after, now)
+            told = {"draft": None, "recent_marks": recent} | noted
+            tx.move_balance(current, after, open_tasks=len(tasks), spending=True, **told)
+            if mail:
                 tx.enqueue_mail(mail)
-        return replace(after, open_tasks=after.open_tasks + len(tasks), draft="")
+        return replace(after, open_tasks=after.open_tasks + len(tasks), draft="", **noted)
 
     try:
         after = store.change_account(account, attempt)
