@@ -21,5 +21,5 @@ EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/healthz', timeout=4)"]
 STOPSIGNAL SIGTERM
-# The first command reads the settings: a wrong one ends the container with one sentence.
-CMD ["sh", "-c", "python -c 'import app.wsgi' && exec granian --interface wsgi --no-ws --host 0.0.0.0 --port \"$PORT\" --workers \"$WEB_CONCURRENCY\" --backpressure 512 --blocking-threads 512 --respawn-failed-workers --workers-kill-timeout 20 app.wsgi:app"]
+# A wrong setting ends the container with one sentence; a worker that dies is started again, and takes none along.
+CMD ["sh", "-c", "exec python -m app.serve --host 0.0.0.0 --port \"$PORT\" --workers \"$WEB_CONCURRENCY\""]

@@ -1,4 +1,4 @@
-"""The WSGI entry point: `granian --interface wsgi app.wsgi:app`. A wrong setting ends the process with a sentence."""
+"""The WSGI app, as `python -m app.serve` imports it. A wrong setting ends the process with a sentence."""
 
 import sys
 

@@ -17,6 +17,7 @@ from app.data.client import make_client
 from app.data.table_setup import create_tables
 from app.data.transaction import patience
 from scripts.local.aws import LocalAws
+from scripts.local.leftovers import remove_leftovers
 from scripts.local.settings import CREDENTIALS, NO_OTHER_AWS, app_settings, forget_other_aws, past_any_proxy
 from tests.faults.proxy import FaultProxy
 from tests.log_watch import log_watch  # noqa: F401 - every test's log is read
@@ -26,6 +27,8 @@ if "DYNAMODB_ENDPOINT_URL" not in os.environ:  # all of it is local, and signed 
     known = forget_other_aws(os.environ) | CREDENTIALS | NO_OTHER_AWS | past_any_proxy(os.environ)
     os.environ.clear()
     os.environ.update(known)
+
+remove_leftovers()
 
 PREFIX = "ImpacterAGI_"
 COMPILED_TEMPLATES = FileSystemBytecodeCache()  # each test has an app of its own: compile its templates once for all

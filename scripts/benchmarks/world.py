@@ -83,9 +83,7 @@ class World:
     def start_server(self, dynamodb_port: int, workers: int) -> int:
         """The app as it is served: granian with a thread for each connection; returns its port."""
         port = free_port()
-        command = ["-m", "granian", "--interface", "wsgi", "--no-ws", "--host", HOST, "--port", str(port)]
-        command += ["--workers", str(workers), "--backpressure", "512", "--blocking-threads", "512"]
-        command += ["scripts.local.web:app"]
+        command = ["-m", "app.serve", "--host", HOST, "--port", str(port), "--workers", str(workers)]
         self._start(command, self.environment(dynamodb_port, port), port, "/login")
         return port
 

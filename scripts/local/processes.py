@@ -106,12 +106,16 @@ class Process:
             self._again_at = 0.0
             self.start()
 
+    def ask_to_stop(self) -> None:
+        """SIGTERM; `stop` waits for what it is still doing."""
+        if self._child is not None and self.alive:
+            self._child.terminate()
+
     def stop(self, in_a_hurry: Callable[[], bool]) -> None:
         """SIGTERM, some time to finish what it is doing, then SIGKILL."""
         if self._child is None:
             return
-        if self.alive:
-            self._child.terminate()
+        self.ask_to_stop()
         deadline = time.monotonic() + self._stop_seconds
         while self.alive and time.monotonic() < deadline and not in_a_hurry():
             time.sleep(0.02)

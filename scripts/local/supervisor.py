@@ -26,6 +26,7 @@ START_SECONDS = 180.0
 PROGRESS_SECONDS = 10.0
 WATCH_SECONDS = 0.2
 HEALTH_SECONDS = 30.0  # one answer of the app, whose first needs each table described
+ASKED = ("aws", "stripe")  # by the app, the mail sender and the mailbox
 
 
 class StartError(Exception):
@@ -132,20 +133,14 @@ class Supervisor:
         seeded = self._step("Making the demo accounts", python("-m", "flask", "--app", "app.wsgi", "demo", "seed"))
         sign_ins = [json.loads(line) for line in seeded.splitlines() if line.startswith("{")]
         say(f"Starting the app with {settings.workers} workers ...")
-        web = self._add("web", self._web_command(), echo=True, stop_seconds=8.0)
+        web = self._add("web", self._web_command(), echo=True, stop_seconds=25.0)
         self._wait_for(web, lambda: answers(settings.ports["PORT"], "/healthz", HEALTH_SECONDS) == 200)
         self._add("mail", python("-m", "flask", "--app", "app.wsgi", "mail", "send", "--watch"), echo=True)
         return sign_ins
 
     def _web_command(self) -> list[str]:
         port, workers = self.settings.ports["PORT"], self.settings.workers
-        return python(
-            *("-m", "granian", "--interface", "wsgi", "--no-ws", "--host", HOST, "--port", str(port)),
-            *("--workers", str(workers), "--respawn-failed-workers", "--respawn-interval", "0.5"),
-            # A thread for each connection: app/work_slots.py says how many work at once.
-            *("--backpressure", "512", "--blocking-threads", "512", "--workers-kill-timeout", "5"),
-            "scripts.local.web:app",
-        )
+        return python("-m", "app.serve", "--host", HOST, "--port", str(port), "--workers", str(workers))
 
     def _stripe_command(self) -> list[str]:
         environment = self.settings.environment
@@ -213,12 +208,16 @@ class Supervisor:
     # Stopping
 
     def _stop_all(self) -> None:
-        """The newest first: the mail sender and the app finish their writes before local AWS goes."""
+        """All that ask others at once; then those that are asked, when nobody needs an answer any more."""
         if self._processes:
             say("Stopping ...")
-        order = {"web": 0, "mail": 1, "aws": 9}
-        for process in sorted(self._processes, key=lambda process: order.get(process.name, 5)):
-            process.stop(lambda: self._hurry)
+        asked = [process for process in self._processes if process.name in ASKED]
+        asking = [process for process in self._processes if process.name not in ASKED]
+        for together in (asking, asked):
+            for process in together:
+                process.ask_to_stop()
+            for process in together:
+                process.stop(lambda: self._hurry)
         if self._processes:
             say(f"Stopped. Everything is kept in {self.settings.var_dir}.")
 

@@ -25,7 +25,7 @@ REPO = Path(__file__).resolve().parents[2]
 
 
 class Server:
-    """granian with two workers, as in production."""
+    """`app.serve` with two workers, as in production."""
 
     def __init__(self, dynamodb_url: str):
         self.port = free_port()
@@ -40,9 +40,7 @@ class Server:
                 "BCRYPT_ROUNDS": "4",
             }
         )
-        command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--host", "127.0.0.1"]
-        command += ["--port", str(self.port), "--workers", "2", "--blocking-threads", "4", "--respawn-failed-workers"]
-        command += ["--respawn-interval", "0.2", "--workers-kill-timeout", "10", "app.wsgi:app"]
+        command = [sys.executable, "-m", "app.serve", "--port", str(self.port)]
         self.process = subprocess.Popen(command, cwd=REPO, env=environment, stderr=subprocess.PIPE, text=True)
         self.log: list[str] = []
         threading.Thread(target=lambda: self.log.extend(self.process.stderr or []), daemon=True).start()

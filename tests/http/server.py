@@ -1,4 +1,4 @@
-"""The app as it is deployed: granian with two worker processes, on a port of its own."""
+"""The app as it is deployed: `app.serve` with two worker processes, on a port of its own."""
 
 from __future__ import annotations
 
@@ -38,10 +38,8 @@ class Server:
 
     def __enter__(self) -> Self:
         command = [
-            *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--host", HOST),
-            *("--port", str(self.port), "--workers", str(self._workers)),
-            *("--backpressure", "512", "--blocking-threads", "512"),
-            *("--respawn-failed-workers", "--respawn-interval", "0.2", "--workers-kill-timeout", "3", self._target),
+            *(sys.executable, "-m", "app.serve", "--host", HOST, "--port", str(self.port)),
+            *("--workers", str(self._workers), "--target", self._target),
         ]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -54,6 +52,13 @@ class Server:
 
     def terminate(self) -> None:
         self._process.terminate()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """Its exit status, once it has stopped."""
+        return self._process.wait(40)
 
     def __exit__(self, *_: object) -> None:
         self.terminate()
@@ -69,10 +74,9 @@ class Server:
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
                 after_name = stat.read_text().rpartition(")")[2].split()
-                command = stat.with_name("cmdline").read_bytes()
             except OSError:
                 continue
-            if int(after_name[1]) == self._process.pid and after_name[0] != "Z" and b"resource_tracker" not in command:
+            if int(after_name[1]) == self._process.pid and after_name[0] != "Z":
                 found.append(int(stat.parent.name))
         return found
 

@@ -51,7 +51,7 @@ class StripeStandIn:
         self.port = port
         self._settle_seconds = settle_seconds
         self._retry_seconds = retry_seconds
-        self._temporary = None if state_dir else tempfile.TemporaryDirectory(prefix="stripe-standin-")
+        self._temporary = None if state_dir else tempfile.TemporaryDirectory(prefix=f"stripe-standin-{os.getpid()}-")
         self.state_dir = state_dir or Path(self._temporary.name if self._temporary else "")
         self._process: subprocess.Popen[bytes] | None = None
         self.start()

@@ -1,0 +1,145 @@
+"""`python -m app.serve`: the app on a port, by worker processes that live, die and stop without each other.
+
+granian does the serving. Its own watch is replaced: it ends the whole server when one worker dies twice within 5.5 s,
+and it lets a client that dribbles delay a stop until the workers are killed (docs/decisions, 17).
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from granian.constants import Interfaces
+from granian.log import logger
+from granian.server import MPServer
+
+from app.in_flight import InFlight
+
+CONNECTIONS = 512  # a thread for each connection of a worker: app/work_slots.py says how many work at once
+REQUEST_SECONDS = 20.0  # what a request in flight may still take once the server was asked to stop
+BODY_SECONDS = 1.0  # and clients that have not sent their whole request, or not read their whole answer
+LONGEST_PAUSE = 1.0  # before a worker that keeps dying is started again; a start takes a second of a core
+SENDING_SECONDS = 0.2  # the last answer's way out of the process, or a whole body's way in
+STEADY_SECONDS = 10.0  # a worker that lived that long is well
+
+
+class Server(MPServer):
+    """granian's server of worker processes with a watch of its own: see `_serve_loop`."""
+
+    def __init__(self, target: str, host: str, port: int, workers: int):
+        self._leash, self._leash_end = os.pipe()  # the workers read its end, and so learn of ours, however it comes
+        super().__init__(
+            target,
+            address=host,
+            port=port,
+            interface=Interfaces.WSGI,
+            workers=workers,
+            websockets=False,
+            backpressure=CONNECTIONS,
+            blocking_threads=CONNECTIONS,
+            workers_kill_timeout=int(REQUEST_SECONDS + BODY_SECONDS) + 2,  # they end by themselves before
+        )
+        self._pauses = [0.0] * workers
+
+    def run(self) -> None:
+        self.serve(target_loader=partial(load, self.target, self._leash, self._leash_end), wrap_loader=False)
+
+    def _serve_loop(self, spawn_target: Callable[..., None], target_loader: Callable[..., Any]) -> None:
+        """Start again who died, each by itself and after a pause of its own, until somebody asks for the stop."""
+        signal.signal(signal.SIGHUP, self.signal_handler_interrupt)  # the terminal is gone
+        due: dict[int, float] = {}
+        while not self.interrupt_signal:
+            self.main_loop_interrupt.wait(max(0.0, min(due.values()) - time.monotonic()) if due else None)
+            self.main_loop_interrupt.clear()  # before the look, so that what comes now is seen in the next round
+            for index, worker in enumerate(self.wrks):
+                if index not in due and not worker.is_alive():
+                    due[index] = time.monotonic() + self._pause(index, time.monotonic() - worker.birth)
+            for index in [index for index, at in due.items() if at <= time.monotonic()]:
+                del due[index]
+                self.wrks[index] = self._spawn_worker(index, spawn_target, target_loader)
+                self.wrks[index].start()
+        self.interrupt_children.clear()  # or granian's stop would end with status 1
+        os.close(self._leash_end)
+
+    def _pause(self, index: int, lived: float) -> float:
+        """At once after a steady life, then longer each time, so that one that cannot start leaves the others room."""
+        if lived >= STEADY_SECONDS:
+            self._pauses[index] = 0.0
+        pause = self._pauses[index]
+        self._pauses[index] = min(max(2 * pause, 0.1), LONGEST_PAUSE)
+        logger.warning(f"Worker-{index + 1} ended after {lived:.1f} s, starting it again in {pause:g} s")
+        return pause
+
+
+def load(target: str, leash: int, leash_end: int) -> InFlight:
+    """Runs in each worker before anything else of ours: hold on to the server, then import the app."""
+    os.close(leash_end)  # only the server holds it: when the server goes, the leash ends
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until granian listens; the server's handler came with the fork
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)  # a worker may be asked to stop by itself, too
+    loaded: list[InFlight] = []
+    threading.Thread(target=stop_in_time, args=([leash, told], loaded), name="stop", daemon=True).start()
+    loaded.append(InFlight(import_target(target)))
+    return loaded[0]
+
+
+def stop_in_time(signs: list[int], loaded: list[InFlight]) -> None:
+    """Wait for a sign of the stop, then for what is in flight; end the worker when clients are all it waits for."""
+    select.select(signs, [], [])
+    if not loaded:
+        os._exit(0)  # it has not begun to serve
+    os.kill(os.getpid(), signal.SIGTERM)  # granian lets nobody in any more, and ends by itself if nobody is left
+    time.sleep(BODY_SECONDS)
+    if owed := loaded[0].wait_until_none(REQUEST_SECONDS, SENDING_SECONDS):
+        logger.error(f"Stopped without the answers to {owed} requests, after {REQUEST_SECONDS:g} s")
+    os._exit(0)
+
+
+def import_target(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)
+
+
+def problem(target: str, host: str, port: int) -> int:
+    """What would keep every worker from starting ends the server at once, with this status and one sentence."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))  # the workers share the port, and would share it with a stranger as well
+        except OSError as error:
+            print(f"Cannot listen on {host}, port {port}: {error.strerror}", file=sys.stderr)  # noqa: T201
+            return 1
+    trial = multiprocessing.Process(target=import_target, args=(target,))
+    trial.start()
+    trial.join()
+    return trial.exitcode or 0  # it has said itself what is wrong
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m app.serve", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--workers", type=int, default=2, help="worker processes")
+    parser.add_argument("--target", default="app.wsgi:app", help="the WSGI app, as module:name")
+    given = parser.parse_args(arguments)
+    multiprocessing.set_start_method("fork")  # the leash is inherited, and so are the libraries that are imported here
+    if status := problem(given.target, given.host, given.port):
+        return status
+    Server(given.target, given.host, given.port, given.workers).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
