@@ -136,7 +136,8 @@ def test_what_is_in_flight_ends_well_when_the_server_is_stopped(server, store):
     token = server.token()
 
     thread, answers = load(server, token, range(80))
-    time.sleep(0.5)
+    while len(answers) < 4:
+        time.sleep(0.01)
     server.process.send_signal(signal.SIGTERM)
     thread.join()
     server.process.wait(20)
