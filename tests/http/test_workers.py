@@ -237,7 +237,8 @@ def test_stop_while_workers_are_still_starting_is_a_stop(dynamodb_url, store, tm
 
 
 def start(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | SETTINGS | settings
+    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | SETTINGS
+    environment |= {"APP_ENV": "development"} | settings
     command = [sys.executable, "-m", "app.serve", *arguments]
     return subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
