@@ -163,6 +163,13 @@ class StoreUnavailable(Unavailable):
     code = "store_unavailable"
 
 
+class LedgerBehind(StoreUnavailable):
+    """Rows of a ledger that are known to stand are not listed yet: a list without them would look whole."""
+
+    code = "ledger_behind"
+    message = "The newest rows of this ledger are not listed yet. Nothing is lost. Try again in a moment."
+
+
 class OutcomeUnknown(StoreUnavailable):
     """A write was sent and its answer was lost: it is there whole, or not at all. Repeating it is safe by its key."""
 

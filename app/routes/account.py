@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-import tempfile
-from typing import Any, cast
+from typing import IO, Any
 
 from flask import Blueprint, flash, g, redirect, render_template, request, send_file, session, url_for
 from flask_wtf import FlaskForm
@@ -13,16 +12,17 @@ from app import deps
 from app.domain.accounts import HALF
 from app.domain.clock import utcnow
 from app.domain.errors import BadCredentials, InvalidInput
+from app.exports import attachment, spooled
 from app.forms.account import ChangePasswordForm, DeleteForm, SettingsForm
 from app.looking import only_looking
 from app.security import current_session_key, login_required, start_browser_session
-from app.services import accounts
+from app.services import accounts, statements
 from app.services.own_data import write_export
 from app.throttle import EXPORT_BY_ACCOUNT
 
 bp = Blueprint("account", __name__, url_prefix="/account")
 
-IN_MEMORY = 1024 * 1024
+MAX_OWN_DATA = 1024 * 1024 * 1024
 OWN_DATA = "impacteragi-my-data.json"
 
 
@@ -112,13 +112,13 @@ def export():
     deps.get().throttle.hit(EXPORT_BY_ACCOUNT, "export", g.account.email)
     if only_looking():  # it is not made for nobody: the file may be long, and this way nothing limits it
         return send_file(io.BytesIO(), "application/json", as_attachment=True, download_name=OWN_DATA)
-    file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed with the response
-    text = io.TextIOWrapper(cast(Any, file), encoding="utf-8")
-    write_export(deps.store(), g.account, text)
-    text.flush()
-    text.detach()
-    file.seek(0)
-    return send_file(cast(Any, file), "application/json", as_attachment=True, download_name=OWN_DATA)
+
+    def write() -> IO[bytes]:
+        with spooled(MAX_OWN_DATA) as (text, file):
+            write_export(deps.store(), g.account.email, text)
+        return file
+
+    return attachment(statements.once_settled(write), "application/json", OWN_DATA)
 
 
 @bp.post("/delete")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from typing import Any
 
 from flask import Blueprint, Response, g, redirect, render_template, request
 
 from app import deps
-from app.csv_lines import csv_line
 from app.data.base import Page
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import TYPES, PostedEntry
 from app.domain.errors import Malformed, NotFound
+from app.exports import csv_file
 from app.forms.paging import check_month, read_month, read_paging
 from app.fragments import render
 from app.security import login_required
@@ -49,17 +50,32 @@ def index():
 @bp.get("/transactions.csv")
 @login_required
 def export():
-    """Everything that the filter names, newest first, sent page by page."""
-    entries = deps.store().entries_of(g.account.email, type=_read_type(), month=read_month(request))
-    response = Response(_csv(entries), content_type="text/csv; charset=utf-8")
-    response.headers["Content-Disposition"] = 'attachment; filename="impacteragi-transactions.csv"'
-    return response
+    """Everything that the filter names, newest first, with a row of their number and sum: whole, or refused."""
+    kind, month, task = _read_type(), read_month(request), request.args.get("task", "")
+
+    def write() -> Response:
+        store = deps.store()
+        entries: Iterable[PostedEntry]
+        if task:
+            entries = store.entries_of_task(g.account.email, task)
+        else:
+            entries = statements.whole_ledger(store, g.account.email, type=kind, month=month)
+        return csv_file(
+            "impacteragi-transactions.csv",
+            COLUMNS,
+            map(_csv_row, entries),
+            total=lambda count, credits: ("", "total", f"{count} rows, sum {credits}", "", "", ""),
+            adding=lambda row: row[COLUMNS.index("credits")],
+        )
+
+    return statements.once_settled(write)
 
 
 @bp.get("/transactions/statement/<month>")
 @login_required
 def statement(month: str):
-    found = statements.of_month(deps.store(), g.account.email, check_month(month))
+    checked = check_month(month)
+    found = statements.once_settled(lambda: statements.of_month(deps.store(), g.account.email, checked))
     return render_template("transactions/statement.html", account=g.account, month=month, **found)
 
 
@@ -83,16 +99,12 @@ def _read_type() -> str:
     return kind
 
 
-def _csv(entries: Iterator[PostedEntry]) -> Iterator[str]:
-    yield csv_line(COLUMNS)
-    for entry in entries:
-        yield csv_line(
-            (
-                to_iso(entry.timestamp),
-                entry.type,
-                entry.description,
-                entry.amount,
-                "" if entry.is_original else entry.balance_after,
-                entry.transaction_id,
-            )
-        )
+def _csv_row(entry: PostedEntry) -> tuple[Any, ...]:
+    return (
+        to_iso(entry.timestamp),
+        entry.type,
+        entry.description,
+        entry.amount,
+        "" if entry.is_original else entry.balance_after,
+        entry.transaction_id,
+    )

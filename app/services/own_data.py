@@ -10,24 +10,45 @@ from app.data import Store
 from app.data.base import each
 from app.domain.accounts import Account
 from app.domain.clock import to_iso
+from app.domain.credits import PostedEntry
+from app.domain.errors import StoreBusy
+
+from .statements import whole_ledger
 
 CHUNK = 500
+CALM_TRIES = 5  # a busy account is read again this often
 
 
-def write_export(store: Store, account: Account, file: IO[str]) -> None:
-    """One JSON object: the account, its sessions, tasks with results, ledger and mails. No secret is in it."""
+def write_export(store: Store, email: str, file: IO[str]) -> None:
+    """One JSON object: the account, its sessions, tasks with results, ledger and mails. No secret is in it.
+
+    It ends with how many rows each list has and what the ledger adds up to: `credits`, as both were read. Raises
+    LedgerBehind.
+    """
+    account, ledger = _account_and_ledger(store, email)
     head = json.dumps(_about(account), ensure_ascii=False, indent=1).removesuffix("\n}")
     file.write(head)
-    for name, rows in (
-        ("tasks", _tasks(store, account)),
-        ("ledger", _ledger(store, account)),
-        ("mails", _mails(store, account)),
-    ):
+    counts = {}
+    for name, rows in (("tasks", _tasks(store, account)), ("ledger", iter(ledger)), ("mails", _mails(store, account))):
         file.write(f',\n "{name}": [')
-        for number, row in enumerate(rows):
-            file.write(("," if number else "") + "\n  " + json.dumps(row, ensure_ascii=False))
+        count = 0
+        for row in rows:
+            file.write(("," if count else "") + "\n  " + json.dumps(row, ensure_ascii=False))
+            count += 1
         file.write("\n ]")
-    file.write("\n}\n")
+        counts[name] = count
+    end = {"rows": counts, "ledger_sum": sum(row["amount"] for row in ledger)}
+    file.write("," + json.dumps(end, ensure_ascii=False, indent=1).removeprefix("{") + "\n")
+
+
+def _account_and_ledger(store: Store, email: str) -> tuple[Account, list[dict[str, Any]]]:
+    """Both as of one moment: a row that was added between the two reads makes them be read again."""
+    for _ in range(CALM_TRIES):
+        rows = list(whole_ledger(store, email))
+        account = store.get_account(email)
+        if max((entry.sequence for entry in rows), default=0) == account.ledger_sequence:
+            return account, [_ledger_row(entry) for entry in rows]
+    raise StoreBusy
 
 
 def _about(account: Account) -> dict[str, Any]:
@@ -76,16 +97,15 @@ def _tasks(store: Store, account: Account) -> Iterator[dict[str, Any]]:
         }
 
 
-def _ledger(store: Store, account: Account) -> Iterator[dict[str, Any]]:
-    for entry in store.entries_of(account.email):
-        yield {
-            "transaction_id": entry.transaction_id,
-            "type": entry.type,
-            "amount": entry.amount,
-            "balance_after": None if entry.is_original else entry.balance_after,
-            "timestamp": to_iso(entry.timestamp),
-            "description": entry.description,
-        }
+def _ledger_row(entry: PostedEntry) -> dict[str, Any]:
+    return {
+        "transaction_id": entry.transaction_id,
+        "type": entry.type,
+        "amount": entry.amount,
+        "balance_after": None if entry.is_original else entry.balance_after,
+        "timestamp": to_iso(entry.timestamp),
+        "description": entry.description,
+    }
 
 
 def _mails(store: Store, account: Account) -> Iterator[dict[str, Any]]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Response, flash, g, redirect, render_template, request, url_for
+from flask import flash, g, redirect, render_template, request, url_for
 
 from app import deps
-from app.csv_lines import csv_line
 from app.data import Store
 from app.data.audit import AuditRow
-from app.data.base import Page
+from app.data.base import Page, each
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import Malformed, NotFound
+from app.exports import csv_file
 from app.forms.admin import AuditFilter, read_audit_filter
 from app.forms.paging import read_paging
 from app.fragments import render
@@ -76,11 +76,15 @@ def audit():
 @bp.get("/audit.csv")
 @admin_required
 def audit_csv():
-    """What the filter names, over the days of one page, up to MAX_EXPORT rows."""
+    """What the filter names, over the days of one page, with a row of their number: whole, or refused."""
     found = read_audit_filter(request, utcnow().date())
-    response = Response(_csv(_audit_rows(deps.store(), found)), content_type="text/csv; charset=utf-8")
-    response.headers["Content-Disposition"] = 'attachment; filename="impacteragi-audit.csv"'
-    return response
+    return csv_file(
+        "impacteragi-audit.csv",
+        COLUMNS,
+        map(_csv_row, _audit_rows(deps.store(), found)),
+        total=lambda count, _: ("", "", "total", f"{count} rows", "", "", ""),
+        max_rows=MAX_EXPORT,
+    )
 
 
 def _audit_page(store: Store, found: AuditFilter, limit: int, cursor: str | None) -> Page[AuditRow]:
@@ -94,22 +98,11 @@ def _audit_page(store: Store, found: AuditFilter, limit: int, cursor: str | None
 
 
 def _audit_rows(store: Store, found: AuditFilter) -> Iterator[AuditRow]:
-    cursor, left = None, MAX_EXPORT
-    while left > 0:
-        page = _audit_page(store, found, 500, cursor)
-        yield from page.items[:left]
-        left -= max(1, len(page.items))
-        cursor = page.next_cursor
-        if cursor is None:
-            return
+    return each(lambda cursor: _audit_page(store, found, 500, cursor))
 
 
-def _csv(rows: Iterator[AuditRow]) -> Iterator[str]:
-    yield csv_line(COLUMNS)
-    for row in rows:
-        yield csv_line(
-            (to_iso(row.at), row.actor, row.action, row.subject, _words(row.before), _words(row.after), row.reason)
-        )
+def _csv_row(row: AuditRow) -> tuple[str, ...]:
+    return to_iso(row.at), row.actor, row.action, row.subject, _words(row.before), _words(row.after), row.reason
 
 
 def _words(values: Any) -> str:

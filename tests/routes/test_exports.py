@@ -1,0 +1,169 @@
+"""Files of many rows: what they end with, who can read them, and what a ledger that is still settling does to them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from app.data.base import Page
+from app.domain.clock import utcnow
+from app.services import tasks
+from tests.many_rows import ADA, with_audit, with_ledger
+from tests.routes.browser import Browser
+from tests.support import ledger, make_account
+
+
+@pytest.fixture
+def ada(store, browser) -> Browser:
+    make_account(store, credits=100)
+    tasks.submit(store, store.get_account(ADA), "An Exposé, please", now=utcnow())
+    browser.sign_in()
+    return browser
+
+
+@pytest.fixture
+def operator(app, store) -> Browser:
+    make_account(store, "op@example.com", role="admin")
+    found = Browser(app)
+    found.sign_in("op@example.com")
+    return found
+
+
+def table(response) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(response.data.decode("utf-8-sig"))))
+
+
+@pytest.mark.threat(106, 111)
+def test_a_person_gets_a_file_that_excel_reads_and_that_ends_with_number_and_sum(ada):
+    answer = ada.get("/transactions.csv")
+
+    assert answer.data.startswith("\ufeffdate,".encode())
+    assert "Exposé".encode() in answer.data
+    rows = table(answer)
+    assert rows[-1] == ["", "total", "2 rows, sum 90", "", "", ""]
+    assert sum(int(row[3]) for row in rows[1:-1]) == 90 == int(rows[1][4])
+    assert int(answer.headers["Content-Length"]) == len(answer.data)
+    assert ada.get("/transactions.csv?for=excel").data == answer.data
+
+
+@pytest.mark.threat(106)
+def test_a_program_gets_rows_and_nothing_else_and_the_number_in_a_header(ada):
+    answer = ada.get("/transactions.csv?for=program")
+
+    found = list(csv.DictReader(io.StringIO(answer.data.decode("utf-8"))))
+    assert [int(row["credits"]) for row in found] == [-10, 100]
+    assert all(row["date"] for row in found)
+    assert (answer.headers["X-Row-Count"], answer.headers["X-Sum"]) == ("2", "90")
+    assert ada.get("/transactions.csv?for=nobody").status_code == 400
+
+
+@pytest.mark.threat(106, 111)
+def test_the_audit_log_ends_with_its_number(store, operator):
+    with_audit(store, 3)
+
+    answer = operator.get("/admin/audit.csv")
+
+    assert answer.data.startswith(b"\xef\xbb\xbfat,")
+    assert table(answer)[-1] == ["", "", "total", "3 rows", "", "", ""]
+    assert int(answer.headers["Content-Length"]) == len(answer.data)
+
+
+@pytest.mark.threat(106)
+def test_an_export_is_refused_rather_than_cut_when_it_is_too_long(store, operator, monkeypatch):
+    with_audit(store, 4)
+    monkeypatch.setattr("app.routes.admin.records.MAX_EXPORT", 3)
+
+    answer = operator.get("/admin/audit.csv")
+
+    assert answer.status_code == 422
+    assert "more than 3 rows" in answer.text
+
+
+@pytest.mark.threat(106)
+@pytest.mark.parametrize("path", ["/transactions.csv", "/account/export.json"])
+def test_an_export_is_refused_when_it_is_larger_than_its_file_may_be(ada, monkeypatch, path):
+    monkeypatch.setattr("app.exports.MAX_BYTES", 200)
+    monkeypatch.setattr("app.routes.account.MAX_OWN_DATA", 200)
+
+    assert ada.get(path).status_code == 422
+
+
+@pytest.mark.threat(106)
+def test_ones_own_data_ends_with_numbers_that_agree_with_the_balance(ada):
+    data = json.loads(ada.get("/account/export.json").data)
+
+    assert list(data)[-2:] == ["rows", "ledger_sum"]
+    assert data["rows"] == {name: len(data[name]) for name in ("tasks", "ledger", "mails")}
+    assert data["ledger_sum"] == sum(row["amount"] for row in data["ledger"]) == data["credits"] == 90
+
+
+def lagging(monkeypatch, store, lacks, tries: int) -> list[int]:
+    """The index does not list some rows yet, for so many reads."""
+    reads, real = [0], type(store).list_entries
+
+    def list_entries(self, *args, **more):
+        page = real(self, *args, **more)
+        if not more.get("cursor"):
+            reads[0] += 1
+        if reads[0] > tries:
+            return page
+        return Page([entry for entry in page.items if not lacks(entry)], page.next_cursor)
+
+    monkeypatch.setattr(type(store), "list_entries", list_entries)
+    return reads
+
+
+LACKS = {
+    "the newest": lambda entry: entry.sequence == 2,
+    "the oldest": lambda entry: entry.sequence == 1,
+    "all": lambda entry: True,
+}
+LISTS = ["/transactions.csv", "/transactions.csv?type=promo", f"/transactions.csv?month={utcnow():%Y-%m}"]
+
+
+@pytest.mark.threat(106)
+@pytest.mark.parametrize("lacks", LACKS)
+@pytest.mark.parametrize("path", [*LISTS, "/account/export.json", f"/transactions/statement/{utcnow():%Y-%m}"])
+def test_rows_that_are_not_listed_yet_are_waited_for_and_never_left_out(store, ada, monkeypatch, lacks, path):
+    whole = ada.get(path)
+    if lacks == "the oldest" and utcnow().strftime("%Y-%m") in path:
+        return  # of a month nobody can tell without it where it begins; it was written long before the newest
+
+    lagging(monkeypatch, store, LACKS[lacks], tries=1)
+    assert ada.get(path).data[-200:] == whole.data[-200:]
+    monkeypatch.setattr("app.services.statements.SETTLING_SECONDS", (0, 0))
+    lagging(monkeypatch, store, LACKS[lacks], tries=99)
+    refused = ada.get(path)
+    assert refused.status_code == 503
+    assert "not listed yet" in refused.text
+
+
+@pytest.mark.threat(106)
+@pytest.mark.parametrize("path", ["/transactions.csv", "/account/export.json"])
+def test_number_and_sum_are_of_one_moment_when_rows_are_added_meanwhile(store, browser, monkeypatch, path):
+    with_ledger(store, 1_001)
+    browser.sign_in()
+    added, real = [], type(store).list_entries
+
+    def list_entries(self, *args, **more):
+        page = real(self, *args, **more)
+        if not added:  # between the first page and the second
+            added.append(tasks.submit(store, store.get_account(ADA), "Another task", now=utcnow()))
+        return page
+
+    monkeypatch.setattr(type(store), "list_entries", list_entries)
+    answer = browser.get(path)
+
+    if path.endswith("json"):
+        data = json.loads(answer.data)
+        assert data["credits"] == data["ledger_sum"] == data["ledger"][0]["balance_after"]
+        assert data["rows"]["ledger"] == len({row["transaction_id"] for row in data["ledger"]})
+    else:
+        rows = table(answer)[1:-1]
+        assert sum(int(row[3]) for row in rows) == int(rows[0][4]) == int(answer.headers["X-Sum"])
+        assert len({row[5] for row in rows}) == len(rows) == int(answer.headers["X-Row-Count"])
+    assert len(added) == 1
+    assert len(ledger(store, ADA)) == 1_002
