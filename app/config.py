@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import parseaddr
+from ipaddress import ip_address
 from urllib.parse import urlsplit
+
+import idna
+from email_validator import EmailNotValidError, validate_email
+
+from app.domain.accounts import normalise_email
+from app.domain.errors import InvalidInput
 
 DEVELOPMENT, PRODUCTION = "development", "production"
 MIN_SECRET_CHARACTERS = 32
+DEFAULT_PORTS = {"http": 80, "https": 443}
+HOST_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?")
 GUESSABLE = ("secret", "changeme", "change-me", "password", "example", "default", "test", "dev", "impacteragi")
 
 
@@ -73,26 +85,26 @@ class Config:
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Config:
         """Read and check all settings. Raises ConfigError with a sentence that names the variable."""
         read = _Reader(os.environ if environ is None else environ)
-        env = read.text("APP_ENV", PRODUCTION)
+        env = read.text("APP_ENV", PRODUCTION).lower()
         if env not in (DEVELOPMENT, PRODUCTION):
             raise ConfigError(f"APP_ENV must be {DEVELOPMENT} or {PRODUCTION}, not {env!r}.")
         config = cls(
             env=env,
-            app_url=read.required("APP_URL").rstrip("/"),
-            jwt_secrets=read.several("JWT_SECRET"),
+            app_url=_public_address(read.required("APP_URL")),
+            jwt_secrets=read.several("JWT_SECRET", as_it_is=True),
             stripe_secret_key=read.required("STRIPE_SECRET_KEY"),
             stripe_webhook_secrets=read.several("STRIPE_WEBHOOK_SECRET"),
             aws_region=read.text("AWS_REGION", read.text("AWS_DEFAULT_REGION", "us-east-1")),
             dynamodb_endpoint_url=read.text("DYNAMODB_ENDPOINT_URL", "") or None,
             ses_endpoint_url=read.text("SES_ENDPOINT_URL", "") or None,
             s3_endpoint_url=read.text("S3_ENDPOINT_URL", "") or None,
-            stripe_api_base=read.text("STRIPE_API_BASE", "") or None,
-            mail_from=read.text("MAIL_FROM", "ImpacterAGI <hello@impacteragi.com>"),
+            stripe_api_base=read.text("STRIPE_API_BASE", "").rstrip("/") or None,
+            mail_from=_sender(read.text("MAIL_FROM", "ImpacterAGI <hello@impacteragi.com>")),
             table_prefix=read.text("TABLE_PREFIX", "ImpacterAGI_"),
             trusted_proxies=read.number("TRUSTED_PROXIES", 0, 0, 5),
             bcrypt_rounds=read.number("BCRYPT_ROUNDS", 12, 4, 16),
             packs=_packs(read.text("CREDIT_PACKS", "1000:1000,5250:5000,11000:10000,57500:50000")),
-            admin_email=read.text("ADMIN_EMAIL", "") or None,
+            admin_email=_address("ADMIN_EMAIL", read.text("ADMIN_EMAIL", "")) or None,
             signups_per_hour=read.number("SIGNUPS_PER_HOUR", 100, 1, 100_000),
             require_operator_2fa=read.number("REQUIRE_OPERATOR_2FA", 1, 0, 1) == 1,
             files_bucket=read.text("FILES_BUCKET", "impacteragi-results"),
@@ -105,8 +117,6 @@ class Config:
 
     def _check(self) -> None:
         url = urlsplit(self.app_url)
-        if url.scheme not in ("http", "https") or not url.netloc or url.path or url.query:
-            raise ConfigError("APP_URL must be the public address without a path, like https://dashboard.example.com.")
         if not self.is_production:
             return
         if url.scheme != "https":
@@ -122,7 +132,7 @@ class Config:
             ("SES_ENDPOINT_URL", self.ses_endpoint_url),
             ("S3_ENDPOINT_URL", self.s3_endpoint_url),
         ):
-            if endpoint and not endpoint.startswith("https://"):
+            if endpoint and not endpoint.lower().startswith("https://"):
                 raise ConfigError(f"{variable} must start with https:// in production, or be unset.")
         for secret in self.jwt_secrets:
             _check_secret("JWT_SECRET", secret, MIN_SECRET_CHARACTERS)
@@ -142,7 +152,8 @@ class _Reader:
         self._environ = environ
 
     def text(self, variable: str, default: str) -> str:
-        return self._environ.get(variable, "").strip() or default
+        """The value without the spaces and the pair of quotes that files of settings leave around it."""
+        return _unquoted(self._environ.get(variable, "")) or default
 
     def required(self, variable: str) -> str:
         value = self.text(variable, "")
@@ -150,8 +161,10 @@ class _Reader:
             raise ConfigError(f"{variable} is not set. See docs/operating.md for every setting.")
         return value
 
-    def several(self, variable: str) -> tuple[str, ...]:
-        values = tuple(part.strip() for part in self.required(variable).split(",") if part.strip())
+    def several(self, variable: str, *, as_it_is: bool = False) -> tuple[str, ...]:
+        """Keys, newest first. `as_it_is`: a key that was used with its quotes has signed and sealed with them."""
+        text = self._environ.get(variable, "") if as_it_is else self.required(variable)
+        values = tuple(part.strip() for part in text.split(",") if part.strip())
         if not values:
             raise ConfigError(f"{variable} is not set. See docs/operating.md for every setting.")
         return values
@@ -161,6 +174,63 @@ class _Reader:
         if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
             raise ConfigError(f"{variable} must be a whole number from {low} to {high}, not {text!r}.")
         return int(text)
+
+
+def _unquoted(text: str) -> str:
+    text = text.strip()
+    return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+
+
+def _public_address(text: str) -> str:
+    """APP_URL as browsers write an origin: small letters, punycode, no default port, no dot or slash at the end.
+
+    Links, passkeys and the way back from Stripe are all bound to it, and compared with it letter by letter.
+    """
+    wrong = ConfigError("APP_URL must be the public address without a path, like https://dashboard.example.com.")
+    try:
+        url = urlsplit(text)
+        port, host = url.port, (url.hostname or "").rstrip(".")
+    except ValueError as error:
+        raise wrong from error
+    if url.scheme not in DEFAULT_PORTS or url.path.strip("/") or "#" in text or "?" in text:
+        raise wrong
+    if "@" in url.netloc:
+        raise ConfigError("APP_URL must not hold a name or password: everybody is shown it.")
+    host = _host(host)
+    if not host or port == 0:
+        raise wrong
+    return f"{url.scheme}://{host}" + (f":{port}" if port and port != DEFAULT_PORTS[url.scheme] else "")
+
+
+def _host(host: str) -> str:
+    """A host name in ASCII, or an IP address as URLs write it; empty when it is neither."""
+    with suppress(ValueError):
+        found = ip_address(host)
+        return f"[{found.compressed}]" if found.version == 6 else str(found)
+    try:
+        name = host if host.isascii() else idna.encode(host, uts46=True).decode()
+    except idna.IDNAError:
+        return ""
+    labels = name.split(".")
+    fine = all(HOST_LABEL.fullmatch(label) for label in labels) and len(name) <= 253
+    return name if fine and not labels[-1].isdigit() else ""
+
+
+def _address(variable: str, text: str) -> str:
+    """A person's address as accounts are kept by it. Raises ConfigError."""
+    try:
+        return normalise_email(text) if text else ""
+    except InvalidInput as error:
+        raise ConfigError(f"{variable} must be an e-mail address, not {text!r}.") from error
+
+
+def _sender(text: str) -> str:
+    """`Name <address>` or an address alone. Raises ConfigError."""
+    try:
+        validate_email(parseaddr(text)[1], check_deliverability=False, allow_smtputf8=False, test_environment=True)
+    except EmailNotValidError as error:
+        raise ConfigError(f"MAIL_FROM must look like ImpacterAGI <hello@example.com>, not {text!r}.") from error
+    return text
 
 
 def _check_secret(variable: str, secret: str, minimum: int) -> None:

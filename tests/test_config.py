@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.config import Config, ConfigError, Pack
+from app.services.passkeys import Passkeys
 
 REPO = Path(__file__).resolve().parents[1]
 GOOD = {
@@ -119,6 +120,99 @@ def test_lists_are_read_newest_first():
 def test_settings_cannot_be_changed_afterwards():
     with pytest.raises(AttributeError):
         Config.from_env(GOOD).app_url = "https://elsewhere.example"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("typed", "address"),
+    [
+        ("https://Dash.Example.com:443", "https://dash.example.com"),
+        ("HTTPS://dash.example.com/", "https://dash.example.com"),
+        ("https://dash.example.com.", "https://dash.example.com"),
+        ("https://dash.example.com.:8443//", "https://dash.example.com:8443"),
+        ("https://dash.example.com:", "https://dash.example.com"),
+        ("https://Bücher.example", "https://xn--bcher-kva.example"),
+        ("https://straße.example", "https://xn--strae-oqa.example"),
+        ("https://XN--BCHER-KVA.example", "https://xn--bcher-kva.example"),
+        (' "https://dash.example.com" ', "https://dash.example.com"),
+        ("'https://dash.example.com/'", "https://dash.example.com"),
+        ("https://[2001:DB8:0::1]:443", "https://[2001:db8::1]"),
+    ],
+)
+def test_the_public_address_is_kept_as_browsers_write_it(typed, address):
+    config = Config.from_env(GOOD | {"APP_URL": typed})
+
+    assert config.app_url == address
+    passkeys = Passkeys(config.app_url)  # both are compared letter by letter with what the browser signed
+    assert passkeys._origin == address
+    assert passkeys._host == address.removeprefix("https://").partition(":8443")[0].strip("[]")
+
+
+def test_the_default_port_is_that_of_the_scheme():
+    assert Config.from_env(LOCAL | {"APP_URL": "http://LOCALHOST:80"}).app_url == "http://localhost"
+    assert Config.from_env(LOCAL | {"APP_URL": "http://localhost:443"}).app_url == "http://localhost:443"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "https://user:password@dash.example.com",
+        "https://user@dash.example.com",
+        "https://dash.example.com:99999",
+        "https://dash.example.com:http",
+        "https://dash.example.com#top",
+        "https://dash.example.com/#",
+        "https://dash_.example.com\\evil",
+        "https://dash..example.com",
+        "https://-dash.example.com",
+        "https://dash example.com",
+        "https://1.2.3",
+        "https://",
+        "https:///dash.example.com",
+        "https://[::1",
+        "ftp://dash.example.com",
+        "https://" + "a" * 64 + ".example",
+    ],
+)
+def test_an_address_that_no_browser_can_open_is_refused_by_name(typed):
+    with pytest.raises(ConfigError, match="APP_URL"):
+        Config.from_env(GOOD | {"APP_URL": typed})
+
+
+def test_settings_may_carry_quotes_spaces_and_capitals():
+    typed = {
+        "APP_ENV": " Production ",
+        "ADMIN_EMAIL": '"Boss@Example.COM"',
+        "MAIL_FROM": '"ImpacterAGI <hello@impacteragi.com>"',
+        "STRIPE_WEBHOOK_SECRET": f"'{GOOD['STRIPE_WEBHOOK_SECRET']}'",
+        "TRUSTED_PROXIES": '"1"',
+        "DYNAMODB_ENDPOINT_URL": "HTTPS://dynamodb.example.com",
+    }
+
+    config = Config.from_env(GOOD | typed)
+
+    assert (config.env, config.admin_email, config.trusted_proxies) == ("production", "boss@example.com", 1)
+    assert config.mail_from == "ImpacterAGI <hello@impacteragi.com>"
+    assert config.stripe_webhook_secrets == Config.from_env(GOOD).stripe_webhook_secrets
+    assert Config.from_env(LOCAL | {"STRIPE_API_BASE": "http://127.0.0.1:1/"}).stripe_api_base == "http://127.0.0.1:1"
+
+
+def test_a_sender_with_quotes_of_its_own_keeps_them():
+    sender = '"ImpacterAGI, Inc." <hello@impacteragi.com>'
+
+    assert Config.from_env(GOOD | {"MAIL_FROM": sender}).mail_from == sender
+
+
+def test_the_key_that_signs_is_taken_letter_by_letter():
+    """One that was in use with its quotes has sealed second factors with them."""
+    quoted = f'"{GOOD["JWT_SECRET"]}"'
+
+    assert Config.from_env(GOOD | {"JWT_SECRET": quoted}).jwt_secrets == (quoted,)
+
+
+@pytest.mark.parametrize(("variable", "value"), [("ADMIN_EMAIL", "boss"), ("MAIL_FROM", "ImpacterAGI")])
+def test_an_address_that_is_none_is_refused_by_name(variable, value):
+    with pytest.raises(ConfigError, match=variable):
+        Config.from_env(GOOD | {variable: value})
 
 
 def test_trailing_slash_of_the_address_is_dropped():

@@ -6,14 +6,16 @@ import base64
 import binascii
 import json
 import random
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from botocore.exceptions import ClientError
 
-from app.domain.errors import BadCursor, StoreBusy
+from app.domain.errors import BadCursor, StoreBusy, StoreUnavailable
 
 from .client import Stale, call
 from .codec import Item, decode_item, encode, encode_item
@@ -22,6 +24,8 @@ from .transaction import Failure, check_table, update_request, with_condition
 Row = TypeVar("Row")
 
 UPDATE_ATTEMPTS = 6
+MARK = "last_write"  # of the newest conditional update of a row: what a try whose answer was lost is known by again
+LOOK_WITHIN_SECONDS = 2.0
 SEARCH_CHUNK = 250
 MAX_KEY_BYTES = 1_024  # what DynamoDB takes for a range key
 SEARCH_BUDGET = 2_000  # rows looked at for one page of a search: its cost never depends on the length of the history
@@ -105,8 +109,16 @@ class Base:
         failure: Failure = Stale,
         **params: Any,
     ) -> dict[str, Any]:
-        request = update_request(self.prefix + table, key, set or {}, add or {}, remove)
+        """A conditional write leaves a mark of its own, and looks for it before it says that its condition has failed:
+        its condition may have been true until an earlier try of the same write, whose answer was lost.
+        """
+        mark = secrets.token_urlsafe(9) if condition else None
+        written = {**(set or {}), **({MARK: mark} if mark else {})}
+        request = update_request(self.prefix + table, key, written, add or {}, remove)
         request = with_condition(request, condition, params) | {"ReturnValues": "ALL_NEW"}
+        if mark:
+            request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+        begun = time.monotonic()
         for attempt in range(UPDATE_ATTEMPTS):
             try:
                 return decode_item(call(self.client, "update_item", **request)["Attributes"])
@@ -115,7 +127,23 @@ class Base:
             except ClientError as error:
                 if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                     raise
+                if own := _written_by_us(error.response.get("Item"), mark):
+                    return own
                 raise (failure() if isinstance(failure, type) else failure) from error
+            except StoreUnavailable:
+                # Every answer was lost, or none of the tries arrived. Who has waited for time-outs waits no longer.
+                if mark and time.monotonic() - begun < LOOK_WITHIN_SECONDS:
+                    with suppress(StoreUnavailable, ClientError):
+                        found = call(
+                            self.client,
+                            "get_item",
+                            TableName=self.prefix + table,
+                            Key=encode_item(key),
+                            ConsistentRead=True,
+                        )
+                        if own := _written_by_us(found.get("Item"), mark):
+                            return own
+                raise
         raise StoreBusy
 
     def _query_from(self, query: dict[str, Any], *, theirs: bool) -> dict[str, Any]:
@@ -217,6 +245,12 @@ def _fits_a_key(value: object) -> bool:
         return isinstance(value, str) and 0 < len(value.encode()) <= MAX_KEY_BYTES
     except UnicodeEncodeError:
         return False
+
+
+def _written_by_us(item: Item | None, mark: str | None) -> dict[str, Any] | None:
+    """The row, if it is as this very write has left it: a try went through whose answer was lost on the way."""
+    row = decode_item(item) if item and mark else None
+    return row if row and row.get(MARK) == mark else None
 
 
 def _cursor(values: Mapping[str, str]) -> str:

@@ -9,7 +9,15 @@ from flask import Blueprint, flash, g, redirect, render_template, request, sessi
 from app import deps
 from app.domain.accounts import API, BROWSER, normalise_email, session_key
 from app.domain.clock import utcnow
-from app.domain.errors import AccountExists, BadCredentials, DomainError, InvalidInput, LinkExpired, SecondFactorMissing
+from app.domain.errors import (
+    AccountExists,
+    BadCredentials,
+    DomainError,
+    InvalidInput,
+    LinkExpired,
+    RateLimited,
+    SecondFactorMissing,
+)
 from app.forms.auth import EmailForm, LoginForm, PasswordForm, SignupForm
 from app.security import client_label, login_required, public, signed_in_account_or_none, start_browser_session
 from app.services import accounts, second_factor
@@ -191,7 +199,10 @@ def _password_by_link(purpose: str):
             label=client_label(),
         )
     except LinkExpired:
-        return _link_expired(purpose)
+        again = _sent_again(form, token, purpose) if request.method == "POST" and shown == form.link.data else None
+        if again is None:
+            return _link_expired(purpose)
+        signed_in = again
     except InvalidInput as error:
         form.password.errors = [error.message]
         return render_template(template, form=form, email=account.email), 422
@@ -201,6 +212,18 @@ def _password_by_link(purpose: str):
         return redirect(url_for("second_factor.ask"), code=303)
     flash("Your password is set. You are signed in.")
     return redirect(url_for("dashboard.show"), code=303)
+
+
+def _sent_again(form: PasswordForm, token: str, purpose: str) -> accounts.SignedIn | None:
+    """The sign-in of who sends a form once more that has worked, because its answer never came.
+
+    Whoever has the password that was set may sign in by it: this opens no other door, and the same limits guard it.
+    """
+    try:
+        email, _ = deps.get().links.email_of(token, purpose)
+        return sign_in(email, form.password.data, BROWSER)
+    except (LinkExpired, BadCredentials, RateLimited):
+        return None
 
 
 def sign_in(email: object, password: object, kind: str) -> accounts.SignedIn:
