@@ -43,6 +43,13 @@ def make_account(store: Store, email: str = "ada@example.com", *, credits: int =
     return account
 
 
+def make_operators(store: Store, *emails: str) -> None:
+    """Operators in good standing, where there are none of these addresses yet."""
+    for email in emails or ("op@example.com",):
+        if store.find_account(email) is None:
+            make_account(store, email, role="admin")
+
+
 def session_event(
     email: str | None = "ada@example.com",
     *,

@@ -6,28 +6,32 @@ import click
 from flask.cli import AppGroup
 
 from app import deps
-from app.domain.errors import DomainError
+from app.cli.tasks import operator, told
+from app.domain.clock import utcnow
+from app.services import operators
 
 group = AppGroup("admin", help="Operators.")
+
+reason = click.option("--reason", default="", help="Goes into the audit log.")
 
 
 @group.command("grant")
 @click.argument("email")
-def grant(email: str) -> None:
-    """Make an account an operator."""
-    _set_role(email, "admin")
+@operator
+@reason
+def grant(email: str, operator: str, reason: str) -> None:
+    """Make an account an operator, once its address is confirmed. Its sessions and tokens end."""
+    store, address = deps.store(), email.strip().lower()
+    account = told(lambda: operators.grant(store, address, actor=operator, reason=reason, now=utcnow()))
+    click.echo(f"{account.email} is now an operator.")
 
 
 @group.command("revoke")
 @click.argument("email")
-def revoke(email: str) -> None:
+@operator
+@reason
+def revoke(email: str, operator: str, reason: str) -> None:
     """Take an operator's role away; works on the next request."""
-    _set_role(email, "customer")
-
-
-def _set_role(email: str, role: str) -> None:
-    try:
-        account = deps.store().update_account(deps.store().get_account(email.strip().lower()), role=role)
-    except DomainError as error:
-        raise click.ClickException(error.message) from error
-    click.echo(f"{account.email} is now {'an operator' if account.is_admin else 'a customer'}.")
+    store, address = deps.store(), email.strip().lower()
+    account = told(lambda: operators.revoke(store, address, actor=operator, reason=reason, now=utcnow()))
+    click.echo(f"{account.email} is now a customer.")

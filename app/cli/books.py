@@ -14,6 +14,7 @@ from flask.cli import AppGroup
 from app import deps
 from app.cli.scheduled import scheduled
 from app.cli.tables import print_table
+from app.cli.tasks import operator
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import DomainError
 from app.services import books, figures
@@ -58,10 +59,11 @@ def check(freeze: bool, as_json: bool) -> None:
 @group.command("unfreeze")
 @click.argument("email")
 @click.option("--reason", required=True, help="Goes into the audit log.")
-def unfreeze(email: str, reason: str) -> None:
+@operator
+def unfreeze(email: str, reason: str, operator: str) -> None:
     """Let an account spend again after a person has looked at its books."""
     try:
-        books.unfreeze(deps.store(), email.strip().lower(), actor="command line", reason=reason, now=utcnow())
+        books.unfreeze(deps.store(), email.strip().lower(), actor=operator, reason=reason, now=utcnow())
     except DomainError as error:
         raise click.ClickException(error.message) from error
     click.echo(f"{email} can spend again.")

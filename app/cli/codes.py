@@ -9,12 +9,13 @@ from flask.cli import AppGroup
 
 from app import deps
 from app.cli.tables import print_table
+from app.cli.tasks import operator
+from app.data.adjustments import Adjustment
 from app.domain.clock import utcnow
 from app.domain.errors import DomainError
 from app.services import codes
 
 group = AppGroup("codes", help="Promotional codes.")
-ACTOR = "command line"
 
 
 @group.command("create")
@@ -23,8 +24,9 @@ ACTOR = "command line"
 @click.option("--uses", type=int, required=True, help="How many accounts may redeem it.")
 @click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), required=True, help="The first day it is over (UTC).")
 @click.option("--note", default="", help="What it is for.")
-def create(code: str, credits_each: int, uses: int, expires: datetime, note: str) -> None:
-    """Make a code."""
+@operator
+def create(code: str, credits_each: int, uses: int, expires: datetime, note: str, operator: str) -> None:
+    """Make a code. One that can give much waits for an operator's approval."""
     try:
         made = codes.create(
             deps.store(),
@@ -32,12 +34,17 @@ def create(code: str, credits_each: int, uses: int, expires: datetime, note: str
             credits_each=credits_each,
             max_uses=uses,
             expires_at=expires.replace(tzinfo=UTC),
-            created_by=ACTOR,
+            created_by=operator,
+            limit=deps.config().adjust_limit,
             now=utcnow(),
             note=note,
+            on_command_line=True,
         )
     except DomainError as error:
         raise click.ClickException(error.message) from error
+    if isinstance(made, Adjustment):
+        click.echo(f"Proposed; an operator must approve it: {made.amount:,} credits in all.")
+        return
     click.echo(f"{made.code}: {made.credits:,} credits for each of {made.max_uses:,} accounts.")
 
 
@@ -54,10 +61,11 @@ def list_codes() -> None:
 @group.command("disable")
 @click.argument("code")
 @click.option("--reason", required=True, help="Goes into the audit log.")
-def disable(code: str, reason: str) -> None:
+@operator
+def disable(code: str, reason: str, operator: str) -> None:
     """Switch a code off; what was redeemed stays."""
     try:
-        codes.disable(deps.store(), code, actor=ACTOR, reason=reason, now=utcnow())
+        codes.disable(deps.store(), code, actor=operator, reason=reason, now=utcnow())
     except DomainError as error:
         raise click.ClickException(error.message) from error
     click.echo(f"{code.upper()} is off.")

@@ -12,6 +12,7 @@ from flask.cli import AppGroup
 
 from app import deps
 from app.cli.tables import print_table
+from app.domain.by_hand import COMMAND_LINE
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import DomainError
 from app.domain.tasks import DEFAULT_LEASE_MINUTES, IN_PROGRESS, OPEN_STATUSES, PENDING, STATUSES, Task
@@ -21,11 +22,12 @@ from app.routes.uploads import MAX_FILE_BYTES
 from app.services import figures, queue
 
 group = AppGroup("tasks", help="The queue.")
-ACTOR = "command line"
 
 Answer = TypeVar("Answer")
 as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
-operator = click.option("--as", "operator", default=ACTOR, show_default=True, help="Who does it, for the audit log.")
+operator = click.option(
+    "--as", "operator", default=COMMAND_LINE, show_default=True, help="Who does it, for the audit log."
+)
 minutes = click.option("--minutes", default=DEFAULT_LEASE_MINUTES, show_default=True, help="How long the lease lasts.")
 
 

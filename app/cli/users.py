@@ -93,6 +93,7 @@ def adjust(account: str, amount: int, reason: str, request_id: str | None, opera
             request_id=request_id or secrets.token_urlsafe(16),
             limit=deps.config().adjust_limit,
             now=utcnow(),
+            on_command_line=True,
         )
     )
     if isinstance(done, Adjustment):

@@ -35,6 +35,8 @@ INDEX_LAG = timedelta(days=1)  # generous: some milliseconds as a rule
 OPEN_FOR_SPENDING = "".join(f" AND attribute_not_exists({name})" for name in ("frozen_at", "disabled_at", "deleted_at"))
 NO_SESSIONS_ENDED = "attribute_not_exists(session_version)"
 UNPROVEN = " AND attribute_not_exists(confirmed_at)"
+PROVEN = " AND attribute_exists(confirmed_at)"
+PROVEN_AND_OPEN = "attribute_exists(confirmed_at) AND attribute_not_exists(disabled_at)"
 
 
 class AccountReads(UserUpdates):
@@ -220,14 +222,15 @@ class AccountWrites(UserWrites):
         open_tasks: int = 0,
         spending: bool = False,
         unless_confirmed: bool = False,
+        if_confirmed: bool = False,
         **settings: Any,
     ) -> None:
         """Take the account from `before` to `after` beside the ledger row that explains it.
 
         Conditioned on the sequence number and balance that were read, so balance and ledger cannot drift apart, and a
         spend cannot be decided on an old balance. With `spending` also on the account being open for it and on its
-        sessions not having been ended, with `unless_confirmed` on nobody having proven the mailbox since. Raises Stale
-        with the row as it is now.
+        sessions not having been ended, with `unless_confirmed` on nobody having proven the mailbox since, with
+        `if_confirmed` on its being proven still. Raises Stale with the row as it is now.
         """
         read: dict[str, Any] = {"sequence": before.ledger_sequence, "balance": before.credits_balance}
         same_sessions = NO_SESSIONS_ENDED
@@ -247,7 +250,8 @@ class AccountWrites(UserWrites):
             add=_counters(settings, open_tasks),
             condition="#ledger_sequence = :sequence AND #credits_balance = :balance"
             + (f"{OPEN_FOR_SPENDING} AND {same_sessions}" if spending else "")
-            + (UNPROVEN if unless_confirmed else ""),
+            + (UNPROVEN if unless_confirmed else "")
+            + (PROVEN if if_confirmed else ""),
             **read,
         )
 
@@ -319,16 +323,20 @@ class AccountWrites(UserWrites):
             none=0,
         )
 
-    def change_settings(self, account: Account, *, failure: Failure = Stale, **settings: Any) -> None:
+    def change_settings(
+        self, account: Account, *, failure: Failure = Stale, proven: bool = False, **settings: Any
+    ) -> None:
         """Set attributes of an account that no ledger row explains; never the balance.
 
-        Raises `failure` when the account was deleted meanwhile.
+        Raises `failure` when the account was deleted meanwhile, and with `proven` when its mailbox is not proven or it
+        is not open.
         """
         open_tasks = settings.pop("open_tasks_delta", 0)
         self.update_user(
             Life.of(account),
             set={name: _plain(value) for name, value in settings.items()},
             add=_counters(settings, open_tasks),
+            condition=PROVEN_AND_OPEN if proven else "",
             failure=failure,
         )
 
@@ -451,8 +459,8 @@ def account_from_row(row: dict[str, Any]) -> Account:
         totp_counter=row.get("totp_counter", 0),
         recovery_codes=frozenset(row.get("recovery_codes", {})),
         passkeys={key: _passkey(key, values) for key, values in row.get("passkeys", {}).items()},
-        corrected_on=row.get("corrected_on", ""),
-        corrected_by=row.get("corrected_by", {}),
+        by_hand_on=row.get("by_hand_on", ""),
+        by_hand=row.get("by_hand", 0),
         challenge=row.get("challenge"),
         unexplained=_unexplained(row),
     )

@@ -1,8 +1,9 @@
-"""Access patterns of the Adjustments table: corrections of a balance that wait for a second operator."""
+"""Access patterns of the Adjustments table: value made by hand that waits for a second operator."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -15,11 +16,13 @@ from .transaction import Writes
 
 TABLE = ADJUSTMENTS.suffix
 WAITING, APPROVED, DECLINED = "waiting", "approved", "declined"
+CORRECTION, PAYMENT, CODE = "correction", "payment", "code"
 
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """A correction of `amount` signed credits that `proposed_by` asked for."""
+    """Something of `amount` signed credits that `proposed_by` asked for: a correction, a parked payment credited, or a
+    code to be made, which is nobody's (`user_email` is empty). `terms` are the rest of what is to be booked."""
 
     adjustment_id: str
     user_email: str
@@ -29,6 +32,13 @@ class Adjustment:
     created_at: datetime
     state: str = WAITING
     decided_by: str | None = None
+    kind: str = CORRECTION
+    terms: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def subject(self) -> str:
+        """What the audit log files it under, as it does the act itself."""
+        return {PAYMENT: self.terms.get("payment_id"), CODE: self.terms.get("code")}.get(self.kind) or self.user_email
 
 
 class AdjustmentReads(Base):
@@ -40,7 +50,7 @@ class AdjustmentReads(Base):
         """Raises NotFound."""
         found = self.find_adjustment(adjustment_id)
         if found is None:
-            raise NotFound("There is no such correction.")
+            raise NotFound("There is no such proposal.")
         return found
 
     def list_waiting_adjustments(self, *, limit: int, cursor: str | None = None) -> Page[Adjustment]:
@@ -63,12 +73,14 @@ class AdjustmentWrites(Writes):
             TABLE,
             {
                 "adjustment_id": adjustment.adjustment_id,
-                "user_email": adjustment.user_email,
+                "user_email": adjustment.user_email or None,
                 "amount": adjustment.amount,
                 "reason": adjustment.reason,
                 "proposed_by": adjustment.proposed_by,
                 "created_at": to_iso(adjustment.created_at),
                 "state": adjustment.state,
+                "kind": adjustment.kind,
+                "terms": dict(adjustment.terms),
                 "waiting": WAITING if adjustment.state == WAITING else None,
             },
             condition="attribute_not_exists(adjustment_id)",
@@ -91,7 +103,7 @@ class AdjustmentWrites(Writes):
             {"adjustment_id": adjustment_id},
             set={"state": state, "decided_by": by, "decided_at": to_iso(now), "waiting": None},
             condition="#state = :waiting",
-            failure=WrongState("Another operator has decided on this correction already."),
+            failure=WrongState("Another operator has decided on this already."),
             waiting=WAITING,
         )
 
@@ -99,11 +111,13 @@ class AdjustmentWrites(Writes):
 def _adjustment(row: dict[str, Any]) -> Adjustment:
     return Adjustment(
         adjustment_id=row["adjustment_id"],
-        user_email=row["user_email"],
+        user_email=row.get("user_email", ""),
         amount=row["amount"],
         reason=row["reason"],
         proposed_by=row["proposed_by"],
         created_at=from_iso(row["created_at"]),
         state=row["state"],
         decided_by=row.get("decided_by"),
+        kind=row.get("kind", CORRECTION),
+        terms=row.get("terms", {}),
     )

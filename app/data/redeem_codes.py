@@ -44,6 +44,7 @@ class RedeemCodeWrites(Writes):
                 "uses": code.uses,
                 "disabled": code.disabled,
                 "note": code.note,
+                "approved_by": code.approved_by,
             },
             condition="attribute_not_exists(#code)",
             failure=AlreadyRecorded,
@@ -55,10 +56,11 @@ class RedeemCodeWrites(Writes):
             TABLE,
             {"code": code.code},
             add={"uses": 1},
-            condition="#uses < #max_uses AND #disabled = :no AND #credits = :credits",
+            condition="#uses < #max_uses AND #disabled = :no AND #credits = :credits AND #expires_at = :expires_at",
             failure=Stale,
             no=False,
             credits=code.credits,
+            expires_at=to_iso(code.expires_at),
         )
 
     def disable_code(self, code: str) -> None:
@@ -78,4 +80,5 @@ def _code(row: dict[str, Any]) -> RedeemCode:
         uses=row["uses"],
         disabled=row["disabled"],
         note=row.get("note", ""),
+        approved_by=row.get("approved_by"),
     )

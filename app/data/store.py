@@ -13,6 +13,7 @@ from .accounts import AccountReads, AccountWrites
 from .adjustments import AdjustmentReads, AdjustmentWrites
 from .adoption import Adoption
 from .audit import AuditReads, AuditWrites
+from .by_hand import ByHandReads, ByHandWrites
 from .clock import read_clock
 from .erasure import Erasure
 from .ledger import LedgerReads, LedgerWrites
@@ -36,6 +37,7 @@ class Transaction(
     RedeemCodeWrites,
     AuditWrites,
     AdjustmentWrites,
+    ByHandWrites,
     SecondFactorWrites,
 ):
     """Writes by name; at most 100 writes, one for each item. It cannot read its own writes: read before the block."""
@@ -51,6 +53,7 @@ class Store(
     RedeemCodeReads,
     AuditReads,
     AdjustmentReads,
+    ByHandReads,
     SecondFactorReads,
     Erasure,
     Adoption,

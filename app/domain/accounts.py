@@ -130,8 +130,8 @@ class Account:
     totp_counter: int = 0  # of the last code that was used: no code counts twice
     recovery_codes: frozenset[str] = frozenset()  # hashes
     passkeys: Mapping[str, Passkey] = field(default_factory=dict)
-    corrected_on: str = ""  # the UTC day of `corrected_by`
-    corrected_by: Mapping[str, int] = field(default_factory=dict)  # credits that each operator moved alone
+    by_hand_on: str = ""  # the UTC day of `by_hand`
+    by_hand: int = 0  # credits that this operator moved alone on that day: see by_hand.py
     challenge: str | None = None  # the WebAuthn challenge that is out, once
     unexplained: str | None = None  # why nothing may move this balance: see data/adoption.py
 

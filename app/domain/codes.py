@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from .accounts import Account
+from .by_hand import are_one
 from .credits import PROMO, LedgerEntry
-from .errors import InvalidInput
+from .errors import InvalidInput, MailboxUnproven
+from .people import person_mark
 from .text import compact
 
 MAX_CODE_CREDITS = 100_000
@@ -28,6 +30,12 @@ class RedeemCode:
     uses: int = 0
     disabled: bool = False
     note: str = ""
+    approved_by: str | None = None  # the second operator, where it took one
+
+    @property
+    def worth(self) -> int:
+        """Credits that it puts into the world if every use is made: what its maker answers for."""
+        return self.credits * self.max_uses
 
 
 def normalise_code(raw: object) -> str:
@@ -52,11 +60,29 @@ def check_redeemable(code: RedeemCode | None, now: datetime) -> RedeemCode:
     return code
 
 
+def check_mailbox(account: Account) -> None:
+    """Raises MailboxUnproven. Asked before anything is said of a code."""
+    if not account.confirmed:
+        raise MailboxUnproven
+
+
+def check_redeemer(code: RedeemCode, account: Account) -> None:
+    """Raises InvalidInput for whoever made the code or agreed to it."""
+    if are_one(code.created_by, account.email) or are_one(code.approved_by or "", account.email):
+        raise InvalidInput("Who made a code does not redeem it.", field="code")
+
+
 def promo_entry(code: RedeemCode, account: Account) -> LedgerEntry:
+    """Its id names the code and the person: whatever accounts somebody has, or had, there is one such row at most."""
     return LedgerEntry(
-        transaction_id=f"promo#{code.code}#{account.account_id}",
+        transaction_id=f"promo#{code.code}#{person_mark(account.email)}",
         user_email=account.email,
         type=PROMO,
         amount=code.credits,
         description=f"Redeemed the code {code.code}",
     )
+
+
+def earlier_entry_id(code: RedeemCode, account: Account) -> str:
+    """What the id was while a code was counted by account: such a row says that the person had it, too."""
+    return f"promo#{code.code}#{account.account_id}"

@@ -90,6 +90,13 @@ class OperatorNotProven(Forbidden):
     message = "Operators prove a second factor before they change anything. Nothing was changed."
 
 
+class MailboxUnproven(Forbidden):
+    """Anybody can sign up with anybody's address: what is given away goes to who reads the mailbox."""
+
+    code = "email_not_confirmed"
+    message = "Confirm your e-mail address first: open the link that we mailed you, or ask for a new one on /account."
+
+
 class AccountExists(DomainError):
     code = "account_exists"
     message = "There is already an account with this e-mail address. Sign in, or look in your mail for a link."

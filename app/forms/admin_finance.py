@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flask_wtf import FlaskForm
-from wtforms import DateField, IntegerField, StringField, ValidationError
+from wtforms import DateField, HiddenField, IntegerField, StringField, ValidationError
 from wtforms.validators import InputRequired, NumberRange
 
 from app.domain.accounts import normalise_email
@@ -27,6 +27,7 @@ class ReasonForm(FlaskForm):
 
 
 class CreditForm(ReasonForm):
+    request_id = HiddenField()
     email = StringField(validators=[rule(normalise_email)])
     credits = IntegerField(
         validators=[
@@ -37,6 +38,7 @@ class CreditForm(ReasonForm):
 
 
 class CodeForm(FlaskForm):
+    request_id = HiddenField()
     code = StringField(validators=[rule(normalise_code)])
     credits = IntegerField(
         validators=[

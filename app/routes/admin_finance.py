@@ -8,15 +8,19 @@ from typing import Any
 from flask import Blueprint, flash, g, redirect, render_template, request, url_for
 
 from app import deps
+from app.data.adjustments import Adjustment
 from app.domain import payments as facts
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, NotFound
+from app.domain.tasks import new_request_id
 from app.forms.admin_finance import CodeForm, CreditForm, ReasonForm
 from app.forms.paging import read_paging
 from app.security import admin_required
 from app.services import books, codes, parked
 
 bp = Blueprint("admin_finance", __name__, url_prefix="/admin/finance")
+
+PROPOSED = "Proposed. Another operator must approve it: it waits under Corrections."
 
 
 @bp.get("")
@@ -36,7 +40,9 @@ def index():
 @bp.get("/payments/<payment_id>")
 @admin_required
 def payment(payment_id: str):
-    return _payment_page(payment_id, CreditForm(formdata=None))
+    form = CreditForm(formdata=None)
+    form.request_id.data = new_request_id()
+    return _payment_page(payment_id, form)
 
 
 @bp.post("/payments/<payment_id>/credit")
@@ -45,16 +51,18 @@ def credit(payment_id: str):
     form = CreditForm()
     if not form.validate():
         return _payment_page(payment_id, form, 422)
-    parked.credit(
+    done = parked.credit(
         deps.store(),
         payment_id,
         email=form.email.data,
         credits=form.credits.data,
         reason=form.reason.data,
         actor=g.account.email,
+        limit=deps.config().adjust_limit,
         now=utcnow(),
+        request_id=form.request_id.data or "",
     )
-    flash(f"{form.credits.data:,} credits granted.")
+    flash(PROPOSED if isinstance(done, Adjustment) else f"{form.credits.data:,} credits granted.")
     return redirect(url_for("admin_finance.payment", payment_id=payment_id), code=303)
 
 
@@ -81,7 +89,9 @@ def dismiss(payment_id: str):
 def list_codes():
     form = CodeForm()
     if request.method == "GET":
-        return _codes_page(CodeForm(formdata=None))
+        form = CodeForm(formdata=None)
+        form.request_id.data = new_request_id()
+        return _codes_page(form)
     if not form.validate():
         return _codes_page(form), 422
     try:
@@ -92,13 +102,15 @@ def list_codes():
             max_uses=form.max_uses.data,
             expires_at=datetime.combine(form.expires_at.data, datetime.min.time(), UTC),
             created_by=g.account.email,
+            limit=deps.config().adjust_limit,
             now=utcnow(),
             note=form.note.data or "",
+            request_id=form.request_id.data or "",
         )
     except InvalidInput as error:
         form["code" if error.field not in form else error.field].errors = [error.message]
         return _codes_page(form), 422
-    flash(f"{made.code} can be redeemed now.")
+    flash(PROPOSED if isinstance(made, Adjustment) else f"{made.code} can be redeemed now.")
     return redirect(url_for("admin_finance.list_codes"), code=303)
 
 
@@ -134,6 +146,7 @@ def _payment_page(payment_id: str, form: CreditForm, status: int = 200) -> tuple
         "refunded": facts.refunded_sums(record),
         "held": facts.held_sums(record),
         "unknown": facts.unknown_currencies(record),
+        "limit": deps.config().adjust_limit,
         "unspent": unspent,
         "unspent_cents": record.total_cents * unspent // record.granted if record.granted else 0,
     }
@@ -141,4 +154,10 @@ def _payment_page(payment_id: str, form: CreditForm, status: int = 200) -> tuple
 
 
 def _codes_page(form: CodeForm) -> str:
-    return render_template("admin_finance/codes.html", form=form, codes=deps.store().every_code(), now=utcnow())
+    return render_template(
+        "admin_finance/codes.html",
+        form=form,
+        codes=deps.store().every_code(),
+        limit=deps.config().adjust_limit,
+        now=utcnow(),
+    )

@@ -9,7 +9,7 @@ from flask import Blueprint, flash, g, redirect, render_template, request, url_f
 from app import deps
 from app.config import Pack
 from app.domain.clock import utcnow
-from app.domain.errors import InvalidInput, NotFound, PaymentsUnavailable
+from app.domain.errors import InvalidInput, MailboxUnproven, NotFound, PaymentsUnavailable
 from app.domain.tasks import MAX_DESCRIPTION, TASK_COST, new_request_id
 from app.domain.text import storable
 from app.forms.credits import BuyForm, DraftForm, RedeemForm
@@ -85,6 +85,8 @@ def redeem():
     deps.get().throttle.hit(REDEEM_BY_ACCOUNT, "redeem", g.account.email)
     try:
         added = codes.redeem(deps.store(), g.account, form.code.data, now=utcnow())
+    except MailboxUnproven:
+        return _page(form, unproven=True), 403
     except InvalidInput as error:
         form.code.errors = [error.message]
         return _page(form), 422

@@ -194,6 +194,16 @@ def delete(store: Store, passwords: Passwords, account: Account, password: objec
             )
         with store.transaction() as tx:
             tx.erase_account(current, now)
+            if current.is_admin:
+                tx.record_audit(
+                    actor=current.email,
+                    action="admin.revoke",
+                    subject=current.email,
+                    now=now,
+                    reason="The account was deleted.",
+                    before={"role": "admin"},
+                    after={"role": "customer"},
+                )
 
     _count_original_tasks(store, account.email)
     store.change_account(store.get_account(account.email), attempt)

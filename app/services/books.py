@@ -10,19 +10,23 @@ from datetime import date, datetime, timedelta
 from typing import Any, Protocol
 
 from app.data import Store
+from app.data.audit import AuditRow
 from app.domain import payments as facts
 from app.domain.accounts import Account, mask_email
+from app.domain.by_hand import COMMAND_LINE, are_one, is_person
 from app.domain.credits import PROMO, PURCHASE, REFUND, SPEND, PostedEntry
 from app.domain.errors import InvalidPayload
 from app.domain.payments import Fact, PaymentRecord
 from app.domain.tasks import CANCELLED, REJECTED, check_reason
 
 from . import payments
+from .parked import CREDITED
 
 log = logging.getLogger(__name__)
 
 CORRECTION = "adjust#"
 SECOND = "second operator of the correction"
+MAX_REASON = 500
 SESSION_LEAD = timedelta(days=8)  # a session is paid up to a day after it was opened, a bank debit settles days later
 
 
@@ -102,9 +106,10 @@ def _differences(store: Store) -> Iterator[Difference]:
     for entry in ledger.unreadable:
         yield Difference(entry.transaction_id, "amount", "whole credits", str(entry.unreadable), entry.user_email)
     yield from _task_differences(store, ledger)
-    yield from _payment_differences(store, ledger, accounts)
+    credited: list[PaymentRecord] = []
+    yield from _payment_differences(store, ledger, accounts, credited)
     yield from _code_differences(store, uses, ledger)
-    yield from _correction_differences(store, ledger)
+    yield from _by_hand_differences(store, ledger, credited)
 
 
 def _read_ledger(store: Store, accounts: dict[str, Account]) -> Ledger:
@@ -179,10 +184,15 @@ def _task_differences(store: Store, ledger: Ledger) -> Iterator[Difference]:
         yield Difference(task_id, "task of the ledger row", "a task", "none", ledger.owner[task_id])
 
 
-def _payment_differences(store: Store, ledger: Ledger, accounts: dict[str, Account]) -> Iterator[Difference]:
+def _payment_differences(
+    store: Store, ledger: Ledger, accounts: dict[str, Account], credited: list[PaymentRecord]
+) -> Iterator[Difference]:
+    """Those that an operator has credited are put into `credited`: the payments are read once."""
     seen = set()
     for record in store.every_payment():
         seen.add(record.payment_id)
+        if record.resolution == CREDITED:
+            credited.append(record)
         stands, owner = ledger.applied.get(record.payment_id, 0), record.user_email
         if owner in accounts and accounts[owner].unexplained:
             owner = None  # an adoption that broke off: the next one ends it, and a freeze would outlast it
@@ -207,25 +217,107 @@ def _code_differences(store: Store, uses_before: dict[str, int], ledger: Ledger)
         yield Difference(name, "code of the ledger rows", "a code", "none")
 
 
-def _correction_differences(store: Store, ledger: Ledger) -> Iterator[Difference]:
-    """Each correction has its operator in the audit log, and two once one had moved more than the limit of that day."""
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """One thing of value made by hand, with the act of the audit log that stands for it."""
+
+    thing: str
+    amount: int
+    act: AuditRow
+
+
+def _by_hand_differences(store: Store, ledger: Ledger, credited: list[PaymentRecord]) -> Iterator[Difference]:
+    """Each correction, parked payment credited and code has its operator in the audit log, and two of them once one had
+    made more than the limit of that day alone.
+
+    Acts that name their `day` were booked under one limit over all accounts and means; those from before it are held to
+    what held then: corrections of one account by one operator added up, payments and codes did not count.
+    """
+    made: list[ByHand] = []
     for email, entries in sorted(ledger.corrections.items()):
         acts = {row.after["correction"]: row for row in store.audit_of(email) if "correction" in row.after}
-        alone: dict[tuple[str, date], int] = defaultdict(int)
+        before: dict[tuple[str, date], int] = defaultdict(int)
         for entry in sorted(entries, key=lambda entry: entry.sequence):
             act = acts.get(entry.transaction_id.removeprefix(CORRECTION))
             if act is None:
                 yield Difference(entry.transaction_id, "operator of the correction", "one in the audit log", "none")
+            elif "day" in act.after:
+                made.append(ByHand(entry.transaction_id, entry.amount, act))
             elif act.action == "credits.approve":
                 if act.after.get("proposed_by") in (None, act.actor):
                     yield Difference(entry.transaction_id, SECOND, "another than who proposed it", act.actor)
             else:
-                limit = act.after.get("limit", 0)
-                moved = alone[act.actor, act.at.date()] = alone[act.actor, act.at.date()] + abs(entry.amount)
-                if moved > limit:
-                    yield Difference(
-                        entry.transaction_id, SECOND, f"at most {limit} a day alone", f"{moved} by {act.actor}"
-                    )
+                place = (act.actor, act.at.date())
+                yield from _above(before, place, entry.transaction_id, entry.amount, act)
+    for record in credited:
+        act = next((row for row in store.audit_of(record.payment_id) if row.action == "payment.credit"), None)
+        if act is None:
+            yield Difference(record.payment_id, "operator of the credited payment", "one in the audit log", "none")
+        elif "day" in act.after:
+            made.append(ByHand(record.payment_id, record.granted, act))
+    for code in store.every_code():
+        act = next((row for row in store.audit_of(code.code) if row.action == "code.create"), None)
+        if act is None:
+            yield Difference(code.code, "operator of the code", "one in the audit log", "none")
+        elif "day" in act.after:
+            made.append(ByHand(code.code, code.worth, act))
+    yield from _authority_differences(store, made)
+
+
+def _authority_differences(store: Store, made: list[ByHand]) -> Iterator[Difference]:
+    alone: dict[tuple[str, str], int] = defaultdict(int)
+    were_operators = _Operators(store)
+    for one in sorted(made, key=lambda one: (one.act.at, one.act.audit_id)):
+        about, actor, thing = one.act.after, one.act.actor, one.thing
+        proposer = about.get("proposed_by")
+        if about.get("amount") != one.amount:
+            yield Difference(thing, "credits made by hand", f"{about.get('amount')} in the audit log", str(one.amount))
+        for name in filter(None, (actor, proposer)):
+            if is_person(name) and not were_operators.at(name, one.act.at):
+                yield Difference(thing, "operator of what was made by hand", "an operator at that time", name)
+        if proposer is not None:
+            if are_one(proposer, actor):
+                yield Difference(thing, SECOND, "another than who proposed it", actor)
+            continue
+        counted = about.get("counted", [])
+        if actor not in counted and COMMAND_LINE not in counted:
+            yield Difference(thing, "count of what was made by hand", actor, ", ".join(counted) or "nobody")
+        for name in counted:
+            yield from _above(alone, (name, about["day"]), thing, one.amount, one.act)
+
+
+def _above(
+    alone: dict[Any, int], place: tuple[str, Any], thing: str, amount: int, act: AuditRow
+) -> Iterator[Difference]:
+    """Add to what one made alone in a day; a difference once that is above the limit that the act was booked under."""
+    limit = act.after.get("limit", 0)
+    alone[place] += abs(amount)
+    if alone[place] > limit:
+        yield Difference(thing, SECOND, f"at most {limit} a day alone", f"{alone[place]} by {place[0]}")
+
+
+class _Operators:
+    """Who was an operator when, by the grants and revocations of the audit log.
+
+    Grants left no row once: somebody without any row was what the account's row says now.
+    """
+
+    def __init__(self, store: Store):
+        self._store = store
+        self._known: dict[str, tuple[bool, list[tuple[datetime, bool]]]] = {}
+
+    def at(self, email: str, moment: datetime) -> bool:
+        if email not in self._known:
+            rows = [row for row in self._store.audit_of(email) if row.action in ("admin.grant", "admin.revoke")]
+            turns = sorted((row.at, row.action == "admin.grant") for row in rows)
+            account = self._store.find_account(email)
+            at_first = not turns[0][1] if turns else account is not None and account.is_admin
+            self._known[email] = at_first, turns
+        role, turns = self._known[email]
+        for at, became in turns:
+            if at <= moment:
+                role = became
+        return role
 
 
 class Listing(Protocol):
@@ -306,17 +398,35 @@ def _facts(stripe: Listing, since: datetime, livemode: bool, now: datetime) -> I
             yield "dispute", replace(held, told=told)
 
 
-def freeze(store: Store, differences: list[Difference], *, now: datetime) -> list[str]:
-    """Stop spending on the accounts whose books differ, until a person has looked. Nothing is put right by itself."""
-    emails = sorted({difference.email for difference in differences if difference.email})
+def freeze(store: Store, differences: list[Difference], *, now: datetime, actor: str = "books check") -> list[str]:
+    """Stop spending on the accounts whose books differ, until a person has looked. Nothing is put right by itself.
+
+    Returns all that are frozen now; one that was so already stays as it is.
+    """
+    why: dict[str, list[str]] = defaultdict(list)
+    for difference in differences:
+        if difference.email:
+            why[difference.email].append(f"{difference.what}: {difference.expected}, found {difference.found}")
+
     frozen = []
-    for email in emails:
+    for email, reasons in sorted(why.items()):
         account = store.find_account(email)
         if account is not None:
-            store.update_account(account, frozen_at=now)
+            _freeze(store, account, "; ".join(reasons)[:MAX_REASON], actor, now)
             log.error("account frozen: its books differ", extra={"email": mask_email(email)})
             frozen.append(email)
     return frozen
+
+
+def _freeze(store: Store, account: Account, reason: str, actor: str, now: datetime) -> None:
+    def attempt(current: Account) -> None:
+        if current.frozen_at is not None:
+            return
+        with store.transaction() as tx:
+            tx.change_settings(current, frozen_at=now)
+            tx.record_audit(actor=actor, action="account.freeze", subject=current.email, reason=reason, now=now)
+
+    store.change_account(account, attempt)
 
 
 def unfreeze(store: Store, email: str, *, actor: str, reason: str, now: datetime) -> None:

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import datetime
 
 from app.data import Store
+from app.data.adjustments import CODE, Adjustment
 from app.data.transaction import optimistic
 from app.domain import credits
 from app.domain.accounts import Account, mask_email
-from app.domain.codes import MAX_CODE_CREDITS, RedeemCode, check_redeemable, normalise_code, promo_entry
+from app.domain.clock import from_iso, to_iso
+from app.domain.codes import (
+    MAX_CODE_CREDITS,
+    RedeemCode,
+    check_mailbox,
+    check_redeemable,
+    check_redeemer,
+    earlier_entry_id,
+    normalise_code,
+    promo_entry,
+)
 from app.domain.errors import AlreadyRecorded, InvalidInput
-from app.domain.tasks import check_reason
+from app.domain.tasks import check_reason, new_request_id
+
+from . import by_hand
+from .by_hand import Authority, NeedsSecond
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +39,16 @@ def create(
     max_uses: int,
     expires_at: datetime,
     created_by: str,
+    limit: int,
     now: datetime,
     note: str = "",
-) -> RedeemCode:
-    """Make a code. Raises InvalidInput, also when there is one of this name."""
+    request_id: str = "",
+    on_command_line: bool = False,
+) -> RedeemCode | Adjustment:
+    """Make a code; all that it can give counts as made by hand now, and above `limit` it waits for a second operator.
+
+    Raises InvalidInput, also when there is one of this name, and Forbidden (no operator any more).
+    """
     name = normalise_code(code)
     if not 1 <= credits_each <= MAX_CODE_CREDITS:
         raise InvalidInput(f"A code gives 1 to {MAX_CODE_CREDITS:,} credits.", field="credits")
@@ -36,13 +57,73 @@ def create(
     if expires_at <= now:
         raise InvalidInput("The expiry must lie in the future.", field="expires_at")
     made = RedeemCode(name, credits_each, max_uses, expires_at, now, created_by, note=note)
+
+    def authority() -> Authority:
+        return by_hand.alone(store, created_by, made.worth, limit=limit, now=now, on_command_line=on_command_line)
+
     try:
+        return _make(store, made, authority, now)
+    except NeedsSecond:
+        if store.find_code(name):
+            raise InvalidInput("There is a code of this name already.", field="code") from None
+    terms = {
+        "code": name,
+        "credits": credits_each,
+        "max_uses": max_uses,
+        "expires_at": to_iso(expires_at),
+        "note": note,
+    }
+    wanted = by_hand.proposal(
+        CODE,
+        operator=created_by,
+        request_id=request_id or new_request_id(),
+        amount=made.worth,
+        reason=note or f"The code {name}",
+        terms=terms,
+        now=now,
+    )
+    return by_hand.propose_once(store, wanted)
+
+
+def create_approved(store: Store, waiting: Adjustment, now: datetime, authority: Callable[[], Authority]) -> RedeemCode:
+    """Make the code that was proposed. Raises InvalidInput and what `authority` raises."""
+    terms = waiting.terms
+    expires_at = from_iso(terms["expires_at"])
+    if expires_at <= now:
+        raise InvalidInput("This code would have expired by now. Decline it.", field="expires_at")
+    made = RedeemCode(
+        terms["code"],
+        terms["credits"],
+        terms["max_uses"],
+        expires_at,
+        now,
+        waiting.proposed_by,
+        note=terms["note"],
+        approved_by=authority().actor,
+    )
+    return _make(store, made, authority, now)
+
+
+def _make(store: Store, made: RedeemCode, authority: Callable[[], Authority], now: datetime) -> RedeemCode:
+    def attempt(_: None) -> RedeemCode:
+        stands = authority()
         with store.transaction() as tx:
             tx.create_code(made)
-            tx.record_audit(actor=created_by, action="code.create", subject=name, reason=note, now=now)
+            stands.hold(tx)
+            tx.record_audit(
+                actor=stands.actor,
+                action="code.create",
+                subject=made.code,
+                reason=made.note,
+                now=now,
+                after=stands.about,
+            )
+        return made
+
+    try:
+        return optimistic(made.code, attempt, None, lambda _stale: None)
     except AlreadyRecorded as error:
         raise InvalidInput("There is a code of this name already.", field="code") from error
-    return made
 
 
 def disable(store: Store, code: object, *, actor: str, reason: str, now: datetime) -> None:
@@ -58,19 +139,23 @@ def disable(store: Store, code: object, *, actor: str, reason: str, now: datetim
 
 
 def redeem(store: Store, account: Account, code: object, *, now: datetime) -> int:
-    """Add a code's credits to an account; returns them. Once per account, and never beyond the code's cap.
+    """Add a code's credits to an account; returns them. Once a person, and never beyond the code's cap.
 
-    Raises InvalidInput with the reason. A race for the last use is decided by the store.
+    A person is told by the address, without `+tag` and dots: see domain/people.py. Raises InvalidInput with the reason,
+    and MailboxUnproven. A race for the last use, or of one person's accounts, is decided by the store.
     """
     name = normalise_code(code)
 
     def attempt(current: Account) -> int:
+        check_mailbox(current)
         found = check_redeemable(store.find_code(name), now)
+        check_redeemer(found, current)
         posted, after = credits.post(current, promo_entry(found, current), now)
         with store.transaction() as tx:
             tx.record_once(posted)
+            tx.not_recorded(earlier_entry_id(found, current))
             tx.use_code(found)
-            tx.move_balance(current, after)
+            tx.move_balance(current, after, if_confirmed=True)
         return found.credits
 
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from app.data import Store
-from app.data.adjustments import APPROVED, DECLINED, Adjustment
-from app.data.transaction import optimistic
-from app.domain import corrections, credits
+from app.data.adjustments import CODE, CORRECTION, PAYMENT, Adjustment
+from app.data.store import Transaction
+from app.domain import credits
 from app.domain.accounts import Account, mask_email
+from app.domain.codes import RedeemCode
 from app.domain.credits import ADJUSTMENT, LedgerEntry, PostedEntry
 from app.domain.errors import (
     AlreadyRecorded,
@@ -25,6 +25,10 @@ from app.domain.errors import (
     WrongState,
 )
 from app.domain.tasks import check_reason
+
+from . import by_hand, codes, parked
+from .by_hand import Authority, NeedsSecond
+from .payments import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +48,6 @@ class Event:
     thing: Any
 
 
-class NeedsSecond(Exception):
-    """An operator would move more than the limit alone: the correction has to be proposed instead."""
-
-
 def preview(account: Account, amount: object) -> tuple[int, int]:
     """The amount as credits, and the balance after it. Raises InvalidInput; a correction never goes below zero."""
     credits_delta = _check_amount(amount)
@@ -57,11 +57,6 @@ def preview(account: Account, amount: object) -> tuple[int, int]:
             f"The balance is {account.credits_balance:,}: a correction never takes it below zero.", field="amount"
         )
     return credits_delta, after
-
-
-def needs_second(account: Account, operator: str, amount: int, *, limit: int, now: datetime) -> bool:
-    """Whether a second operator must agree: above `limit`, or together with what this one did alone today."""
-    return corrections.alone_today(account, operator, amount, now) > limit
 
 
 def adjust(
@@ -74,59 +69,64 @@ def adjust(
     request_id: str,
     limit: int,
     now: datetime,
+    on_command_line: bool = False,
 ) -> PostedEntry | Adjustment:
-    """Correct a balance, once for a request id. It waits for a second operator instead if this one had moved more
-    than `limit` credits of the account alone within a day.
+    """Correct a balance, once for a request id. It waits for a second operator instead if this one would then have made
+    more than `limit` credits by hand alone in this UTC day, over all accounts and means.
 
     A repeat gets the first answer, whatever has become of the balance. Raises NotFound, InvalidInput, Forbidden (one's
-    own account) and RequestIdReused.
+    own account; no operator any more) and RequestIdReused.
     """
     words = check_reason(reason)
     account = store.get_account(email)
-    _not_oneself(operator, account.email)
+    by_hand.not_for_oneself(operator, account.email)
     checked = _check_amount(amount)
-    key = f"{operator}\n{request_id}".encode()
-    proposal = Adjustment("adj_" + hashlib.sha256(key).hexdigest()[:26], account.email, checked, words, operator, now)
-    if first := _first(store, proposal):
+    wanted = by_hand.proposal(
+        CORRECTION,
+        operator=operator,
+        request_id=request_id,
+        amount=checked,
+        reason=words,
+        email=account.email,
+        now=now,
+    )
+    if first := _first(store, wanted):
         return first
     preview(account, checked)
+
+    def authority() -> Authority:
+        return by_hand.alone(store, operator, checked, limit=limit, now=now, on_command_line=on_command_line)
+
     try:
-        return _book(store, proposal, account, now, limit=limit)
+        return _book(store, wanted, account, now, authority, "credits.adjust", lambda tx: _not_proposed(tx, wanted))
     except NeedsSecond:
-        return _propose_once(store, proposal, now)
+        return _propose_once(store, wanted)
     except AlreadyRecorded:
-        return _answered(store, proposal)
+        return _answered(store, wanted)
 
 
-def approve(store: Store, operator: str, adjustment_id: str, *, now: datetime) -> PostedEntry:
-    """Book a correction that another operator proposed. Raises NotFound, Forbidden, InvalidInput, WrongState."""
+def approve(store: Store, operator: str, adjustment_id: str, *, now: datetime) -> PostedEntry | RedeemCode | Outcome:
+    """Book what another operator proposed: a correction, a parked payment credited, or a code.
+
+    Both have to be operators as it is booked. Raises NotFound, Forbidden, InvalidInput, WrongState.
+    """
     waiting = store.get_adjustment(adjustment_id)
-    if waiting.proposed_by == operator:
-        raise Forbidden("Another operator must approve what you proposed.")
-    _not_oneself(operator, waiting.user_email)
+    if waiting.user_email:
+        by_hand.not_for_oneself(operator, waiting.user_email)
+
+    def authority() -> Authority:
+        return by_hand.together(store, waiting, operator, now=now)
+
+    authority()  # who may not approve learns that first
     try:
-        return _book(store, waiting, store.get_account(waiting.user_email), now, approved_by=operator)
+        return APPROVED_BY_KIND[waiting.kind](store, waiting, now, authority)
     except AlreadyRecorded as error:
-        raise WrongState("This correction is booked already.") from error
+        raise WrongState("This is booked already.") from error
 
 
 def decline(store: Store, operator: str, adjustment_id: str, *, now: datetime) -> None:
-    """Drop a proposed correction; its proposer may do so too. Raises NotFound, WrongState."""
-
-    def attempt(waiting: Adjustment) -> None:
-        with store.transaction() as tx:
-            tx.decide_adjustment(adjustment_id, DECLINED, operator, now)
-            tx.record_audit(
-                actor=operator,
-                action="credits.decline",
-                subject=waiting.user_email,
-                now=now,
-                reason=waiting.reason,
-                after={"amount": waiting.amount, "proposed_by": waiting.proposed_by},
-            )
-
-    waiting = store.get_adjustment(adjustment_id)
-    optimistic(adjustment_id, attempt, waiting, lambda _stale: store.get_adjustment(adjustment_id))
+    """Drop what was proposed; its proposer may do so too. Raises NotFound, WrongState."""
+    by_hand.decline(store, operator, adjustment_id, now=now)
 
 
 def disable(store: Store, operator: str, email: str, reason: object, *, now: datetime) -> None:
@@ -214,25 +214,27 @@ def _check_amount(amount: object) -> int:
     return amount
 
 
-def _propose_once(store: Store, proposal: Adjustment, now: datetime) -> PostedEntry | Adjustment:
-    def attempt(_: None) -> Adjustment:
-        with store.transaction() as tx:
-            tx.put_adjustment(proposal)
-            tx.not_recorded(_entry_id(proposal))
-            tx.record_audit(
-                actor=proposal.proposed_by,
-                action="credits.propose",
-                subject=proposal.user_email,
-                now=now,
-                reason=proposal.reason,
-                after={"amount": proposal.amount},
-            )
-        return proposal
-
+def _propose_once(store: Store, wanted: Adjustment) -> PostedEntry | Adjustment:
     try:
-        return optimistic(proposal.adjustment_id, attempt, None, lambda _stale: None)
+        return by_hand.propose(store, wanted, unless=lambda tx: tx.not_recorded(_entry_id(wanted)))
     except AlreadyRecorded:
-        return _answered(store, proposal)
+        return _answered(store, wanted)
+
+
+def _not_proposed(tx: Transaction, wanted: Adjustment) -> None:
+    tx.not_proposed(wanted.adjustment_id)
+
+
+def _book_approved(store: Store, waiting: Adjustment, now: datetime, authority: Callable[[], Authority]) -> PostedEntry:
+    account = store.get_account(waiting.user_email)
+    return _book(store, waiting, account, now, authority, "credits.approve")
+
+
+APPROVED_BY_KIND: dict[str, Callable[..., PostedEntry | RedeemCode | Outcome]] = {
+    CORRECTION: _book_approved,
+    PAYMENT: parked.credit_approved,
+    CODE: codes.create_approved,
+}
 
 
 def _book(
@@ -240,13 +242,13 @@ def _book(
     adjustment: Adjustment,
     account: Account,
     now: datetime,
-    *,
-    limit: int = 0,
-    approved_by: str = "",
+    authority: Callable[[], Authority],
+    action: str,
+    and_also: Callable[[Transaction], None] = lambda tx: None,
 ) -> PostedEntry:
-    """Book a correction that `approved_by` approved, or that its operator may do alone.
+    """Book a correction by an authority that is read anew for each try, and `and_also` what goes with it.
 
-    Raises InvalidInput, AlreadyRecorded, NeedsSecond, and WrongState when another operator decided on it.
+    Raises InvalidInput, AlreadyRecorded, and what `authority` raises.
     """
     entry = LedgerEntry(
         transaction_id=_entry_id(adjustment),
@@ -255,36 +257,28 @@ def _book(
         amount=adjustment.amount,
         description=f"Correction: {adjustment.reason}",
     )
-    operator = approved_by or adjustment.proposed_by
-    about: dict[str, object] = {"correction": adjustment.adjustment_id}
-    about |= {"proposed_by": adjustment.proposed_by} if approved_by else {"limit": limit}
 
     def attempt(current: Account) -> PostedEntry:
-        alone = not approved_by
-        if alone and needs_second(current, operator, adjustment.amount, limit=limit, now=now):
-            raise NeedsSecond
+        stands = authority()
         preview(current, adjustment.amount)
         try:
             posted, after = credits.post(current, entry, now)
         except InsufficientCredits as error:
             raise InvalidInput("A correction never takes a balance below zero.", field="amount") from error
-        counted = corrections.tally(current, operator, adjustment.amount, now) if alone else {}
         with store.transaction() as tx:
             tx.record_once(posted)
-            tx.move_balance(current, after, **counted)
+            tx.move_balance(current, after)
+            stands.hold(tx)
             tx.record_audit(
-                actor=operator,
-                action="credits.approve" if approved_by else "credits.adjust",
+                actor=stands.actor,
+                action=action,
                 subject=current.email,
                 now=now,
                 reason=adjustment.reason,
                 before={"balance": current.credits_balance},
-                after={"balance": after.credits_balance, **about},
+                after={"balance": after.credits_balance, "correction": adjustment.adjustment_id, **stands.about},
             )
-            if approved_by:
-                tx.decide_adjustment(adjustment.adjustment_id, APPROVED, approved_by, now)
-            else:
-                tx.not_proposed(adjustment.adjustment_id)
+            and_also(tx)
         return posted
 
     posted = store.change_account(account, attempt)
@@ -311,8 +305,3 @@ def _answered(store: Store, repeat: Adjustment) -> PostedEntry | Adjustment:
 
 def _entry_id(adjustment: Adjustment) -> str:
     return f"adjust#{adjustment.adjustment_id}"
-
-
-def _not_oneself(operator: str, email: str) -> None:
-    if operator == email:
-        raise Forbidden("Nobody corrects their own balance: ask another operator.")

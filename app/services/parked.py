@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
 from app.data import Store
+from app.data.adjustments import PAYMENT, Adjustment
 from app.data.transaction import optimistic
 from app.domain.accounts import normalise_email
+from app.domain.by_hand import is_generous
 from app.domain.errors import InvalidInput, NotFound, WrongState
 from app.domain.payments import MAX_CREDITS_BY_HAND, PaymentRecord, SessionFact
+from app.domain.tasks import new_request_id
 from app.domain.text import shows
 from app.gateways.stripe import PaymentRefused
 
+from . import by_hand
+from .by_hand import Authority, NeedsSecond
 from .payments import Known, Outcome, settle
+
+CREDITED = "credited"
+REFUNDING = "refunding"  # the intent is written down, Stripe's answer is not
 
 
 class Refunds(Protocol):
@@ -22,22 +31,71 @@ class Refunds(Protocol):
 
 
 def credit(
-    store: Store, payment_id: str, *, email: object, credits: int, reason: str, actor: str, now: datetime
-) -> Outcome:
+    store: Store,
+    payment_id: str,
+    *,
+    email: object,
+    credits: int,
+    reason: str,
+    actor: str,
+    limit: int,
+    now: datetime,
+    request_id: str = "",
+) -> Outcome | Adjustment:
     """Credit a parked payment to an account, which is made if there is none. What was refunded of it is left out.
 
-    Raises InvalidInput, NotFound and WrongState (another operator was quicker).
+    It counts as made by hand. Above `limit` together with the rest of the operator's day, or above what the payment can
+    have been worth, it waits for a second operator. Raises InvalidInput, NotFound, Forbidden (one's own account; no
+    operator any more) and WrongState (another operator was quicker).
     """
     address = normalise_email(email)
     if not 1 <= credits <= MAX_CREDITS_BY_HAND:
         raise InvalidInput(f"Credit 1 to {MAX_CREDITS_BY_HAND:,} credits.", field="credits")
     _need(reason)
+    by_hand.not_for_oneself(actor, address)
 
+    def authority(record: PaymentRecord) -> Authority:
+        if is_generous(credits, record.total_cents):
+            raise NeedsSecond
+        return by_hand.alone(store, actor, credits, limit=limit, now=now)
+
+    try:
+        return _credit(store, payment_id, address, credits, reason, authority, now)
+    except NeedsSecond:
+        wanted = by_hand.proposal(
+            PAYMENT,
+            operator=actor,
+            request_id=request_id or new_request_id(),
+            amount=credits,
+            reason=reason,
+            email=address,
+            terms={"payment_id": payment_id},
+            now=now,
+        )
+        return by_hand.propose_once(store, wanted)
+
+
+def credit_approved(store: Store, waiting: Adjustment, now: datetime, authority: Callable[[], Authority]) -> Outcome:
+    """Credit as it was proposed. Raises NotFound, WrongState and what `authority` raises."""
+    payment_id = waiting.terms["payment_id"]
+    return _credit(
+        store, payment_id, waiting.user_email, waiting.amount, waiting.reason, lambda _record: authority(), now
+    )
+
+
+def _credit(
+    store: Store,
+    payment_id: str,
+    address: str,
+    credits: int,
+    reason: str,
+    authority: Callable[[PaymentRecord], Authority],
+    now: datetime,
+) -> Outcome:
     def attempt(known: Known) -> Outcome:
-        record = _parked(known.record)
-        if record.resolution == "refunding":
-            raise WrongState("A refund of this payment was begun: finish it, or dismiss the payment.")
-        after = replace(record, granted=credits, resolution="credited", payer_email=record.payer_email or address)
+        record = _undecided(known.record)
+        stands = authority(record)
+        after = replace(record, granted=credits, resolution=CREDITED, payer_email=record.payer_email or address)
         fact = SessionFact(
             payment_id,
             record.session_id or payment_id,
@@ -48,9 +106,10 @@ def credit(
         )
 
         def audit(tx: Any) -> None:
-            done = {"credits": credits, "email": address}
+            stands.hold(tx)
+            done = {"credits": credits, "email": address, **stands.about}
             tx.record_audit(
-                actor=actor, action="payment.credit", subject=payment_id, reason=reason, now=now, after=done
+                actor=stands.actor, action="payment.credit", subject=payment_id, reason=reason, now=now, after=done
             )
 
         return settle(store, known, after, fact, now, and_also=audit)
@@ -65,33 +124,51 @@ def refund(store: Store, stripe: Refunds, payment_id: str, *, reason: str, actor
     """Give a parked payment's money back through Stripe.
 
     The intent is recorded first, then Stripe is called under a key made from the payment, so a repeat after a crash
-    between the two refunds once. Raises InvalidInput, NotFound, WrongState and PaymentsUnavailable.
+    between the two refunds once. From the intent until Stripe's word nothing else can be decided; when Stripe says no,
+    the payment is parked as before. Raises InvalidInput, NotFound, WrongState, PaymentRefused and PaymentsUnavailable.
     """
     _need(reason)
     record = _parked(store.find_payment(payment_id))
     if record.payment_intent is None:
         raise InvalidInput("There is no payment at Stripe to refund.")
-    if record.resolution != "refunding":
-        _resolve(store, payment_id, "refunding", "payment.refund", reason, actor, now)
+    if record.resolution != REFUNDING:
+        _resolve(store, payment_id, REFUNDING, "payment.refund", reason, actor, now, of=_undecided)
     try:
         stripe.refund(record.payment_intent, None, f"parked-refund-{payment_id}")
     except PaymentRefused as error:
         if error.stripe_code != "charge_already_refunded":  # by a first try, longer ago than Stripe keeps its keys
+            _resolve(store, payment_id, None, "payment.refund_refused", reason, actor, now, of=_refunding)
             raise
-    _resolve(store, payment_id, "refunded", "payment.refunded", reason, actor, now)
+    try:
+        _resolve(store, payment_id, "refunded", "payment.refunded", reason, actor, now, of=_refunding)
+    except WrongState:
+        after = store.find_payment(payment_id)
+        if after is None or after.resolution != "refunded":  # by the same refund, asked for twice at once
+            raise
 
 
 def dismiss(store: Store, payment_id: str, *, reason: str, actor: str, now: datetime) -> None:
-    """Close a parked payment without credit or refund. Raises InvalidInput, NotFound and WrongState."""
+    """Close a parked payment without credit or refund. Raises InvalidInput, NotFound and WrongState, which it is also
+    while a refund is at Stripe: only Stripe knows then whether the money has gone back."""
     _need(reason)
-    _resolve(store, payment_id, "dismissed", "payment.dismiss", reason, actor, now)
+    _resolve(store, payment_id, "dismissed", "payment.dismiss", reason, actor, now, of=_undecided)
 
 
 def _resolve(
-    store: Store, payment_id: str, resolution: str, action: str, reason: str, actor: str, now: datetime
+    store: Store,
+    payment_id: str,
+    resolution: str | None,
+    action: str,
+    reason: str,
+    actor: str,
+    now: datetime,
+    *,
+    of: Callable[[PaymentRecord | None], PaymentRecord],
 ) -> None:
+    """Write down a decision on a payment that is, as it is written, what `of` asks for."""
+
     def attempt(record: PaymentRecord | None) -> None:
-        before = _parked(record)
+        before = of(record)
         with store.transaction() as tx:
             tx.save_payment(before, replace(before, resolution=resolution), now)
             tx.record_audit(actor=actor, action=action, subject=payment_id, reason=reason, now=now)
@@ -108,6 +185,20 @@ def _parked(record: PaymentRecord | None) -> PaymentRecord:
     if not record.is_parked:
         raise WrongState("This payment is not parked any more: somebody was quicker, or its facts have arrived.")
     return record
+
+
+def _undecided(record: PaymentRecord | None) -> PaymentRecord:
+    parked = _parked(record)
+    if parked.resolution == REFUNDING:
+        raise WrongState("A refund of this payment is at Stripe. Finish the refund: it says whether the money is back.")
+    return parked
+
+
+def _refunding(record: PaymentRecord | None) -> PaymentRecord:
+    parked = _parked(record)
+    if parked.resolution != REFUNDING:
+        raise WrongState("The refund of this payment has ended meanwhile. Reload to see how.")
+    return parked
 
 
 def _need(reason: str) -> None:

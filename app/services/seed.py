@@ -48,6 +48,8 @@ def demo(store: Store, passwords: Passwords, *, password: str | None, now: datet
                     gift = LedgerEntry("promo#demo", email, PROMO, 1000, "Demo credits")
                     posted, account = post(account, gift, now)
                     tx.record_once(posted)
+                else:
+                    tx.record_audit(actor="demo", action="admin.grant", subject=email, reason="Demo data", now=now)
                 tx.create_account(account)
         except (AccountExists, AlreadyRecorded):
             yield {"role": role, "email": email, "password": password}

@@ -7,6 +7,7 @@ missing there fails test_look.py, so that no page is ever left unlooked at.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -20,8 +21,9 @@ from app.data.outbox import Mail
 from app.domain.accounts import Account, new_account_id
 from app.domain.clock import utcnow
 from app.domain.credits import CLAWBACK, PROMO, LedgerEntry, post
+from app.domain.errors import PaymentsUnavailable
 from app.domain.tasks import Task
-from app.services import books, codes, customers, figures, queue, second_factor, tasks
+from app.services import books, codes, customers, figures, parked, queue, second_factor, tasks
 from app.services.links import CONFIRM, RESET, SET_PASSWORD
 from app.services.passwords import Passwords
 from tests.support import PASSWORD, event, session_event
@@ -97,6 +99,7 @@ PAGES = [
     Visit("tasks.batch", "several tasks", "/tasks/batch", ADA),
     Visit("credits.show", "credits", "/credits", ADA),
     Visit("credits.show", "credits, owing", "/credits", OWING),
+    Visit("credits.show", "credits, unconfirmed", "/credits", NEWCOMER),
     Visit("credits.show", "credits, with a draft", "/credits", BROKE),
     Visit("credits.returned", "added", "/credits/return?session_id=cs_first", ADA),
     Visit("credits.returned", "added, with a draft", "/credits/return?session_id=cs_of_careful", CAREFUL),
@@ -139,6 +142,7 @@ PAGES = [
     Visit("admin_finance.payment", "payment", "/admin/finance/payments/pi_cs_first", OPERATOR),
     Visit("admin_finance.payment", "payment, refunded in part", "/admin/finance/payments/pi_cs_second", OPERATOR),
     Visit("admin_finance.payment", "payment, parked", "/admin/finance/payments/pi_cs_parked", OPERATOR),
+    Visit("admin_finance.payment", "payment, refund at Stripe", "/admin/finance/payments/pi_cs_refunding", OPERATOR),
     Visit("admin_finance.list_codes", "codes", "/admin/finance/codes", OPERATOR),
 ]
 
@@ -233,7 +237,8 @@ def _payments(site: Any, now: datetime) -> dict[str, str]:
     """Paid, refunded in part, parked; and Checkout Sessions that wait, failed and expired, as Stripe knows them."""
     for email, session, cents in ((ADA, "cs_first", 5000), (ADA, "cs_second", 1000), (CAREFUL, "cs_of_careful", 1000)):
         site.webhook(session_event(email, session=session, cents=cents))
-    site.webhook(session_event(None, session="cs_parked", cents=2500))
+    for session in ("cs_parked", "cs_refunding"):
+        site.webhook(session_event(None, session=session, cents=2500))
     refund = {"id": "re_1", "object": "refund", "amount": 250, "status": "succeeded", "currency": "usd"}
     charge = {"id": "ch_1", "object": "charge", "payment_intent": "pi_cs_second", "currency": "usd"}
     amounts = {"amount": 1000, "amount_refunded": 250, "refunded": False, "livemode": False}
@@ -298,6 +303,13 @@ def _tasks(site: Any, now: datetime) -> dict[str, str]:
     }
 
 
+class Silent:
+    """Stripe takes the refund and does not answer."""
+
+    def refund(self, *_: Any) -> dict[str, Any]:
+        raise PaymentsUnavailable
+
+
 def _operators_work(store: Store, now: datetime) -> None:
     def correct(operator: str, amount: int, reason: str, number: int) -> None:
         request_id = f"look-{number}"
@@ -308,10 +320,18 @@ def _operators_work(store: Store, now: datetime) -> None:
     correct(OPERATOR, 9_000, "Bought by bank transfer, invoice 2026-115.", 3)
     customers.disable(store, OPERATOR, "gone@example.com", "Asked for it by mail.", now=now)
     until = now + timedelta(days=30)
-    for name, uses in (("WELCOME-2026", 100), ("CONFERENCE", 20)):
-        codes.create(
-            store, name, credits_each=100, max_uses=uses, expires_at=until, created_by=OPERATOR, now=now, note="Fair"
-        )
+    terms: dict[str, Any] = {"credits_each": 100, "expires_at": until, "limit": 5000, "now": now}
+    for name, uses, maker in (
+        ("WELCOME-2026", 30, OPERATOR),
+        ("CONFERENCE", 15, OPERATOR),
+        ("SPRING-FAIR", 1000, COLLEAGUE),
+    ):
+        codes.create(store, name, max_uses=uses, created_by=maker, note="For the visitors of the fair", **terms)
+    by: dict[str, Any] = {"actor": COLLEAGUE, "now": now}
+    worth = {"email": "buyer@example.com", "credits": 9000, "limit": 5000}
+    parked.credit(store, "pi_cs_parked", reason="Paid twice by bank transfer besides", **worth, **by)
+    with suppress(PaymentsUnavailable):
+        parked.refund(store, Silent(), "pi_cs_refunding", reason="No account to credit", **by)
     codes.disable(store, "CONFERENCE", actor=OPERATOR, reason="The fair is over.", now=now)
     with store.transaction() as tx:
         tx.enqueue_mail(Mail("low_balance#look", "low_balance", ADA, now, {"balance": 40, "threshold": 50}))

@@ -6,9 +6,10 @@ from datetime import timedelta
 import pytest
 
 from app.domain.accounts import Account
-from app.domain.codes import RedeemCode, check_redeemable, normalise_code, promo_entry
+from app.domain.codes import RedeemCode, check_mailbox, check_redeemable, check_redeemer, normalise_code, promo_entry
 from app.domain.credits import PROMO, LedgerEntry
-from app.domain.errors import InvalidInput
+from app.domain.errors import InvalidInput, MailboxUnproven
+from app.domain.people import person_mark
 from tests.support import NOW
 
 CODE = RedeemCode("SPRING-2026", 50, 3, NOW + timedelta(days=1), NOW, "op@example.com")
@@ -52,7 +53,29 @@ def test_a_code_counts_up_to_its_last_use_and_moment():
     assert check_redeemable(code, NOW) is code
 
 
-def test_the_entry_is_the_same_when_one_account_redeems_a_code_twice():
-    assert promo_entry(CODE, Account("ada@example.com", "acc_1", NOW)) == LedgerEntry(
-        "promo#SPRING-2026#acc_1", "ada@example.com", PROMO, 50, "Redeemed the code SPRING-2026"
+def test_the_entry_is_the_same_when_one_person_redeems_a_code_twice():
+    entry = promo_entry(CODE, Account("ada.l@example.com", "acc_1", NOW))
+    again = promo_entry(CODE, Account("a.dal+fair@example.com", "acc_2", NOW))
+
+    assert entry == LedgerEntry(
+        f"promo#SPRING-2026#{person_mark('adal@example.com')}",
+        "ada.l@example.com",
+        PROMO,
+        50,
+        "Redeemed the code SPRING-2026",
     )
+    assert entry.transaction_id == again.transaction_id
+
+
+def test_refused_when_the_mailbox_is_not_proven_or_the_code_is_ones_own():
+    ada = Account("ada@example.com", "acc_1", NOW, confirmed_at=NOW)
+    check_mailbox(ada)
+    check_redeemer(CODE, ada)
+
+    with pytest.raises(MailboxUnproven):
+        check_mailbox(replace(ada, confirmed_at=None))
+    for maker in ("op@example.com", "o.p+me@example.com"):
+        with pytest.raises(InvalidInput, match="Who made a code"):
+            check_redeemer(CODE, replace(ada, email=maker))
+    with pytest.raises(InvalidInput, match="Who made a code"):
+        check_redeemer(replace(CODE, approved_by=ada.email), ada)

@@ -212,7 +212,8 @@ def populated(made: World) -> World:
     make_account(store, STRANGER)
     make_account(store, OPERATOR, role="admin")
     now = utcnow()
-    codes.create(store, CODE, credits_each=50, max_uses=9, expires_at=now + timedelta(1), created_by="op", now=now)
+    terms = {"credits_each": 50, "max_uses": 9, "expires_at": now + timedelta(1)}
+    codes.create(store, CODE, created_by=OPERATOR, limit=5000, now=now, **terms)
     for number in range(8):
         done = tasks.submit(store, ada, f"Task {number}", now=utcnow(), request_id=f"task-{number}")
         ada = done.account

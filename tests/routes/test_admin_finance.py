@@ -128,6 +128,50 @@ def test_an_operator_makes_and_ends_a_code(operator, store):
     assert operator.post("/admin/finance/codes", data=form).status_code == 422
 
 
+@pytest.fixture
+def colleague(app, store):
+    make_account(store, "two@example.com", role="admin")
+    return signed_in(app, "two@example.com")
+
+
+@pytest.mark.threat(105)
+def test_a_large_code_and_a_generous_credit_wait_under_corrections(operator, colleague, parked_payment, store):
+    form = {"code": "spring-2099", "credits": "50", "max_uses": "101", "expires_at": "2099-01-01", "request_id": "c"}
+    wish = {"email": "buyer@example.com", "credits": "6000", "reason": "paid in rupiah", "request_id": "p"}
+
+    for _ in range(2):  # pressed twice
+        assert "Proposed" in words(operator.post("/admin/finance/codes", data=form, follow_redirects=True))
+        assert "Proposed" in words(operator.post(f"{parked_payment}/credit", data=wish, follow_redirects=True))
+    shown = words(operator.get("/admin/corrections"))
+
+    assert (store.find_code("SPRING-2099"), store.find_account("buyer@example.com")) == (None, None)
+    for part in ("SPRING-2099", "+5,050", "50 credits for each of 101 accounts", "buyer@example.com", "pi_1", "+6,000"):
+        assert part in shown
+    waiting = store.list_waiting_adjustments(limit=9).items
+    assert len(waiting) == 2
+    for found in waiting:
+        assert operator.post(f"/admin/corrections/{found.adjustment_id}/approve").status_code == 403
+        assert colleague.post(f"/admin/corrections/{found.adjustment_id}/approve").status_code == 303
+    assert store.find_code("SPRING-2099").approved_by == "two@example.com"
+    assert store.get_account("buyer@example.com").credits_balance == 6000
+    assert "SPRING-2099 can be redeemed now" in words(colleague.get("/admin/corrections"))
+
+
+def test_a_payment_whose_refund_is_at_stripe_can_only_be_finished(operator, parked_payment, store, stripe):
+    stripe.down = True
+    assert operator.post(f"{parked_payment}/refund", data={"reason": "wrong currency"}).status_code == 503
+
+    page = BeautifulSoup(operator.get(parked_payment).data, "html.parser")
+    refused = operator.post(f"{parked_payment}/dismiss", data={"reason": "tired of it"})
+
+    assert [form["action"].rpartition("/")[2] for form in page.select(".decide form")] == ["refund"]
+    assert refused.status_code == 409
+    assert "is at Stripe" in words(refused)
+    stripe.down = False
+    operator.post(f"{parked_payment}/refund", data={"reason": "wrong currency"})
+    assert store.find_payment("pi_1").resolution == "refunded"
+
+
 def test_a_customer_sees_nothing_of_it(app, store, parked_payment):
     make_account(store)
     customer = signed_in(app, "ada@example.com")

@@ -60,6 +60,17 @@ def test_a_code_is_redeemed_once(call, store):
     assert call("POST", "/api/redeem", code="spring-2026").status_code == 422
 
 
+def test_a_code_waits_until_the_mailbox_is_proven(call, store):
+    make_code(store, expires_at=datetime(2099, 1, 1, tzinfo=UTC))
+    store.update_account(store.get_account(EMAIL), confirmed_at=None)
+
+    answer = call("POST", "/api/redeem", code="spring-2026")
+
+    assert (answer.status_code, answer.json["code"]) == (403, "email_not_confirmed")
+    assert "/account" in answer.json["error"]
+    assert store.get_account(EMAIL).credits_balance == 0
+
+
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/api/packs"), ("POST", "/api/checkout"), ("POST", "/api/redeem")]
 )

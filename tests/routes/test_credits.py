@@ -8,7 +8,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from tests.services.test_codes import make_code
-from tests.support import PASSWORD, make_account, post_webhook, session_event
+from tests.support import NOW, PASSWORD, make_account, post_webhook, session_event
 
 EMAIL = "ada@example.com"
 
@@ -160,6 +160,25 @@ def test_a_code_adds_its_credits_once(browser, store):
     assert "already" in page(again).select_one("#code-error").text
     assert page(again).select_one("#code")["value"] == "spring-2026"
     assert store.get_account(EMAIL).credits_balance == 55
+
+
+def test_a_code_waits_until_the_mailbox_is_proven(browser, store):
+    make_code(store, expires_at=datetime(2099, 1, 1, tzinfo=UTC))
+    store.update_account(store.get_account(EMAIL), confirmed_at=None)
+
+    shown = page(browser.get("/credits")).select_one(".note.warn")
+    refused = browser.post("/credits/redeem", data={"code": "spring-2026"})
+
+    assert "once your e-mail address is confirmed" in shown.text
+    assert refused.status_code == 403
+    note = page(refused).select_one("[role=alert]")
+    assert "Nothing was added" in note.text
+    assert note.select_one("form")["action"] == "/account/resend-confirmation"
+    assert page(refused).select_one("#code")["value"] == "spring-2026"
+    assert store.get_account(EMAIL).credits_balance == 5
+    store.update_account(store.get_account(EMAIL), confirmed_at=NOW)
+    assert browser.post("/credits/redeem", data={"code": "spring-2026"}).status_code == 303
+    assert page(browser.get("/credits")).select_one(".note.warn") is None
 
 
 def test_guessing_codes_is_throttled(browser):

@@ -16,7 +16,7 @@ from app.services import codes, customers, queue, tasks
 from tests.crawl import Answer, crawl
 from tests.originals import put_task, put_user
 from tests.routes.browser import Browser, Program, soup
-from tests.support import all_mails, make_account, post_webhook, session_event
+from tests.support import all_mails, make_account, make_operators, post_webhook, session_event
 
 OPERATOR = "o'pera/tor+1&x=y?z%2f#!@example.com"
 ADDRESSES = [
@@ -176,11 +176,13 @@ def furnish(app, store, address: str) -> dict[str, list[str]]:
     queue.claim(store, OPERATOR, held.task_id, now=now)
     put_task(store, TASK, email=address)
     store.find_task(TASK)
+    make_operators(store, OPERATOR, "two@example.com")
     for operator in (OPERATOR, "two@example.com"):
         customers.adjust(store, operator, address, 9000, "x", request_id="r", limit=5000, now=now)
     shut = make_account(store, f"a{address}", disabled_at=now)
     until = now + timedelta(days=9)
-    codes.create(store, "SPRING-2026", credits_each=5, max_uses=9, expires_at=until, created_by=OPERATOR, now=now)
+    terms = {"credits_each": 5, "max_uses": 9, "expires_at": until, "limit": 50}
+    codes.create(store, "SPRING-2026", created_by=OPERATOR, now=now, **terms)
     (receipt,) = [mail for mail in all_mails(store) if mail.kind == "receipt"]
     store.mark_mail_unsent(receipt, "MessageRejected", now, give_up=True)
     words, task = quote(SEARCH), quote(TASK, safe="")

@@ -152,7 +152,14 @@ def test_a_link_in_a_list_has_words_when_its_task_was_stored_without_any(store, 
 def test_an_address_and_a_code_work_when_they_were_pasted_with_what_nobody_sees(app, store, padding):
     account = make_account(store)
     codes.create(
-        store, "FAIR-2099", credits_each=5, max_uses=9, expires_at=NOW.replace(year=2099), created_by="op", now=NOW
+        store,
+        "FAIR-2099",
+        credits_each=5,
+        max_uses=9,
+        expires_at=NOW.replace(year=2099),
+        created_by="op",
+        limit=50,
+        now=NOW,
     )
     browser = Browser(app)
 

@@ -17,7 +17,7 @@ from app.domain.errors import AlreadyRecorded, BalanceUnexplained, PaymentsUnava
 from app.domain.payments import DisputeFact, RefundFact, SessionFact
 from app.services import accounts, adoption, books, checkout, customers, parked, payments, queue, tasks
 from tests.originals import BCRYPT, EMAIL, PAYMENT, TASK, put_history, put_task, put_transaction, put_user
-from tests.support import NOW, PASSWORD, FakeStripe, ledger
+from tests.support import NOW, PASSWORD, FakeStripe, ledger, make_operators
 
 
 def adopt(store, *, apply: bool = True):
@@ -78,6 +78,7 @@ def test_everything_works_on_an_account_when_it_was_adopted(store):
     put_history(store)
     task_id = TASK
     adopt(store)
+    make_operators(store)
 
     account = sign_in(store).account
     submitted = tasks.submit(store, account, "A new task", now=NOW, request_id="r-1")
@@ -161,6 +162,7 @@ def test_one_opening_row_is_written_when_many_adopt_and_move_the_balance_at_once
     put_history(store)
     for place in range(5):
         put_task(store, f"task-more-{place}")
+    make_operators(store)
     acts = [lambda: adopt(store), lambda: sign_in(store)] * 4
     acts += [
         lambda n=n: customers.adjust(

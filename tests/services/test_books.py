@@ -9,9 +9,9 @@ import pytest
 from app.data.codec import encode_item
 from app.domain.errors import AccountFrozen
 from app.domain.payments import DisputeFact, RefundFact
-from app.services import books, codes, customers, payments, tasks
+from app.services import books, codes, customers, operators, parked, payments, tasks
 from tests.services.test_payments import paid, record
-from tests.support import NOW, ledger, make_account
+from tests.support import NOW, ledger, make_account, make_operators
 
 
 @pytest.fixture
@@ -158,13 +158,20 @@ def test_spending_stops_on_an_account_whose_books_differ_until_it_is_lifted(stor
     store.update_account(account, credits_balance=account.credits_balance + 1)
     assert books.freeze(store, books.check(store), now=NOW) == [account.email]
 
+    again = books.freeze(store, books.check(store), now=NOW + timedelta(days=1))
+
+    assert again == [account.email]
+    assert store.get_account(account.email).frozen_at == NOW
     with pytest.raises(AccountFrozen):
         tasks.submit(store, store.get_account(account.email), "One more", now=NOW)
 
     record(store, paid(2))  # a purchase still counts
     books.unfreeze(store, account.email, actor="op@example.com", reason="looked at it", now=NOW)
     assert tasks.submit(store, store.get_account(account.email), "One more", now=NOW)
-    assert [row.action for row in store.list_audit_of(account.email, limit=5).items] == ["account.unfreeze"]
+    assert {(row.action, row.actor) for row in store.list_audit_of(account.email, limit=5).items} == {
+        ("account.unfreeze", "op@example.com"),
+        ("account.freeze", "books check"),
+    }
 
 
 class Listed:
@@ -307,6 +314,7 @@ def test_unspent_is_nothing_when_a_refund_took_what_was_spent_already(store):
 @pytest.fixture
 def code(store, account):
     """A code that two accounts have redeemed."""
+    make_operators(store)
     codes.create(
         store,
         "SPRING-2026",
@@ -314,6 +322,7 @@ def code(store, account):
         max_uses=9,
         expires_at=NOW + timedelta(days=1),
         created_by="op@example.com",
+        limit=5000,
         now=NOW,
     )
     for email in (account.email, "bob@example.com"):
@@ -359,6 +368,7 @@ def correct(store, amount, request_id, *, operator="op@example.com", limit=5000)
 @pytest.fixture
 def corrected(store, account):
     """Two corrections by one operator alone and one by two."""
+    make_operators(store, "op@example.com", "two@example.com", "new@example.com")
     booked = [correct(store, amount, f"r-{amount}") for amount in (3000, 2000)]
     proposed = correct(store, 9000, "r-9000")
     customers.approve(store, "two@example.com", proposed.adjustment_id, now=NOW)
@@ -402,5 +412,125 @@ def test_corrections_of_one_day_are_named_when_together_they_passed_the_limit_al
 
 def test_corrections_are_judged_by_the_limit_of_their_day(store, corrected):
     correct(store, 100, "r-100", operator="new@example.com", limit=100)
+
+    assert books.check(store) == []
+
+
+def make_code(store, name, credits, *, operator="op@example.com", limit=5000):
+    terms = {"credits_each": credits, "max_uses": 1, "expires_at": NOW + timedelta(days=9), "limit": limit}
+    return codes.create(store, name, created_by=operator, now=NOW, **terms)
+
+
+@pytest.fixture
+def by_hand(store, account):
+    """One of each means by one operator alone, 4,500 credits in all, and one of each by two."""
+    make_operators(store, "op@example.com", "two@example.com")
+    for number in (2, 3):
+        record(store, paid(number, parked_reason="odd", credits=0, total_cents=100_000, email=None))
+    who = {"actor": "op@example.com", "reason": "Ours", "limit": 5000, "now": NOW}
+    correct(store, 1000, "r-1")
+    parked.credit(store, "pi_2", email="ada@example.com", credits=1500, **who)
+    make_code(store, "ALONE", 2000)
+    correct(store, 9000, "r-2")
+    parked.credit(store, "pi_3", email="ada@example.com", credits=9000, **who)
+    make_code(store, "TOGETHER", 9000)
+    for found in store.list_waiting_adjustments(limit=9).items:
+        customers.approve(store, "two@example.com", found.adjustment_id, now=NOW)
+    assert books.check(store) == []
+
+
+SUBJECTS = {"correction": "ada@example.com", "payment": "pi_2", "code": "ALONE"}
+DONE = ("credits.adjust", "payment.credit", "code.create")
+
+
+def act_of(store, subject):
+    return next(row for row in store.list_audit_of(subject, limit=50).items if row.action in DONE)
+
+
+@pytest.mark.threat(105)
+@pytest.mark.parametrize("means", SUBJECTS)
+def test_value_made_by_hand_is_named_when_no_operator_stands_for_it(store, by_hand, means):
+    row = act_of(store, SUBJECTS[means])
+    store.client.delete_item(TableName="ImpacterAGI_Audit", Key={"audit_id": {"S": row.audit_id}})
+
+    (difference,) = books.check(store)
+
+    assert (difference.expected, difference.found) == ("one in the audit log", "none")
+    assert difference.what.startswith("operator of the")
+
+
+@pytest.mark.threat(105)
+@pytest.mark.parametrize("means", SUBJECTS)
+def test_who_made_more_than_the_limit_over_all_means_is_named(store, by_hand, means):
+    row = act_of(store, SUBJECTS[means])
+    store._update("Audit", {"audit_id": row.audit_id}, set={"after": {**row.after, "limit": 999}})
+
+    (difference,) = books.check(store)
+
+    assert difference.what == "second operator of the correction"
+    assert difference.expected == "at most 999 a day alone"
+    assert difference.found.endswith("by op@example.com")
+
+
+@pytest.mark.threat(105)
+def test_what_was_made_over_several_means_is_added_up(store, by_hand):
+    """As if the transactions had not known of each other: all that each act was booked under is a limit of 4,000."""
+    for subject in SUBJECTS.values():
+        row = act_of(store, subject)
+        store._update("Audit", {"audit_id": row.audit_id}, set={"after": {**row.after, "limit": 4000}})
+
+    (difference,) = books.check(store)
+
+    assert difference.found == "4500 by op@example.com"
+
+
+@pytest.mark.threat(105)
+@pytest.mark.parametrize("subject", ["ada@example.com", "pi_3", "TOGETHER"])
+def test_an_approval_by_the_same_person_or_by_no_operator_is_named(store, by_hand, subject):
+    approved = ("credits.approve", "payment.credit", "code.create")
+    row = next(row for row in store.list_audit_of(subject, limit=50).items if row.action in approved)
+    key = {"audit_id": row.audit_id}
+
+    store._update("Audit", key, set={"after": {**row.after, "proposed_by": "two+again@example.com"}})
+    assert "second operator of the correction" in found(store)
+    store._update("Audit", key, set={"actor": "bob@example.com", "after": dict(row.after)})
+    (difference,) = books.check(store)
+
+    assert (difference.expected, difference.found) == ("an operator at that time", "bob@example.com")
+
+
+@pytest.mark.threat(105)
+def test_an_operator_who_was_demoted_later_was_one_then(store, by_hand):
+    operators.revoke(store, "two@example.com", actor="command line", now=NOW + timedelta(hours=1))
+    assert books.check(store) == []
+
+    operators.revoke(store, "op@example.com", actor="command line", now=NOW - timedelta(hours=1))
+
+    assert found(store) == {"operator of what was made by hand"}
+
+
+@pytest.mark.threat(105)
+@pytest.mark.parametrize("means", SUBJECTS)
+def test_another_number_of_credits_than_the_audit_log_has_is_named(store, by_hand, means):
+    row = act_of(store, SUBJECTS[means])
+    store._update("Audit", {"audit_id": row.audit_id}, set={"after": {**row.after, "amount": 1}})
+
+    assert found(store) == {"credits made by hand"}
+
+
+def test_what_was_made_by_hand_under_the_rule_before_is_no_fault(store, account):
+    """Codes and payments were nobody's limit, corrections were counted by account; operators' grants left no row."""
+    make_operators(store, "new@example.com")
+    correct(store, 4000, "r-1", operator="new@example.com")
+    make_account(store, "bob@example.com")
+    who = {"request_id": "r-2", "limit": 10**9, "now": NOW}
+    customers.adjust(store, "new@example.com", "bob@example.com", 4000, "Gift", **who)
+    make_code(store, "BIG-ONE", 100_000, operator="new@example.com", limit=10**9)
+    for subject in ("ada@example.com", "bob@example.com", "BIG-ONE"):
+        row = act_of(store, subject)
+        after = {name: row.after[name] for name in ("balance", "correction") if name in row.after}
+        after |= {"limit": 5000} if after else {}
+        store._update("Audit", {"audit_id": row.audit_id}, set={"after": after})
+    store.update_account(store.get_account("new@example.com"), role="customer")
 
     assert books.check(store) == []

@@ -14,7 +14,7 @@ from app.domain.errors import BadCredentials, NotFound, NotSignedIn, WrongState
 from app.services import accounts, books, codes, customers, tasks
 from app.services.passwords import Passwords
 from tests.services.test_codes import make_code
-from tests.support import NOW, PASSWORD, make_account
+from tests.support import NOW, PASSWORD, make_account, make_operators
 
 OP, ADA, BCRYPT = "op@example.com", "ada@example.com", Passwords(4)
 HOW = {"actor": OP, "reason": "Because", "now": NOW}
@@ -48,6 +48,7 @@ AUDITED = {
 
 @pytest.fixture
 def account(store):
+    make_operators(store)
     make_code(store)
     session = Session("k" * 32, "browser", NOW, NOW)
     return make_account(store, credits=200, sessions={session.key: session})

@@ -5,14 +5,17 @@ from datetime import timedelta
 
 import pytest
 
-from app.domain.errors import InvalidInput
-from app.services import codes
-from tests.support import NOW, ledger, make_account
+from app.data.transaction import Writes
+from app.domain.errors import InvalidInput, MailboxUnproven
+from app.services import accounts, books, codes
+from app.services.passwords import Passwords
+from tests.support import NOW, PASSWORD, ledger, make_account, make_operators
 
 
 def make_code(store, name="SPRING-2026", **fields):
     details = {"credits_each": 50, "max_uses": 3, "expires_at": NOW + timedelta(days=1)} | fields
-    return codes.create(store, name, created_by="op@example.com", now=NOW, **details)
+    make_operators(store)
+    return codes.create(store, name, **({"created_by": "op@example.com", "limit": 10**9, "now": NOW} | details))
 
 
 def test_redeeming_adds_a_promo_row_when_the_code_is_good(store):
@@ -108,3 +111,146 @@ def test_a_code_is_not_made_twice(store):
 
     with pytest.raises(InvalidInput, match="already"):
         make_code(store)
+
+
+def rival_before_commit(monkeypatch, act):
+    """`act` happens once, after the code and the account were read and before anything is written."""
+    commit = Writes.commit
+
+    def late(writes):
+        monkeypatch.setattr(Writes, "commit", commit)
+        act()
+        commit(writes)
+
+    monkeypatch.setattr(Writes, "commit", late)
+
+
+def test_a_code_that_is_switched_off_after_it_was_read_gives_nothing(store, monkeypatch):
+    account = make_account(store)
+    make_code(store)
+    off = {"actor": "op@example.com", "reason": "leaked", "now": NOW}
+    rival_before_commit(monkeypatch, lambda: codes.disable(store, "SPRING-2026", **off))
+
+    with pytest.raises(InvalidInput, match="no such code"):
+        codes.redeem(store, account, "SPRING-2026", now=NOW)
+
+    assert ledger(store, account.email) == []
+    assert store.find_code("SPRING-2026").uses == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "added"),
+    [({"credits": 7}, 7), ({"expires_at": "2026-11-22T11:59:59.000000Z"}, None), ({"uses": 3}, None)],
+    ids=["credits", "expiry", "uses"],
+)
+def test_a_code_counts_as_it_is_when_it_is_booked_not_as_it_was_read(store, monkeypatch, changed, added):
+    account = make_account(store)
+    make_code(store)
+    rival_before_commit(monkeypatch, lambda: store._update("RedeemCodes", {"code": "SPRING-2026"}, set=changed))
+
+    if added is None:
+        with pytest.raises(InvalidInput):
+            codes.redeem(store, account, "SPRING-2026", now=NOW)
+    else:
+        assert codes.redeem(store, account, "SPRING-2026", now=NOW) == added
+
+    assert [entry.amount for entry in ledger(store, account.email)] == ([added] if added else [])
+    assert store.get_account(account.email).credits_balance == (added or 0)
+
+
+def test_nothing_is_redeemed_while_the_mailbox_is_unproven(store):
+    make_code(store, max_uses=50)
+    strangers = [make_account(store, f"a{number}@example.com", confirmed_at=None) for number in range(5)]
+
+    for account in strangers:
+        with pytest.raises(MailboxUnproven):
+            codes.redeem(store, account, "SPRING-2026", now=NOW)
+    store.update_account(store.get_account("a1@example.com"), confirmed_at=NOW)
+
+    assert codes.redeem(store, store.get_account("a1@example.com"), "SPRING-2026", now=NOW) == 50
+    assert store.find_code("SPRING-2026").uses == 1
+
+
+def test_nothing_is_redeemed_by_an_account_that_is_deleted_meanwhile(store, monkeypatch):
+    account = make_account(store)
+    make_code(store)
+    gone = lambda: accounts.delete(store, Passwords(4), account, PASSWORD, now=NOW)  # noqa: E731
+    rival_before_commit(monkeypatch, gone)
+
+    with pytest.raises(MailboxUnproven):
+        codes.redeem(store, account, "SPRING-2026", now=NOW)
+
+    assert store.get_account(account.email).credits_balance == 0
+
+
+OTHERS = ["ada.lovelace+fair@gmail.com", "AdaLovelace@gmail.com", "a.da.lovelace@googlemail.com"]
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_person_redeems_a_code_once_whatever_accounts_they_have(store, other):
+    make_code(store)
+    first, second = make_account(store, "ada.lovelace@gmail.com"), make_account(store, other.lower())
+
+    assert codes.redeem(store, first, "SPRING-2026", now=NOW) == 50
+    with pytest.raises(InvalidInput, match="already"):
+        codes.redeem(store, second, "SPRING-2026", now=NOW)
+    make_code(store, "AUTUMN-2026")
+    assert codes.redeem(store, second, "AUTUMN-2026", now=NOW) == 50
+
+    assert store.find_code("SPRING-2026").uses == 1
+
+
+def test_one_person_gets_it_once_when_their_accounts_race(store):
+    make_code(store, max_uses=100)
+    people = [make_account(store, f"ada+{number}@example.com") for number in range(10)]
+
+    def redeem(account):
+        try:
+            return codes.redeem(store, account, "SPRING-2026", now=NOW)
+        except InvalidInput:
+            return 0
+
+    with ThreadPoolExecutor(10) as pool:
+        assert sum(pool.map(redeem, people)) == 50
+
+    assert store.find_code("SPRING-2026").uses == 1
+
+
+def test_one_person_gets_it_once_when_another_account_is_quicker_by_a_moment(store, monkeypatch):
+    make_code(store)
+    first, second = make_account(store, "ada+1@example.com"), make_account(store, "ada+2@example.com")
+    rival_before_commit(monkeypatch, lambda: codes.redeem(store, second, "SPRING-2026", now=NOW))
+
+    with pytest.raises(InvalidInput, match="already"):
+        codes.redeem(store, first, "SPRING-2026", now=NOW)
+
+    assert store.find_code("SPRING-2026").uses == 1
+    assert ledger(store, first.email) == []
+
+
+def test_an_account_that_comes_back_under_its_address_has_had_its_code(store):
+    account = make_account(store)
+    make_code(store)
+    codes.redeem(store, account, "SPRING-2026", now=NOW)
+    accounts.delete(store, Passwords(4), account, PASSWORD, now=NOW)
+    store.update_account(store.get_account(account.email), deleted_at=None, confirmed_at=NOW, account_id="acc_another")
+
+    with pytest.raises(InvalidInput, match="already"):
+        codes.redeem(store, store.get_account(account.email), "SPRING-2026", now=NOW)
+
+
+def test_a_redemption_from_before_persons_were_counted_still_counts(store):
+    account = make_account(store)
+    make_code(store)
+    codes.redeem(store, account, "SPRING-2026", now=NOW)
+    (entry,) = ledger(store, account.email)
+    row = store.client.get_item(
+        TableName="ImpacterAGI_Transactions", Key={"transaction_id": {"S": entry.transaction_id}}
+    )["Item"]
+    store.client.delete_item(TableName="ImpacterAGI_Transactions", Key={"transaction_id": row["transaction_id"]})
+    row["transaction_id"] = {"S": f"promo#SPRING-2026#{account.account_id}"}
+    store.client.put_item(TableName="ImpacterAGI_Transactions", Item=row)
+
+    with pytest.raises(InvalidInput, match="already"):
+        codes.redeem(store, store.get_account(account.email), "SPRING-2026", now=NOW)
+    assert books.check(store) == []

@@ -44,6 +44,7 @@ def test_the_books_agree_whatever_happens(empty_store):
                 max_uses=1,
                 expires_at=NOW + timedelta(days=9),
                 created_by="op",
+                limit=10**9,
                 now=NOW,
             )
 

@@ -6,18 +6,21 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from app.data.store import Transaction
 from app.domain.errors import InvalidInput, NotFound, PaymentsUnavailable, WrongState
 from app.domain.payments import RefundFact
 from app.gateways.stripe import PaymentRefused
 from app.services import parked
 from tests.services.test_payments import paid, record
-from tests.support import NOW, all_mails, ledger
+from tests.support import NOW, all_mails, ledger, make_operators
 
 WHO = {"reason": "the buyer wrote to us", "actor": "op@example.com", "now": NOW}
+CREDIT = WHO | {"limit": 5000}
 
 
 @pytest.fixture
 def payment(store) -> str:
+    make_operators(store)
     record(store, paid(parked_reason="paid in idr, not in usd", currency="idr", credits=0, email=None))
     return "pi_1"
 
@@ -35,20 +38,20 @@ class Stripe:
 
 
 def test_crediting_grants_once_and_closes_the_payment(store, payment):
-    parked.credit(store, payment, email="Ada@example.com", credits=650, **WHO)
+    parked.credit(store, payment, email="Ada@example.com", credits=650, **CREDIT)
 
     assert store.get_account("ada@example.com").credits_balance == 650
     assert store.list_parked(limit=10).items == []
     assert [row.action for row in store.list_audit_of(payment, limit=5).items] == ["payment.credit"]
     assert [mail.kind for mail in all_mails(store)] == ["welcome"]
     with pytest.raises(WrongState):
-        parked.credit(store, payment, email="ada@example.com", credits=650, **WHO)
+        parked.credit(store, payment, email="ada@example.com", credits=650, **CREDIT)
 
 
 def test_crediting_leaves_out_what_was_refunded(store, payment):
     record(store, RefundFact(payment, "re_1", 500, "succeeded"))
 
-    parked.credit(store, payment, email="ada@example.com", credits=600, **WHO)
+    parked.credit(store, payment, email="ada@example.com", credits=600, **CREDIT)
 
     assert store.get_account("ada@example.com").credits_balance == 300
 
@@ -80,7 +83,7 @@ def test_one_operator_wins_when_several_decide_at_once(store, payment):
             if number % 2:
                 parked.dismiss(store, payment, **WHO)
             else:
-                parked.credit(store, payment, email=f"a{number}@example.com", credits=100, **WHO)
+                parked.credit(store, payment, email=f"a{number}@example.com", credits=100, **CREDIT)
         except WrongState:
             return False
         return True
@@ -108,7 +111,7 @@ def test_nothing_is_granted_when_the_event_comes_again_after_a_dismissal(store, 
 
     record(store, paid())
 
-    assert list(store.every_account()) == []
+    assert [account.email for account in store.every_account()] == ["op@example.com"]
     assert ledger(store, "ada@example.com") == []
 
 
@@ -132,7 +135,7 @@ def test_a_payment_whose_refund_was_begun_cannot_be_credited(store, payment):
         parked.refund(store, Stripe(fails=1), payment, **WHO)
 
     with pytest.raises(WrongState):
-        parked.credit(store, payment, email="ada@example.com", credits=650, **WHO)
+        parked.credit(store, payment, email="ada@example.com", credits=650, **CREDIT)
 
 
 def test_a_refund_that_stripe_has_made_already_is_finished(store, payment):
@@ -141,5 +144,73 @@ def test_a_refund_that_stripe_has_made_already_is_finished(store, payment):
             raise PaymentRefused("Charge has already been refunded.", "charge_already_refunded")
 
     parked.refund(store, Refunded(), payment, **WHO)
+
+    assert store.find_payment(payment).resolution == "refunded"
+
+
+@pytest.mark.parametrize("act", ["dismiss", "credit"])
+def test_nothing_else_is_decided_between_the_intent_of_a_refund_and_stripes_answer(store, payment, act):
+    """Another operator decides while the call is under way."""
+    refused = []
+    decide = {
+        "dismiss": lambda: parked.dismiss(store, payment, **WHO),
+        "credit": lambda: parked.credit(store, payment, email="ada@example.com", credits=650, **CREDIT),
+    }[act]
+
+    class Meanwhile(Stripe):
+        def refund(self, *args):
+            with pytest.raises(WrongState, match="at Stripe") as refusal:
+                decide()
+            refused.append(refusal)
+            return super().refund(*args)
+
+    parked.refund(store, Meanwhile(), payment, **WHO)
+
+    assert len(refused) == 1
+    assert store.find_payment(payment).resolution == "refunded"
+    assert {row.action for row in store.list_audit_of(payment, limit=9).items} == {"payment.refund", "payment.refunded"}
+
+
+def test_a_dismissal_that_was_read_before_the_intent_loses(store, payment, monkeypatch):
+    save = Transaction.save_payment
+
+    def late(tx, before, after, now):
+        monkeypatch.setattr(Transaction, "save_payment", save)
+        with pytest.raises(PaymentsUnavailable):
+            parked.refund(store, Stripe(fails=1), payment, **WHO)
+        save(tx, before, after, now)
+
+    monkeypatch.setattr(Transaction, "save_payment", late)
+
+    with pytest.raises(WrongState, match="at Stripe"):
+        parked.dismiss(store, payment, **WHO)
+
+    assert store.find_payment(payment).resolution == "refunding"
+
+
+def test_a_payment_can_be_decided_otherwise_when_stripe_has_refused_its_refund(store, payment):
+    class No(Stripe):
+        def refund(self, *_):
+            raise PaymentRefused("Charge is disputed.", "charge_disputed")
+
+    with pytest.raises(PaymentRefused):
+        parked.refund(store, No(), payment, **WHO)
+    assert store.find_payment(payment).is_parked
+
+    parked.dismiss(store, payment, **WHO)
+
+    actions = {row.action for row in store.list_audit_of(payment, limit=9).items}
+    assert actions == {"payment.refund", "payment.refund_refused", "payment.dismiss"}
+
+
+def test_a_refund_asked_for_twice_at_once_is_one_and_both_are_told_so(store, payment):
+    class Twice(Stripe):
+        def refund(self, *args):
+            if not self.refunds:
+                self.refunds.append(args)
+                parked.refund(store, self, payment, **WHO)
+            return {"id": "re_1", "status": "succeeded"}
+
+    parked.refund(store, Twice(), payment, **WHO)
 
     assert store.find_payment(payment).resolution == "refunded"

@@ -18,7 +18,7 @@ from app.services import books, parked, payments, tasks
 from app.services.accounts import sign_in, sign_up
 from app.services.passwords import Passwords
 from tests.domain.test_payments import histories
-from tests.support import NOW, PASSWORD, all_mails, event, ledger, make_account, session_event
+from tests.support import NOW, PASSWORD, all_mails, event, ledger, make_account, make_operators, session_event
 
 PASSWORDS = Passwords(4)
 
@@ -367,7 +367,8 @@ def test_an_event_of_the_wrong_mode_is_taken_back_only_from_a_payment_that_is_kn
     assert store.find_payment("pi_cs_5") is None
 
     payments.handle_event(store, session_event(session="cs_5", livemode=True), livemode=False, now=NOW)
-    who = {"reason": "Paid in the sandbox by us", "actor": "op@example.com", "now": NOW}
+    make_operators(store)
+    who = {"reason": "Paid in the sandbox by us", "actor": "op@example.com", "limit": 5000, "now": NOW}
     parked.credit(store, "pi_cs_5", email="ada@example.com", credits=1000, **who)
     for _ in range(2):
         payments.handle_event(store, told, livemode=False, now=NOW)
@@ -382,7 +383,8 @@ def test_a_refund_of_the_wrong_mode_counts_once_when_it_races_the_decision(store
     payments.handle_event(store, session_event(session="cs_5", livemode=True), livemode=False, now=NOW)
     refund = {"id": "re_1", "payment_intent": "pi_cs_5", "amount": 250, "status": "succeeded"}
     told = event("refund.created", refund) | {"livemode": True}
-    who = {"reason": "Ours", "actor": "op@example.com", "now": NOW}
+    make_operators(store)
+    who = {"reason": "Ours", "actor": "op@example.com", "limit": 5000, "now": NOW}
     acts = [lambda: payments.handle_event(store, told, livemode=False, now=NOW)] * 6
     acts.insert(3, lambda: parked.credit(store, "pi_cs_5", email="ada@example.com", credits=1000, **who))
 

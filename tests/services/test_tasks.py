@@ -16,7 +16,7 @@ from app.domain.errors import (
 from app.services import customers, tasks
 from app.services.accounts import change_password, delete, sign_in, sign_out_everywhere
 from app.services.passwords import Passwords
-from tests.support import NOW, PASSWORD, every_task, ledger, make_account
+from tests.support import NOW, PASSWORD, every_task, ledger, make_account, make_operators
 
 
 def test_submit_charges_and_queues_when_the_balance_affords_it(store):
@@ -233,6 +233,7 @@ def test_a_submit_in_flight_is_refused_when_every_session_was_ended_meanwhile(st
         "deleted": lambda: delete(store, passwords, account, PASSWORD, now=now),
     }[end]()
     if moved:
+        make_operators(store)
         customers.adjust(store, "op@example.com", account.email, 5, "Gift", request_id="a", limit=50, now=now)
 
     with pytest.raises(NotSignedIn):

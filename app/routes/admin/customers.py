@@ -7,18 +7,18 @@ from collections.abc import Callable
 from flask import flash, g, redirect, render_template, request, url_for
 
 from app import deps
-from app.data.adjustments import Adjustment
+from app.data.adjustments import CODE, Adjustment
 from app.data.base import Page
 from app.domain.accounts import Account
 from app.domain.clock import utcnow
-from app.domain.errors import Forbidden, InvalidInput
+from app.domain.errors import InvalidInput
 from app.domain.tasks import new_request_id
 from app.domain.text import plain_address
 from app.forms.admin import AdjustForm, ReasonForm
 from app.forms.paging import read_paging
 from app.routes.admin.blueprint import bp
 from app.security import admin_required
-from app.services import customers
+from app.services import by_hand, customers
 
 PAGE = 25
 
@@ -106,7 +106,7 @@ def end_sessions(account_id: str):
 def list_corrections():
     paging = read_paging(request)
     page = deps.store().list_waiting_adjustments(limit=paging.limit, cursor=paging.cursor)
-    ids = deps.store().account_ids(waiting.user_email for waiting in page.items)
+    ids = deps.store().account_ids(waiting.user_email for waiting in page.items if waiting.user_email)
     return render_template(
         "admin/corrections.html", page=page, ids=ids, cursor=paging.cursor or "", limit=deps.config().adjust_limit
     )
@@ -115,8 +115,12 @@ def list_corrections():
 @bp.post("/corrections/<adjustment_id>/approve")
 @admin_required
 def approve(adjustment_id: str):
-    posted = customers.approve(deps.store(), g.account.email, adjustment_id, now=utcnow())
-    flash(f"Approved: {posted.amount:+,} credits for {posted.user_email}.")
+    customers.approve(deps.store(), g.account.email, adjustment_id, now=utcnow())
+    done = deps.store().get_adjustment(adjustment_id)
+    if done.kind == CODE:
+        flash(f"Approved: {done.subject} can be redeemed now.")
+    else:
+        flash(f"Approved: {done.amount:+,} credits for {done.user_email}.")
     return redirect(url_for("admin.list_corrections"), code=303)
 
 
@@ -131,8 +135,7 @@ def decline(adjustment_id: str):
 def _preview(account: Account, form: AdjustForm) -> str:
     """The correction before it is booked, or proposed. Raises InvalidInput, Forbidden."""
     amount, after = customers.preview(account, form.amount.data)
-    if account.email == g.account.email:
-        raise Forbidden("Nobody corrects their own balance: ask another operator.")
+    by_hand.not_for_oneself(g.account.email, account.email)
     limit = deps.config().adjust_limit
     return render_template(
         "admin/adjust.html",
@@ -140,7 +143,7 @@ def _preview(account: Account, form: AdjustForm) -> str:
         customer=account,
         amount=amount,
         after=after,
-        needs_second=customers.needs_second(account, g.account.email, amount, limit=limit, now=utcnow()),
+        needs_second=by_hand.needs_second(deps.store(), g.account.email, amount, limit=limit, now=utcnow()),
         limit=limit,
     )
 

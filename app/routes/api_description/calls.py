@@ -14,6 +14,7 @@ from app.domain.errors import (
     InvalidInput,
     InvalidPayload,
     InvalidSignature,
+    MailboxUnproven,
     NotFound,
     PaymentsUnavailable,
     RateLimited,
@@ -242,11 +243,13 @@ CREDITS: Json = {
     "/api/redeem": {
         "post": call(
             "redeem",
-            "Redeem a promotional code, once an account",
+            "Redeem a promotional code, once a person",
             tag="credits",
             body=Body(fields(code=TEXT | {"description": "5 to 40 letters, digits and dashes; spaces do not matter."})),
             answers={200: fields(credits_added=WHOLE, credits=WHOLE)},
-            refusals=[InvalidInput, RateLimited, *MOVES_CREDITS],
+            refusals=[InvalidInput, MailboxUnproven, RateLimited, *MOVES_CREDITS],
+            description="The e-mail address of the account must be confirmed. Addresses that differ by case, dots or a "
+            "+tag before the @ are one person's.",
         )
     },
 }

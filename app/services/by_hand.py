@@ -1,0 +1,168 @@
+"""The one rule for value made by hand: by whose authority it is booked, and what waits for a second operator."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from app.data import Store
+from app.data.adjustments import APPROVED, CODE, CORRECTION, DECLINED, PAYMENT, Adjustment
+from app.data.store import Transaction
+from app.data.transaction import optimistic
+from app.domain.by_hand import Hand, are_one, hands_of
+from app.domain.errors import AlreadyRecorded, Forbidden, RequestIdReused, WrongState
+
+ACTIONS = {CORRECTION: "credits", PAYMENT: "payment", CODE: "code"}
+
+
+class NeedsSecond(Exception):
+    """This would be more than one operator makes alone in a day: it has to be proposed instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """Who stands for value that is about to be booked, as read a moment ago.
+
+    `hold` puts the conditions under which that is still so into the transaction that books it; when they fail the
+    transaction raises Stale, and reading again tells why. `about` goes into the audit row: `books check` goes by it.
+    """
+
+    actor: str
+    about: Mapping[str, Any]
+    hold: Callable[[Transaction], None]
+
+
+def alone(
+    store: Store, operator: str, amount: int, *, limit: int, now: datetime, on_command_line: bool = False
+) -> Authority:
+    """One operator's own authority. Raises NeedsSecond above what one makes alone in a day, and Forbidden."""
+    hands = _hands(store, operator, on_command_line)
+    if any(hand.with_amount(amount, now).credits > limit for hand in hands):
+        raise NeedsSecond
+
+    def hold(tx: Transaction) -> None:
+        for hand in hands:
+            tx.count_by_hand(hand, abs(amount), limit=limit, now=now)
+
+    day = max(hand.day_of(now) for hand in hands)
+    counted = [hand.name for hand in hands]
+    return Authority(operator, {"amount": amount, "limit": limit, "day": day, "counted": counted}, hold)
+
+
+def needs_second(store: Store, operator: str, amount: int, *, limit: int, now: datetime) -> bool:
+    """Whether `amount`, either way, would be more than this operator makes alone today. Raises Forbidden."""
+    try:
+        alone(store, operator, amount, limit=limit, now=now)
+    except NeedsSecond:
+        return True
+    return False
+
+
+def together(store: Store, waiting: Adjustment, operator: str, *, now: datetime) -> Authority:
+    """The authority of who proposed it and who approves it, both operators as it is booked; it decides the proposal.
+
+    Raises Forbidden, and WrongState when the proposer is no operator any more.
+    """
+    proposer = waiting.proposed_by
+    if are_one(proposer, operator):
+        raise Forbidden("Another operator must approve what you proposed.")
+    (approving,), proposing = _hands(store, operator), store.find_hand(proposer)
+    if not proposing.in_good_standing:
+        raise WrongState(
+            f"{proposer} proposed this and is no operator any more. Decline it; if it is right, propose it yourself."
+        )
+
+    def hold(tx: Transaction) -> None:
+        tx.check_operator(proposing)
+        tx.check_operator(approving)
+        tx.decide_adjustment(waiting.adjustment_id, APPROVED, operator, now)
+
+    day = now.date().isoformat()
+    return Authority(operator, {"amount": waiting.amount, "proposed_by": proposer, "day": day}, hold)
+
+
+def not_for_oneself(operator: str, email: str) -> None:
+    """Raises Forbidden: nobody makes value for an account of his own, as far as its address tells."""
+    if are_one(operator, email):
+        raise Forbidden("Nobody adds to or takes from their own balance: ask another operator.")
+
+
+def proposal(
+    kind: str,
+    *,
+    operator: str,
+    request_id: str,
+    amount: int,
+    reason: str,
+    now: datetime,
+    email: str = "",
+    terms: Mapping[str, Any] | None = None,
+) -> Adjustment:
+    """What is to be booked or proposed, under an id that follows from operator and request: a repeat is a repeat."""
+    named = f"{operator}\n{request_id}" if kind == CORRECTION else f"{kind}\n{operator}\n{request_id}"
+    adjustment_id = "adj_" + hashlib.sha256(named.encode()).hexdigest()[:26]
+    return Adjustment(adjustment_id, email, amount, reason, operator, now, kind=kind, terms=terms or {})
+
+
+def propose(store: Store, wanted: Adjustment, *, unless: Callable[[Transaction], None] = lambda tx: None) -> Adjustment:
+    """Let it wait for a second operator, once. `unless` adds conditions. Raises Forbidden and AlreadyRecorded."""
+
+    def attempt(_: None) -> Adjustment:
+        hand = _hands(store, wanted.proposed_by)[0]
+        with store.transaction() as tx:
+            tx.put_adjustment(wanted)
+            unless(tx)
+            tx.check_operator(hand)
+            tx.record_audit(
+                actor=wanted.proposed_by,
+                action=f"{ACTIONS[wanted.kind]}.propose",
+                subject=wanted.subject,
+                now=wanted.created_at,
+                reason=wanted.reason,
+                after={"amount": wanted.amount} | ({"email": wanted.user_email} if wanted.kind == PAYMENT else {}),
+            )
+        return wanted
+
+    return optimistic(wanted.adjustment_id, attempt, None, lambda _stale: None)
+
+
+def propose_once(store: Store, wanted: Adjustment) -> Adjustment:
+    """The same; a repeat gets the first proposal. Raises RequestIdReused when that was something else."""
+    try:
+        return propose(store, wanted)
+    except AlreadyRecorded:
+        first = store.get_adjustment(wanted.adjustment_id)
+        if (first.user_email, first.amount, first.terms) != (wanted.user_email, wanted.amount, wanted.terms):
+            raise RequestIdReused from None
+        return first
+
+
+def decline(store: Store, operator: str, adjustment_id: str, *, now: datetime) -> None:
+    """Drop what was proposed; its proposer may do so too. Raises NotFound, WrongState."""
+
+    def attempt(waiting: Adjustment) -> None:
+        with store.transaction() as tx:
+            tx.decide_adjustment(adjustment_id, DECLINED, operator, now)
+            tx.record_audit(
+                actor=operator,
+                action=f"{ACTIONS[waiting.kind]}.decline",
+                subject=waiting.subject,
+                now=now,
+                reason=waiting.reason,
+                after={"amount": waiting.amount, "proposed_by": waiting.proposed_by},
+            )
+
+    waiting = store.get_adjustment(adjustment_id)
+    optimistic(adjustment_id, attempt, waiting, lambda _stale: store.get_adjustment(adjustment_id))
+
+
+def _hands(store: Store, operator: str, on_command_line: bool = False) -> list[Hand]:
+    """Raises Forbidden when one of them is no operator (any more)."""
+    hands = [store.find_hand(name) for name in hands_of(operator, on_command_line=on_command_line)]
+    for hand in hands:
+        if not hand.in_good_standing:
+            raise Forbidden(f"{hand.name} is no operator with a confirmed address: nothing was changed.")
+    return hands

@@ -1,0 +1,79 @@
+"""Who is an operator: granted and revoked at the command line, never by a request."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from app.data import Store
+from app.domain.accounts import Account, mask_email
+from app.domain.errors import WrongState
+
+from .account_notices import security_mail
+
+log = logging.getLogger(__name__)
+
+OPERATOR, CUSTOMER = "admin", "customer"
+
+
+def grant(store: Store, email: str, *, actor: str, reason: str = "", now: datetime) -> Account:
+    """Make an account an operator. Its sessions and tokens end with it: who opened them was let in as a customer.
+
+    Anybody can sign up with anybody's address, so its mailbox must be proven. Safe to repeat. Raises NotFound, and
+    WrongState for an account that is not proven, is disabled or was deleted.
+    """
+
+    def attempt(current: Account) -> None:
+        if current.is_admin and current.confirmed:
+            return
+        if current.deleted_at is not None or current.disabled:
+            raise WrongState(
+                f"{current.email} is {'disabled' if current.disabled else 'deleted'}: nothing was changed."
+            )
+        if not current.confirmed:
+            raise WrongState(
+                f"{current.email} has not confirmed its address, so anybody may have signed up with it. "
+                "Let its owner open the mailed link first. Nothing was changed."
+            )
+        with store.transaction() as tx:
+            tx.change_settings(current, proven=True, role=OPERATOR, sessions={})
+            tx.record_audit(
+                actor=actor,
+                action="admin.grant",
+                subject=current.email,
+                now=now,
+                reason=reason,
+                before={"role": current.role},
+                after={"role": OPERATOR},
+            )
+            tx.enqueue_mail(security_mail(current, "Your account was made an operator's. Sign in anew.", now))
+        log.warning("operator made", extra={"email": mask_email(current.email), "actor": mask_email(actor)})
+
+    store.change_account(store.get_account(email), attempt)
+    return store.get_account(email)
+
+
+def revoke(store: Store, email: str, *, actor: str, reason: str = "", now: datetime) -> Account:
+    """Take an operator's role away; it works at the next request, and nothing of theirs can be approved any more.
+
+    Safe to repeat. Raises NotFound.
+    """
+
+    def attempt(current: Account) -> None:
+        if not current.is_admin:
+            return
+        with store.transaction() as tx:
+            tx.change_settings(current, role=CUSTOMER)
+            tx.record_audit(
+                actor=actor,
+                action="admin.revoke",
+                subject=current.email,
+                now=now,
+                reason=reason,
+                before={"role": current.role},
+                after={"role": CUSTOMER},
+            )
+        log.warning("operator ended", extra={"email": mask_email(current.email), "actor": mask_email(actor)})
+
+    store.change_account(store.get_account(email), attempt)
+    return store.get_account(email)
