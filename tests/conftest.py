@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -16,7 +17,7 @@ from app.data import Store
 from app.data.client import make_client
 from app.data.table_setup import create_tables
 from app.data.transaction import patience
-from scripts.local.aws import LocalAws
+from scripts.local.aws import LocalAws, keep_or_put_back
 from scripts.local.leftovers import remove_leftovers
 from scripts.local.settings import CREDENTIALS, NO_OTHER_AWS, app_settings, forget_other_aws, past_any_proxy
 from tests.faults.proxy import FaultProxy
@@ -77,11 +78,28 @@ def setting_up(config: Config):
     return make_client(config, endpoint_url=config.dynamodb_endpoint_url, patient=True)
 
 
+@pytest.fixture(scope="session")
+def fresh_tables(dynamodb_url: str, setting_up) -> Callable[[], None]:
+    """Empties the tables, whatever a test has done to them: put back in one call, or made anew in a store of others."""
+
+    def make_anew() -> None:
+        wipe(setting_up)
+        create_tables(setting_up, PREFIX)
+
+    def put_back() -> None:
+        if not keep_or_put_back(port, "back"):  # it was reset meanwhile
+            make_anew()
+
+    make_anew()
+    port = urlsplit(dynamodb_url).port or 0
+    ours = "DYNAMODB_ENDPOINT_URL" not in os.environ and keep_or_put_back(port, "keep")
+    return put_back if ours else make_anew
+
+
 @pytest.fixture
-def empty_store(dynamodb, setting_up) -> Store:
+def empty_store(dynamodb, fresh_tables) -> Store:
     """Fresh tables in the isolated store."""
-    wipe(setting_up)
-    create_tables(setting_up, PREFIX)
+    fresh_tables()
     return Store(dynamodb, PREFIX)
 
 

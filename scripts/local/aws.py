@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Literal, Self
 
 from scripts.local.ports import HOST, answers, free_port, wait_until
 
@@ -39,6 +39,11 @@ def is_ready(port: int) -> bool:
         if answers(port, path, ANSWER_SECONDS, method=method, body=body, headers=headers) != 200:
             return False
     return True
+
+
+def keep_or_put_back(port: int, act: Literal["keep", "back"]) -> bool:
+    """Keep the tables of a local AWS as they are, or put them back to what was kept (scripts/local/snapshot.py)."""
+    return answers(port, f"/_local/{act}", ANSWER_SECONDS, method="POST") == 200
 
 
 class LocalAws:

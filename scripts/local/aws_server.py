@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from scripts.local.ports import HOST
 from scripts.local.settings import CREDENTIALS
@@ -40,8 +41,12 @@ async def serve(port: int, data_dir: Path | None) -> None:
     from hypercorn.asyncio import serve as hypercorn_serve
     from hypercorn.config import Config
 
-    application = ministack.app.app
-    if data_dir is not None:
+    application: Any = ministack.app.app
+    if data_dir is None:
+        from scripts.local.snapshot import Snapshot
+
+        application = Snapshot().around(application)
+    else:
         from scripts.local.journal import Journal
 
         application = Journal(data_dir / "journal.jsonl").around(application)

@@ -247,4 +247,4 @@ def test_health_names_the_missing_table(app, client, store):
     answer = client.get("/healthz")
 
     assert answer.status_code == 503
-    assert answer.json["problems"] == ["table ImpacterAGI_Outbox is missing"]
+    assert answer.json["problems"] == ["table ImpacterAGI_Outbox is missing; python scripts/setup_db.py makes it"]

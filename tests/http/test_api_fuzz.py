@@ -24,14 +24,12 @@ from schemathesis.checks import allow_header_conformance, ignored_auth, positive
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.parameters import ParameterLocation
 
-from app.data.table_setup import create_tables
 from app.domain.accounts import API, Session, new_session_id, session_key
 from app.domain.clock import utcnow
 from app.domain.payments import READERS
 from app.routes.api_description import document
 from app.services import codes, queue, tasks
 from app.throttle import Throttle
-from tests.conftest import PREFIX, wipe
 from tests.support import PASSWORD, assert_books_agree, make_account, session_event, signed
 
 # Left out of all other runs by pyproject.toml: its import alone takes most of a second.
@@ -260,13 +258,12 @@ def test_nothing_opens_when_somebody_else_asks(world):
 
 
 @pytest.mark.threat(24, 25)
-def test_books_agree_when_calls_follow_each_other(world, dynamodb):
+def test_books_agree_when_calls_follow_each_other(world, fresh_tables):
     """Tasks are submitted, claimed, completed, cancelled and redone along the links of the document."""
 
     class Story(schema.include(operation_id=STORY).as_state_machine()):  # type: ignore[misc]
         def setup(self):
-            wipe(dynamodb)
-            create_tables(dynamodb, PREFIX)
+            fresh_tables()
             self.world = populated(World(world.app, world.store))
 
         def get_call_kwargs(self, case):
