@@ -70,12 +70,13 @@ def claim_next(store: Store, operator: str, *, now: datetime, minutes: int = DEF
 
 
 def renew(store: Store, operator: str, task_id: str, *, now: datetime, minutes: int = DEFAULT_LEASE_MINUTES) -> Task:
-    """Extend a lease that one holds. A heartbeat: it tells nobody anything new, so it leaves no audit row."""
+    """Extend a lease that one holds. It keeps its customer from cancelling, so the audit log says it."""
 
     def attempt(task: Task) -> Task:
         after = rules.renewed(task, operator, now, minutes)
         with store.transaction() as tx:
             tx.change_task(task, after)
+            _audit(tx, task, after, "task.renew", operator, "", now)
         return after
 
     return optimistic(task_id, attempt, _read(store, task_id), lambda _stale: _read(store, task_id))

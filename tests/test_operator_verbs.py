@@ -1,0 +1,254 @@
+"""Every verb of an operator, on the pages, over JSON and at the command line, writes its audit row where it acts."""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+
+from app.cli import GROUPS
+from app.data.base import Base
+from app.data.transaction import Writes
+from app.domain.clock import utcnow
+from app.domain.payments import RefundFact
+from app.services import codes, customers, queue, tasks
+from tests.routes.browser import Browser, Program
+from tests.services.test_payments import paid, record
+from tests.support import all_mails, make_account, make_operators
+
+OP, TWO, ADA = "op@example.com", "two@example.com", "ada@example.com"
+numbers = itertools.count(1)
+
+# What changes nothing of anybody's by itself, each with the reason.
+NO_VERBS = {
+    "admin.customer_by_address": "an address of before: leads on to the account's",
+    "api_admin.upload": "stores a file that nobody sees until the completion, which has its row",
+}
+COMMANDS_WITHOUT = {
+    "tasks list", "tasks pending", "tasks show", "users list", "users show", "codes list",  # they read
+    "books liability", "books webhooks",
+    "tasks figures", "books check", "books reconcile", "mail send",  # figures of ours, Stripe's facts, promised mails
+    "accounts erase",  # ends what the owner's own deletion began
+    "accounts adopt",  # its rows are the adoption's own: tests/services/test_adoption.py
+    "demo seed",  # refuses production; its operator has a row: tests/services/test_operators.py
+}  # fmt: skip
+
+
+class World:
+    """Something to act upon for each verb."""
+
+    def __init__(self, store):
+        self.store = store
+        make_operators(store, OP, TWO)
+        make_account(store, ADA, credits=1000)
+
+    @property
+    def ada(self) -> str:
+        return self.store.get_account(ADA).account_id
+
+    def task(self, claimed: bool = False) -> str:
+        account, now = self.store.get_account(ADA), utcnow()
+        task = tasks.submit(self.store, account, f"Task {next(numbers)}", now=now).task
+        if claimed:
+            queue.claim(self.store, OP, task.task_id, now=now)
+        return task.task_id
+
+    def payment(self) -> str:
+        number = next(numbers)
+        record(self.store, paid(number, parked_reason="odd", credits=0, total_cents=5000, email=None))
+        return f"pi_{number}"
+
+    def code(self) -> str:
+        name, now = f"CODE-{next(numbers)}", utcnow()
+        terms = {"credits_each": 1, "max_uses": 1, "expires_at": now + timedelta(days=1), "limit": 10**6}
+        codes.create(self.store, name, created_by=OP, now=now, **terms)
+        return name
+
+    def proposal(self) -> str:
+        how = {"request_id": f"r-{next(numbers)}", "limit": 0, "now": utcnow()}
+        return customers.adjust(self.store, TWO, ADA, 5, "Gift", **how).adjustment_id
+
+    def mail(self) -> str:
+        record(self.store, paid(next(numbers), email=ADA))
+        record(self.store, RefundFact(f"pi_{next(numbers) - 1}", "re_1", 5, "succeeded"))
+        return next(mail.mail_id for mail in all_mails(self.store) if mail.to == ADA)
+
+
+@contextmanager
+def writes_of(monkeypatch):
+    """The tables of each transaction that leaves for the store, and those of single writes."""
+    transactions: list[list[str]] = []
+    singles: list[str] = []
+    commit, update, put = Writes.commit, Base._update_row, Base._put
+
+    def noted(writes):
+        kinds = [(kind, each[kind]["TableName"]) for each in writes._operations for kind in each]
+        transactions.append([table.rpartition("_")[2] for kind, table in kinds if kind != "ConditionCheck"])
+        return commit(writes)
+
+    def single(base, table, key, **write):
+        singles.append(table)
+        return update(base, table, key, **write)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Writes, "commit", noted)
+        patched.setattr(Base, "_update_row", single)
+        patched.setattr(Base, "_put", lambda base, table, values: (singles.append(table), put(base, table, values))[1])
+        yield transactions, singles
+
+
+def without_its_row(store, monkeypatch, verbs) -> list[str]:
+    """Those of the verbs that write anything without an audit row beside it, or write none at all."""
+    wrong = []
+    for name, (prepare, act) in verbs.items():
+        target = prepare() if prepare else None
+        with writes_of(monkeypatch) as (transactions, singles):
+            act(target)
+        told = [tables for tables in transactions if tables]
+        if not told or not all("Audit" in tables and len(tables) > 1 for tables in told):
+            wrong.append(f"{name}: {told or 'no transaction'}")
+        if left := set(singles) - {"RateLimits", "Status"}:
+            wrong.append(f"{name}: written alone: {sorted(left)}")
+    return wrong
+
+
+@pytest.mark.threat(89)
+def test_every_verb_of_the_pages_writes_its_row_in_its_transaction(app, store, monkeypatch):
+    world, op = World(store), Browser(app)
+    op.sign_in(OP)
+
+    def post(path, **data):
+        def act(target):
+            filled = {name: value(target) if callable(value) else value for name, value in data.items()}
+            answer = op.post(path.format(target), filled)
+            assert answer.status_code == 303, (path, answer.status_code, answer.text[:500])
+
+        return act
+
+    why, claimed = {"reason": "Because"}, lambda: world.task(claimed=True)
+    ada = lambda: world.ada  # noqa: E731
+    code = {"credits": "1", "max_uses": "1", "expires_at": "2099-01-01"}
+    verbs = {
+        "admin.claim_next": (world.task, post("/admin/claim-next")),
+        "admin.bulk": (world.task, post("/admin/bulk", act="claim", task_id=lambda target: target)),
+        "admin.claim": (world.task, post("/admin/tasks/{}/claim")),
+        "admin.renew": (claimed, post("/admin/tasks/{}/renew")),
+        "admin.release": (claimed, post("/admin/tasks/{}/release")),
+        "admin.complete": (claimed, post("/admin/tasks/{}/complete", result="Done.")),
+        "admin.reject": (claimed, post("/admin/tasks/{}/reject", **why)),
+        "admin.adjust": (
+            ada,
+            post("/admin/customers/{}/adjust", amount="5", request_id="w-1", confirmed="yes", **why),
+        ),
+        "admin.disable": (ada, post("/admin/customers/{}/disable", **why)),
+        "admin.enable": (ada, post("/admin/customers/{}/enable", **why)),
+        "admin.end_sessions": (ada, post("/admin/customers/{}/end-sessions")),
+        "admin.approve": (world.proposal, post("/admin/corrections/{}/approve")),
+        "admin.decline": (world.proposal, post("/admin/corrections/{}/decline")),
+        "admin.resend": (world.mail, post("/admin/mails/resend", mail_id=lambda target: target)),
+        "admin_finance.credit": (
+            world.payment,
+            post("/admin/finance/payments/{}/credit", email="buyer@example.com", credits="5", **why),
+        ),
+        "admin_finance.refund": (world.payment, post("/admin/finance/payments/{}/refund", **why)),
+        "admin_finance.dismiss": (world.payment, post("/admin/finance/payments/{}/dismiss", **why)),
+        "admin_finance.list_codes": (None, post("/admin/finance/codes", code="NEW-CODE", **code)),
+        "admin_finance.disable_code": (world.code, post("/admin/finance/codes/{}/disable", **why)),
+    }
+
+    assert verbs_of(app, "admin") == verbs.keys()
+    assert without_its_row(store, monkeypatch, verbs) == []
+
+
+@pytest.mark.threat(89)
+def test_every_verb_of_the_operators_api_writes_its_row_in_its_transaction(app, store, monkeypatch):
+    world, op = World(store), Program(app, OP)
+
+    def post(path, **body):
+        def act(target):
+            answer = op.post(f"/api/admin{path}".format(target), json=body)
+            assert answer.status_code < 300, (path, answer.text)
+
+        return act
+
+    claimed = lambda: world.task(claimed=True)  # noqa: E731
+    gift = {"amount": 5, "reason": "Gift"}
+    verbs = {
+        "api_admin.claim_next": (world.task, post("/tasks/claim")),
+        "api_admin.claim": (world.task, post("/tasks/{}/claim")),
+        "api_admin.renew": (claimed, post("/tasks/{}/renew")),
+        "api_admin.release": (claimed, post("/tasks/{}/release")),
+        "api_admin.complete": (claimed, post("/tasks/{}/complete", result="Done.")),
+        "api_admin.reject": (claimed, post("/tasks/{}/reject", reason="No")),
+        "api_admin.adjust": (lambda: world.ada, post("/customers/{}/adjust", **gift)),
+        "api_admin.adjust_by_address": (lambda: ADA, post("/users/{}/adjust", **gift)),
+    }
+
+    assert verbs_of(app, "operator") == verbs.keys()
+    assert without_its_row(store, monkeypatch, verbs) == []
+
+
+@pytest.mark.threat(89)
+def test_every_command_that_changes_something_writes_its_row_in_its_transaction(app, store, monkeypatch):
+    runner = app.test_cli_runner()
+    world = World(store)
+
+    def run(*words, status=0):
+        def act(target):
+            result = runner.invoke(args=[word.format(target) for word in words])
+            assert result.exit_code == status, (words, result.output)
+
+        return act
+
+    def claimed() -> str:
+        task_id = world.task()
+        queue.claim(store, "command line", task_id, now=utcnow())
+        return task_id
+
+    def differing() -> str:
+        monkeypatch.setattr("app.cli.books.time.sleep", lambda seconds: None)
+        account = make_account(store, "differs@example.com", credits=5)
+        store.update_account(account, credits_balance=6)
+        return account.email
+
+    def operator() -> str:
+        make_operators(store, "three@example.com")
+        return "three@example.com"
+
+    def customer() -> str:
+        return make_account(store, f"c{next(numbers)}@example.com").email
+
+    why = ("--reason", "Because")
+    verbs = {
+        "tasks claim": (world.task, run("tasks", "claim", "{}")),
+        "tasks release": (claimed, run("tasks", "release", "{}")),
+        "tasks complete": (claimed, run("tasks", "complete", "{}", "--result", "Done")),
+        "tasks reject": (claimed, run("tasks", "reject", "{}", *why)),
+        "users adjust": (None, run("users", "adjust", ADA, "5", *why)),
+        "codes create": (
+            None,
+            run("codes", "create", "FAIR-2099", "--credits", "5", "--uses", "3", "--expires", "2099-01-01"),
+        ),
+        "codes disable": (world.code, run("codes", "disable", "{}", *why)),
+        "admin grant": (customer, run("admin", "grant", "{}")),
+        "admin revoke": (operator, run("admin", "revoke", "{}")),
+        "books check --freeze": (differing, run("books", "check", "--freeze", status=1)),
+        "books unfreeze": (lambda: "differs@example.com", run("books", "unfreeze", "{}", *why)),
+        "accounts reset-second-factor": (customer, run("accounts", "reset-second-factor", "{}", "--by", "me")),
+    }
+
+    every = {f"{group.name} {name}" for group in GROUPS for name in group.commands}
+    assert every - COMMANDS_WITHOUT == {name.removesuffix(" --freeze") for name in verbs} - COMMANDS_WITHOUT
+    assert without_its_row(store, monkeypatch, verbs) == []
+    store.update_account(store.get_account("differs@example.com"), credits_balance=5)
+
+
+def verbs_of(app, access: str) -> set[str]:
+    changing = {"POST", "PUT", "PATCH", "DELETE"}
+    return {
+        rule.endpoint
+        for rule in app.url_map.iter_rules()
+        if rule.methods & changing and getattr(app.view_functions[rule.endpoint], "access", "") == access
+    } - NO_VERBS.keys()
