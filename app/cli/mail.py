@@ -5,16 +5,21 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from datetime import UTC, datetime
 
 import click
 from flask.cli import AppGroup
 
 from app import deps
+from app.cli.tasks import operator
 from app.domain.clock import utcnow
 from app.domain.errors import DomainError, Unavailable
+from app.services import outbox
 from app.services.mail import deliver_due
 
 log = logging.getLogger(__name__)
+
+TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
 
 group = AppGroup("mail", help="The outbox.")
 
@@ -34,6 +39,23 @@ def send(watch: bool, every: float) -> None:
     click.echo(f"{sent} sent, {put_off} put off")
     if put_off:
         raise SystemExit(1)
+
+
+@group.command("resend")
+@click.option("--since", type=click.DateTime(TIMES), required=True, help="When the first of them failed (UTC).")
+@click.option("--until", type=click.DateTime(TIMES), default=None, help="When the last did; now if left out.")
+@operator
+def resend(since: datetime, until: datetime | None, operator: str) -> None:
+    """Send again every mail that failed in this time. Safe to repeat, and to break off: running again goes on."""
+    store, now, sent, more = deps.store(), utcnow(), 0, True
+    first, last = since.replace(tzinfo=UTC), until.replace(tzinfo=UTC) if until else now
+    try:
+        while more:
+            done, more = outbox.resend_failed(store, operator, first, last, now=now)
+            sent += done
+    except DomainError as error:
+        raise click.ClickException(f"{error.message} {sent} are on their way; run it again.") from error
+    click.echo(f"{sent} on their way again.")
 
 
 def _watch(every: float) -> None:

@@ -46,8 +46,9 @@ def make_client(
 ) -> Any:
     """A low-level client: connect 1 s, read 2 s, three attempts, a warm pool, a fixed user agent (17 % of a call).
 
-    DynamoDB's first attempt goes the short way (app/data/direct.py), the other two through botocore. `patient` is for
-    set-up, where nobody waits at a page: 30 s a try, five of them.
+    DynamoDB's first attempt goes the short way (app/data/direct.py), the other two through botocore. A mail has one
+    attempt in all: the outbox repeats, and a slow answer must not hold up the mails behind it. `patient` is for set-up,
+    where nobody waits at a page: 30 s a try, five of them.
     """
     if patient:
         return _patient_client(config, service, endpoint_url)
@@ -59,7 +60,7 @@ def make_client(
         config=BotoConfig(
             connect_timeout=1,
             read_timeout=config.store_timeout_seconds if short_way else 5,
-            retries={"mode": "standard", "total_max_attempts": 2 if short_way else 3},
+            retries={"mode": "standard", "total_max_attempts": 2 if short_way else 1},
             max_pool_connections=32,
             user_agent=USER_AGENT,
             parameter_validation=False,

@@ -8,17 +8,28 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.domain.clock import from_iso, to_iso
-from app.domain.errors import NotFound
+from app.domain.errors import AlreadyRecorded, NotFound
 
 from .base import Base, Page
 from .client import Stale
-from .tables import OUTBOX, OUTBOX_INDEX, OUTBOX_USER_INDEX
+from .tables import OUTBOX, OUTBOX_INDEX, OUTBOX_USER_INDEX, STATUS
 from .transaction import Writes
 
 TABLE = OUTBOX.suffix
 DUE = "due"
 FAILED = "failed"
 KEEP_SENT = timedelta(days=90)
+TROUBLE = {"name": "mail"}
+
+
+@dataclass(frozen=True, slots=True)
+class MailTrouble:
+    """SES takes no mail from us: in its words why, since when, how often it said so, and when it is asked again."""
+
+    reason: str
+    since: datetime
+    until: datetime
+    times: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +49,11 @@ class Mail:
     sent_at: datetime | None = None
     last_error: str | None = None
     failed: bool = False
+    queued_at: datetime | None = None  # when somebody last asked to send it again
+
+    @property
+    def waiting_since(self) -> datetime:
+        return self.queued_at or self.created_at
 
 
 class OutboxReads(Base):
@@ -53,10 +69,19 @@ class OutboxReads(Base):
             newest_first=False,
         ).items
 
-    def list_failed_mails(self, *, limit: int, cursor: str | None = None) -> Page[Mail]:
-        names = ("due_at", "mail_id")
+    def list_failed_mails(
+        self, *, limit: int, cursor: str | None = None, between: tuple[datetime, datetime] | None = None
+    ) -> Page[Mail]:
+        """Newest first; `between` two moments at which they failed."""
         return self._page(
-            TABLE, OUTBOX_INDEX, ("queue", FAILED), key_names=names, make=_mail, limit=limit, cursor=cursor
+            TABLE,
+            OUTBOX_INDEX,
+            ("queue", FAILED),
+            key_names=("due_at", "mail_id"),
+            make=_mail,
+            limit=limit,
+            cursor=cursor,
+            between=("due_at", to_iso(between[0]), to_iso(between[1])) if between else None,
         )
 
     def list_mails_to(self, email: str, *, limit: int, cursor: str | None = None) -> Page[Mail]:
@@ -93,22 +118,36 @@ class OutboxReads(Base):
             remove=["last_error"],
         )
 
-    def mark_mail_unsent(self, mail: Mail, error: str, due_at: datetime, *, give_up: bool) -> None:
+    def mark_mail_unsent(
+        self, mail: Mail, error: str, due_at: datetime, *, give_up: bool, uncounted: bool = False
+    ) -> None:
+        """Due again at `due_at`; given up, that is the moment at which it failed. `uncounted`: it was no try of it."""
         queue = FAILED if give_up else DUE
         self._update(
-            TABLE, {"mail_id": mail.mail_id}, set={"last_error": error, "due_at": to_iso(due_at), "queue": queue}
+            TABLE,
+            {"mail_id": mail.mail_id},
+            set={"last_error": error, "due_at": to_iso(due_at), "queue": queue}
+            | ({"attempts": mail.attempts} if uncounted else {}),
         )
 
-    def requeue_mail(self, mail_id: str, now: datetime) -> Mail:
-        """Send again: a failed mail, or one that was sent and asked for once more."""
-        return _mail(
-            self._update(
-                TABLE,
-                {"mail_id": mail_id},
-                set={"due_at": to_iso(now), "queue": DUE, "attempts": 0},
-                condition="attribute_exists(mail_id)",
-            )
-        )
+    def drop_mail(self, mail: Mail, why: str, now: datetime) -> None:
+        """Nobody needs it any more: it leaves the queue unsent, and says why."""
+        expires_at = int((now + KEEP_SENT).timestamp())
+        self._update(TABLE, {"mail_id": mail.mail_id}, set={"last_error": why, "expires_at": expires_at, "queue": None})
+
+    def mail_trouble(self) -> MailTrouble | None:
+        """Why no mail is sent at the moment, if that is so."""
+        row = self._get(STATUS.suffix, TROUBLE)
+        if not row or "reason" not in row:
+            return None
+        return MailTrouble(row["reason"], from_iso(row["since"]), from_iso(row["until"]), row["times"])
+
+    def note_mail_trouble(self, trouble: MailTrouble) -> None:
+        times = {"since": to_iso(trouble.since), "until": to_iso(trouble.until)}
+        self._put(STATUS.suffix, TROUBLE | times | {"reason": trouble.reason, "times": trouble.times})
+
+    def end_mail_trouble(self) -> None:
+        self._put(STATUS.suffix, TROUBLE)
 
 
 class OutboxWrites(Writes):
@@ -133,15 +172,20 @@ class OutboxWrites(Writes):
             failure=Stale,
         )
 
-    def requeue_mail(self, mail_id: str, now: datetime) -> None:
-        """Send again: a failed mail, or one that was sent and asked for once more. Raises NotFound."""
+    def requeue_mail(self, mail_id: str, now: datetime, *, if_failed: bool = False) -> None:
+        """Send again: a failed mail, or one that was sent and asked for once more. Raises NotFound.
+
+        Nothing of its first life stays: `expires_at` would take it away while it waits. With `if_failed` raises
+        AlreadyRecorded if it is not among the failed ones any more.
+        """
         self.update(
             TABLE,
             {"mail_id": mail_id},
-            set={"due_at": to_iso(now), "queue": DUE, "attempts": 0},
-            remove=["expires_at", "sent_at"],
-            condition="attribute_exists(mail_id)",
-            failure=NotFound("There is no such mail."),
+            set={"due_at": to_iso(now), "queue": DUE, "attempts": 0, "queued_at": to_iso(now)},
+            remove=["expires_at", "sent_at", "last_error"],
+            condition="#queue = :failed" if if_failed else "attribute_exists(mail_id)",
+            failure=AlreadyRecorded if if_failed else NotFound("There is no such mail."),
+            **({"failed": FAILED} if if_failed else {}),
         )
 
 
@@ -157,4 +201,5 @@ def _mail(row: dict[str, Any]) -> Mail:
         sent_at=from_iso(row["sent_at"]) if row.get("sent_at") else None,
         last_error=row.get("last_error"),
         failed=row.get("queue") == FAILED,
+        queued_at=from_iso(row["queued_at"]) if row.get("queued_at") else None,
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 from flask import Request
 from flask_wtf import FlaskForm
@@ -63,6 +64,16 @@ def read_audit_filter(request: Request, today: date) -> AuditFilter:
 def _subject(text: str) -> str:
     """An id as it was pasted; an address as accounts are kept by."""
     return plain_address(text) if "@" in text else trimmed(text)
+
+
+def read_span(values: Mapping[str, str], now: datetime) -> tuple[datetime, datetime]:
+    """Two moments of UTC, `since` and `until`; the last day where they are left out. Raises Malformed."""
+    try:
+        since, until = (datetime.fromisoformat(values.get(name) or "9999-01-01") for name in ("since", "until"))
+    except ValueError as error:
+        raise Malformed("A moment looks like 2026-11-22T15:30.") from error
+    until = min(until.replace(tzinfo=UTC), now)
+    return (since.replace(tzinfo=UTC) if values.get("since") else until - timedelta(days=1)), until
 
 
 def read_minutes(text: str | None) -> int:

@@ -2,19 +2,55 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
-from email_validator import validate_email
+from botocore.parsers import ResponseParserError
+from email_validator import EmailNotValidError, validate_email
 
 from app.data.client import make_client
 
 if TYPE_CHECKING:
     from app.config import Config
 
+MAX_WORDS = 300  # of SES's own message
+# Nothing is wrong with the mail: our sending as a whole is limited, paused or not set up yet.
+LIMITS = frozenset(
+    {
+        *("Throttling", "ThrottlingException", "TooManyRequestsException", "TooManyRequests", "RequestThrottled"),
+        *("LimitExceeded", "LimitExceededException", "MaxSendRateExceeded", "DailyQuotaExceeded"),
+        *("SendingPausedException", "AccountSuspendedException", "AccountSendingPausedException"),
+        *("ConfigurationSetSendingPausedException", "MailFromDomainNotVerifiedException"),
+        *("MailFromDomainNotVerified", "FromEmailAddressNotVerified", "ServiceQuotaExceededException"),
+        *("ProductionAccessNotGranted", "AccessDenied", "AccessDeniedException", "NotAuthorized"),
+        *("InvalidClientTokenId", "UnrecognizedClientException", "ExpiredToken", "ExpiredTokenException"),
+        *("SignatureDoesNotMatch", "InvalidSignatureException", "OptInRequired"),
+    }
+)
+# The same, where SES says it in words. In the sandbox the recipient is "not verified": that is our account's state.
+LIMIT_WORDS = re.compile(
+    r"not verified|quota|sending rate|rate exceeded|throttl|sandbox|paused|suspended|shut ?down|under review", re.I
+)
+ADDRESS_CODES = frozenset({"MessageRejected", "BadRequestException", "InvalidParameterValue"})
+ADDRESS_WORDS = re.compile(
+    r"suppression list|blacklist|address.{0,40}(invalid|illegal|not valid|contains|does not exist)"
+    r"|(invalid|illegal|malformed) (e-?mail )?(address|recipient|domain)|missing final '@domain'"
+    r"|(local|domain)[ -]?(part|name|address)? ?(contains|is (not|in)|starts|ends)|unroutable|bounced|does not exist",
+    re.I,
+)
+
 
 class MailRefused(Exception):
-    """SES did not take the mail; it may be offered again."""
+    """SES did not take the mail; it is offered again. Holds SES's own words."""
+
+
+class SendingLimited(MailRefused):
+    """SES takes no mail from us for now, whoever it is for: a rate, the day's quota, a pause, an unverified sender."""
+
+
+class AddressRefused(MailRefused):
+    """SES will never deliver to this address."""
 
 
 class SesGateway:
@@ -39,12 +75,29 @@ class SesGateway:
                 },
             )
         except ClientError as error:
-            raise MailRefused(error.response.get("Error", {}).get("Code", "refused")) from error
-        except BotoCoreError as error:
-            raise MailRefused(type(error).__name__) from error
-        return answer["MessageId"]
+            raise refusal(error) from error
+        except EmailNotValidError as error:
+            raise AddressRefused(f"Not an address: {error}"[:MAX_WORDS]) from error
+        except (BotoCoreError, ResponseParserError, ValueError) as error:  # the last two: somebody else answered
+            raise MailRefused(f"{type(error).__name__}: {error}"[:MAX_WORDS]) from error
+        message_id = answer.get("MessageId")
+        if not message_id:
+            raise MailRefused("The answer holds no message id.")
+        return str(message_id)
+
+
+def refusal(error: ClientError) -> MailRefused:
+    """What SES's answer means: only words about the address end a mail, anything unknown is tried again."""
+    found = error.response.get("Error", {})
+    code, words = str(found.get("Code") or "refused"), " ".join(str(found.get("Message") or "").split())
+    said = f"{code}: {words}"[:MAX_WORDS] if words else code
+    if code in LIMITS or LIMIT_WORDS.search(words):
+        return SendingLimited(said)
+    if code in ADDRESS_CODES and ADDRESS_WORDS.search(words):
+        return AddressRefused(said)
+    return MailRefused(said)
 
 
 def ascii_address(address: str) -> str:
     """SES wants an internationalised domain in its ASCII form; the part before the @ is ASCII at sign-up already."""
-    return validate_email(address, check_deliverability=False).ascii_email or address
+    return validate_email(address, check_deliverability=False, test_environment=True).ascii_email or address

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from app.data import Store
-from app.data.outbox import Mail
+from app.data.outbox import Mail, MailTrouble
 from app.domain.accounts import Account, mask_email
+from app.domain.clock import to_iso
 from app.formatting import FILTERS
-from app.gateways.ses import MailRefused
+from app.gateways.ses import AddressRefused, MailRefused, SendingLimited
 
 from .links import CONFIRM, RESET, SET_PASSWORD, Links
 
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=60)
-MAX_ATTEMPTS = 20
+LOOK = timedelta(seconds=30)  # at one list of due mails; a single mail takes 6 s at most
+LONGEST_WAIT = 3600.0  # seconds
+PATIENCE = timedelta(days=14)  # for a mail that SES does not take, for reasons that do not name its address
+ALERT_AFTER = timedelta(minutes=5)  # a rate that was exceeded for a moment wakes nobody
+ADDRESS = re.compile(r"[^\s@<>,;:()\[\]\"']+@[^\s@<>,;:()\[\]\"']+")
 LINK_OF_KIND = {"welcome": SET_PASSWORD, "set_password": SET_PASSWORD, "confirm": CONFIRM, "reset": RESET}
 
 
@@ -67,23 +74,47 @@ def deliver_due(store: Store, room: MailRoom, sender: Sender, *, now: datetime) 
     """Send what is due; returns (sent, put off). Safe to run anywhere, any number at once.
 
     A mail is leased before it is sent, so that two senders rarely send one twice; a crash in between sends it again.
+    When SES takes no mail at all (SendingLimited) nothing is offered until a pause is over, then one mail at a time
+    until it takes them again. A look ends after LOOK_SECONDS, so that what has just become due is not kept waiting.
     """
+    due, started = store.list_due_mails(now), monotonic()
+    trouble = store.mail_trouble() if due else None
+    if trouble and now < trouble.until:
+        return 0, 0
     sent = put_off = 0
-    for mail in store.list_due_mails(now):
-        if not store.lease_mail(mail, now + LEASE):
+    for mail in due:
+        moment = now + timedelta(seconds=monotonic() - started)
+        if moment - now > LOOK:
+            break
+        if not store.lease_mail(mail, moment + LEASE):
             continue
-        if _deliver(store, room, sender, mail, now):
-            sent += 1
-        else:
-            put_off += 1
+        try:
+            done = _deliver(store, room, sender, mail, now)
+        except SendingLimited as error:
+            _wait_for_ses(store, mail, trouble, str(error), now)
+            return sent, put_off + 1
+        if done and trouble:
+            store.end_mail_trouble()
+            log.info("mail is taken again", extra={"since": to_iso(trouble.since)})
+            trouble = None
+        sent, put_off = sent + done, put_off + (not done)
     return sent, put_off
 
 
 def _deliver(store: Store, room: MailRoom, sender: Sender, mail: Mail, now: datetime) -> bool:
+    """Whether the mail is done with. Raises SendingLimited."""
     attempts = mail.attempts + 1
     try:
-        rendered = room.render(mail, store.find_account(mail.to))
+        account = store.find_account(mail.to)
+        if why := _is_idle(mail, account):
+            store.drop_mail(mail, why, now)
+            return True
+        rendered = room.render(mail, account)
         sender.send(to=mail.to, subject=rendered.subject, text=rendered.text, html=rendered.html)
+    except SendingLimited:
+        raise
+    except AddressRefused as error:
+        return _end(store, mail, str(error), attempts, now)
     except MailRefused as error:
         return _put_off(store, mail, str(error), attempts, now)
     except Exception as error:  # a mail that cannot be rendered must not hold up the ones behind it
@@ -94,8 +125,45 @@ def _deliver(store: Store, room: MailRoom, sender: Sender, mail: Mail, now: date
     return True
 
 
+def _is_idle(mail: Mail, account: Account | None) -> str | None:
+    """Why nobody needs the mail any more. What has waited long has its link made anew, and is sent."""
+    purpose = LINK_OF_KIND.get(mail.kind)
+    newest = account.link_mails.get(purpose) if account and purpose == mail.kind else None
+    if newest and newest.last_at and newest.last_at > mail.waiting_since:
+        return "Not sent: a newer mail has the same link."
+    return None
+
+
 def _put_off(store: Store, mail: Mail, reason: str, attempts: int, now: datetime) -> bool:
-    wait = min(3600.0, 2.0**attempts) * random.uniform(0.75, 1.25)  # nosec B311 # noqa: S311 - jitter, no secret
-    store.mark_mail_unsent(mail, reason, now + timedelta(seconds=wait), give_up=attempts >= MAX_ATTEMPTS)
-    log.warning("mail put off", extra={"mail_id": mail.mail_id, "reason": reason, "attempts": attempts})
+    if now - mail.waiting_since >= PATIENCE:
+        return _end(store, mail, reason, attempts, now)
+    wait = min(LONGEST_WAIT, 2.0**attempts) * random.uniform(0.75, 1.25)  # nosec B311 # noqa: S311 - jitter, no secret
+    store.mark_mail_unsent(mail, reason, now + timedelta(seconds=wait), give_up=False)
+    about = {"mail_id": mail.mail_id, "reason": without_addresses(reason), "attempts": attempts}
+    log.warning("mail put off", extra=about)
     return False
+
+
+def _end(store: Store, mail: Mail, reason: str, attempts: int, now: datetime) -> bool:
+    """Among the failed ones, where operators see it and may send it again."""
+    store.mark_mail_unsent(mail, reason, now, give_up=True)
+    about = {"mail_id": mail.mail_id, "reason": without_addresses(reason), "attempts": attempts}
+    log.error("mail given up", extra=about)
+    return False
+
+
+def _wait_for_ses(store: Store, mail: Mail, before: MailTrouble | None, reason: str, now: datetime) -> None:
+    """Note why no mail goes out, for the operators' pages and the alarm. This mail waits like those behind it."""
+    times = before.times + 1 if before else 1
+    wait = min(LONGEST_WAIT, 2.0 ** min(times, 20)) * random.uniform(0.75, 1)  # nosec B311 # noqa: S311 - no secret
+    trouble = MailTrouble(reason, before.since if before else now, now + timedelta(seconds=wait), times)
+    store.note_mail_trouble(trouble)
+    store.mark_mail_unsent(mail, reason, trouble.until, give_up=False, uncounted=True)
+    about = {"reason": without_addresses(reason), "since": to_iso(trouble.since), "until": to_iso(trouble.until)}
+    alert = {"alert": "mail"} if now - trouble.since >= ALERT_AFTER else {}
+    log.error("SES takes no mail", extra=about | alert)
+
+
+def without_addresses(words: str) -> str:
+    """SES's words name addresses; the log has none in full."""
+    return ADDRESS.sub(lambda found: mask_email(found[0]), words)

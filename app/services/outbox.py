@@ -1,4 +1,4 @@
-"""Sending a mail again, when a customer or an operator asks for it."""
+"""Sending mails again, when a customer or an operator asks for it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from datetime import datetime
 
 from app.data import Store
 from app.data.outbox import Mail
-from app.domain.errors import NotFound
+from app.domain.errors import AlreadyRecorded, InvalidInput, NotFound
+
+AT_ONCE = 50  # mails of one call: each is a transaction
 
 
 def resend(store: Store, operator: str, mail_id: str, *, now: datetime) -> Mail:
@@ -14,13 +16,36 @@ def resend(store: Store, operator: str, mail_id: str, *, now: datetime) -> Mail:
     mail = store.find_mail(mail_id)
     if mail is None:
         raise NotFound("There is no such mail.")
+    _requeue(store, operator, mail, now)
+    return mail
+
+
+def resend_failed(store: Store, operator: str, since: datetime, until: datetime, *, now: datetime) -> tuple[int, bool]:
+    """Put mails that failed in this time back into the outbox, each once: how many, and whether more are there.
+
+    At most AT_ONCE; calling again goes on. Safe to repeat and to race: a mail that is no longer among the failed ones
+    is left alone. Raises InvalidInput.
+    """
+    if since > until:
+        raise InvalidInput("The beginning must be before the end.", field="since")
+    page = store.list_failed_mails(limit=AT_ONCE, between=(since, until))
+    done = 0
+    for mail in page.items:
+        try:
+            _requeue(store, operator, mail, now, if_failed=True)
+            done += 1
+        except AlreadyRecorded:  # somebody else was quicker
+            continue
+    return done, page.next_cursor is not None
+
+
+def _requeue(store: Store, operator: str, mail: Mail, now: datetime, *, if_failed: bool = False) -> None:
     with store.transaction() as tx:
-        tx.requeue_mail(mail_id, now)
+        tx.requeue_mail(mail.mail_id, now, if_failed=if_failed)
         tx.record_audit(
             actor=operator,
             action="mail.resend",
             subject=mail.to,
             now=now,
-            before={"mail_id": mail_id, "attempts": mail.attempts},
+            before={"mail_id": mail.mail_id, "attempts": mail.attempts},
         )
-    return mail

@@ -135,6 +135,8 @@ PAGES = [
     Visit("admin.list_corrections", "corrections", "/admin/corrections", OPERATOR),
     Visit("admin.list_mails", "mails, failed", "/admin/mails", OPERATOR),
     Visit("admin.list_mails", "mails, due", "/admin/mails?view=due", OPERATOR),
+    Visit("admin.choose_failed", "send mails again", "/admin/mails/resend-failed?until=2999-01-01", OPERATOR),
+    Visit("admin.choose_failed", "send mails again, none", "/admin/mails/resend-failed?until=2020-01-02", OPERATOR),
     Visit("admin.audit", "audit log", "/admin/audit", OPERATOR),
     Visit("admin.audit", "audit log, no match", "/admin/audit?actor=nobody@example.com", OPERATOR),
     Visit("admin.overview", "overview", "/admin/overview", OPERATOR),

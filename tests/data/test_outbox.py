@@ -74,7 +74,8 @@ def test_an_unsent_mail_is_due_again_and_given_up_at_the_end(any_store):
     assert due.last_error == "Throttled"
     assert any_store.list_due_mails(NOW + timedelta(days=1)) == []
     assert [failed.mail_id for failed in any_store.list_failed_mails(limit=5).items] == ["m-1"]
-    any_store.requeue_mail("m-1", NOW)
+    with any_store.transaction() as tx:
+        tx.requeue_mail("m-1", NOW)
     assert [due.mail_id for due in any_store.list_due_mails(NOW)] == ["m-1"]
 
 

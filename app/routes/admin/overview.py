@@ -21,5 +21,6 @@ def overview():
         found=found,
         median=median_minutes(found.turnarounds),
         cap=figures.COUNT_CAP,
+        trouble=deps.store().mail_trouble(),
         clock=clock_check.sentence(deps.get().clock.latest),
     )

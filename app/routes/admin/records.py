@@ -14,7 +14,7 @@ from app.data.base import Page, each
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import Malformed, NotFound
 from app.exports import csv_file
-from app.forms.admin import AuditFilter, read_audit_filter
+from app.forms.admin import AuditFilter, read_audit_filter, read_span
 from app.forms.paging import read_paging
 from app.fragments import render
 from app.routes.admin.blueprint import bp
@@ -38,7 +38,15 @@ def list_mails():
     else:
         raise Malformed("view must be failed or due.")
     ids = deps.store().account_ids(mail.to for mail in page.items)
-    return render_template("admin/mails.html", view=view, page=page, ids=ids, cursor=paging.cursor or "")
+    return render_template(
+        "admin/mails.html",
+        view=view,
+        page=page,
+        ids=ids,
+        cursor=paging.cursor or "",
+        trouble=deps.store().mail_trouble(),
+        now=utcnow(),
+    )
 
 
 @bp.post("/mails/resend")
@@ -51,6 +59,26 @@ def resend():
     flash(f"On its way to {mail.to} again.")
     if request.form.get("back") == "customer" and (ids := deps.store().account_ids([mail.to])):
         return redirect(url_for("admin.customer", account_id=ids[mail.to]), code=303)
+    return redirect(url_for("admin.list_mails"), code=303)
+
+
+@bp.get("/mails/resend-failed")
+@admin_required
+def choose_failed():
+    """The confirm step: what would be sent again."""
+    since, until = read_span(request.args, utcnow())
+    page = deps.store().list_failed_mails(limit=outbox.AT_ONCE, between=(since, until))
+    return render_template("admin/resend.html", since=since, until=until, page=page)
+
+
+@bp.post("/mails/resend-failed")
+@admin_required
+def resend_failed():
+    since, until = read_span(request.form, utcnow())
+    done, more = outbox.resend_failed(deps.store(), g.account.email, since, until, now=utcnow())
+    flash(f"{done} on their way again." + (" There are more: send them too." if more else ""))
+    if more:
+        return redirect(url_for("admin.choose_failed", since=to_iso(since), until=to_iso(until)), code=303)
     return redirect(url_for("admin.list_mails"), code=303)
 
 

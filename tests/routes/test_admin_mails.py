@@ -1,0 +1,79 @@
+"""Operators see why no mail goes out, and send again all that failed in a time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from app.data.outbox import Mail, MailTrouble
+from app.domain.clock import utcnow
+from tests.routes.browser import Browser, soup
+from tests.support import make_account
+
+
+@pytest.fixture
+def op(store, app) -> Browser:
+    make_account(store, "op@example.com", role="admin")
+    browser = Browser(app)
+    browser.sign_in("op@example.com")
+    return browser
+
+
+def words(page) -> str:
+    return " ".join(page.select_one("main").get_text(" ").split())
+
+
+def fail(store, mail_id: str, when) -> None:
+    with store.transaction() as tx:
+        tx.enqueue_mail(Mail(mail_id, "security", "ada@example.com", when, {"what": "Something."}))
+    store.mark_mail_unsent(store.find_mail(mail_id), "MessageRejected: Why <it> is", when, give_up=True)
+
+
+@pytest.mark.threat(113)
+def test_pages_say_in_the_words_of_ses_why_no_mail_goes_out(store, op):
+    now = utcnow()
+    assert "No mail goes out" not in words(op.page("/admin/overview")) + words(op.page("/admin/mails"))
+    reason = "TooManyRequestsException: Daily message quota exceeded."
+    store.note_mail_trouble(MailTrouble(reason, now - timedelta(hours=3), now + timedelta(hours=1), 9))
+
+    overview = op.page("/admin/overview")
+    assert "No mail goes out since" in words(overview)
+    for path in (overview.select_one("main [role=alert] a")["href"], "/admin/mails"):
+        assert reason in words(op.page(path))
+
+
+@pytest.mark.threat(113)
+def test_all_that_failed_in_a_time_is_sent_again_after_it_was_shown(store, op):
+    now = utcnow()
+    fail(store, "yesterday", now - timedelta(days=1))
+    fail(store, "long-ago", now - timedelta(days=9))
+    form = op.page("/admin/mails").select_one("main form.filter")
+    since = f"{now - timedelta(days=2):%Y-%m-%dT%H:%M}"  # as the browser's field sends it
+
+    confirm = op.page(f"{form['action']}?since={since}&until=")
+    assert "Send 1 again?" in words(confirm)
+    assert "MessageRejected: Why <it> is" in words(confirm)
+    assert len(store.list_failed_mails(limit=5).items) == 2, "nothing is sent by looking"
+    send = confirm.select_one("main form[method=post]")
+    data = {field["name"]: field["value"] for field in send.select("input[type=hidden]")}
+    for _ in range(2):  # a double click
+        assert op.post(send["action"], data).status_code == 303
+
+    assert [mail.mail_id for mail in store.list_failed_mails(limit=5).items] == ["long-ago"]
+    assert [row.action for row in store.audit_of("ada@example.com")] == ["mail.resend"]
+    assert "No mail failed in this time." in words(op.page(f"{form['action']}?since={since}"))
+
+
+def test_a_time_that_is_none_is_refused_and_a_customer_sends_nothing(store, app, op):
+    fail(store, "m-1", utcnow())
+    bob = make_account(store, "bob@example.com")
+    browser = Browser(app)
+    browser.sign_in(bob.email)
+
+    assert op.get("/admin/mails/resend-failed?since=yesterday").status_code == 400
+    assert "No mail failed" in words(soup(op.get("/admin/mails/resend-failed?since=2999-01-01&until=2020-01-01")))
+    assert browser.get("/admin/mails/resend-failed").status_code == 403
+    assert browser.post("/admin/mails/resend-failed", {"since": "2020-01-01"}).status_code == 403
+
+    assert len(store.list_failed_mails(limit=5).items) == 1
