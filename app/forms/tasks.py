@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-import csv
-import io
+from collections.abc import Sequence
 
 from flask_wtf import FlaskForm
 from wtforms import HiddenField, TextAreaField, ValidationError
 
 from app.domain.errors import InvalidInput, Malformed
 from app.domain.tasks import MAX_BATCH, check_description, check_request_id
+from app.domain.text import shows
 
 from .base import rule, unix_newlines
+from .tables import read_file, read_pasted
 
 
-def read_batch(lines: str | None, table: bytes) -> list[str]:
-    """The tasks of a batch: one for each line, or for each row of a CSV file.
+class Batch(list[str]):
+    """The texts of a batch; see Found for what else is to be known before it is paid for."""
 
-    Of a file with a heading `description` that column, of any other the first. Raises InvalidInput.
-    """
-    if table:
-        texts = _rows(table)
-    else:
-        texts = [line.strip() for line in unix_newlines(lines).split("\n")]
-    found = [text for text in texts if text.strip()]
-    if not found:
+    left_out: Sequence[tuple[int, str]] = ()
+    fuller: Sequence[str] = ()
+    note = ""
+
+
+def read_batch(lines: str | None, table: bytes) -> Batch:
+    """The tasks of a batch: one for each line, or for each row of a table (see tables.py). Raises InvalidInput."""
+    if table and shows(lines or ""):
+        raise InvalidInput("Send either the lines or the file: take one of them out.", field="lines")
+    read = read_file(table) if table else read_pasted(lines or "")
+    found = Batch(unix_newlines(text) for text in read.texts if shows(text))
+    found.left_out, found.note = read.left_out, read.note
+    found.fuller = [unix_newlines(text) for text in read.fuller if shows(text)]
+    if not found and not found.left_out:
         raise InvalidInput("Write one task on each line, or choose a CSV file.", field="lines")
     if len(found) > MAX_BATCH:
         raise InvalidInput(f"There are {len(found):,} tasks; at most {MAX_BATCH} go at once.", field="lines")
-    return check_batch(found)
+    check_batch(found)
+    return found
 
 
 def check_batch(texts: list[str]) -> list[str]:
@@ -39,19 +47,6 @@ def check_batch(texts: list[str]) -> list[str]:
         except InvalidInput as error:
             raise InvalidInput(f"Task {number}: {error.message}", field="lines") from error
     return texts
-
-
-def _rows(table: bytes) -> list[str]:
-    try:
-        rows = list(csv.reader(io.StringIO(table.decode("utf-8-sig"), newline="")))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InvalidInput("The file is not CSV in UTF-8.", field="table") from error
-    if not rows:
-        return []
-    heading = [cell.strip().casefold() for cell in rows[0]]
-    column = heading.index("description") if "description" in heading else 0
-    body = rows[1:] if "description" in heading else rows
-    return [unix_newlines(row[column]) for row in body if len(row) > column]
 
 
 class TaskForm(FlaskForm):

@@ -73,9 +73,7 @@ def submit_batch():
     store, lines = deps.store(), request.form.get("lines", "")
     try:
         if "confirmed" not in request.form:
-            upload = request.files.get("table")
-            found = read_batch(lines, upload.read() if upload else b"")
-            return _batch_preview(found)
+            return _batch_preview(_batch_texts(lines))
         found = check_batch([unix_newlines(text) for text in request.form.getlist("description")])
         request_id = check_request_id(request.form.get("request_id", ""))
         made, g.account = tasks.submit_batch(store, g.account, found, now=utcnow(), request_id=request_id)
@@ -87,6 +85,14 @@ def submit_batch():
     return redirect(url_for("dashboard.show"), code=303)
 
 
+def _batch_texts(lines: str) -> list[str]:
+    """Of a preview that was sent for another one its texts; else what was typed or uploaded. Raises InvalidInput."""
+    if texts := request.form.getlist("description"):
+        return check_batch([unix_newlines(text) for text in texts])
+    upload = request.files.get("table")
+    return read_batch(lines, upload.read() if upload else b"")
+
+
 def _batch_page(lines: str = "", error: str = "") -> str:
     return render_template("tasks/batch.html", lines=lines, error=error, cost=TASK_COST, limit=MAX_BATCH)
 
@@ -96,6 +102,9 @@ def _batch_preview(found: list[str]) -> str:
     return render_template(
         "tasks/batch_preview.html",
         texts=found,
+        left_out=getattr(found, "left_out", ()),
+        fuller=getattr(found, "fuller", ()),
+        note=getattr(found, "note", ""),
         twins=[find_twin(text, earlier) for text in found],
         repeats=repeated_within(found),
         total=len(found) * TASK_COST,
