@@ -17,6 +17,7 @@ from app.data import Store
 from app.data.client import make_client
 from app.data.rate_limits import RateLimitStorage
 from app.data.transaction import patience
+from app.devices import Devices
 from app.gateways.files import FileStore
 from app.gateways.ses import SesGateway
 from app.gateways.stripe import StripeGateway
@@ -107,6 +108,7 @@ def create_app(
             links=links,
             mail_room=MailRoom(links, config.app_url),
             tokens=Tokens(config.jwt_secrets),
+            devices=Devices(config.jwt_secrets, secure=config.is_production),
             throttle=Throttle(RateLimitStorage(store), config.signups_per_hour, slots.given_away, only_looking),
             clock=ClockCheck(),
             readers=Readers(),

@@ -9,6 +9,7 @@ from flask import current_app
 
 from app.config import Config
 from app.data import Store
+from app.devices import Devices
 from app.gateways.files import FileStore
 from app.gateways.stripe import StripeGateway
 from app.readers import Readers
@@ -40,6 +41,7 @@ class Deps:
     links: Links
     mail_room: MailRoom
     tokens: Tokens
+    devices: Devices
     throttle: Throttle
     clock: ClockCheck
     readers: Readers

@@ -201,6 +201,8 @@ def start_browser_session(signed_in: SignedIn) -> None:
     session["email"] = signed_in.account.email
     session["half" if signed_in.half else "sid"] = signed_in.session_id
     session.update(kept)
+    if not signed_in.half:
+        deps.get().devices.remember(signed_in.account)
 
 
 def current_session_key() -> str:

@@ -19,13 +19,19 @@ from app.domain.errors import BadCredentials, RateLimited, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
+Limits = tuple[tuple[RateLimitItem, str, str], ...]
+
 ENTER_SECONDS = 5.0  # how long a sign-in waits for others of the same account to end
 SIGN_IN_BY_ACCOUNT = parse("10 per 15 minutes")
 SIGN_IN_BY_ADDRESS = parse("100 per hour")
+SIGN_IN_BY_DEVICE = parse("10 per 15 minutes")  # of a browser that has signed in before, or of an open session
 SECOND_FACTOR_BY_ACCOUNT = parse("10 per 15 minutes")
 SECOND_FACTOR_BY_DAY = parse("50 per day")
+SECOND_FACTOR_IN_ALL = parse("250 per day")  # however often its owner has proven himself otherwise in between
+UNGUESSABLE_BY_ADDRESS = parse("100 per hour")  # passkeys and recovery codes: only that nobody is kept busy
 EXPORT_BY_ACCOUNT = parse("10 per hour")
 FORGOT_BY_ADDRESS = parse("20 per hour")
+FORGOT_BY_DEVICE = parse("5 per hour")
 CHECKOUT_BY_ACCOUNT = parse("30 per hour")
 REDEEM_BY_ACCOUNT = parse("10 per hour")
 # Submits are counted in the account's own row (domain/credits.py): no call of their own.
@@ -64,27 +70,66 @@ class Throttle:
             raise
 
     @contextmanager
-    def sign_in(self, account: str, address: str):
+    def sign_in(self, account: str, address: str, device: str | None = None):
         """Count a sign-in before it is tried, by account and by address, and take that back unless it failed.
 
         Counting first keeps a burst of parallel guesses within the limit. Raises StoreUnavailable: fails closed.
+        A browser that has signed in to the account before (`device`) has a count of its own; once that is full it is
+        any browser again.
         """
+        own = ((SIGN_IN_BY_DEVICE, "sign-in-device", device or ""),)
         limits = ((SIGN_IN_BY_ACCOUNT, "sign-in", account), (SIGN_IN_BY_ADDRESS, "sign-in-from", network_of(address)))
-        with self._attempt(limits):
+        with self._attempt(own if device and self._has_room(own) else limits):
             yield
 
     @contextmanager
-    def second_factor(self, account: str):
-        """The same for the codes of a second factor, which are short: few tries, also over a whole day."""
-        limits = (
-            (SECOND_FACTOR_BY_ACCOUNT, "second-factor", account),
-            (SECOND_FACTOR_BY_DAY, "second-factor-day", account),
+    def password_again(self, session_key: str):
+        """The same for a password asked for again: who is signed in is not kept out by a stranger's failures."""
+        with self._attempt(((SIGN_IN_BY_DEVICE, "password-again", session_key),)):
+            yield
+
+    @contextmanager
+    def second_factor(self, account: str, since: str, device: str | None = None):
+        """The same for the codes of an authenticator, which are short: few tries, also over a whole day.
+
+        `since` stands for what the owner last proved himself by otherwise: with a new password or a used recovery code
+        the count begins anew, but for the one over all of the day.
+        """
+        own = (
+            (SECOND_FACTOR_BY_ACCOUNT, "second-factor-device", f"{device} {since}"),
+            (SECOND_FACTOR_BY_DAY, "second-factor-device-day", f"{device} {since}"),
         )
-        with self._attempt(limits):
+        limits = (
+            (SECOND_FACTOR_BY_ACCOUNT, "second-factor", f"{account} {since}"),
+            (SECOND_FACTOR_BY_DAY, "second-factor-day", f"{account} {since}"),
+        )
+        in_all = ((SECOND_FACTOR_IN_ALL, "second-factor-all", account),)
+        with self._attempt((own if device and self._has_room(own) else limits) + in_all):
             yield
 
     @contextmanager
-    def _attempt(self, limits: tuple[tuple[RateLimitItem, str, str], ...]):
+    def unguessable(self, address: str, device: str | None = None):
+        """The same for passkeys and recovery codes, which nobody guesses: a stranger's wrong codes do not stop them."""
+        with self._attempt(((UNGUESSABLE_BY_ADDRESS, "second-factor-from", device or network_of(address)),)):
+            yield
+
+    def proven(self, account: str) -> None:
+        """The owner has proven himself otherwise, by a mailed link or with a new password: failures are forgotten.
+
+        What is under way stays counted: a burst gains nothing.
+        """
+        limit = SIGN_IN_BY_ACCOUNT
+        with suppress(StoreUnavailable):
+            failed = limit.amount - self._limiter.get_window_stats(limit, "sign-in-failed", account).remaining
+            if failed > 0:
+                for name in ("sign-in", "sign-in-failed"):
+                    self._limiter.hit(limit, name, account, cost=-failed)
+
+    def _has_room(self, limits: Limits) -> bool:
+        return all(self._limiter.test(limit, f"{name}-failed", who) for limit, name, who in limits)
+
+    @contextmanager
+    def _attempt(self, limits: Limits):
         entered: list[tuple[RateLimitItem, str, str]] = []
         try:
             for limit, name, who in limits:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import secrets
+from collections.abc import Iterable
 from datetime import datetime
 
 import pyotp
@@ -53,6 +54,11 @@ def recovery_hash(code: object) -> str | None:
     if len(text) != 24 or not text.isascii() or not text.isalnum():
         return None
     return hashlib.sha256(f"recovery:{text}".encode()).hexdigest()[:40]
+
+
+def proven_since(password_hash: str | None, recovery_codes: Iterable[str]) -> str:
+    """Changes when the owner proves himself by other means than the authenticator: a new password, a recovery code."""
+    return hashlib.sha256("\n".join([password_hash or "", *sorted(recovery_codes)]).encode()).hexdigest()[:16]
 
 
 def _grouped(text: str) -> str:

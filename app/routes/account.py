@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import IO, Any
 
 from flask import Blueprint, flash, g, redirect, render_template, request, send_file, session, url_for
@@ -39,7 +40,7 @@ def password():
     if not form.validate():
         return _page(password_form=form), 422
     try:
-        with deps.get().throttle.sign_in(g.account.email, request.remote_addr or ""):
+        with deps.get().throttle.password_again(current_session_key()):
             signed_in = accounts.change_password(
                 deps.store(),
                 deps.get().passwords,
@@ -55,6 +56,7 @@ def password():
     except InvalidInput as error:
         form.new_password.errors = [error.message]
         return _page(password_form=form), 422
+    deps.get().throttle.proven(g.account.email)
     start_browser_session(signed_in)
     flash("Your password is changed. Every other browser and program is signed out.")
     return redirect(url_for("account.show"), code=303)
@@ -102,6 +104,7 @@ def sign_out():
 def sign_out_everywhere():
     accounts.sign_out_everywhere(deps.store(), g.account)
     session.clear()
+    deps.get().devices.remember(replace(g.account, session_version=g.account.session_version + 1))
     return redirect(url_for("auth.login", out=1), code=303)
 
 
@@ -126,7 +129,7 @@ def export():
 def delete():
     form = DeleteForm()
     try:
-        with deps.get().throttle.sign_in(g.account.email, request.remote_addr or ""):
+        with deps.get().throttle.password_again(current_session_key()):
             accounts.delete(deps.store(), deps.get().passwords, g.account, form.password.data, now=utcnow())
     except BadCredentials as error:
         form.password.errors = [error.message]

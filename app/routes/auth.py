@@ -7,7 +7,7 @@ from hashlib import sha256
 from flask import Blueprint, flash, g, redirect, render_template, request, session, url_for
 
 from app import deps
-from app.domain.accounts import API, BROWSER, normalise_email, session_key
+from app.domain.accounts import API, BROWSER, Account, normalise_email, session_key
 from app.domain.clock import utcnow
 from app.domain.errors import (
     AccountExists,
@@ -18,11 +18,12 @@ from app.domain.errors import (
     RateLimited,
     SecondFactorMissing,
 )
+from app.domain.second_factor import digits, proven_since
 from app.forms.auth import EmailForm, LoginForm, PasswordForm, SignupForm
 from app.security import client_label, login_required, public, signed_in_account_or_none, start_browser_session
 from app.services import accounts, second_factor
 from app.services.links import CONFIRM, RESET, SET_PASSWORD
-from app.throttle import FORGOT_BY_ADDRESS, network_of
+from app.throttle import FORGOT_BY_ADDRESS, FORGOT_BY_DEVICE, network_of
 
 bp = Blueprint("auth", __name__)
 
@@ -152,7 +153,10 @@ def forgot():
         return render_template("auth/forgot.html", form=form)
     if not form.validate():
         return render_template("auth/forgot.html", form=form), 422
-    deps.get().throttle.hit(FORGOT_BY_ADDRESS, "forgot", network_of(request.remote_addr or ""))
+    if device := _device(form.email.data):
+        deps.get().throttle.hit(FORGOT_BY_DEVICE, "forgot-device", device)
+    else:
+        deps.get().throttle.hit(FORGOT_BY_ADDRESS, "forgot", network_of(request.remote_addr or ""))
     accounts.ask_for_link(deps.store(), form.email.data, now=utcnow())
     return render_template("auth/forgot_sent.html", email=form.email.data)
 
@@ -206,6 +210,7 @@ def _password_by_link(purpose: str):
     except InvalidInput as error:
         form.password.errors = [error.message]
         return render_template(template, form=form, email=account.email), 422
+    deps.get().throttle.proven(signed_in.account.email)
     start_browser_session(signed_in)
     if signed_in.half:
         flash("Your password is set. Your second factor is still needed.")
@@ -232,10 +237,30 @@ def sign_in(email: object, password: object, kind: str) -> accounts.SignedIn:
         account = normalise_email(email)
     except InvalidInput:
         account = "invalid"
-    with deps.get().throttle.sign_in(account, request.remote_addr or ""):
+    device = _device(account) if kind == BROWSER else None
+    with deps.get().throttle.sign_in(account, request.remote_addr or "", device):
         return accounts.sign_in(
             deps.store(), deps.get().passwords, email, password, now=utcnow(), kind=kind, label=client_label()
         )
+
+
+def _device(email: object) -> str | None:
+    """What attempts of this browser at the account are counted by, if it has signed in to it before."""
+    devices = deps.get().devices
+    if not devices.any():
+        return None
+    try:
+        return devices.of(deps.store().find_account(normalise_email(email)))
+    except InvalidInput:
+        return None
+
+
+def counted_proof(account: Account, code: object, *, credential: str = "", browser: bool = True):
+    """The limit that an attempt at the second factor falls under: the guard is for what can be guessed."""
+    throttle, device = deps.get().throttle, deps.get().devices.of(account) if browser else None
+    if credential or digits(code) is None:
+        return throttle.unguessable(request.remote_addr or "", device)
+    return throttle.second_factor(account.email, proven_since(account.password_hash, account.recovery_codes), device)
 
 
 def finish_with_code(signed_in: accounts.SignedIn, code: object) -> accounts.SignedIn:
@@ -245,7 +270,7 @@ def finish_with_code(signed_in: accounts.SignedIn, code: object) -> accounts.Sig
     try:
         if code is None:
             raise SecondFactorMissing
-        with deps.get().throttle.second_factor(account.email):
+        with counted_proof(account, code, browser=False):
             proof = second_factor.prove_code(deps.get().sealer, account, code, now=utcnow())
             return second_factor.finish_sign_in(store, account, half, proof, now=utcnow(), kind=API)
     except DomainError:

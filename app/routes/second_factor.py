@@ -15,7 +15,7 @@ from app.domain.accounts import BROWSER, Account
 from app.domain.clock import utcnow
 from app.domain.errors import BadCredentials, InvalidInput, WrongCode
 from app.forms.account import CodeForm, ConfirmForm, PasskeyForm
-from app.routes.auth import safe_path
+from app.routes.auth import counted_proof, safe_path
 from app.security import (
     current_session_key,
     half_signed_in,
@@ -43,7 +43,7 @@ def ask():
     if request.method == "GET":
         return _ask(account, form)
     try:
-        with deps.get().throttle.second_factor(account.email):
+        with _counted(account):
             proof = _proof(account)
             signed_in = second_factor.finish_sign_in(deps.store(), account, half, proof, now=utcnow(), kind=BROWSER)
     except WrongCode as error:
@@ -77,7 +77,7 @@ def prove():
     """For a session that began before the second factor was set up."""
     form = CodeForm()
     try:
-        with deps.get().throttle.second_factor(g.account.email):
+        with _counted(g.account):
             second_factor.prove_session(deps.store(), g.account, current_session_key(), _proof(g.account), now=utcnow())
     except WrongCode as error:
         form.code.errors = [error.message]
@@ -112,7 +112,7 @@ def totp():
     form = CodeForm()
     if request.method == "POST":
         try:
-            with deps.get().throttle.second_factor(g.account.email):
+            with _counted(g.account):
                 codes = second_factor.enable_totp(
                     deps.store(), sealer, g.account, form.code.data, current_session_key(), now=utcnow()
                 )
@@ -197,10 +197,14 @@ def _proof(account: Account) -> Proof:
     return second_factor.prove_code(deps.get().sealer, account, request.form.get("code", ""), now=utcnow())
 
 
+def _counted(account: Account):
+    return counted_proof(account, request.form.get("code", ""), credential=request.form.get("credential", ""))
+
+
 def _check_password(password: str) -> None:
     """Raises BadCredentials; InvalidInput where this session (or this mailbox) must be proven first."""
     account = g.account
-    with deps.get().throttle.sign_in(account.email, request.remote_addr or ""):
+    with deps.get().throttle.password_again(current_session_key()):
         accounts.check_password(deps.get().passwords, account, password)
     if not account.confirmed:
         raise InvalidInput("Confirm your e-mail address first: the link is in your mailbox.")
@@ -240,7 +244,10 @@ def _show(*, code_form: CodeForm | None = None, error: str = "") -> str:
 
 
 def _done(message: str, codes: list[str]) -> Any:
-    """The recovery codes are on this one answer and nowhere else."""
+    """The recovery codes are on this one answer and nowhere else. How the account is entered has changed, and this
+    browser has proven that it may: it stays known.
+    """
+    deps.get().devices.remember(deps.store().get_account(g.account.email))
     if codes:
         return render_template("account/recovery_codes.html", message=message, codes=codes)
     flash(message)

@@ -165,7 +165,8 @@ def change_password(
         tx.change_password(account, passwords.hash(chosen), fresh)
         tx.enqueue_mail(security_mail(account, "The password of your account was changed.", now))
     log.info("password changed", extra={"email": mask_email(account.email)})
-    return SignedIn(replace(account, sessions={fresh.key: fresh}), session_id)
+    after = replace(account, sessions={fresh.key: fresh}, session_version=account.session_version + 1)
+    return SignedIn(after, session_id)
 
 
 def change_settings(store: Store, account: Account, *, low_balance_threshold: int, theme: str, shortcuts: bool) -> None:
