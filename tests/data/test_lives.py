@@ -15,7 +15,8 @@ from app.data.codec import decode_item, encode_item
 from app.data.lives import UserUpdates, UserWrites
 from app.data.second_factors import Proof
 from app.data.store import Transaction
-from app.domain.accounts import BROWSER, HALF, Account, Passkey, Session
+from app.domain.accounts import BROWSER, HALF, Account, LinkMails, Passkey, Session
+from app.domain.by_hand import hand_of
 from app.domain.clock import to_iso
 from app.domain.errors import DomainError
 from tests.support import NOW, make_account
@@ -42,13 +43,14 @@ SINGLE: dict[str, Callable[[Store, Account], Any]] = {
 }
 WITHIN: dict[str, Callable[[Transaction, Account], Any]] = {
     "move_balance": lambda tx, a: tx.move_balance(a, replace(a, spend_by_day={"2026-01-01": 1})),
-    "renew_link": lambda tx, a: tx.renew_link(a, "reset", "newer", now=NOW, not_since=NOW),
+    "renew_link": lambda tx, a: tx.renew_link(a, "reset", "newer", mails=LinkMails(NOW, 1), now=NOW, not_since=NOW),
     "change_password": lambda tx, a: tx.change_password(a, "new", FRESH),
     "erase_account": lambda tx, a: tx.erase_account(a, NOW),
     "change_settings": lambda tx, a: tx.change_settings(a, theme="dark"),
     "enable_totp": lambda tx, a: tx.enable_totp(a, 1, [], KEY, NOW),
     "add_passkey": lambda tx, a: tx.add_passkey(a, PASSKEY, [], KEY, NOW),
     "remove_factor": lambda tx, a: tx.remove_factor(a, last=True),
+    "count_by_hand": lambda tx, a: tx.count_by_hand(hand_of(a), 1, limit=9, now=NOW),
     "replace_recovery_codes": lambda tx, a: tx.replace_recovery_codes(a, ["e" * 40]),
 }
 # What names its row otherwise: an open task keeps its owner from being deleted, and a deletion names itself.
@@ -79,6 +81,7 @@ def ada(store) -> Account:
     rows = {key: {"kind": s.kind, "created_at": to_iso(NOW), "seen_at": to_iso(NOW)} for key, s in sessions.items()}
     return store.update_account(
         account,
+        role="admin",
         sessions=rows,
         link_nonces={"reset": "n"},
         totp_pending="sealed",
@@ -132,7 +135,7 @@ def test_who_reads_the_tombstone_can_write_it(store, ada):
     tombstone = store.get_account(ADA)
 
     with store.transaction() as tx:
-        tx.renew_link(tombstone, "set_password", "m", now=NOW, not_since=NOW)
+        tx.renew_link(tombstone, "set_password", "m", mails=LinkMails(NOW, 1), now=NOW, not_since=NOW)
     store.set_password(store.get_account(ADA), "new", used=(), nonce=("set_password", "m"), now=NOW)
 
     back = store.get_account(ADA)
