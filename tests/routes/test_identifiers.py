@@ -37,6 +37,7 @@ NOT_IN_LINKS = {
     "static": "files",
     "auth.confirm": "mailed",
     "auth.open_set_password": "mailed",
+    "auth.open_confirm": "mailed",
     "auth.open_reset": "mailed",
     "admin.customer_by_address": "the addresses of before",
 }
