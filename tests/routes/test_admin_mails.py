@@ -38,7 +38,7 @@ def test_pages_say_in_the_words_of_ses_why_no_mail_goes_out(store, op):
     store.note_mail_trouble(MailTrouble(reason, now - timedelta(hours=3), now + timedelta(hours=1), 9))
 
     overview = op.page("/admin/overview")
-    assert "No mail goes out since" in words(overview)
+    assert "No mail goes out. It began 3 hours ago" in words(overview)
     for path in (overview.select_one("main [role=alert] a")["href"], "/admin/mails"):
         assert reason in words(op.page(path))
 
