@@ -33,6 +33,7 @@ from app.routes import (
     api_credits,
     api_description,
     auth,
+    buy,
     converters,
     credits,
     dashboard,
@@ -56,6 +57,7 @@ from app.work_slots import Slots, WorkSlots
 
 BLUEPRINTS = (
     home,
+    buy,
     auth,
     dashboard,
     tasks,

@@ -71,6 +71,9 @@ class Config:
     adjust_limit: int = 5_000  # credits that one operator may add or take alone
     store_timeout_seconds: int = 2  # of one try of a call to DynamoDB
     store_patience_seconds: int = 4  # of deciding again when others were quicker, before it says "busy"
+    credit_payment_links: tuple[str, ...] = ()  # what is sold as credits besides this app's own checkouts
+    credit_prices: tuple[str, ...] = ()
+    credit_products: tuple[str, ...] = ()
 
     @property
     def is_production(self) -> bool:
@@ -111,6 +114,9 @@ class Config:
             adjust_limit=read.number("ADJUST_LIMIT", 5_000, 0, 1_000_000_000),
             store_timeout_seconds=read.number("STORE_TIMEOUT_SECONDS", 2, 1, 60),
             store_patience_seconds=read.number("STORE_PATIENCE_SECONDS", 4, 1, 600),
+            credit_payment_links=read.ids("CREDIT_PAYMENT_LINKS", "plink_"),
+            credit_prices=read.ids("CREDIT_PRICES", "price_"),
+            credit_products=read.ids("CREDIT_PRODUCTS", "prod_"),
         )
         config._check()
         return config
@@ -167,6 +173,18 @@ class _Reader:
         values = tuple(part.strip() for part in text.split(",") if part.strip())
         if not values:
             raise ConfigError(f"{variable} is not set. See docs/operating.md for every setting.")
+        return values
+
+    def ids(self, variable: str, prefix: str) -> tuple[str, ...]:
+        """Ids of Stripe's, comma separated; none is an answer too."""
+        values = tuple(part.strip() for part in self.text(variable, "").split(",") if part.strip())
+        for value in values:
+            if not re.fullmatch(rf"{prefix}[A-Za-z0-9_-]{{1,200}}", value, re.ASCII):
+                hint = " The id is not the address of its page: Stripe's dashboard shows both."
+                raise ConfigError(
+                    f"{variable} must hold ids like {prefix}1N2b3C, comma separated, not {value!r}."
+                    + (hint if "/" in value else "")
+                )
         return values
 
     def number(self, variable: str, default: int, low: int, high: int) -> int:

@@ -10,6 +10,7 @@ from flask import current_app
 from app.config import Config
 from app.data import Store
 from app.devices import Devices
+from app.domain.sales import Named
 from app.gateways.files import FileStore
 from app.gateways.stripe import StripeGateway
 from app.readers import Readers
@@ -61,3 +62,14 @@ def config() -> Config:
 
 def store() -> Store:
     return get().store
+
+
+def named_sales() -> Named:
+    """What settings name as sales of credits. With nothing named development credits whatever comes."""
+    settings = config()
+    return Named(
+        payment_links=frozenset(settings.credit_payment_links),
+        prices=frozenset(settings.credit_prices),
+        products=frozenset(settings.credit_products),
+        unnamed_too=not settings.is_production,
+    )

@@ -33,6 +33,8 @@ EXPORT_BY_ACCOUNT = parse("10 per hour")
 FORGOT_BY_ADDRESS = parse("20 per hour")
 FORGOT_BY_DEVICE = parse("5 per hour")
 CHECKOUT_BY_ACCOUNT = parse("30 per hour")
+CHECKOUT_BY_ADDRESS = parse("20 per hour")  # of guests, who have no account to be counted by
+GUEST_LOOKS_BY_ADDRESS = parse("200 per hour")  # questions to Stripe by the page that waits for a guest's payment
 REDEEM_BY_ACCOUNT = parse("10 per hour")
 # Submits are counted in the account's own row (domain/credits.py): no call of their own.
 

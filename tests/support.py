@@ -21,6 +21,7 @@ from app.data import Store
 from app.domain.accounts import Account, new_account_id
 from app.domain.credits import CLAWBACK, PROMO, SPEND, LedgerEntry, post
 from app.domain.errors import NotFound, PaymentsUnavailable
+from app.domain.sales import GUEST, MARK
 from app.gateways.ses import MailRefused
 from app.services.passwords import Passwords
 
@@ -59,8 +60,12 @@ def session_event(
     type: str = "checkout.session.completed",
     **fields: Any,
 ) -> dict[str, Any]:
-    """A Checkout Session event as Stripe sends it; `fields` replace those of the session."""
+    """A Checkout Session event as Stripe sends it, of one that this app opened for a guest.
+
+    `fields` replace those of the session; `metadata={}` makes it a sale of somebody else's.
+    """
     number = next(_numbers)
+    price = str(fields.get("amount_subtotal", cents))
     session = session or f"cs_test_{number}"
     return event(
         type,
@@ -73,7 +78,7 @@ def session_event(
             "customer": None,
             "customer_details": {"email": email} if email else None,
             "livemode": False,
-            "metadata": {},
+            "metadata": {"sold_by": MARK, "buyer": GUEST, "credits": price, "price_cents": price},
             "mode": "payment",
             "payment_intent": f"pi_{session}" if payment_intent == "" else payment_intent,
             "payment_status": "paid",
@@ -129,6 +134,9 @@ class FakeStripe:
     sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
     checkouts: list[dict[str, Any]] = field(default_factory=list)
     refunds: list[tuple[str, int | None, str]] = field(default_factory=list)
+    lines: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # what each session sold
+    asked: list[str] = field(default_factory=list)
+    catalogue: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def ensure_customer(self, account_id: str, email: str) -> str:
         self._answer()
@@ -138,6 +146,18 @@ class FakeStripe:
         self._answer()
         self.checkouts.append(details)
         return {"id": "cs_test_new", "url": "https://checkout.stripe.com/c/pay/cs_test_new"}
+
+    def create_guest_checkout(self, **details: Any) -> dict[str, Any]:
+        return self.create_checkout(**details)
+
+    def line_items(self, session_id: str) -> dict[str, Any]:
+        self._answer()
+        self.asked.append(session_id)
+        return {"data": self.lines.get(session_id, [])}
+
+    def find_catalogue_item(self, item_id: str) -> dict[str, Any] | None:
+        self._answer()
+        return self.catalogue.get(item_id)
 
     def get_session(self, session_id: str) -> dict[str, Any]:
         self._answer()

@@ -49,6 +49,11 @@ def test_refused_by_name_when_a_setting_is_missing(variable, value):
 
 
 BAD = [
+    ("CREDIT_PAYMENT_LINKS", "https://buy.stripe.com/28o5kE"),
+    ("CREDIT_PAYMENT_LINKS", "price_1N2b3C"),
+    ("CREDIT_PAYMENT_LINKS", "plink_1N2b3C plink_4D5e6F"),
+    ("CREDIT_PRICES", "prod_1N2b3C"),
+    ("CREDIT_PRODUCTS", "prod_"),
     ("APP_ENV", "staging"),
     ("APP_URL", "http://dashboard.impacteragi.com"),
     ("APP_URL", "dashboard.impacteragi.com"),
@@ -230,3 +235,14 @@ def test_process_ends_with_the_sentence_and_no_trace(command):
     assert run.returncode == 1
     assert "JWT_SECRET is not set" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.threat(103)
+def test_what_is_sold_as_credits_is_nothing_unless_it_is_named():
+    named = {"CREDIT_PAYMENT_LINKS": "plink_1, plink_2,", "CREDIT_PRICES": "price_1", "CREDIT_PRODUCTS": "prod_1"}
+
+    none, some = Config.from_env(GOOD), Config.from_env(GOOD | named)
+
+    assert (none.credit_payment_links, none.credit_prices, none.credit_products) == ((), (), ())
+    assert some.credit_payment_links == ("plink_1", "plink_2")
+    assert (some.credit_prices, some.credit_products) == (("price_1",), ("prod_1",))

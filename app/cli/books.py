@@ -84,6 +84,7 @@ def reconcile(since: datetime | None, dry_run: bool) -> None:
             since=start,
             livemode=found.config.livemode,
             now=now,
+            named=deps.named_sales(),
             dry_run=dry_run,
             progress=_progress,
         )
@@ -94,6 +95,8 @@ def reconcile(since: datetime | None, dry_run: bool) -> None:
         print_table(("payment", "what was missing", f"credits {moved}"), result.missing)
     for payment_id in result.unknown_to_stripe:
         click.echo(f"Stripe does not list {payment_id}, which we have credited.")
+    for source, count in sorted(result.not_ours.items()):
+        click.echo(f"Not ours, by {source}: {count} payments, none credited (see /admin/finance).")
     for payment_id in result.parked:
         click.echo(f"Parked, waiting for an operator: {payment_id}")
     verb = "missing" if dry_run else "were missing and are recorded now"

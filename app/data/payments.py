@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,16 +11,17 @@ from app.domain.accounts import Account
 from app.domain.clock import from_iso, to_iso
 from app.domain.payments import PaymentRecord
 from app.domain.reversals import Amount
+from app.domain.sales import Line, Origin
 
 from .accounts import account_from_row, completed
 from .base import Base, Page
-from .client import Stale
+from .client import Stale, call
 from .codec import decode_item
 from .tables import PARKED_INDEX, PAYMENT_USER_INDEX, PAYMENTS, STATUS, USERS
 from .transaction import Writes
 
 TABLE = PAYMENTS.suffix
-PARKED = "parked"
+PARKED = "parked"  # and "not ours#<source>" for what is not ours, so that ten thousand books never hide one of these
 SILENCE = timedelta(hours=1)
 SILENT_SESSIONS = 3  # buyers do walk away from Stripe's page, so one session without a delivery says nothing
 
@@ -55,6 +56,15 @@ class PaymentReads(Base):
 
     def list_parked(self, *, limit: int, cursor: str | None = None) -> Page[PaymentRecord]:
         return self._payments(PARKED_INDEX, ("parked", PARKED), limit, cursor)
+
+    def list_set_aside(self, source: str, *, limit: int, cursor: str | None = None) -> Page[PaymentRecord]:
+        """Payments that are not ours by one link or product, newest first."""
+        return self._payments(PARKED_INDEX, ("parked", _aside(source)), limit, cursor)
+
+    def count_set_aside(self, source: str, most: int) -> int:
+        """How many stand under one link or product; `most` for that many and more."""
+        query = self._query(TABLE, PARKED_INDEX, ("parked", _aside(source)), most, None, None, True)
+        return int(call(self.client, "query", **query, Select="COUNT")["Count"])
 
     def list_payments(self, email: str, *, limit: int, cursor: str | None = None) -> Page[PaymentRecord]:
         return self._payments(PAYMENT_USER_INDEX, ("user_email", email), limit, cursor)
@@ -120,12 +130,16 @@ class PaymentWrites(Writes):
                 "charged": dict(after.charged) or None,
                 "disputes": _amount_rows(after.disputes),
                 "parked_reason": after.parked_reason,
-                "parked": PARKED if after.is_parked else None,
+                "parked": _place(after),
                 "resolution": after.resolution,
                 "user_email": after.user_email,
                 "applied": after.applied,
                 "entries": after.entries,
                 "receipt_url": after.receipt_url,
+                "source": after.source,
+                "origin": _origin_row(after.origin) if after.origin else None,
+                "credits_if_ours": after.credits_if_ours or None,
+                "reason_if_ours": after.reason_if_ours,
                 "version": (before.version if before else 0) + 1,
                 "created_at": to_iso(created),
                 "updated_at": to_iso(now),
@@ -134,6 +148,27 @@ class PaymentWrites(Writes):
             failure=Stale,
             **params,
         )
+
+
+def _place(record: PaymentRecord) -> str | None:
+    """Which list of parked payments it stands in, if any."""
+    if not record.is_parked:
+        return None
+    return _aside(record.source) if record.source else PARKED
+
+
+def _aside(source: str) -> str:
+    return f"not ours#{source}"
+
+
+def _origin_row(origin: Origin) -> dict[str, Any]:
+    lines = None if origin.lines is None else [asdict(line) for line in origin.lines]
+    return {name: value for name, value in (("link", origin.link), ("lines", lines)) if value is not None}
+
+
+def _origin(row: dict[str, Any]) -> Origin:
+    lines = row.get("lines")
+    return Origin(row.get("link"), None if lines is None else tuple(Line(**line) for line in lines))
 
 
 def _amount_rows(amounts: Mapping[str, Amount]) -> dict[str, dict[str, Any]]:
@@ -179,4 +214,8 @@ def _record(row: dict[str, Any]) -> PaymentRecord:
         version=row["version"],
         created_at=from_iso(row["created_at"]),
         updated_at=from_iso(row["updated_at"]),
+        source=row.get("source"),
+        origin=_origin(row["origin"]) if row.get("origin") else None,
+        credits_if_ours=row.get("credits_if_ours", 0),
+        reason_if_ours=row.get("reason_if_ours"),
     )

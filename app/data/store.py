@@ -21,6 +21,7 @@ from .outbox import OutboxReads, OutboxWrites
 from .payments import PaymentReads, PaymentWrites
 from .queue import QueueReads
 from .redeem_codes import RedeemCodeReads, RedeemCodeWrites
+from .sales import SaleReads, SaleWrites
 from .second_factors import SecondFactorReads, SecondFactorWrites
 from .statistics import Statistics
 from .table_setup import Difference, differences
@@ -38,6 +39,7 @@ class Transaction(
     AuditWrites,
     AdjustmentWrites,
     ByHandWrites,
+    SaleWrites,
     SecondFactorWrites,
 ):
     """Writes by name; at most 100 writes, one for each item. It cannot read its own writes: read before the block."""
@@ -54,6 +56,7 @@ class Store(
     AuditReads,
     AdjustmentReads,
     ByHandReads,
+    SaleReads,
     SecondFactorReads,
     Erasure,
     Adoption,

@@ -79,6 +79,10 @@ REDEEM_CODES = Table("RedeemCodes", "code")
 AUDIT = Table("Audit", "audit_id", (Index(AUDIT_INDEX, "day", "at"), Index(AUDIT_SUBJECT_INDEX, "subject", "at")))
 RESULTS = Table("Results", "task_id")  # apart from the tasks, so that no list of tasks reads what it does not show
 ADJUSTMENTS = Table("Adjustments", "adjustment_id", (Index(ADJUSTMENT_INDEX, "waiting", "created_at"),))
+SALES = Table("Sales", "source")  # links and products that sell something else, and what operators said of them
 STATUS = Table("Status", "name")  # facts about the service itself, such as the last webhook delivery
 
-ALL = (USERS, TRANSACTIONS, TASKS, PAYMENTS, OUTBOX, RATE_LIMITS, REDEEM_CODES, AUDIT, RESULTS, ADJUSTMENTS, STATUS)
+ALL = (
+    *(USERS, TRANSACTIONS, TASKS, PAYMENTS, OUTBOX, RATE_LIMITS),
+    *(REDEEM_CODES, AUDIT, RESULTS, ADJUSTMENTS, SALES, STATUS),
+)

@@ -17,7 +17,9 @@ from .credits import CLAWBACK, CREDITS_PER_CENT, PURCHASE, REINSTATEMENT, Ledger
 from .errors import InvalidInput, InvalidPayload
 from .money import money
 from .reversals import DISPUTE_RANK, REFUND_RANK, REFUND_UNDONE, Amount, Worth, held, join, newest_sum, refunded
+from .sales import NOT_OURS, Origin, opened_here, origin_of
 
+NOT_ONE_TIME = "not a one-time payment"
 MIN_CENTS = 50  # Stripe charges no less in usd
 MAX_CREDITS_BY_HAND = 10_000_000  # what an operator may credit of a parked payment
 MAX_CENTS = 99_999_999  # nor more: https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
@@ -32,6 +34,8 @@ class SessionFact:
     """What one Checkout Session says. `parked_reason` is set when it is not plainly ours to credit.
 
     `charged`, here and below: what the payer was charged, in every currency that was named beside the fact itself.
+    `origin` is set while it is not known to be ours: nothing is credited then, whatever else it says, and `source` is
+    the link or product that it is kept under.
     """
 
     payment_id: str
@@ -47,6 +51,8 @@ class SessionFact:
     customer_id: str | None = None
     parked_reason: str | None = None
     charged: Mapping[str, int] = field(default_factory=dict)
+    origin: Origin | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +132,10 @@ class PaymentRecord:
     created_at: datetime | None = None
     updated_at: datetime | None = None
     charged: Mapping[str, int] = field(default_factory=dict)
+    source: str | None = None  # of a payment that is not ours: the link or product it is kept under
+    origin: Origin | None = None
+    credits_if_ours: int = 0
+    reason_if_ours: str | None = None  # why it would be parked all the same
 
     @property
     def is_parked(self) -> bool:
@@ -307,10 +317,13 @@ def session_fact(session: Mapping[str, Any], livemode: bool, failed: bool = Fals
     details = raw_details if isinstance(raw_details, dict) else {}
     raw_metadata = session.get("metadata")
     metadata = raw_metadata if isinstance(raw_metadata, dict) else {}
+    here = opened_here(metadata)
     subtotal = _cents(session.get("amount_subtotal"))
     total = _cents(session.get("amount_total"))
     if subtotal is None and "amount_subtotal" not in session:
         subtotal = total
+    if not here and session.get("mode") != "payment" and not total:  # a card that was kept, a trial that began
+        return SessionFact(payment_id, session_id, payment_intent, "unpaid")
     fact = SessionFact(
         payment_id,
         session_id,
@@ -320,10 +333,11 @@ def session_fact(session: Mapping[str, Any], livemode: bool, failed: bool = Fals
         total_cents=total or 0,
         currency=_currency(session),
         email=_email(details.get("email") or session.get("customer_email")),
-        account_id=_id(metadata.get("account_id")),
-        account_email=_email(metadata.get("account_email")),
+        account_id=_id(metadata.get("account_id")) if here else None,  # another program's word is none about ours
+        account_email=_email(metadata.get("account_email")) if here else None,
         customer_id=_id(_inner_id(session.get("customer"))),
         charged=_presented(session),
+        origin=None if here else origin_of(session),
     )
     return _parked_or_priced(fact, session, metadata, subtotal, total, livemode)
 
@@ -341,13 +355,15 @@ def _parked_or_priced(
     if session.get("livemode", False) is not livemode:
         return replace(fact, parked_reason="test and live mode do not match")
     if session.get("mode") != "payment":
-        return replace(fact, parked_reason="not a one-time payment")
+        return replace(fact, parked_reason=NOT_ONE_TIME)
     if fact.currency != "usd":
         return replace(fact, parked_reason=f"paid in {fact.currency or 'an unknown currency'}, not in usd")
     if subtotal is None or total is None or not MIN_CENTS <= subtotal <= MAX_CENTS or not 0 <= total <= 2 * MAX_CENTS:
         return replace(fact, parked_reason="the amount is missing or out of range")
-    if fact.account_id is None:
-        return fact if fact.email else replace(fact, parked_reason="no usable e-mail address")
+    if fact.account_id is None and fact.email is None:
+        return replace(fact, parked_reason="no usable e-mail address")
+    if fact.origin is not None:
+        return fact
     price, credits = _number(metadata.get("price_cents")), _number(metadata.get("credits"))
     if price != subtotal or credits is None or credits <= 0:
         return replace(fact, parked_reason="the amount and the pack that was sold disagree")
@@ -367,9 +383,40 @@ def _merge_session(record: PaymentRecord, fact: SessionFact) -> PaymentRecord:
     )
     if fact.state != "paid" or known.granted or known.resolution:
         return known
+    if fact.origin is not None:
+        return _set_aside(known, fact, fact.origin)
+    known = replace(known, source=None, origin=None, credits_if_ours=0, reason_if_ours=None)
     if fact.parked_reason:
         return replace(known, parked_reason=fact.parked_reason, total_cents=fact.total_cents)
     return replace(known, granted=fact.credits, total_cents=fact.total_cents, parked_reason=None)
+
+
+def _set_aside(known: PaymentRecord, fact: SessionFact, origin: Origin) -> PaymentRecord:
+    """A payment that is not ours, with all that is needed to credit it should an operator say that it is."""
+    if origin.lines is None and known.origin is not None and known.origin.link == origin.link:
+        origin = known.origin  # what Stripe was asked before stays
+    return replace(
+        known,
+        parked_reason=NOT_OURS,
+        total_cents=fact.total_cents,
+        source=fact.source or known.source,
+        origin=origin,
+        credits_if_ours=0 if fact.parked_reason else fact.credits,
+        reason_if_ours=fact.parked_reason,
+    )
+
+
+def as_ours(record: PaymentRecord) -> PaymentRecord:
+    """A payment that was set aside, once what it was sold by is named: granted, or parked for its other reason."""
+    return replace(
+        record,
+        parked_reason=record.reason_if_ours,
+        granted=record.credits_if_ours,
+        source=None,
+        origin=None,
+        credits_if_ours=0,
+        reason_if_ours=None,
+    )
 
 
 def refund_fact(refund: Mapping[str, Any], livemode: bool = False) -> RefundFact | None:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import stripe
 
 from app.domain.errors import DomainError, InvalidPayload, InvalidSignature, NotFound, PaymentsUnavailable
+from app.domain.sales import GUEST, MARK
 
 if TYPE_CHECKING:
     from stripe.params.checkout import SessionCreateParams
@@ -95,13 +96,56 @@ class StripeGateway:
     ) -> dict[str, Any]:
         """Open a Checkout Session for one pack; `{"id", "url"}`. `success_url` may hold `{CHECKOUT_SESSION_ID}`."""
         metadata = {
+            "sold_by": MARK,
             "account_id": account_id,
             "account_email": email,
             "pack_id": pack_id,
             "credits": str(credits),
             "price_cents": str(price_cents),
         }
-        params: SessionCreateParams = {
+        params = self._one_pack(metadata, price_cents, product_name, success_url, cancel_url)
+        params["client_reference_id"] = account_id
+        try:
+            session = self._open_session(params, email, customer_id, idempotency_key)
+        except PaymentNotFound:
+            if not customer_id:
+                raise
+            # The stored customer belongs to another Stripe account or was deleted: sell all the same.
+            session = self._open_session(params, email, None, f"{idempotency_key}-guest")
+        return _address(session)
+
+    def create_guest_checkout(
+        self,
+        *,
+        pack_id: str,
+        credits: int,
+        price_cents: int,
+        idempotency_key: str,
+        success_url: str,
+        cancel_url: str,
+        product_name: str,
+    ) -> dict[str, Any]:
+        """The same for somebody without an account, whose e-mail address Stripe asks for; `{"id", "url"}`."""
+        metadata = {
+            "sold_by": MARK,
+            "buyer": GUEST,
+            "pack_id": pack_id,
+            "credits": str(credits),
+            "price_cents": str(price_cents),
+        }
+        params = self._one_pack(metadata, price_cents, product_name, success_url, cancel_url)
+        params["customer_creation"] = "always"
+        with _translated_errors():
+            session = self._client.v1.checkout.sessions.create(
+                params=params, options={"idempotency_key": idempotency_key}
+            )
+        return _address(session)
+
+    @staticmethod
+    def _one_pack(
+        metadata: dict[str, str], price_cents: int, product_name: str, success_url: str, cancel_url: str
+    ) -> SessionCreateParams:
+        return {
             "mode": "payment",
             "line_items": [
                 {
@@ -113,7 +157,6 @@ class StripeGateway:
                     },
                 }
             ],
-            "client_reference_id": account_id,
             "metadata": metadata,
             # Session metadata does not reach the payment intent or its charge by itself.
             "payment_intent_data": {"metadata": metadata},
@@ -121,16 +164,6 @@ class StripeGateway:
             "success_url": success_url,
             "cancel_url": cancel_url,
         }
-        try:
-            session = self._open_session(params, email, customer_id, idempotency_key)
-        except PaymentNotFound:
-            if not customer_id:
-                raise
-            # The stored customer belongs to another Stripe account or was deleted: sell all the same.
-            session = self._open_session(params, email, None, f"{idempotency_key}-guest")
-        if not session.url:
-            raise PaymentsUnavailable
-        return {"id": session.id, "url": session.url}
 
     def _open_session(
         self, params: SessionCreateParams, email: str, customer_id: str | None, idempotency_key: str
@@ -144,21 +177,46 @@ class StripeGateway:
             )
 
     def get_session(self, session_id: str) -> dict[str, Any]:
-        """A Checkout Session with its payment intent and that one's latest charge."""
+        """A Checkout Session with what it sold, its payment intent and that one's latest charge."""
         with _translated_errors():
             session = self._client.v1.checkout.sessions.retrieve(
-                _checked_id(session_id, "cs_"), params={"expand": ["payment_intent.latest_charge"]}
+                _checked_id(session_id, "cs_"), params={"expand": ["payment_intent.latest_charge", "line_items"]}
             )
             return session.to_dict(for_json=True)
 
+    def line_items(self, session_id: str) -> dict[str, Any]:
+        """What a Checkout Session sold: Stripe's list of up to 100 lines, with price and product."""
+        with _translated_errors():
+            items = self._client.v1.checkout.sessions.line_items.list(
+                _checked_id(session_id, "cs_"), params={"limit": PAGE_SIZE}
+            )
+            return items.to_dict(for_json=True)
+
+    def find_catalogue_item(self, item_id: str) -> dict[str, Any] | None:
+        """A Payment Link, price or product by its id; None when Stripe knows no such one for this key."""
+        stripe_client = self._client.v1
+        try:
+            with _translated_errors():
+                if item_id.startswith("plink_"):
+                    return stripe_client.payment_links.retrieve(_checked_id(item_id, "plink_")).to_dict(for_json=True)
+                if item_id.startswith("price_"):
+                    return stripe_client.prices.retrieve(_checked_id(item_id, "price_")).to_dict(for_json=True)
+                return stripe_client.products.retrieve(_checked_id(item_id, "prod_")).to_dict(for_json=True)
+        except PaymentNotFound:
+            return None
+
     def list_sessions(self, created_from: datetime | int) -> Iterator[dict[str, Any]]:
-        """Checkout Sessions opened since then, newest first, in any state.
+        """Checkout Sessions opened since then, newest first, in any state, each with what it sold.
 
         A session can be paid up to a day after it was opened, and a bank debit settles days later: start early enough.
         """
         with _translated_errors():
             page = self._client.v1.checkout.sessions.list(
-                params={"created": {"gte": _epoch(created_from)}, "limit": PAGE_SIZE}
+                params={
+                    "created": {"gte": _epoch(created_from)},
+                    "limit": PAGE_SIZE,
+                    "expand": ["data.line_items"],
+                }
             )
             for item in page.auto_paging_iter():
                 yield item.to_dict(for_json=True)
@@ -278,6 +336,12 @@ def _translated_errors() -> Iterator[None]:
             error.request_id,
         )
         raise PaymentsUnavailable from error
+
+
+def _address(session: stripe.checkout.Session) -> dict[str, Any]:
+    if not session.url:
+        raise PaymentsUnavailable
+    return {"id": session.id, "url": session.url}
 
 
 def _checked_id(value: str, *prefixes: str) -> str:

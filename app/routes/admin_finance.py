@@ -13,10 +13,11 @@ from app.domain import payments as facts
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, NotFound
 from app.domain.tasks import new_request_id
+from app.formatting import count
 from app.forms.admin_finance import CodeForm, CreditForm, ReasonForm
 from app.forms.paging import read_paging
 from app.security import admin_required
-from app.services import books, codes, parked
+from app.services import books, codes, parked, payments, sales
 
 bp = Blueprint("admin_finance", __name__, url_prefix="/admin/finance")
 
@@ -31,6 +32,9 @@ def index():
     return render_template(
         "admin_finance/index.html",
         parked=store.list_parked(limit=paging.limit, cursor=paging.cursor),
+        not_ours=sales.list_waiting(store, deps.named_sales()),
+        decided=[sale for sale in store.every_sale() if sale.decision],
+        most_counted=sales.MOST_COUNTED,
         contact=contact,
         silent=contact.is_silent(now),
         checked=store.last_books_check(),
@@ -84,6 +88,42 @@ def dismiss(payment_id: str):
     return redirect(url_for("admin_finance.payment", payment_id=payment_id), code=303)
 
 
+@bp.get("/sales/<source>")
+@admin_required
+def sale(source: str):
+    return _sale_page(source)
+
+
+@bp.post("/sales/<source>/name")
+@admin_required
+def name_sale(source: str):
+    """It sells credits, for good: what waits is credited, some dozens now, the rest by pressing again or by night."""
+    sales.name_for_good(deps.store(), source, reason=_read_reason(), actor=g.account.email, now=utcnow())
+    return _released(source)
+
+
+@bp.post("/sales/<source>/release")
+@admin_required
+def release_sale(source: str):
+    return _released(source)
+
+
+@bp.post("/sales/<source>/never")
+@admin_required
+def never_sale(source: str):
+    sales.never(deps.store(), source, reason=_read_reason(), actor=g.account.email, now=utcnow())
+    flash("Never ours: nobody is asked about it again.")
+    return redirect(url_for("admin_finance.sale", source=source), code=303)
+
+
+@bp.post("/sales/<source>/undo")
+@admin_required
+def undo_sale(source: str):
+    sales.undo(deps.store(), source, reason=_read_reason(), actor=g.account.email, now=utcnow())
+    flash("Taken back. What was credited stays credited.")
+    return redirect(url_for("admin_finance.sale", source=source), code=303)
+
+
 @bp.route("/codes", methods=["GET", "POST"])
 @admin_required
 def list_codes():
@@ -120,6 +160,28 @@ def disable_code(code: str):
     codes.disable(deps.store(), code, actor=g.account.email, reason=_read_reason(), now=utcnow())
     flash(f"{code} is off.")
     return redirect(url_for("admin_finance.list_codes"), code=303)
+
+
+def _released(source: str):
+    done = payments.release(deps.store(), source, named=deps.named_sales(), now=utcnow())
+    more = " More are waiting: credit them too, or the nightly run does." if done.more else ""
+    flash(f"{count(done.payments, 'payment')} credited with {count(done.credits, 'credit')}.{more}")
+    return redirect(url_for("admin_finance.sale", source=source), code=303)
+
+
+def _sale_page(source: str) -> str:
+    store, paging, named = deps.store(), read_paging(request), deps.named_sales()
+    found = store.find_sale(source)
+    if found is None:
+        raise NotFound("Nothing was sold by that.")
+    return render_template(
+        "admin_finance/sale.html",
+        waiting=sales.look(store, found, named),
+        by_setting=source in named.ids,
+        payments=store.list_set_aside(source, limit=paging.limit, cursor=paging.cursor),
+        audit=store.list_audit_of(source, limit=20).items,
+        most_counted=sales.MOST_COUNTED,
+    )
 
 
 def _read_reason() -> str:

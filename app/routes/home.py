@@ -4,10 +4,12 @@ from flask import Blueprint, render_template
 
 from app.security import public, signed_in_account_or_none
 
+from .buy import FRONT_PAGE, offer
+
 bp = Blueprint("home", __name__)
 
 
 @bp.get("/")
 @public
 def index():
-    return render_template("home/index.html", account=signed_in_account_or_none())
+    return render_template(FRONT_PAGE, account=signed_in_account_or_none(), **offer())

@@ -32,7 +32,14 @@ def receive():
     config = deps.config()
     event = verify_webhook(request.get_data(), request.headers.get("Stripe-Signature"), config.stripe_webhook_secrets)
     now = utcnow()
-    payments.handle_event(deps.store(), event, livemode=config.livemode, now=now)
+    payments.handle_event(
+        deps.store(),
+        event,
+        livemode=config.livemode,
+        now=now,
+        named=deps.named_sales(),
+        lines_of=deps.get().stripe.line_items,
+    )
     _note_delivery(now)
     return {"received": True}
 

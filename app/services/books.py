@@ -16,7 +16,8 @@ from app.domain.accounts import Account, mask_email
 from app.domain.by_hand import COMMAND_LINE, are_one, is_person
 from app.domain.credits import PROMO, PURCHASE, REFUND, SPEND, PostedEntry
 from app.domain.errors import InvalidPayload
-from app.domain.payments import Fact, PaymentRecord
+from app.domain.payments import Fact, PaymentRecord, SessionFact
+from app.domain.sales import OURS, Named
 from app.domain.tasks import CANCELLED, REJECTED, check_reason
 
 from . import payments
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 CORRECTION = "adjust#"
 SECOND = "second operator of the correction"
 MAX_REASON = 500
+MOST_RELEASED = 100_000
 SESSION_LEAD = timedelta(days=8)  # a session is paid up to a day after it was opened, a bank debit settles days later
 
 
@@ -337,6 +339,7 @@ class Reconciliation:
     looked_at: int = 0
     missing: list[tuple[str, str, int]] = field(default_factory=list)  # payment, what, credits moved (or to move)
     parked: list[str] = field(default_factory=list)
+    not_ours: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # payments by link or product
     unknown_to_stripe: list[str] = field(default_factory=list)
 
 
@@ -347,13 +350,15 @@ def reconcile(
     since: datetime,
     livemode: bool,
     now: datetime,
+    named: Named = payments.NOTHING_NAMED,
     dry_run: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Reconciliation:
     """Compare Stripe's sessions, refunds and disputes with our payments, and record what never reached us.
 
-    The same function as the webhook's records it, so a second run changes nothing. With `dry_run` only says what it
-    would do. Raises PaymentsUnavailable; what was recorded until then stands, and running again goes on.
+    The same function as the webhook's records it, so a second run changes nothing, and what is not ours is set aside
+    here too, however old. What was set aside and is named since is credited. With `dry_run` only says what it would do.
+    Raises PaymentsUnavailable; what was recorded until then stands, and running again goes on.
     """
     result = Reconciliation()
     seen: set[str] = set()
@@ -361,22 +366,44 @@ def reconcile(
         result.looked_at += 1
         progress(result.looked_at)
         seen.add(fact.payment_id)
-        before = store.find_payment(fact.payment_id)
-        after = facts.merge(before or PaymentRecord(fact.payment_id), fact)
+        before, told = payments.judged(store, fact, named)
+        after = facts.merge(before or PaymentRecord(fact.payment_id), told)
         if before is not None and not facts.says_more(before, after) and not (before.granted and before.delta):
+            continue
+        if after.source is not None or (before is None and not isinstance(fact, SessionFact)):
+            # not ours, or money that went back of something that we never heard of: kept quietly
+            if dry_run:
+                if after.source is not None:
+                    result.not_ours[after.source] += before is None
+            else:
+                payments.record_fact(store, fact, now=now, named=named)
             continue
         if dry_run:
             moved = after.delta if after.granted else 0
         else:
-            moved = payments.record_fact(store, fact, now=now).moved
+            moved = payments.record_fact(store, fact, now=now, named=named).moved
         result.missing.append((fact.payment_id, what, moved))
+    _credit_what_was_named(store, result, named, now, dry_run)
     for record in store.every_payment():
-        if record.is_parked:
+        if record.is_parked and record.source is not None:
+            result.not_ours[record.source] += 1
+        elif record.is_parked:
             result.parked.append(record.payment_id)
         recent = record.created_at is not None and record.created_at >= since
         if record.granted and recent and record.payment_id not in seen:
             result.unknown_to_stripe.append(record.payment_id)
     return result
+
+
+def _credit_what_was_named(store: Store, result: Reconciliation, named: Named, now: datetime, dry_run: bool) -> None:
+    """What a setting or an operator names since it was set aside; an operator's click credits some, this the rest."""
+    if dry_run:
+        return
+    for sale in store.every_sale():
+        if sale.decision == OURS or sale.source in named.ids:
+            released = payments.release(store, sale.source, named=named, now=now, limit=MOST_RELEASED)
+            if released.payments:
+                result.missing.append((sale.source, f"{released.payments} set aside", released.credits))
 
 
 def _facts(stripe: Listing, since: datetime, livemode: bool, now: datetime) -> Iterator[tuple[str, Fact]]:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Protocol
 
 from app.config import Pack
@@ -13,6 +14,7 @@ from app.data import Store
 from app.domain import payments as facts
 from app.domain.accounts import Account, mask_email
 from app.domain.errors import BalanceUnexplained, InvalidPayload, NotFound, PaymentsUnavailable
+from app.domain.sales import Named
 from app.domain.tasks import check_request_id
 
 from . import payments
@@ -21,6 +23,7 @@ log = logging.getLogger(__name__)
 
 MAX_SESSION_ID = 255
 WAITING, ADDED, FAILED, EXPIRED = "waiting", "added", "failed", "expired"
+HELD = "held"  # paid, and parked for an operator
 
 
 class Stripe(Protocol):
@@ -30,6 +33,9 @@ class Stripe(Protocol):
 
     @property
     def create_checkout(self) -> Callable[..., dict[str, Any]]: ...
+
+    @property
+    def create_guest_checkout(self) -> Callable[..., dict[str, Any]]: ...
 
     def get_session(self, session_id: str) -> dict[str, Any]: ...
 
@@ -72,6 +78,81 @@ def open_session(
     store.note_checkout(now)
     log.info("checkout opened", extra={"email": mask_email(account.email), "pack": pack.pack_id})
     return session["url"]
+
+
+def open_guest_session(stripe: Stripe, pack: Pack, *, browser: str, request_id: str, app_url: str) -> str:
+    """The address of Stripe's page for somebody without an account. A repeat of one browser's request_id is the same.
+
+    Whose credits they are is told by the address that the payer gives to Stripe. Raises PaymentsUnavailable. It is not
+    counted for the silence alarm: anybody may open such a page and leave it.
+    """
+    check_request_id(request_id)
+    session = stripe.create_guest_checkout(
+        pack_id=pack.pack_id,
+        credits=pack.credits,
+        price_cents=pack.price_cents,
+        idempotency_key=f"guest-{sha256(f'{browser} {request_id} {pack.pack_id}'.encode()).hexdigest()}",
+        success_url=f"{app_url}/buy/return?session_id={{CHECKOUT_SESSION_ID}}",
+        cancel_url=f"{app_url}/",
+        product_name=f"{pack.credits:,} ImpacterAGI credits",
+    )
+    log.info("checkout opened for a guest", extra={"pack": pack.pack_id})
+    return session["url"]
+
+
+def look_up_guest(
+    store: Store,
+    stripe: Stripe,
+    session_id: str,
+    *,
+    livemode: bool,
+    now: datetime,
+    named: Named,
+    before_asking: Callable[[], None] = lambda: None,
+) -> str:
+    """How a session stands that was opened without an account; fulfils it when it is paid and no webhook has come.
+
+    The answer never says whose account it was, nor whether there had been one. `before_asking` may refuse, with
+    RateLimited, to ask Stripe. Raises NotFound for what is no session of ours, and for one of a customer who was signed
+    in: that one has a page of its own.
+    """
+    if not 0 < len(session_id) <= MAX_SESSION_ID or not session_id.isascii():
+        raise NotFound
+    if store.find_entry(f"purchase#{session_id}") is not None:
+        return ADDED
+    before_asking()
+    try:
+        session = stripe.get_session(session_id)
+    except PaymentsUnavailable:
+        return WAITING
+    metadata = session.get("metadata") or {}
+    if not isinstance(metadata, dict) or "account_id" in metadata:
+        raise NotFound
+    if session.get("status") == "expired":
+        return EXPIRED
+    if session.get("status") != "complete":
+        return WAITING
+    return _fulfil_guest(store, session, livemode=livemode, now=now, named=named)
+
+
+def _fulfil_guest(store: Store, session: dict[str, Any], *, livemode: bool, now: datetime, named: Named) -> str:
+    try:
+        fact = facts.session_fact(session, livemode)
+    except InvalidPayload:
+        raise NotFound from None
+    outcome = payments.record_fact(store, fact, now=now, named=named)
+    record = outcome.record
+    if outcome.moved:
+        store.note_checkout(now)  # paid, and not by a webhook: three of those are worth an alarm
+    if record is None:
+        return WAITING
+    if record.source is not None:  # a book that was sold by the same Stripe account
+        raise NotFound
+    if record.granted:
+        return ADDED
+    if record.is_parked:
+        return HELD
+    return FAILED if record.state == "failed" else WAITING
 
 
 def look_up(

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from app.data import Store
+from app.data.base import each
 from app.data.client import Stale
 from app.data.transaction import optimistic
 from app.domain import credits, payments
 from app.domain.accounts import Account, mask_email, new_account_id
 from app.domain.errors import AlreadyRecorded
 from app.domain.payments import Fact, PaymentRecord, SessionFact
+from app.domain.sales import ELSEWHERE, OURS, Named, Sale, judge
 
-from . import notices
+from . import notices, sales
 from .links import SET_PASSWORD, new_nonce
 
 log = logging.getLogger(__name__)
+
+NOTHING_NAMED = Named()
+LinesOf = Callable[[str], Mapping[str, Any]]  # a session's id to Stripe's list of its line items
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +41,43 @@ class Known:
 
     record: PaymentRecord | None
     account: Account | None
+    sales: Mapping[str, Sale] = field(default_factory=dict)  # what is said of where a session came from
 
 
-def handle_event(store: Store, event: Mapping[str, Any], *, livemode: bool, now: datetime) -> Outcome:
-    """Record what a verified Stripe event says. Repeats and unknown types change nothing. Raises InvalidPayload."""
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What one run of `release` did: payments that were credited, their credits, and whether more are waiting."""
+
+    payments: int
+    credits: int
+    more: bool = False
+
+
+def handle_event(
+    store: Store,
+    event: Mapping[str, Any],
+    *,
+    livemode: bool,
+    now: datetime,
+    named: Named = NOTHING_NAMED,
+    lines_of: LinesOf | None = None,
+) -> Outcome:
+    """Record what a verified Stripe event says. Repeats and unknown types change nothing.
+
+    Of a session that this app did not open `lines_of` is asked what it sold. Raises InvalidPayload, and
+    PaymentsUnavailable: Stripe then tells the event again.
+    """
     fact = payments.fact_of_event(event, livemode=livemode)
     if fact is None:
         if event.get("type") in payments.READERS:  # perhaps a status that is newer than this code
             log.warning("a Stripe event says nothing that is known here", extra={"type": event["type"]})
         return Outcome(None)
-    return record_fact(store, fact, now=now)
+    if isinstance(fact, SessionFact) and fact.origin is not None and lines_of is not None:
+        fact = sales.with_lines(store, fact, lines_of, named=named, told_at=event.get("created"), now=now)
+    return record_fact(store, fact, now=now, named=named)
 
 
-def record_fact(store: Store, fact: Fact, *, now: datetime) -> Outcome:
+def record_fact(store: Store, fact: Fact, *, now: datetime, named: Named = NOTHING_NAMED) -> Outcome:
     """Merge one fact into its payment and settle the ledger with it, in one transaction.
 
     Safe to repeat and to race: the record's version and the account's sequence are conditions of the write.
@@ -59,17 +88,24 @@ def record_fact(store: Store, fact: Fact, *, now: datetime) -> Outcome:
             log.warning("an event of the wrong mode for a payment that is not known here")
             return Outcome(None)
         before = known.record or PaymentRecord(fact.payment_id)
-        after = payments.merge(before, fact)
+        told = _judged(fact, known, named)
+        after = payments.merge(before, told)
         if isinstance(fact, SessionFact) and after.granted and not known.account and not fact.email:
             after = replace(after, granted=0, parked_reason="the account that it was bought for is gone")
         if after == before and not (known.account and before.granted and before.delta):
             return Outcome(before)
-        return settle(store, known, after, fact, now)
+        if after.source is None or after.source == before.source:
+            return settle(store, known, after, told, now)
+        outcome = settle(store, known, after, told, now, and_also=sales.kept(known.sales, after, now))
+        if after.source not in known.sales:  # once for a link or product: a book may sell ten thousand times
+            said = {"alert": "sale", "source": after.source, "payment_id": fact.payment_id}
+            log.warning("a sale that is not ours", extra=said)
+        return outcome
 
     def set_aside(known: Known) -> Outcome:
         """Keep what was told for an operator to see, and grant nothing for it."""
         before = known.record or PaymentRecord(fact.payment_id)
-        merged = payments.merge(before, fact)
+        merged = payments.merge(before, _judged(fact, known, named))
         after = replace(merged, granted=0, parked_reason="its session stands in the ledger under another payment")
         if before.granted or after == before:
             return Outcome(before)
@@ -84,7 +120,102 @@ def record_fact(store: Store, fact: Fact, *, now: datetime) -> Outcome:
     return outcome
 
 
+def release(store: Store, source: str, *, named: Named, now: datetime, limit: int = 50) -> Released:
+    """Credit what was set aside under a link or product that is named now, newest first, about `limit` payments.
+
+    Each is a transaction of its own that looks whether the name still stands, so this may be broken off, repeated and
+    run beside itself, beside the webhook and beside operators who decide one by one: each payment is credited once.
+    """
+    released = credited = 0
+    for record in each(lambda cursor: store.list_set_aside(source, limit=limit, cursor=cursor)):
+        if released >= limit:
+            return Released(released, credited, more=True)
+        moved = _release(store, record.payment_id, source, named, now).moved
+        released += moved > 0
+        credited += moved
+    return Released(released, credited)
+
+
+def _release(store: Store, payment_id: str, source: str, named: Named, now: datetime) -> Outcome:
+    def attempt(known: Known) -> Outcome:
+        record = known.record
+        if record is None or not record.is_parked or record.source != source or record.origin is None:
+            return Outcome(record)  # somebody was quicker
+        if record.resolution or judge(record.origin, named, known.sales).source is not None:
+            return Outcome(record)  # a refund was begun, the name was taken back, or it sold something else beside
+        after = payments.as_ours(record)
+        fact = _fact_of(record)
+        if after.granted and not known.account and not fact.email:
+            after = replace(after, granted=0, parked_reason="no usable e-mail address")
+        said = [sale for sale in known.sales.values() if sale.decision == OURS]
+
+        def still_said(tx: Any) -> None:
+            for sale in said:
+                tx.require_sale(sale.source, OURS)
+
+        return settle(store, known, after, fact, now, and_also=still_said)
+
+    def read(_stale: object = None) -> Known:
+        record = store.find_payment(payment_id)
+        if record is None or record.origin is None:
+            return Known(record, None)
+        return replace(_read_payment(store, _fact_of(record)), sales=store.find_sales(record.origin.ids))
+
+    outcome = optimistic(payment_id, attempt, read(), read)
+    if outcome.record is not None:
+        _log(_fact_of(outcome.record), outcome)
+    return outcome
+
+
+def _fact_of(record: PaymentRecord) -> SessionFact:
+    """What the session of a payment that was set aside had said of its payer."""
+    return SessionFact(
+        record.payment_id,
+        record.session_id or record.payment_id,
+        record.payment_intent,
+        "paid",
+        email=record.payer_email,
+        customer_id=record.customer_id,
+    )
+
+
+def _judged(fact: Fact, known: Known, named: Named) -> Fact:
+    """A session that this app did not open as one of ours, or with the link or product that it is kept under."""
+    if not isinstance(fact, SessionFact) or fact.origin is None or fact.state != "paid":
+        return fact
+    record = known.record
+    origin = fact.origin
+    if origin.lines is None and record is not None and record.origin is not None:
+        origin = record.origin
+    if fact.parked_reason == payments.NOT_ONE_TIME:  # a subscription is somebody else's sale, also in development
+        named = replace(named, unnamed_too=False)
+    verdict = judge(origin, named, known.sales)
+    if verdict.source is not None:
+        return replace(fact, origin=origin, source=verdict.source)
+    if verdict.blindly and not (record and record.granted):
+        log.warning("a payment that no setting names is credited", extra={"payment_id": fact.payment_id})
+    return replace(fact, origin=None)
+
+
+def judged(store: Store, fact: Fact, named: Named) -> tuple[PaymentRecord | None, Fact]:
+    """The payment as it is known, and the fact as `record_fact` would take it now. Changes nothing."""
+    if not isinstance(fact, SessionFact) or fact.origin is None:
+        return store.find_payment(fact.payment_id), fact
+    known = _read(store, fact)
+    return known.record, _judged(fact, known, named)
+
+
 def _read(store: Store, fact: Fact) -> Known:
+    """The payment, the account it is for, and what operators say of where it came from."""
+    known = _read_payment(store, fact)
+    if not isinstance(fact, SessionFact) or fact.origin is None:
+        return known
+    stored = known.record.origin if known.record else None
+    ids = dict.fromkeys([*fact.origin.ids, *(stored.ids if stored else ()), ELSEWHERE])
+    return replace(known, sales=store.find_sales(list(ids)))
+
+
+def _read_payment(store: Store, fact: Fact) -> Known:
     """The payment and the account it is for: our own id first, then the e-mail address, then Stripe's customer."""
     if not isinstance(fact, SessionFact):
         record = store.find_payment(fact.payment_id)
@@ -123,6 +254,7 @@ def settle(
     if account is None or not after.granted:
         with store.transaction() as tx:
             tx.save_payment(known.record, after, now)
+            and_also(tx)
         return Outcome(after)
 
     entry = payments.entry_for(after, account.email)
@@ -179,6 +311,8 @@ def _paths(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _log(fact: Fact, outcome: Outcome) -> None:
     record = outcome.record
+    if record and record.source:
+        return  # told once for a link or product, above
     if record and record.is_parked and isinstance(fact, SessionFact):
         log.warning("payment parked", extra={"payment_id": fact.payment_id, "reason": record.parked_reason})
     elif outcome.moved and record and record.user_email:

@@ -23,7 +23,7 @@ from app.domain.clock import utcnow
 from app.domain.credits import CLAWBACK, PROMO, LedgerEntry, post
 from app.domain.errors import PaymentsUnavailable
 from app.domain.tasks import Task
-from app.services import books, codes, customers, figures, parked, queue, second_factor, tasks
+from app.services import books, codes, customers, figures, parked, queue, sales, second_factor, tasks
 from app.services.links import CONFIRM, RESET, SET_PASSWORD
 from app.services.passwords import Passwords
 from tests.support import PASSWORD, event, session_event
@@ -72,6 +72,9 @@ class Visit(NamedTuple):
 PAGES = [
     Visit("home.index", "front page", "/", NOBODY),
     Visit("home.index", "front page, signed in", "/", ADA),
+    Visit("buy.returned", "guest, paid", "/buy/return?session_id=cs_guest", NOBODY),
+    Visit("buy.returned", "guest, waiting", "/buy/return?session_id={guest_waiting}", NOBODY),
+    Visit("buy.returned", "guest, expired", "/buy/return?session_id={guest_expired}", NOBODY),
     Visit("auth.login", "sign in", "/login", NOBODY),
     Visit("auth.login", "signed out", "/login?out=1", NOBODY),
     Visit("auth.signup", "sign up", "/signup", NOBODY),
@@ -145,6 +148,9 @@ PAGES = [
     Visit("admin_finance.payment", "payment, refunded in part", "/admin/finance/payments/pi_cs_second", OPERATOR),
     Visit("admin_finance.payment", "payment, parked", "/admin/finance/payments/pi_cs_parked", OPERATOR),
     Visit("admin_finance.payment", "payment, refund at Stripe", "/admin/finance/payments/pi_cs_refunding", OPERATOR),
+    Visit("admin_finance.payment", "payment, not ours", "/admin/finance/payments/pi_cs_book", OPERATOR),
+    Visit("admin_finance.sale", "not ours", "/admin/finance/sales/plink_book", OPERATOR),
+    Visit("admin_finance.sale", "not ours, decided", "/admin/finance/sales/plink_course", OPERATOR),
     Visit("admin_finance.list_codes", "codes", "/admin/finance/codes", OPERATOR),
 ]
 
@@ -162,6 +168,7 @@ NOT_PAGES = {
     "admin.customer_by_address": "leads on to the page with the account's id",
     "transactions.receipt": "leads on to Stripe",
     "credits.status": "the fragment that the return page polls",
+    "buy.status": "the fragment that the guest's return page polls",
     "dashboard.live": "the fragment that the dashboard polls",
     "second_factor.ask": "reached with a password only: test_second_step_of_a_sign_in",
 }
@@ -241,6 +248,12 @@ def _payments(site: Any, now: datetime) -> dict[str, str]:
         site.webhook(session_event(email, session=session, cents=cents))
     for session in ("cs_parked", "cs_refunding"):
         site.webhook(session_event(None, session=session, cents=2500))
+    site.webhook(session_event("guest@example.com", session="cs_guest"))
+    for number, link in enumerate(("book", "book", "course")):
+        fields = {"metadata": {}, "mode": "subscription", "payment_link": f"plink_{link}", "cents": 2900}
+        name = link if not number else f"{link}_{number}"
+        site.webhook(session_event(f"reader{number}@example.com", session=f"cs_{name}", **fields))
+    sales.never(site.store, "plink_course", reason="An online course.", actor=OPERATOR, now=now)
     refund = {"id": "re_1", "object": "refund", "amount": 250, "status": "succeeded", "currency": "usd"}
     charge = {"id": "ch_1", "object": "charge", "payment_intent": "pi_cs_second", "currency": "usd"}
     amounts = {"amount": 1000, "amount_refunded": 250, "refunded": False, "livemode": False}
@@ -266,6 +279,11 @@ def _sessions(site: Any, now: datetime) -> dict[str, str]:
             now=now,
         )
         made[state] = address.rstrip("/").rpartition("/")[2].partition("?")[0].partition("#")[0]
+    for state in ("guest_waiting", "guest_expired"):
+        pack, browser = deps.config.packs[0], "a browser"
+        address = checkout.open_guest_session(deps.stripe, pack, browser=browser, request_id=state, app_url=site.url)
+        made[state] = address.rstrip("/").rpartition("/")[2]
+    site.stripe.control("expire", {"session": made["guest_expired"]})
     site.stripe.control("expire", {"session": made["expired"]})
     site.stripe.pay(made["failed"], method="bank")
     site.stripe.control("settle", {"session": made["failed"], "succeed": False})

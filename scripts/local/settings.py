@@ -171,6 +171,7 @@ def local_settings(given: Mapping[str, str]) -> LocalSettings:
         **{name: str(port) for name, port in ports.items()},
     }
     if runs_stripe:
+        defaults["CREDIT_PAYMENT_LINKS"] = "plink_credits"  # its book is set aside, as in production
         defaults["STRIPE_API_BASE"] = f"http://{HOST}:{ports['LOCAL_STRIPE_PORT']}"
     return LocalSettings(
         var_dir=var_dir,

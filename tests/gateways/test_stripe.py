@@ -68,6 +68,7 @@ def test_a_checkout_carries_what_was_sold_on_session_intent_and_charge(
     session = gateway.get_session(opened["id"])
     assert isinstance(session, dict)
     sold = {
+        "sold_by": "impacteragi-credits",
         "account_id": "acc_1",
         "account_email": "ada@example.com",
         "pack_id": "base",

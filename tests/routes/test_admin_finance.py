@@ -6,8 +6,9 @@ import pytest
 from bs4 import BeautifulSoup
 
 from app.domain.payments import DisputeFact, RefundFact
+from app.services import payments
 from tests.services.test_payments import paid, record
-from tests.support import NOW, PASSWORD, make_account
+from tests.support import NOW, PASSWORD, make_account, session_event
 
 OPERATOR = "op@example.com"
 
@@ -183,3 +184,67 @@ def test_a_customer_sees_nothing_of_it(app, store, parked_payment):
         assert "pi_1" not in response.text
     assert customer.post(f"{parked_payment}/dismiss", data={"reason": "x"}).status_code == 403
     assert store.find_payment("pi_1").is_parked
+
+
+SALE = "/admin/finance/sales/plink_book"
+
+
+@pytest.fixture
+def books_sold(store) -> list[str]:
+    for number in range(3):
+        fields = {"metadata": {}, "payment_link": "plink_book"}
+        told = session_event(f"reader{number}@example.com", session=f"cs_{number}", **fields)
+        payments.handle_event(store, told, livemode=False, now=NOW)
+    return [f"/admin/finance/payments/pi_cs_{number}" for number in range(3)]
+
+
+@pytest.mark.threat(103)
+def test_books_stand_together_and_hide_no_parked_payment(operator, parked_payment, books_sold):
+    page = BeautifulSoup(operator.get("/admin/finance").data, "html.parser")
+
+    parked, not_ours = page.select("section ul.list")
+    assert "Paid in idr" in parked.text
+    assert len(parked.select("li")) == len(not_ours.select("li")) == 1
+    assert "3 payments" in not_ours.text
+    assert "reader1@example.com" in words(operator.get(SALE))
+    assert "not ours, sold by plink_book" in words(operator.get(books_sold[0]))
+
+
+@pytest.mark.threat(103)
+def test_naming_a_link_for_good_credits_what_waits(operator, books_sold, store):
+    assert operator.post(f"{SALE}/name", data={"reason": " "}).status_code == 422
+
+    answer = operator.post(f"{SALE}/name", data={"reason": "credits since May"}, follow_redirects=True)
+
+    assert "3 payments credited with 3,000 credits" in words(answer)
+    assert store.get_account("reader2@example.com").credits_balance == 1000
+    assert operator.post(f"{SALE}/name", data={"reason": "again"}).status_code == 409
+    assert "0 payments credited" in words(operator.post(f"{SALE}/release", follow_redirects=True))
+
+
+@pytest.mark.threat(103)
+def test_never_ours_is_quiet_until_it_is_taken_back(operator, books_sold, store):
+    operator.post(f"{SALE}/never", data={"reason": "books"})
+    section = BeautifulSoup(operator.get("/admin/finance").data, "html.parser").select("section")[-1]
+    assert "No sale waits for a word" in section.text
+    assert "never ours" in section.details.text
+    assert operator.post(f"{SALE}/release", follow_redirects=True).status_code == 200
+
+    operator.post(f"{SALE}/undo", data={"reason": "a mistake"})
+
+    assert "3 payments" in words(operator.get("/admin/finance"))
+    assert list(store.every_entry()) == []
+
+
+def test_one_of_them_is_adopted_alone(operator, books_sold, store):
+    form = {"email": "reader0@example.com", "credits": "500", "reason": "bought the wrong thing"}
+
+    operator.post(f"{books_sold[0]}/credit", data=form)
+
+    assert store.get_account("reader0@example.com").credits_balance == 500
+    assert "2 payments" in words(operator.get("/admin/finance"))
+
+
+def test_a_sale_that_is_not_known_is_not_found(operator):
+    assert operator.get(SALE).status_code == 404
+    assert operator.post(f"{SALE}/release", follow_redirects=True).status_code == 404

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -356,3 +357,65 @@ def test_refund_before_its_purchase_leaves_the_net(client, store):
 
     assert (first.status_code, then.status_code) == (200, 200)
     assert store.get_account("ada@example.com").credits_balance == 600
+
+
+@pytest.fixture
+def selling(app, stripe):
+    """Settings that name what sells credits."""
+
+    def name(**settings):
+        found = app.extensions["impacteragi"]
+        app.extensions["impacteragi"] = replace(found, config=replace(found.config, **settings))
+
+    return name
+
+
+def sold(product: str) -> list[dict]:
+    return [{"description": product, "price": {"id": f"price_{product}", "product": f"prod_{product}", "active": True}}]
+
+
+@pytest.mark.threat(103)
+def test_production_credits_no_sale_that_nobody_names(app, client, store, stripe, selling):
+    selling(env="production")
+    stripe.lines["cs_1"] = sold("book")
+
+    answers = [post_webhook(client, session_event(session="cs_1", metadata={})).status_code for _ in range(2)]
+
+    assert answers == [200, 200]
+    assert store.find_account("ada@example.com") is None
+    assert [sale.source for sale in store.every_sale()] == ["prod_book"]
+    assert stripe.asked == ["cs_1"]
+
+
+@pytest.mark.threat(103)
+def test_a_product_that_settings_name_is_credited_once_stripe_has_said_what_was_sold(client, store, stripe, selling):
+    selling(env="production", credit_products=("prod_credits",))
+    stripe.lines["cs_1"] = sold("credits")
+    told = session_event(session="cs_1", metadata={})
+    stripe.down = True
+    assert post_webhook(client, told).status_code == 503
+    assert store.find_account("ada@example.com") is None
+
+    stripe.down = False
+    assert post_webhook(client, told).status_code == 200
+
+    assert store.get_account("ada@example.com").credits_balance == 1000
+
+
+@pytest.mark.threat(103)
+@pytest.mark.parametrize(
+    "metadata", [{"account_id": "acc_of_another_program"}, {"credits": "99999", "price_cents": "1000"}]
+)
+def test_metadata_of_another_program_makes_no_sale_ours(client, store, selling, metadata):
+    selling(env="production")
+
+    post_webhook(client, session_event(metadata=metadata))
+
+    assert list(store.every_entry()) == []
+
+
+@pytest.mark.threat(103)
+def test_development_with_nothing_named_credits_all(client, store):
+    post_webhook(client, session_event(metadata={}, payment_link="plink_of_a_newcomer"))
+
+    assert store.get_account("ada@example.com").credits_balance == 1000

@@ -9,6 +9,7 @@ import pytest
 from app.data.codec import encode_item
 from app.domain.errors import AccountFrozen
 from app.domain.payments import DisputeFact, RefundFact
+from app.domain.sales import GUEST, MARK
 from app.services import books, codes, customers, operators, parked, payments, tasks
 from tests.services.test_payments import paid, record
 from tests.support import NOW, ledger, make_account, make_operators
@@ -202,7 +203,7 @@ def session(number: int, **fields) -> dict:
         "amount_total": 1000,
         "livemode": False,
         "customer_details": {"email": f"buyer{number}@example.com"},
-        "metadata": {},
+        "metadata": {"sold_by": MARK, "buyer": GUEST, "credits": "1000", "price_cents": "1000"},
     } | fields
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from flask import Blueprint, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
-from . import params
+from . import catalogue, params
 from .business import Business
 from .objects import API_VERSION
 from .options import Options
@@ -90,6 +90,8 @@ def create_api(store: Store, business: Business, options: Options) -> Blueprint:
         if parent in COLLECTIONS:
             kind = COLLECTIONS[parent][0]
             return _json(_expanded(store, _required(store, kind, last), expand))
+        if parent in catalogue.KINDS:
+            return _json(catalogue.find(parent, last))
         session_path, _, last = path.rpartition("/")
         if last == "line_items" and session_path.startswith("checkout/sessions/"):
             stored = _required(store, "session", session_path.removeprefix("checkout/sessions/"))
@@ -255,6 +257,16 @@ def _line_items(session: Stored) -> dict[str, Any]:
             "currency": session.body["currency"],
             "description": line["name"],
             "quantity": line["quantity"],
+            "price": {
+                "id": line.get("price") or f"price_{session.id[-24:]}{index}",
+                "object": "price",
+                "active": "price" in line,  # Stripe makes a price of `price_data` for this one sale, inactive
+                "currency": session.body["currency"],
+                "product": line.get("product") or f"prod_{session.id[-14:]}{index}",
+                "recurring": None,
+                "type": "one_time",
+                "unit_amount": line["unit_amount"],
+            },
         }
         for index, line in enumerate(session.private["lines"])
     ]

@@ -88,7 +88,7 @@ def create_control(store: Store, business: Business, deliverer: Deliverer, optio
     def payment_link() -> Response:
         given = _given(
             "email", "amount", "currency", "name", "product", "tax", "discount", "client_reference_id", "metadata",
-            "override", "pay", "method", "card", "account",
+            "override", "sells", "pay", "method", "card", "account",
         )  # fmt: skip
         session = business.payment_link(given)
         if given.get("pay", True) is False:

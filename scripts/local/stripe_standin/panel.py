@@ -12,6 +12,7 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from .business import Business, Payer
+from .catalogue import CREDITS
 from .control import delivery_log, set_fault, set_webhooks
 from .objects import ZERO_DECIMAL
 from .options import Options
@@ -143,6 +144,7 @@ def create_panel(store: Store, business: Business, deliverer: Deliverer, options
             given: dict[str, Any] = {
                 "amount": int(form.get("amount", "") or "x"),
                 "currency": form.get("currency", "usd"),
+                "sells": form.get("sells") or CREDITS,
             }
         except ValueError:
             return _do(lambda: _refuse("Give the amount in cents, such as 1000."))

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from stripe.params.checkout import SessionCreateParams
 
-from . import objects, params
+from . import catalogue, objects, params
 from .refusals import ApiError, missing_object
 from .store import Store, now
 
@@ -71,7 +71,13 @@ def read_session(given: Mapping[str, Any], store: Store, url: str) -> tuple[dict
 
 
 def payment_link_session(given: Mapping[str, Any], url: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A session with none of the app's metadata. `override` replaces fields of it once it is paid."""
+    """A session with none of the app's metadata. `override` replaces fields of it once it is paid.
+
+    `sells` names one of the catalogue's links; without it the link is one that nobody has seen before.
+    """
+    what = given.get("sells")
+    if what is not None and what not in catalogue.NAMES:
+        raise ApiError(f"sells must be one of {', '.join(catalogue.NAMES)}.", param="sells")
     amount, tax, discount = _whole(given, "amount"), _whole(given, "tax", 0), _whole(given, "discount", 0)
     if discount > amount:
         raise ApiError("A discount must not be larger than the amount.", param="discount")
@@ -82,12 +88,14 @@ def payment_link_session(given: Mapping[str, Any], url: str) -> tuple[dict[str, 
         client_reference_id=str(reference) if reference else None,
         currency=str(given.get("currency") or "usd").lower(),
         metadata=dict(given.get("metadata") or {}),
-        payment_link=objects.new_id("plink"),
+        payment_link=f"plink_{what}" if what else objects.new_id("plink"),
         submit_type="auto",
         total_details={"amount_discount": discount, "amount_shipping": 0, "amount_tax": tax},
     )
     body["url"] = f"{url}/c/pay/{body['id']}"
     lines = [{"name": str(given.get("product") or "Credits"), "quantity": 1, "unit_amount": amount}]
+    if what is not None:
+        lines = [catalogue.line(what, amount)]
     return body, {"lines": lines, "intent_metadata": {}, "override": dict(given.get("override") or {})}
 
 
