@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from app.cli import accounts, admin, books, codes, demo, mail, tasks, users
+from app.cli import accounts, admin, books, codes, demo, doctor, mail, tasks, users
 
 GROUPS = (tasks.group, users.group, mail.group, accounts.group, books.group, codes.group, admin.group, demo.group)
 
@@ -10,3 +10,4 @@ GROUPS = (tasks.group, users.group, mail.group, accounts.group, books.group, cod
 def register(app: Flask) -> None:
     for group in GROUPS:
         app.cli.add_command(group)
+    app.cli.add_command(doctor.command)
