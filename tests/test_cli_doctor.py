@@ -8,7 +8,7 @@ import pytest
 
 from app import create_app
 from app.services import payments, sales
-from tests.support import NOW, FakeSender, session_event
+from tests.support import NOW, FakeSender, make_operators, session_event
 
 CATALOGUE = {
     "plink_credits": {"id": "plink_credits", "active": True, "currency": "usd"},
@@ -71,6 +71,7 @@ def test_stripe_down_is_a_warning(run, stripe):
 
 
 def test_what_waits_for_an_operator_is_told(run, store):
+    make_operators(store)
     for link in ("plink_a", "plink_b"):
         told = session_event(metadata={}, payment_link=link)
         payments.handle_event(store, told, livemode=False, now=NOW)

@@ -84,6 +84,12 @@ def together(store: Store, waiting: Adjustment, operator: str, *, now: datetime)
     return Authority(operator, {"amount": waiting.amount, "proposed_by": proposer, "day": day}, hold)
 
 
+def good_standing(store: Store, operator: str) -> Callable[[Transaction], None]:
+    """The condition that who decides is still an operator as it is booked. Raises Forbidden."""
+    (hand, *_) = _hands(store, operator)
+    return lambda tx: tx.check_operator(hand)
+
+
 def not_for_oneself(operator: str, email: str) -> None:
     """Raises Forbidden: nobody makes value for an account of his own, as far as its address tells."""
     if are_one(operator, email):

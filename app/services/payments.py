@@ -14,6 +14,7 @@ from app.data.client import Stale
 from app.data.transaction import optimistic
 from app.domain import credits, payments
 from app.domain.accounts import Account, mask_email, new_account_id
+from app.domain.by_hand import are_one
 from app.domain.errors import AlreadyRecorded
 from app.domain.payments import Fact, PaymentRecord, SessionFact
 from app.domain.sales import ELSEWHERE, OURS, Named, Sale, judge
@@ -143,11 +144,13 @@ def _release(store: Store, payment_id: str, source: str, named: Named, now: date
             return Outcome(record)  # somebody was quicker
         if record.resolution or judge(record.origin, named, known.sales).source is not None:
             return Outcome(record)  # a refund was begun, the name was taken back, or it sold something else beside
+        said = [sale for sale in known.sales.values() if sale.decision == OURS]
+        if any(are_one(sale.decided_by or "", record.payer_email or "") for sale in said):
+            return Outcome(record)  # nobody makes value for himself: another operator credits this one
         after = payments.as_ours(record)
         fact = _fact_of(record)
         if after.granted and not known.account and not fact.email:
             after = replace(after, granted=0, parked_reason="no usable e-mail address")
-        said = [sale for sale in known.sales.values() if sale.decision == OURS]
 
         def still_said(tx: Any) -> None:
             for sale in said:

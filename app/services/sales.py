@@ -15,6 +15,8 @@ from app.domain.payments import PaymentRecord, SessionFact
 from app.domain.sales import NEVER, OURS, Named, Sale, label_of, lines_of
 from app.gateways.stripe import PaymentRefused
 
+from . import by_hand
+
 log = logging.getLogger(__name__)
 
 PATIENCE = timedelta(hours=1)
@@ -94,7 +96,8 @@ def kept(known: Mapping[str, Sale], record: PaymentRecord, now: datetime) -> Cal
 def name_for_good(store: Store, source: str, *, reason: str, actor: str, now: datetime) -> None:
     """What this link or product sells is credits, now and later; `payments.release` then credits what waits.
 
-    Raises InvalidInput, NotFound and WrongState (somebody else has decided). `undo` takes it back for what comes later.
+    Raises InvalidInput, NotFound, Forbidden (no operator any more) and WrongState (somebody else has decided). `undo`
+    takes it back for what comes later.
     """
     _decide(store, source, OURS, "sale.name", reason, actor, now)
 
@@ -122,7 +125,9 @@ def _decide(
             raise InvalidInput("What another program sells has no name of its own: credit its payments one by one.")
         if (sale.decision is None) == (decision is None):
             raise WrongState("This was decided already: somebody was quicker. Look at the page again.")
+        still_operator = by_hand.good_standing(store, actor)
         with store.transaction() as tx:
+            still_operator(tx)
             tx.decide_sale(sale, decision, actor, now)
             before, after = {"decision": sale.decision or "none"}, {"decision": decision or "none"}
             tx.record_audit(

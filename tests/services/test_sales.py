@@ -9,12 +9,12 @@ from datetime import timedelta
 import pytest
 
 from app.data.store import Transaction
-from app.domain.errors import InvalidInput, NotFound, PaymentsUnavailable, WrongState
+from app.domain.errors import Forbidden, InvalidInput, NotFound, PaymentsUnavailable, WrongState
 from app.domain.payments import DisputeFact, RefundFact
 from app.domain.sales import ELSEWHERE, NEVER, OURS, Named
 from app.services import books, parked, payments, sales
 from tests.services.test_books import Listed, reconcile, session
-from tests.support import NOW, all_mails, event, ledger, make_account, session_event
+from tests.support import NOW, all_mails, event, ledger, make_account, make_operators, session_event
 
 WHO = {"reason": "it sells credits", "actor": "op@example.com", "now": NOW}
 LINK = "plink_book"
@@ -22,6 +22,12 @@ LINK = "plink_book"
 
 def line(product: str = "prod_book", price: str = "price_book", **more) -> dict:
     return {"description": "A book", "price": {"id": price, "product": product, "active": True} | more}
+
+
+@pytest.fixture
+def store(store):
+    make_operators(store)
+    return store
 
 
 class Asked:
@@ -230,7 +236,7 @@ def test_each_is_credited_once_when_releases_deliveries_and_adoptions_race(store
             tell(store, book(number % 4))
         else:
             with suppress(WrongState):
-                parked.credit(store, "pi_cs_1", email="reader1@example.com", credits=1000, **WHO)
+                parked.credit(store, "pi_cs_1", email="reader1@example.com", credits=1000, limit=5000, **WHO)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(act, range(9)))
@@ -332,7 +338,7 @@ def test_an_operator_adopts_one_payment_and_the_link_stays_as_it_is(store):
     tell(store, book(1))
     tell(store, book(2))
 
-    parked.credit(store, "pi_cs_1", email="reader1@example.com", credits=700, **WHO)
+    parked.credit(store, "pi_cs_1", email="reader1@example.com", credits=700, limit=5000, **WHO)
     tell(store, book(1))
 
     assert credits_of(store) == 700
@@ -350,3 +356,22 @@ def test_a_payment_whose_refund_was_begun_is_not_credited_by_the_name(store):
     sales.name_for_good(store, LINK, **WHO)
 
     assert release(store).credits == 0
+
+
+def test_who_is_no_operator_any_more_decides_nothing(store):
+    tell(store, book())
+    store.update_account(store.get_account("op@example.com"), role="customer")
+
+    with pytest.raises(Forbidden):
+        sales.name_for_good(store, LINK, **WHO)
+    assert store.find_sale(LINK).decision is None
+
+
+def test_an_operator_who_names_a_link_credits_nothing_to_himself(store):
+    told = session_event("op@example.com", session="cs_own", metadata={}, payment_link=LINK)
+    tell(store, told)
+    tell(store, book())
+    sales.name_for_good(store, LINK, **WHO)
+
+    assert release(store).payments == 1
+    assert store.get_account("op@example.com").credits_balance == 0
