@@ -13,10 +13,10 @@ from app.data.base import Base
 from app.data.transaction import Writes
 from app.domain.clock import utcnow
 from app.domain.payments import RefundFact
-from app.services import codes, customers, queue, tasks
+from app.services import codes, customers, payments, queue, sales, tasks
 from tests.routes.browser import Browser, Program
 from tests.services.test_payments import paid, record
-from tests.support import all_mails, make_account, make_operators
+from tests.support import all_mails, make_account, make_operators, session_event
 
 OP, TWO, ADA = "op@example.com", "two@example.com", "ada@example.com"
 numbers = itertools.count(1)
@@ -59,6 +59,14 @@ class World:
         number = next(numbers)
         record(self.store, paid(number, parked_reason="odd", credits=0, total_cents=5000, email=None))
         return f"pi_{number}"
+
+    def sale(self, decided: bool = False) -> str:
+        number = next(numbers)
+        told = session_event(f"reader{number}@example.com", metadata={}, payment_link=f"plink_{number}")
+        payments.handle_event(self.store, told, livemode=False, now=utcnow())
+        if decided:
+            sales.name_for_good(self.store, f"plink_{number}", reason="Because", actor=OP, now=utcnow())
+        return f"plink_{number}"
 
     def code(self) -> str:
         name, now = f"CODE-{next(numbers)}", utcnow()
@@ -129,6 +137,7 @@ def test_every_verb_of_the_pages_writes_its_row_in_its_transaction(app, store, m
 
     why, claimed = {"reason": "Because"}, lambda: world.task(claimed=True)
     ada = lambda: world.ada  # noqa: E731
+    decided = lambda: world.sale(decided=True)  # noqa: E731
     code = {"credits": "1", "max_uses": "1", "expires_at": "2099-01-01"}
     verbs = {
         "admin.claim_next": (world.task, post("/admin/claim-next")),
@@ -154,6 +163,10 @@ def test_every_verb_of_the_pages_writes_its_row_in_its_transaction(app, store, m
         ),
         "admin_finance.refund": (world.payment, post("/admin/finance/payments/{}/refund", **why)),
         "admin_finance.dismiss": (world.payment, post("/admin/finance/payments/{}/dismiss", **why)),
+        "admin_finance.name_sale": (world.sale, post("/admin/finance/sales/{}/name", **why)),
+        "admin_finance.never_sale": (world.sale, post("/admin/finance/sales/{}/never", **why)),
+        "admin_finance.release_sale": (decided, post("/admin/finance/sales/{}/release")),
+        "admin_finance.undo_sale": (decided, post("/admin/finance/sales/{}/undo", **why)),
         "admin_finance.list_codes": (None, post("/admin/finance/codes", code="NEW-CODE", **code)),
         "admin_finance.disable_code": (world.code, post("/admin/finance/codes/{}/disable", **why)),
     }

@@ -163,7 +163,7 @@ def disable_code(code: str):
 
 
 def _released(source: str):
-    done = payments.release(deps.store(), source, named=deps.named_sales(), now=utcnow())
+    done = payments.release(deps.store(), source, named=deps.named_sales(), now=utcnow(), actor=g.account.email)
     more = " More are waiting: credit them too, or the nightly run does." if done.more else ""
     flash(f"{count(done.payments, 'payment')} credited with {count(done.credits, 'credit')}.{more}")
     return redirect(url_for("admin_finance.sale", source=source), code=303)

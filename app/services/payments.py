@@ -14,7 +14,7 @@ from app.data.client import Stale
 from app.data.transaction import optimistic
 from app.domain import credits, payments
 from app.domain.accounts import Account, mask_email, new_account_id
-from app.domain.by_hand import are_one
+from app.domain.by_hand import COMMAND_LINE, are_one
 from app.domain.errors import AlreadyRecorded
 from app.domain.payments import Fact, PaymentRecord, SessionFact
 from app.domain.sales import ELSEWHERE, OURS, Named, Sale, judge
@@ -121,7 +121,9 @@ def record_fact(store: Store, fact: Fact, *, now: datetime, named: Named = NOTHI
     return outcome
 
 
-def release(store: Store, source: str, *, named: Named, now: datetime, limit: int = 50) -> Released:
+def release(
+    store: Store, source: str, *, named: Named, now: datetime, limit: int = 50, actor: str = COMMAND_LINE
+) -> Released:
     """Credit what was set aside under a link or product that is named now, newest first, about `limit` payments.
 
     Each is a transaction of its own that looks whether the name still stands, so this may be broken off, repeated and
@@ -131,13 +133,13 @@ def release(store: Store, source: str, *, named: Named, now: datetime, limit: in
     for record in each(lambda cursor: store.list_set_aside(source, limit=limit, cursor=cursor)):
         if released >= limit:
             return Released(released, credited, more=True)
-        moved = _release(store, record.payment_id, source, named, now).moved
+        moved = _release(store, record.payment_id, source, named, now, actor).moved
         released += moved > 0
         credited += moved
     return Released(released, credited)
 
 
-def _release(store: Store, payment_id: str, source: str, named: Named, now: datetime) -> Outcome:
+def _release(store: Store, payment_id: str, source: str, named: Named, now: datetime, actor: str) -> Outcome:
     def attempt(known: Known) -> Outcome:
         record = known.record
         if record is None or not record.is_parked or record.source != source or record.origin is None:
@@ -155,6 +157,8 @@ def _release(store: Store, payment_id: str, source: str, named: Named, now: date
         def still_said(tx: Any) -> None:
             for sale in said:
                 tx.require_sale(sale.source, OURS)
+            done = {"credits": after.granted, "sale": source}
+            tx.record_audit(actor=actor, action="sale.credit", subject=payment_id, now=now, after=done)
 
         return settle(store, known, after, fact, now, and_also=still_said)
 
