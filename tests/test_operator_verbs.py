@@ -78,6 +78,11 @@ class World:
         how = {"request_id": f"r-{next(numbers)}", "limit": 0, "now": utcnow()}
         return customers.adjust(self.store, TWO, ADA, 5, "Gift", **how).adjustment_id
 
+    def failed_mail(self) -> str:
+        mail = self.store.find_mail(self.mail())
+        self.store.mark_mail_unsent(mail, "MessageRejected", utcnow(), give_up=True)
+        return mail.mail_id
+
     def mail(self) -> str:
         record(self.store, paid(next(numbers), email=ADA))
         record(self.store, RefundFact(f"pi_{next(numbers) - 1}", "re_1", 5, "succeeded"))
@@ -157,6 +162,7 @@ def test_every_verb_of_the_pages_writes_its_row_in_its_transaction(app, store, m
         "admin.approve": (world.proposal, post("/admin/corrections/{}/approve")),
         "admin.decline": (world.proposal, post("/admin/corrections/{}/decline")),
         "admin.resend": (world.mail, post("/admin/mails/resend", mail_id=lambda target: target)),
+        "admin.resend_failed": (world.failed_mail, post("/admin/mails/resend-failed", since="2020-01-01")),
         "admin_finance.credit": (
             world.payment,
             post("/admin/finance/payments/{}/credit", email="buyer@example.com", credits="5", **why),
@@ -245,6 +251,7 @@ def test_every_command_that_changes_something_writes_its_row_in_its_transaction(
             run("codes", "create", "FAIR-2099", "--credits", "5", "--uses", "3", "--expires", "2099-01-01"),
         ),
         "codes disable": (world.code, run("codes", "disable", "{}", *why)),
+        "mail resend": (world.failed_mail, run("mail", "resend", "--since", "2020-01-01")),
         "admin grant": (customer, run("admin", "grant", "{}")),
         "admin revoke": (operator, run("admin", "revoke", "{}")),
         "books check --freeze": (differing, run("books", "check", "--freeze", status=1)),
