@@ -3,8 +3,8 @@
 FROM python:3.11-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /venv
-COPY requirements.txt /build/
-RUN /venv/bin/python -m pip install --require-hashes --only-binary=:all: -r /build/requirements.txt \
+COPY requirements-image.txt /build/
+RUN /venv/bin/python -m pip install --require-hashes --only-binary=:all: -r /build/requirements-image.txt \
     && /venv/bin/python -m pip uninstall --yes pip setuptools
 COPY app /srv/app
 COPY scripts/setup_db.py /srv/scripts/setup_db.py

@@ -234,7 +234,7 @@ def test_every_path_that_cloudflare_treats_apart_is_one_of_the_app(app, quoted: 
 def test_the_image_holds_the_app_and_no_development_files() -> None:
     dockerfile = (REPO / "Dockerfile").read_text()
     copied = [line.split()[1] for line in dockerfile.splitlines() if line.startswith("COPY") and "--from" not in line]
-    assert copied == ["requirements.txt", "app", "scripts/setup_db.py"]
+    assert copied == ["requirements-image.txt", "app", "scripts/setup_db.py"]
     assert all((REPO / path).exists() for path in copied)
     assert "--require-hashes" in dockerfile
     assert "\nUSER 10001\n" in dockerfile
