@@ -106,6 +106,12 @@ class Process:
             self._again_at = 0.0
             self.start()
 
+    def restart(self) -> None:
+        """Stop it in order and start it at once, also when it was waiting to be started again."""
+        self.stop(lambda: False)
+        self._pause, self._again_at = FIRST_PAUSE, 0.0
+        self.start()
+
     def ask_to_stop(self) -> None:
         """SIGTERM; `stop` waits for what it is still doing."""
         if self._child is not None and self.alive:

@@ -1,5 +1,6 @@
 """The settings of a local run: what the shell gave, completed with defaults and with secrets made once and kept."""
 
+import fcntl
 import importlib.util
 import json
 import os
@@ -34,6 +35,10 @@ GENERATED = {
     "STRIPE_SECRET_KEY": "sk_test_",
     "DEMO_PASSWORD": "demo-",
 }
+
+
+RUN_FILE = "run.json"  # the settings of the run that is running, for scripts/flask
+LOCK_FILE = "run.lock"
 
 
 class SettingsError(Exception):
@@ -182,3 +187,34 @@ def local_settings(given: Mapping[str, str]) -> LocalSettings:
         runs_stripe=runs_stripe,
         environment={**defaults, **given, **past_any_proxy(given)},
     )
+
+
+def keep_run_environment(var_dir: Path, environment: Mapping[str, str]) -> None:
+    """Note what this run's processes got; the file is for its owner only."""
+    fresh = var_dir / f"{RUN_FILE}.new"
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        json.dump(dict(environment), file, indent=2)
+    fresh.replace(var_dir / RUN_FILE)
+
+
+def run_environment(given: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the run that is running in VAR_DIR. Raises SettingsError when there is none."""
+    var_dir = Path(given.get("VAR_DIR") or REPO / "var").expanduser().absolute()
+    if not _is_running(var_dir / LOCK_FILE):
+        raise SettingsError(f"No scripts/run is running in {var_dir}: start it first, or name its folder in VAR_DIR.")
+    try:
+        kept: dict[str, str] = json.loads((var_dir / RUN_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise SettingsError(f"The run in {var_dir} has not noted its settings yet: try again in a moment.") from None
+    return {**given, **kept}
+
+
+def _is_running(lock: Path) -> bool:
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

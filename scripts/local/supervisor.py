@@ -4,6 +4,7 @@
 acknowledged by then is in the journal (scripts/local/journal.py).
 """
 
+import argparse
 import fcntl
 import json
 import os
@@ -18,7 +19,16 @@ from types import FrameType
 from scripts.local.aws import CHILD, is_ready
 from scripts.local.ports import HOST, answers, wait_until, wait_until_free
 from scripts.local.processes import Process, python, say
-from scripts.local.settings import REPO, STRIPE_STANDIN, LocalSettings, SettingsError, local_settings
+from scripts.local.reload import Changes
+from scripts.local.settings import (
+    LOCK_FILE,
+    REPO,
+    STRIPE_STANDIN,
+    LocalSettings,
+    SettingsError,
+    keep_run_environment,
+    local_settings,
+)
 
 PORT_SECONDS = 4.0
 LOCK_SECONDS = 5.0
@@ -40,8 +50,9 @@ class Stopped(Exception):
 class Supervisor:
     """One local run, from the first port check to the last child's end."""
 
-    def __init__(self, settings: LocalSettings) -> None:
+    def __init__(self, settings: LocalSettings, *, reload: bool = False) -> None:
         self.settings = settings
+        self._changes = Changes(REPO / "app") if reload else None
         self._stop = threading.Event()
         self._hurry = False
         self._lock = -1
@@ -59,11 +70,14 @@ class Supervisor:
         try:
             self._lock = self._take_lock()
             self._check_ports()
+            keep_run_environment(self.settings.var_dir, self.settings.environment)
             sign_ins = self._start_all()
             say(self._summary(sign_ins))
             while not self._stop.wait(WATCH_SECONDS):
                 for process in self._processes:
                     process.keep_alive()
+                if self._changes:
+                    self._reload(self._changes.take())
         except Stopped:
             pass
         except StartError as error:
@@ -73,11 +87,20 @@ class Supervisor:
             self._stop_all()
         return 0
 
+    def _reload(self, changed: list[str]) -> None:
+        """Start anew what runs the app's code: a worker keeps the templates that it has read."""
+        if not changed:
+            return
+        say(f"Changed: {', '.join(changed[:3])}{' ...' if len(changed) > 3 else ''}. The app starts anew ...")
+        for process in self._processes:
+            if process.name in ("web", "mail"):
+                process.restart()
+
     # Before anything is started
 
     def _take_lock(self) -> int:
         """One run for one VAR_DIR; an earlier run that is just ending gets some time."""
-        lock = os.open(self.settings.var_dir / "run.lock", os.O_CREAT | os.O_RDWR, 0o600)
+        lock = os.open(self.settings.var_dir / LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o600)
         deadline = time.monotonic() + LOCK_SECONDS
         while True:
             try:
@@ -247,12 +270,15 @@ class Supervisor:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/run", description="Serve the dashboard on this machine.")
+    parser.add_argument("--reload", action="store_true", help="start the app anew when a file of app/ changes")
+    arguments = parser.parse_args()
     try:
         settings = local_settings(os.environ)
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 1
-    return Supervisor(settings).run()
+    return Supervisor(settings, reload=arguments.reload).run()
 
 
 if __name__ == "__main__":

@@ -19,8 +19,10 @@ READY_SECONDS = 300.0  # on a machine that does much else
 class Run:
     """One run of the supervisor on free ports, with its state in a folder of the test."""
 
-    def __init__(self, var_dir: Path, **shell: str) -> None:
-        """`shell` is what the person's own shell has set."""
+    def __init__(self, var_dir: Path, *arguments: str, repo: Path = REPO, **shell: str) -> None:
+        """`shell` is what the person's own shell has set, `arguments` follow the command, `repo` is the checkout."""
+        self._command = [sys.executable, "-m", "scripts.local.supervisor", *arguments]
+        self._repo = repo
         self.var_dir = var_dir
         self._shell = shell
         self.ports = {name: free_port() for name in PORTS}
@@ -34,8 +36,8 @@ class Run:
         environment |= {"VAR_DIR": str(self.var_dir), "BCRYPT_ROUNDS": "4"} | self._shell
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "scripts.local.supervisor"],
-                cwd=REPO,
+                self._command,
+                cwd=self._repo,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
