@@ -43,8 +43,10 @@ from app.routes import (
     stripe_webhook,
     tasks,
     transactions,
+    unsent,
     wellknown,
 )
+from app.routes.uploads import UploadRequest
 from app.services.clock_check import ClockCheck
 from app.services.links import Links
 from app.services.mail import MailRoom, Sender
@@ -65,6 +67,7 @@ BLUEPRINTS = (
     transactions,
     account,
     second_factor,
+    unsent,
     wellknown,
     admin,
     admin_finance,
@@ -92,6 +95,7 @@ def create_app(
     logs.configure()
     patience.seconds = config.store_patience_seconds
     app = Flask(__name__)
+    app.request_class = UploadRequest
     app.json.sort_keys = False  # type: ignore[attr-defined]
     store = store or Store(make_client(config, endpoint_url=config.dynamodb_endpoint_url), config.table_prefix)
     links = Links(config.jwt_secrets, config.app_url)

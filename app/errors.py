@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import (
     Flask,
@@ -19,16 +18,22 @@ from flask import (
     session,
     url_for,
 )
-from flask_wtf.csrf import CSRFError
+from flask_wtf.csrf import CSRFError, generate_csrf
 from jinja2 import TemplateNotFound
 from werkzeug.exceptions import HTTPException
 
+from app import deps
 from app.data.client import Stale
 from app.domain import errors as domain
+from app.domain.clock import utcnow
+from app.domain.errors import NotSignedIn, SignedInAsAnother
 from app.domain.tasks import new_request_id
+from app.forms.auth import LoginForm
 from app.fragments import is_fragment_request
 from app.gateways.stripe import PaymentRefused
-from app.looking import only_looking
+from app.security import TOKEN_HEADER, opened_by_another, signed_in_account_or_none
+from app.services import drafts
+from app.typed import Typed, typed_in
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +55,6 @@ STATUS: dict[type[domain.DomainError], int] = {
     domain.Unavailable: 503,
 }
 CODES = {400: "malformed", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "not_json"}
-KEPT_DRAFT = 2_000  # characters of a text that ride in the signed cookie through a sign-in
 
 
 def register(app: Flask) -> None:
@@ -71,7 +75,7 @@ def status_of(error: domain.DomainError | type[domain.DomainError]) -> int:
 
 def _domain_error(error: domain.DomainError) -> Response:
     if isinstance(error, domain.NotSignedIn) and not is_api():
-        return _to_sign_in()
+        return _to_sign_in(error)
     log.warning("refused", extra={"code": error.code, "status": status_of(error)})
     retry_after = getattr(error, "retry_after_seconds", None)
     response = _answer(status_of(error), error.code, error.message, retry_after, error.details(), error)
@@ -81,9 +85,28 @@ def _domain_error(error: domain.DomainError) -> Response:
 
 
 def _csrf_error(error: CSRFError) -> Response:
+    """The page is older than the session, or no page of ours sent this. Whoever is signed in gets the form again.
+
+    The new token only leaves in an answer to the account that the page was made for, which no other site can read.
+    """
     log.warning("refused: CSRF token")
+    found = typed_in(request)
+    account = signed_in_account_or_none()
+    if account is None and (found or is_fragment_request()):
+        return _to_sign_in(NotSignedIn(), author_known=False)
     message = "This page was open for too long or has lost its session. Reload the page and send it again."
-    return _answer(400, "csrf", message, None, {})
+    if account is None or (found is None and not is_fragment_request()):
+        return _answer(400, "csrf", message, None, {})
+    g.account = account
+    if opened_by_another(account):
+        g.another_signed_in = True
+        return _answer(400, "csrf", SignedInAsAnother.message, None, {})
+    if is_fragment_request():
+        response = _toast(400, "You have signed in again since this page was opened. Send it once more.", None)
+        response.headers[TOKEN_HEADER] = generate_csrf()
+        return response
+    words = "You have signed in again since that page was opened, so it was not taken. Nothing was charged."
+    return _answer(400, "csrf", words, None, {}, fresh_token=generate_csrf())
 
 
 def _http_error(error: HTTPException) -> Response:
@@ -105,7 +128,7 @@ def _unexpected(error: Exception) -> Response:
     if is_fragment_request():
         return _toast(500, "Something broke on our side. Look at your history before you try again.", None)
     template = current_app.jinja_env.get_template("errors/500.html")
-    page = template.render(request_id=g.get("request_id"), opened=_opened())
+    page = template.render(request_id=g.get("request_id"), opened=_opened(), **_typed())
     return make_response(page, 500)
 
 
@@ -116,6 +139,7 @@ def _answer(
     retry_after: int | None,
     details: dict[str, Any],
     error: domain.DomainError | None = None,
+    fresh_token: str = "",
 ) -> Response:
     if is_api():
         response = jsonify(error=message, code=code, **details)
@@ -124,7 +148,7 @@ def _answer(
         response = _toast(status, message, error)
     else:
         name = "second_factor" if isinstance(error, domain.OperatorNotProven) else str(status)
-        response = _page(status, code, message if status != 404 else None, retry_after, name)
+        response = _page(status, code, message if status != 404 else None, retry_after, name, fresh_token)
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if retry_after:
@@ -141,8 +165,9 @@ def _toast(status: int, message: str, error: domain.DomainError | None) -> Respo
     return response
 
 
-def _page(status: int, code: str, message: str | None, retry_after: int | None, name: str) -> Response:
-    text = _typed()
+def _page(
+    status: int, code: str, message: str | None, retry_after: int | None, name: str, fresh_token: str = ""
+) -> Response:
     context = {
         "status": status,
         "code": code,
@@ -150,8 +175,7 @@ def _page(status: int, code: str, message: str | None, retry_after: int | None, 
         "retry_after": retry_after,
         "request_id": g.get("request_id"),
         "opened": _opened(),
-        "kept_text": text,
-        "kept": request.form if text and request.endpoint == "tasks.submit" else None,
+        **_typed(fresh_token),
     }
     try:
         page = render_template(f"errors/{name}.html", **context)
@@ -160,42 +184,56 @@ def _page(status: int, code: str, message: str | None, retry_after: int | None, 
     return make_response(page, status)
 
 
+def _typed(fresh_token: str = "") -> dict[str, Any]:
+    """For the page of an error: what was typed, and the token that it can go out under again."""
+    found = typed_in(request)
+    if found is None:
+        return {"typed": None}
+    token = fresh_token or ("" if g.get("another_signed_in") else request.form.get("csrf_token", ""))
+    return {"typed": found, "token": token}
+
+
 def _opened() -> bool:
     """Whether a page was only to be shown: that never charges anything, while a write may have gone through."""
     return request.method in ("GET", "HEAD")
 
 
-def _typed() -> str:
-    """The text of a task in the form, to be shown again; none when the body was too large or broke off."""
-    try:
-        return request.form.get("description", "") if request.method == "POST" else ""
-    except HTTPException:
-        return ""
+def _to_sign_in(error: domain.NotSignedIn, *, author_known: bool = True) -> Response:
+    """To the sign-in page and back; an open page stays as it is, for it may hold a text.
 
-
-def _to_sign_in() -> Response:
-    """To the sign-in page and back; a fragment request is told by a header, or the form would land in the fragment."""
-    here = request.full_path.rstrip("?") if request.method == "GET" else "/dashboard"
+    A form whose session has ended is kept for the account that the signed cookie names. Where nobody can be named, or
+    it cannot be kept, it rides along in the sign-in page: nothing that the next person at this browser could come upon.
+    """
+    found = typed_in(request)
+    kept = bool(found and author_known and _keep(found))
     if is_fragment_request():
-        here = _path_of(request.headers.get("HX-Current-URL", ""))
-    if request.method == "POST" and (text := request.form.get("description", "")):
-        session["draft"] = text[:KEPT_DRAFT]
-    had_session = "sid" in session
-    if not only_looking():
-        session.pop("sid", None)
-    target = url_for("auth.login", next=here if here != "/dashboard" else None, out=1 if had_session else None)
-    if is_fragment_request():
-        response = make_response("", 401)
-        response.headers["HX-Redirect"] = target
+        message = error.message if isinstance(error, SignedInAsAnother) else ""
+        response = make_response(render_template("errors/_signed_out.html", message=message), 401)
+        response.headers["WWW-Authenticate"] = "Bearer"
+        response.vary.add("HX-Request")
         return response
+    if found and not kept:
+        form = LoginForm(formdata=None)
+        return make_response(render_template("auth/login.html", form=form, signed_out=True, typed=found), 401)
+    here = request.full_path.rstrip("?") if request.method == "GET" else "/dashboard"
+    if kept:
+        here = url_for("unsent.show")
+    # The dead session stays in the cookie: another open page may still have something to keep for its account.
+    target = url_for("auth.login", next=here if here != "/dashboard" else None, out=1 if "sid" in session else None)
     return redirect(target, code=303)  # type: ignore[return-value]
 
 
-def _path_of(url: str) -> str:
+def _keep(found: Typed) -> bool:
+    """Whether the form is safe with the account whose session has ended; the signature of the cookie names it."""
+    email = session.get("email")
+    if not isinstance(email, str) or "sid" not in session:
+        return False
     try:
-        return urlsplit(url).path or "/dashboard"
-    except ValueError:
-        return "/dashboard"
+        store = deps.store()
+        account = store.find_account(email)
+        return account is not None and drafts.keep(store, account, found.place, found.fields, now=utcnow())
+    except domain.DomainError:
+        return False
 
 
 def _words(status: int, error: HTTPException) -> str:

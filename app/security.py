@@ -15,9 +15,10 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
-from flask import Flask, Response, g, request, session
-from flask_wtf.csrf import CSRFProtect
+from flask import Flask, Response, current_app, g, request, session
+from flask_wtf.csrf import CSRFProtect, generate_csrf, validate_csrf
 from werkzeug.middleware.proxy_fix import ProxyFix
+from wtforms import ValidationError
 
 from app import deps
 from app.domain.accounts import ABSOLUTE_LIFETIME, SEEN_GRAIN, Account, Session, mask_email, session_key
@@ -29,10 +30,13 @@ from app.domain.errors import (
     NotFound,
     NotSignedIn,
     OperatorNotProven,
+    SignedInAsAnother,
     StoreUnavailable,
     UnreadableCookies,
 )
+from app.fragments import is_fragment_request
 from app.looking import only_looking
+from app.services import drafts
 from app.services.accounts import SignedIn
 
 if TYPE_CHECKING:
@@ -44,6 +48,9 @@ csrf = CSRFProtect()
 View = TypeVar("View", bound=Callable[..., Any])
 
 MAX_BODY = 64 * 1024
+MAX_TYPED = 2 * 1024 * 1024  # bytes of a form of someone signed in: what is too long is refused with the text in hand
+TOKEN_HEADER = "X-CSRF-Token"  # noqa: S105 # nosec B105 - a name: how an open page gets a token that fits
+MAX_CARRIED = 4 * MAX_BODY  # of a sign-in that carries along what was typed before it
 MAX_TEXT_IN_URL = 2048  # bytes: what a key of the store may hold
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 UNCOOKED = ("static", "health.check")  # read no header that decides anything
@@ -103,6 +110,16 @@ def login_required_while_reading(reading: Callable[[str], Callable[[], Any] | No
     return lambda view: _guarded(view, "customer", find)
 
 
+def takes(max_body: int) -> Callable[[View], View]:
+    """A view whose forms may hold more than MAX_BODY bytes: see `allow_body`."""
+
+    def marked(view: View) -> View:
+        view.max_body = max_body  # type: ignore[attr-defined]
+        return view
+
+    return marked
+
+
 def token_required(view: View) -> View:
     """A program with a live token may ask: `g.account` is set. The API takes no cookie."""
     return _guarded(view, "token", _from_bearer)
@@ -149,10 +166,18 @@ def _guarded(view: View, access: str, find: Callable[[], Account]) -> View:
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         g.account = find()
+        if is_fragment_request() and opened_by_another(g.account):
+            raise SignedInAsAnother
         return view(*args, **kwargs)
 
     guarded.access = access  # type: ignore[attr-defined]
     return guarded  # type: ignore[return-value]
+
+
+def opened_by_another(account: Account) -> bool:
+    """Whether the page that asks was made for another account than the one that is signed in here by now."""
+    mark = request.headers.get("X-Opened-By") or (request.form.get("opened_by") if request.method == "POST" else "")
+    return bool(mark) and mark != account.account_id
 
 
 def _from_cookie() -> Account:
@@ -195,7 +220,7 @@ def half_signed_in() -> tuple[Account, Session]:
 
 def start_browser_session(signed_in: SignedIn) -> None:
     """A new session at each sign-in; what an earlier visitor of this browser had is dropped."""
-    kept = {name: session[name] for name in ("draft", "next", "confirm") if name in session}
+    kept = {name: session[name] for name in ("next", "confirm") if name in session}
     session.clear()
     session.permanent = True
     session["email"] = signed_in.account.email
@@ -249,6 +274,7 @@ def register(app: Flask, config: Config) -> None:
         g.account = None
         g.started = time.perf_counter()
 
+    app.before_request(allow_body)
     app.before_request(check_text)
     app.before_request(check_headers)
     csrf.init_app(app)
@@ -257,6 +283,9 @@ def register(app: Flask, config: Config) -> None:
             app.wsgi_app, x_for=config.trusted_proxies, x_proto=1, x_host=0, x_port=0, x_prefix=0
         )
     policy = content_security_policy(config)
+
+    app.after_request(renew_token)
+    app.after_request(forget_what_was_sent)
 
     @app.after_request
     def log_request(response: Response) -> Response:
@@ -290,6 +319,41 @@ def register(app: Flask, config: Config) -> None:
         elif request.endpoint != "api_description.show" or response.status_code != 200:
             response.headers["Cache-Control"] = "no-store"
         return response
+
+
+def allow_body() -> None:
+    """How much may be sent: a form of a person signed in may be longer, and a view that takes files says how much.
+
+    Read from the signed cookie alone: whoever had a session here.
+    """
+    view = current_app.view_functions.get(request.endpoint or "")
+    limit = getattr(view, "max_body", 0)
+    known = "sid" in session or "left" in session
+    if request.method == "POST" and not request.path.startswith("/api/") and (known or limit == MAX_CARRIED):
+        request.max_content_length = max(limit, MAX_TYPED if known else 0)
+        request.max_form_memory_size = MAX_TYPED
+
+
+def forget_what_was_sent(response: Response) -> Response:
+    """A form that went through is no longer kept: see services/drafts.py."""
+    account = g.get("account")
+    through = response.status_code == 303 or (response.status_code == 200 and is_fragment_request())  # not a preview
+    if request.method == "POST" and account and account.unsent and through:
+        with suppress(DomainError):  # it stays on the list, and going out under its key it is done once all the same
+            sent = tuple(request.form.items(multi=True))
+            drafts.drop_sent(deps.store(), account, request.path, sent, now=utcnow())
+    return response
+
+
+def renew_token(response: Response) -> Response:
+    """An open page whose session was renewed in another tab gets, with the next answer, a token that fits."""
+    token = request.headers.get("X-CSRFToken")
+    if g.get("account") and token and is_fragment_request() and not opened_by_another(g.account):
+        try:
+            validate_csrf(token)
+        except ValidationError:
+            response.headers[TOKEN_HEADER] = generate_csrf()
+    return response
 
 
 def check_text() -> None:

@@ -23,7 +23,7 @@ from .transaction import Failure, optimistic
 TABLE = USERS.suffix
 PERSONAL = (
     *("password_hash", "confirmed_at", "stripe_customer_id", "spend_by_day", "draft", "theme", "shortcuts"),
-    *("recent_marks", "low_since", "low_mailed_at"),
+    *("unsent", "recent_marks", "low_since", "low_mailed_at"),
     *("totp", "totp_pending", "totp_counter", "recovery_codes", "passkeys", "challenge", "low_balance_threshold"),
 )
 LINKS, PURPOSES = ("link_mailed", "link_mails"), ("confirm", "set_password", "reset")
@@ -451,6 +451,7 @@ def account_from_row(row: dict[str, Any]) -> Account:
         theme=row.get("theme", "system"),
         shortcuts=row.get("shortcuts", True),
         draft=row.get("draft", ""),
+        unsent=bool(row.get("unsent")),
         recent_marks=row.get("recent_marks", ""),
         deleted_at=_moment(row.get("deleted_at")),
         life=row.get("life", 0),

@@ -15,6 +15,7 @@ from .adoption import Adoption
 from .audit import AuditReads, AuditWrites
 from .by_hand import ByHandReads, ByHandWrites
 from .clock import read_clock
+from .drafts import DraftReads, DraftWrites
 from .erasure import Erasure
 from .ledger import LedgerReads, LedgerWrites
 from .outbox import OutboxReads, OutboxWrites
@@ -41,6 +42,7 @@ class Transaction(
     ByHandWrites,
     SaleWrites,
     SecondFactorWrites,
+    DraftWrites,
 ):
     """Writes by name; at most 100 writes, one for each item. It cannot read its own writes: read before the block."""
 
@@ -58,6 +60,7 @@ class Store(
     ByHandReads,
     SaleReads,
     SecondFactorReads,
+    DraftReads,
     Erasure,
     Adoption,
     AccountSearch,

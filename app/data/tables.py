@@ -80,9 +80,10 @@ AUDIT = Table("Audit", "audit_id", (Index(AUDIT_INDEX, "day", "at"), Index(AUDIT
 RESULTS = Table("Results", "task_id")  # apart from the tasks, so that no list of tasks reads what it does not show
 ADJUSTMENTS = Table("Adjustments", "adjustment_id", (Index(ADJUSTMENT_INDEX, "waiting", "created_at"),))
 SALES = Table("Sales", "source")  # links and products that sell something else, and what operators said of them
+DRAFTS = Table("Drafts", "account_id", ttl="expires_at")  # apart from the accounts: a text can be as long as a book
 STATUS = Table("Status", "name")  # facts about the service itself, such as the last webhook delivery
 
 ALL = (
     *(USERS, TRANSACTIONS, TASKS, PAYMENTS, OUTBOX, RATE_LIMITS),
-    *(REDEEM_CODES, AUDIT, RESULTS, ADJUSTMENTS, SALES, STATUS),
+    *(REDEEM_CODES, AUDIT, RESULTS, ADJUSTMENTS, SALES, DRAFTS, STATUS),
 )

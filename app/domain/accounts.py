@@ -122,6 +122,7 @@ class Account:
     theme: str = "system"
     shortcuts: bool = True
     draft: str = ""
+    unsent: bool = False  # a form waits to be sent again: see data/drafts.py
     recent_marks: str = ""  # hashes of the latest tasks' words: see duplicates.py
     deleted_at: datetime | None = None
     life: int = 0  # how often it was deleted: who comes back has another life of the same account

@@ -63,6 +63,13 @@ class NotSignedIn(DomainError):
     message = "Please sign in."
 
 
+class SignedInAsAnother(NotSignedIn):
+    message = (
+        "Another account has signed in at this browser since this page was opened. Nothing was sent or charged. "
+        "Copy what you wrote, and sign in as yourself again."
+    )
+
+
 class BadCredentials(NotSignedIn):
     code = "bad_credentials"
     message = "E-mail or password is wrong."

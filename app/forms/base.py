@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from wtforms import ValidationError
+from wtforms import HiddenField, ValidationError
 
-from app.domain.errors import InvalidInput
+from app.domain.errors import InvalidInput, Malformed
+from app.domain.tasks import check_request_id, new_request_id
+
+LOST_KEY = "This form had lost the key under which it is done once. It has a new one. Nothing was done: send it again."
 
 
 def rule(check: Callable[..., Any]) -> Callable[[Any, Any], None]:
@@ -20,6 +23,32 @@ def rule(check: Callable[..., Any]) -> Callable[[Any, Any], None]:
             raise ValidationError(error.message) from error
 
     return validate
+
+
+def usable_key(text: str | None) -> str | None:
+    """The one-time key of a form, if it can be one: it is not empty, and of characters that every part carries."""
+    try:
+        return text if check_request_id(text or "").strip() else None
+    except Malformed:
+        return None
+
+
+class OneTimeKey(HiddenField):
+    """Under which a form is done once, however often it comes. One that cannot be used is replaced, and asked about.
+
+    `required=False` takes a form without any: each time that it comes it is done.
+    """
+
+    data: str | None
+
+    def __init__(self, *, required: bool = True, **more: Any):
+        super().__init__(**more)
+        self._required = required
+
+    def pre_validate(self, form: Any) -> None:
+        if (self.data or self._required) and usable_key(self.data) is None:
+            self.data = new_request_id()
+            raise ValidationError(LOST_KEY)
 
 
 def unix_newlines(text: str | None) -> str:

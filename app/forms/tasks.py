@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flask_wtf import FlaskForm
-from wtforms import HiddenField, TextAreaField, ValidationError
+from wtforms import TextAreaField
 
-from app.domain.errors import InvalidInput, Malformed
-from app.domain.tasks import MAX_BATCH, check_description, check_request_id
+from app.domain.errors import InvalidInput
+from app.domain.tasks import MAX_BATCH, check_description
 from app.domain.text import shows
 
-from .base import rule, unix_newlines
+from .base import OneTimeKey, rule, unix_newlines
 from .tables import read_file, read_pasted
+
+MAX_TABLE_BYTES = 2 * 1024 * 1024  # of a file
 
 
 class Batch(list[str]):
@@ -51,10 +53,4 @@ def check_batch(texts: list[str]) -> list[str]:
 
 class TaskForm(FlaskForm):
     description = TextAreaField(filters=[unix_newlines], validators=[rule(check_description)])
-    request_id = HiddenField()
-
-    def validate_request_id(self, field: HiddenField) -> None:
-        try:
-            check_request_id(field.data or "")
-        except Malformed as error:
-            raise ValidationError(error.message) from error
+    request_id = OneTimeKey(required=False)

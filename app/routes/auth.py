@@ -9,6 +9,7 @@ from flask import Blueprint, flash, g, redirect, render_template, request, sessi
 from app import deps
 from app.domain.accounts import API, BROWSER, Account, normalise_email, session_key
 from app.domain.clock import utcnow
+from app.domain.drafts import Draft
 from app.domain.errors import (
     AccountExists,
     BadCredentials,
@@ -20,18 +21,28 @@ from app.domain.errors import (
 )
 from app.domain.second_factor import digits, proven_since
 from app.forms.auth import EmailForm, LoginForm, PasswordForm, SignupForm
-from app.security import client_label, login_required, public, signed_in_account_or_none, start_browser_session
-from app.services import accounts, second_factor
+from app.security import (
+    MAX_CARRIED,
+    client_label,
+    login_required,
+    public,
+    signed_in_account_or_none,
+    start_browser_session,
+    takes,
+)
+from app.services import accounts, drafts, second_factor
 from app.services.links import CONFIRM, RESET, SET_PASSWORD
 from app.throttle import FORGOT_BY_ADDRESS, FORGOT_BY_DEVICE, network_of
+from app.typed import Typed, uncarried
 
 bp = Blueprint("auth", __name__)
 
 
 @bp.route("/login", methods=["GET", "POST"])
+@takes(MAX_CARRIED)
 @public
 def login():
-    form = LoginForm()
+    form, typed = LoginForm(), uncarried(request.form.get("carried", ""))
     if request.method == "GET":
         form.next.data = safe_path(request.args.get("next"))
         return render_template("auth/login.html", form=form, signed_out="out" in request.args)
@@ -39,13 +50,26 @@ def login():
     try:
         signed_in = sign_in(form.email.data, form.password.data, BROWSER)
     except BadCredentials as error:
-        return render_template("auth/login.html", form=form, error=error.message), 401
+        return render_template("auth/login.html", form=form, error=error.message, typed=typed), 401
     target = safe_path(form.next.data)
     start_browser_session(signed_in)
+    if typed:
+        if not _keep(signed_in.account, typed) and not signed_in.half:
+            g.account = signed_in.account
+            return render_template("unsent/show.html", drafts=[(Draft(typed.place, typed.fields, utcnow()), typed)])
+        target = url_for("unsent.show")
     if signed_in.half:
         session["next"] = target
         return redirect(url_for("second_factor.ask"), code=303)
     return redirect(target or url_for("dashboard.show"), code=303)
+
+
+def _keep(account: Account, typed: Typed) -> bool:
+    """Whether what rode along in the sign-in page waits for its author now."""
+    try:
+        return drafts.keep(deps.store(), account, typed.place, typed.fields, now=utcnow())
+    except DomainError:
+        return False
 
 
 @bp.route("/signup", methods=["GET", "POST"])
@@ -73,6 +97,7 @@ def signup():
 def logout():
     accounts.sign_out(deps.store(), g.account, g.session_id)
     session.clear()
+    session["left"] = True  # a page that is still open may send what was typed: see `allow_body`
     response = redirect(url_for("auth.login", out=1), code=303)
     response.headers["Clear-Site-Data"] = '"cache"'  # nothing private is left for the Back button
     return response

@@ -12,6 +12,7 @@ from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, MailboxUnproven, NotFound, PaymentsUnavailable
 from app.domain.tasks import MAX_DESCRIPTION, TASK_COST, new_request_id
 from app.domain.text import storable
+from app.forms.base import usable_key
 from app.forms.credits import BuyForm, DraftForm, RedeemForm
 from app.fragments import render
 from app.looking import only_looking
@@ -53,7 +54,7 @@ def buy():
             deps.get().stripe,
             g.account,
             pack,
-            request_id=form.request_id.data or new_request_id(),
+            request_id=usable_key(form.request_id.data) or new_request_id(),
             app_url=deps.config().app_url,
             now=utcnow(),
         )

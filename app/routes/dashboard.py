@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from flask import Blueprint, Response, g, make_response, request, session
+from flask import Blueprint, Response, g, make_response, request
 
 from app import deps
 from app.data.base import Page
@@ -91,7 +91,7 @@ def blank_form(*, keep_draft: bool = True) -> TaskForm:
     form = TaskForm(formdata=None)
     form.request_id.data = new_request_id()
     if keep_draft:
-        form.description.data = session.pop("draft", "") if "draft" in session else g.account.draft
+        form.description.data = g.account.draft
     return form
 
 

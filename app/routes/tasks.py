@@ -20,15 +20,15 @@ from app.domain.tasks import (
     TASK_COST,
     Result,
     Task,
-    check_request_id,
     median_minutes,
     new_request_id,
 )
-from app.forms.base import unix_newlines
-from app.forms.tasks import TaskForm, check_batch, read_batch
+from app.forms.base import LOST_KEY, unix_newlines, usable_key
+from app.forms.tasks import MAX_TABLE_BYTES, TaskForm, check_batch, read_batch
 from app.fragments import is_fragment_request, render
 from app.routes import dashboard
-from app.security import login_required
+from app.routes.uploads import MAX_BODY_WITH_FILES
+from app.security import login_required, takes
 from app.services import queue, tasks
 
 bp = Blueprint("tasks", __name__)
@@ -67,18 +67,21 @@ def batch():
 
 
 @bp.post("/tasks/batch")
+@takes(MAX_BODY_WITH_FILES)
 @login_required
 def submit_batch():
     """First what it would cost and which texts look familiar; then, confirmed, all of them or none."""
     store, lines = deps.store(), request.form.get("lines", "")
     try:
+        found = _batch_texts(lines)
         if "confirmed" not in request.form:
-            return _batch_preview(_batch_texts(lines))
-        found = check_batch([unix_newlines(text) for text in request.form.getlist("description")])
-        request_id = check_request_id(request.form.get("request_id", ""))
+            return _batch_preview(found)
+        request_id = usable_key(request.form.get("request_id"))
+        if request_id is None:
+            return _batch_preview(found, LOST_KEY), 422
         made, g.account = tasks.submit_batch(store, g.account, found, now=utcnow(), request_id=request_id)
     except InvalidInput as error:
-        return _batch_page(lines, error.message), 422
+        return _batch_page(lines or "\n".join(request.form.getlist("description")), error.message), 422
     except InsufficientCredits as error:
         return _batch_page("\n".join(found), error.message), 402
     flash(f"{len(made)} tasks submitted for {sum(task.credits_spent for task in made)} credits.")
@@ -86,18 +89,25 @@ def submit_batch():
 
 
 def _batch_texts(lines: str) -> list[str]:
-    """Of a preview that was sent for another one its texts; else what was typed or uploaded. Raises InvalidInput."""
+    """Of a preview, or of one that was sent again, its texts; else what was typed or uploaded. Raises InvalidInput."""
     if texts := request.form.getlist("description"):
         return check_batch([unix_newlines(text) for text in texts])
     upload = request.files.get("table")
-    return read_batch(lines, upload.read() if upload else b"")
+    table = upload.read(MAX_TABLE_BYTES + 1) if upload else b""
+    if len(table) > MAX_TABLE_BYTES:
+        raise InvalidInput(f"The file is larger than {MAX_TABLE_BYTES // 1024 // 1024} MB.", field="table")
+    if upload and upload.filename and not table:
+        raise InvalidInput("The file is empty.", field="table")
+    return read_batch(lines, table)
 
 
 def _batch_page(lines: str = "", error: str = "") -> str:
-    return render_template("tasks/batch.html", lines=lines, error=error, cost=TASK_COST, limit=MAX_BATCH)
+    return render_template(
+        "tasks/batch.html", lines=lines, error=error, cost=TASK_COST, limit=MAX_BATCH, max_bytes=MAX_TABLE_BYTES
+    )
 
 
-def _batch_preview(found: list[str]) -> str:
+def _batch_preview(found: list[str], error: str = "") -> str:
     earlier = deps.store().list_tasks(g.account.email, limit=LOOKED_AT).items
     return render_template(
         "tasks/batch_preview.html",
@@ -109,6 +119,7 @@ def _batch_preview(found: list[str]) -> str:
         repeats=repeated_within(found),
         total=len(found) * TASK_COST,
         request_id=new_request_id(),
+        error=error,
     )
 
 

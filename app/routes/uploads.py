@@ -1,37 +1,54 @@
-"""Bodies larger than a form's: a view that takes them says so, and only those who are signed in may send one."""
+"""Files in forms: what is too much of them is read past, so that the text beside them stays."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Any, TypeVar
+import tempfile
+from collections.abc import Sequence
+from typing import IO, Any
 
-from flask import request, session
+from flask import Request
 from werkzeug.datastructures import FileStorage
 
 from app import deps
 from app.domain.errors import InvalidInput
 from app.domain.tasks import ResultFile
-from app.security import csrf
-
-View = TypeVar("View", bound=Callable[..., Any])
 
 MAX_FILES = 5
 MAX_FILE_BYTES = 10 * 1024 * 1024
-MAX_UPLOAD = MAX_FILES * MAX_FILE_BYTES + 256 * 1024
+MAX_UPLOAD = MAX_FILES * (MAX_FILE_BYTES + 1)  # kept of one request
+MAX_BODY_WITH_FILES = 256 * 1024 * 1024  # read of one request: beyond that the connection is what suffers, not the text
+IN_MEMORY = 500 * 1024
 
 
-def takes_files(view: View) -> View:
-    """Let those with a session of ours send files. The CSRF check reads the form, so here it waits for the limit."""
+class UploadRequest(Request):
+    """Keeps no more of a file than shows that it is too large, and of all files together no more than fit."""
 
-    @wraps(view)
-    def limited(*args: Any, **kwargs: Any) -> Any:
-        if "sid" in session:
-            request.max_content_length = MAX_UPLOAD
-        csrf.protect()
-        return view(*args, **kwargs)
+    kept_bytes = 0
 
-    return csrf.exempt(limited)
+    def _get_file_stream(
+        self,
+        total_content_length: int | None,
+        content_type: str | None,
+        filename: str | None = None,
+        content_length: int | None = None,
+    ) -> IO[bytes]:
+        return Capped(self)
+
+
+class Capped(tempfile.SpooledTemporaryFile[bytes]):
+    """A temporary file that swallows what is beyond the limits."""
+
+    def __init__(self, owner: UploadRequest):
+        super().__init__(max_size=IN_MEMORY, mode="rb+")
+        self._owner = owner
+        self._left = MAX_FILE_BYTES + 1
+
+    def write(self, data: Any) -> int:
+        kept = data[: min(self._left, MAX_UPLOAD - self._owner.kept_bytes)]
+        self._left -= len(kept)
+        self._owner.kept_bytes += len(kept)
+        super().write(kept)
+        return len(data)
 
 
 def store_files(task_id: str, uploads: Sequence[FileStorage]) -> list[ResultFile]:

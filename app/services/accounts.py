@@ -195,6 +195,7 @@ def delete(store: Store, passwords: Passwords, account: Account, password: objec
             )
         with store.transaction() as tx:
             tx.erase_account(current, now)
+            tx.drop_drafts(current.account_id)
             if current.is_admin:
                 tx.record_audit(
                     actor=current.email,

@@ -9,10 +9,11 @@ from typing import IO, Any
 from app.data import Store
 from app.data.base import each
 from app.domain.accounts import Account
-from app.domain.clock import to_iso
+from app.domain.clock import to_iso, utcnow
 from app.domain.credits import PostedEntry
 from app.domain.errors import StoreBusy
 
+from . import drafts
 from .statements import whole_ledger
 
 CHUNK = 500
@@ -20,7 +21,7 @@ CALM_TRIES = 5  # a busy account is read again this often
 
 
 def write_export(store: Store, email: str, file: IO[str]) -> None:
-    """One JSON object: the account, its sessions, tasks with results, ledger and mails. No secret is in it.
+    """One JSON object: the account, its sessions, unsent text, tasks with results, ledger and mails. No secret.
 
     It ends with how many rows each list has and what the ledger adds up to: `credits`, as both were read. Raises
     LedgerBehind.
@@ -29,7 +30,13 @@ def write_export(store: Store, email: str, file: IO[str]) -> None:
     head = json.dumps(_about(account), ensure_ascii=False, indent=1).removesuffix("\n}")
     file.write(head)
     counts = {}
-    for name, rows in (("tasks", _tasks(store, account)), ("ledger", iter(ledger)), ("mails", _mails(store, account))):
+    lists = {
+        "unsent": _unsent(store, account),
+        "tasks": _tasks(store, account),
+        "ledger": iter(ledger),
+        "mails": _mails(store, account),
+    }
+    for name, rows in lists.items():
         file.write(f',\n "{name}": [')
         count = 0
         for row in rows:
@@ -80,6 +87,11 @@ def _about(account: Account) -> dict[str, Any]:
             for session in account.sessions.values()
         ],
     }
+
+
+def _unsent(store: Store, account: Account) -> Iterator[dict[str, Any]]:
+    for draft in drafts.waiting(store, account, now=utcnow()):
+        yield {"form": draft.place, "saved_at": to_iso(draft.saved_at), "fields": [list(pair) for pair in draft.fields]}
 
 
 def _tasks(store: Store, account: Account) -> Iterator[dict[str, Any]]:

@@ -34,6 +34,7 @@ function toast(words, role) {
 // --- Requests ---
 
 let missed = 0;
+let signedOut = false; // polls wait until somebody looks at the page again
 
 on("htmx:config:request", ({ detail: { ctx } }) => {
   if (ctx.request.method !== "GET") return;
@@ -41,13 +42,15 @@ on("htmx:config:request", ({ detail: { ctx } }) => {
 });
 
 on("htmx:before:request", (event) => {
-  if (isPoll(event.detail.ctx) && document.hidden) event.preventDefault();
+  if (isPoll(event.detail.ctx) && (document.hidden || signedOut)) event.preventDefault();
 });
 
 // A poll that fails says so once, quietly, and the page stays as it was.
 on("htmx:before:swap", (event) => {
   const { ctx } = event.detail;
-  if (!isPoll(ctx)) return;
+  signedOut = ctx.response.status === 401;
+  if (!signedOut && byId("toasts").querySelector("[data-signed-out]")) byId("toasts").replaceChildren();
+  if (!isPoll(ctx) || signedOut) return; // what a 401 says is for the toasts; nothing else changes
   if (ctx.response.status >= 400) {
     event.preventDefault();
     pollMissed();
@@ -55,6 +58,31 @@ on("htmx:before:swap", (event) => {
     if (missed > 1) byId("toasts").replaceChildren();
     missed = 0;
   }
+});
+
+document.addEventListener("visibilitychange", () => { signedOut &&= document.hidden; });
+
+// --- After signing in again in another tab: the token that fits, and once more what was refused for want of it ---
+
+on("htmx:after:request", ({ detail: { ctx } }) => {
+  const token = ctx.response?.headers.get("X-CSRF-Token");
+  if (!token) return;
+  for (const field of document.querySelectorAll("input[name=csrf_token]")) field.value = token;
+  const name = "data-hx-headers:inherited";
+  const headers = JSON.parse(document.body.getAttribute(name));
+  document.body.setAttribute(name, JSON.stringify({ ...headers, "X-CSRFToken": token }));
+  const form = ctx.sourceElement;
+  if (ctx.response.status === 400 && ctx.request.method === "POST" && !form.dataset.again) {
+    form.dataset.again = "yes"; // once: a token that is refused again is not this page's fault
+    ctx.refused = form;
+  }
+});
+
+on("htmx:finally:request", ({ detail: { ctx } }) => {
+  if (ctx.refused) {
+    byId("toasts").replaceChildren();
+    setTimeout(() => ctx.refused.requestSubmit(), 50);
+  } else if (ctx.response?.ok) delete ctx.sourceElement?.dataset.again;
 });
 
 function pollMissed() {
@@ -96,6 +124,22 @@ function countCharacters(area) {
   counter.textContent = `${length.toLocaleString("en")} of ${limit.toLocaleString("en")}`;
   counter.classList.toggle("over", length > limit);
 }
+
+// Size and number of files are looked at before they are sent: the server would have to read them first.
+on("change", ({ target }) => {
+  const { maxBytes, maxFiles } = target.dataset;
+  if (!maxBytes) return;
+  const files = [...target.files];
+  const large = files.find((file) => file.size > Number(maxBytes));
+  let words = "";
+  if (files.length > Number(maxFiles)) words = `At most ${maxFiles} files fit. These are ${files.length}.`;
+  else if (large) words = `${large.name} is larger than ${Math.round(Number(maxBytes) / 2 ** 20)} MB.`;
+  target.setCustomValidity(words);
+  const place = byId(`${target.id}-refused`);
+  if (!place) return;
+  place.textContent = words;
+  place.hidden = !words;
+});
 
 on("input", ({ target }) => { if (target.dataset?.counter) countCharacters(target); });
 

@@ -23,7 +23,7 @@ from app.domain.clock import utcnow
 from app.domain.credits import CLAWBACK, PROMO, LedgerEntry, post
 from app.domain.errors import PaymentsUnavailable
 from app.domain.tasks import Task
-from app.services import books, codes, customers, figures, parked, queue, sales, second_factor, tasks
+from app.services import books, codes, customers, drafts, figures, parked, queue, sales, second_factor, tasks
 from app.services.links import CONFIRM, RESET, SET_PASSWORD
 from app.services.passwords import Passwords
 from tests.support import PASSWORD, event, session_event
@@ -100,6 +100,8 @@ PAGES = [
     Visit("tasks.show", "task, cancelled", "/tasks/{cancelled}", ADA),
     Visit("tasks.show", "task, redo", "/tasks/{redo}", ADA),
     Visit("tasks.batch", "several tasks", "/tasks/batch", ADA),
+    Visit("unsent.show", "not sent yet", "/unsent", CAREFUL),
+    Visit("unsent.show", "not sent yet, nothing", "/unsent", ADA),
     Visit("credits.show", "credits", "/credits", ADA),
     Visit("credits.show", "credits, owing", "/credits", OWING),
     Visit("credits.show", "credits, unconfirmed", "/credits", NEWCOMER),
@@ -238,6 +240,9 @@ def _accounts(store: Store, now: datetime, sealer: Any) -> None:
     make("a-very-long-address-of-somebody-whose-name-does-not-end@subdomain.example.com", 1_234_567)
     for email in (BROKE, CAREFUL):
         store.update_account(store.get_account(email), draft=DRAFT)
+    unsent = (("description", DRAFT * 3), ("request_id", "unsent"))
+    drafts.keep(store, store.get_account(CAREFUL), "/tasks", unsent, now=now)
+    drafts.keep(store, store.get_account(CAREFUL), "/tasks/batch", (("lines", "One\nTwo"),), now=now)
     make(OPERATOR, role="admin")
     make(COLLEAGUE, role="admin")
 

@@ -16,8 +16,8 @@ from app.forms.admin import ReasonForm, ResultForm, read_minutes
 from app.fragments import is_fragment_request, render
 from app.routes.admin.blueprint import bp
 from app.routes.tasks import file_link
-from app.routes.uploads import MAX_FILE_BYTES, MAX_FILES, store_files, takes_files
-from app.security import admin_required
+from app.routes.uploads import MAX_BODY_WITH_FILES, MAX_FILE_BYTES, MAX_FILES, store_files
+from app.security import admin_required, takes
 from app.services import queue
 
 TEMPLATE = "admin/task.html"
@@ -58,7 +58,7 @@ def release(task_id: str):
 
 
 @bp.post("/tasks/<task_id>/complete")
-@takes_files
+@takes(MAX_BODY_WITH_FILES)
 @admin_required
 def complete(task_id: str):
     """What was written stays in the form when the answer is refused; files must be chosen again."""

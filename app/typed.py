@@ -1,0 +1,127 @@
+"""What a person typed into a form that did not go through: read from the request, to be shown and sent again.
+
+A form that holds a secret is never read. Files cannot be handed back: they are chosen again.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from flask import Request, current_app
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import RequestRedirect
+
+from app.domain.drafts import Fields, draft_key
+from app.domain.errors import InvalidInput
+from app.forms.tasks import MAX_TABLE_BYTES, check_batch, read_batch
+
+LABELS = {  # of the fields that are typed; whatever else a form holds goes along unseen
+    "description": "Task",
+    "lines": "Tasks, one on each line",
+    "note": "Note",
+    "result": "Result",
+    "reason": "Reason",
+    "amount": "Credits",
+    "credits": "Credits",
+    "code": "Code",
+    "email": "E-mail",
+    "max_uses": "How often",
+    "expires_at": "Until",
+    "low_balance_threshold": "Alert threshold",
+}
+LONG = frozenset({"description", "lines", "note", "result", "reason"})
+OURS = frozenset({"csrf_token", "opened_by", "unsent"})  # made anew for each page
+SECRET_FORMS = frozenset({"auth", "second_factor"})
+FILE_FIELDS = {"admin.complete": "files", "tasks.submit_batch": "table"}
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A form as it was sent. `file_field` names the field of files that it also takes."""
+
+    place: str
+    fields: Fields
+    file_field: str = ""
+    had_files: bool = False
+
+    @property
+    def key(self) -> str:
+        return draft_key(self.place)
+
+    @property
+    def has_key(self) -> bool:
+        """Whether it can be charged once at most, however often it is sent."""
+        return any(name == "request_id" and value for name, value in self.fields)
+
+    @property
+    def shown(self) -> list[tuple[str, str, str, bool]]:
+        """Label, name, value, and whether it takes a text area."""
+        return [(LABELS[name], name, value, name in LONG) for name, value in self.fields if name in LABELS]
+
+    @property
+    def hidden(self) -> list[tuple[str, str]]:
+        return [(name, value) for name, value in self.fields if name not in LABELS]
+
+    def carried(self) -> str:
+        """For a field of a page that is sent back: see `uncarried`."""
+        return json.dumps([self.place, self.fields], ensure_ascii=False)
+
+
+def typed_in(request: Request) -> Typed | None:
+    """What this request's form holds of a person's words; None when it holds none, or is no form of a page."""
+    if request.method != "POST" or request.path.startswith("/api/") or not request.endpoint:
+        return None
+    if request.headers.get("Sec-Fetch-Site") == "cross-site":
+        return None  # nobody typed that here
+    try:
+        if request.endpoint == "auth.login":  # what goes along with a sign-in
+            return uncarried(request.form.get("carried", ""))
+        fields = tuple((name, value) for name, value in request.form.items(multi=True) if name not in OURS)
+        had_files = any(upload.filename for upload in request.files.values())
+        if request.endpoint == "tasks.submit_batch" and had_files:
+            fields, had_files = _with_tasks_of_file(request, fields)
+    except HTTPException:  # too large, or broken off
+        return None
+    return _typed(request.path, request.endpoint, fields, had_files)
+
+
+def typed_at(place: str, fields: Fields) -> Typed | None:
+    """The same of a form that was kept; None for a place that takes none, or none any more."""
+    try:
+        endpoint, _ = current_app.url_map.bind("").match(place, "POST")
+    except (HTTPException, RequestRedirect):
+        return None
+    return _typed(place, endpoint, fields, had_files=False)
+
+
+def uncarried(text: str) -> Typed | None:
+    """What `carried` made, from the page that it was in. Anybody may have written it."""
+    try:
+        place, fields = json.loads(text)
+        pairs = tuple((name, value) for name, value in fields)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    if not isinstance(place, str) or not all(isinstance(part, str) for pair in pairs for part in pair):
+        return None
+    return typed_at(place, pairs)
+
+
+def _with_tasks_of_file(request: Request, fields: Fields) -> tuple[Fields, bool]:
+    """The tasks that a file holds in place of the file, and whether that still has to be chosen again."""
+    upload = request.files["table"]
+    upload.stream.seek(0)
+    try:
+        found = read_batch("", upload.stream.read(MAX_TABLE_BYTES))
+        texts = check_batch(list(found.fuller if found.left_out else found))
+    except InvalidInput:
+        return fields, True
+    others = tuple((name, value) for name, value in fields if name != "lines")
+    return others + tuple(("description", text) for text in texts), False
+
+
+def _typed(place: str, endpoint: str, fields: Fields, had_files: bool) -> Typed | None:
+    secret = endpoint.partition(".")[0] in SECRET_FORMS or any("password" in name for name, _ in fields)
+    if secret or not any(value.strip() for name, value in fields if name in LABELS):
+        return None
+    return Typed(place, fields, FILE_FIELDS.get(endpoint, ""), had_files)
