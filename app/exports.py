@@ -15,6 +15,7 @@ from flask import Response, request, send_file
 
 from app.csv_lines import csv_line
 from app.domain.errors import InvalidInput, Malformed
+from app.looking import only_looking
 
 IN_MEMORY = 1024 * 1024
 MAX_BYTES = 256 * 1024 * 1024  # of one file, on the disk of the worker
@@ -60,6 +61,8 @@ def csv_file(
     reader = request.args.get("for", "")
     if reader not in READERS:
         raise Malformed("for must be excel or program.")
+    if only_looking():
+        return announced("text/csv; charset=utf-8", name)
     most, count, sum_ = max_rows or MAX_ROWS, 0, 0
     with spooled() as (text, file):
         text.write(("" if reader == "program" else BYTE_ORDER_MARK) + csv_line(columns))
@@ -81,6 +84,14 @@ def attachment(file: IO[bytes], kind: str, name: str) -> Response:
     response = send_file(cast(Any, file), kind, as_attachment=True, download_name=name)
     response.content_length = file.seek(0, io.SEEK_END)
     file.seek(0)
+    return response
+
+
+def announced(kind: str, name: str) -> Response:
+    """The answer without the file, for who only looks: nothing is read for it, and no length is claimed."""
+    response = send_file(io.BytesIO(), kind, as_attachment=True, download_name=name)
+    response.response = iter(())
+    response.headers.pop("Content-Length", None)
     return response
 
 

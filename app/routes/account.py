@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 from typing import IO, Any
 
-from flask import Blueprint, flash, g, redirect, render_template, request, send_file, session, url_for
+from flask import Blueprint, flash, g, redirect, render_template, request, session, url_for
 from flask_wtf import FlaskForm
 
 from app import deps
 from app.domain.accounts import HALF
 from app.domain.clock import utcnow
 from app.domain.errors import BadCredentials, InvalidInput
-from app.exports import attachment, spooled
+from app.exports import announced, attachment, spooled
 from app.forms.account import ChangePasswordForm, DeleteForm, SettingsForm
 from app.looking import only_looking
 from app.security import current_session_key, login_required, start_browser_session
@@ -113,8 +112,8 @@ def sign_out_everywhere():
 def export():
     """One's own data. Written to a file first: an answer that breaks off half-way would pass for the whole."""
     deps.get().throttle.hit(EXPORT_BY_ACCOUNT, "export", g.account.email)
-    if only_looking():  # it is not made for nobody: the file may be long, and this way nothing limits it
-        return send_file(io.BytesIO(), "application/json", as_attachment=True, download_name=OWN_DATA)
+    if only_looking():
+        return announced("application/json", OWN_DATA)
 
     def write() -> IO[bytes]:
         with spooled(MAX_OWN_DATA) as (text, file):

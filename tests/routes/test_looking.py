@@ -14,7 +14,8 @@ from tests.routes.browser import Browser, Program
 from tests.support import make_account, post_webhook, session_event
 
 WRITES = {"UpdateItem", "PutItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"}
-ITS_OWN = {"Date", "Expires", "X-Request-Id", "Set-Cookie", "Content-Length"}  # differ from one GET to the next, too
+# Differ from one GET to the next, or are told by making the file, which HEAD does not.
+ITS_OWN = {"Date", "Expires", "X-Request-Id", "Set-Cookie", "Content-Length", "X-Row-Count", "X-Sum"}
 AHEAD = [
     {"Sec-Purpose": "prefetch"},
     {"Sec-Purpose": "prefetch;prerender"},
@@ -131,6 +132,13 @@ def test_head_makes_no_export_and_does_not_go_round_its_limit(app, store, calls)
 
     with calls() as made:
         world.ask("HEAD", "/account/export.json")
+    assert "Query" not in made
+
+    with calls() as made:
+        for path in ("/transactions.csv", "/admin/audit.csv"):
+            head = world.ask("HEAD", path)
+            assert "Content-Length" not in head.headers, path  # none is known, and none is made up
+            assert "attachment" in head.headers["Content-Disposition"]
     assert "Query" not in made
 
     assert {world.ask("GET", "/account/export.json").status_code for _ in range(10)} == {200}
