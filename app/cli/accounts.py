@@ -6,17 +6,18 @@ import json
 import sys
 
 import click
-from flask.cli import AppGroup
 
 from app import deps
+from app.cli.groups import Group, Pasted
 from app.cli.scheduled import scheduled
 from app.cli.tables import print_table
 from app.domain.clock import utcnow
 from app.domain.errors import DomainError
+from app.domain.text import plain_address
 from app.services import accounts, adoption, second_factor
 from app.services.adoption import Adopted
 
-group = AppGroup("accounts", help="Accounts.")
+group = Group("accounts", help="Accounts.")
 
 
 @group.command("erase")
@@ -33,12 +34,12 @@ def erase() -> None:
 
 
 @group.command("reset-second-factor")
-@click.argument("email")
+@click.argument("email", type=Pasted())
 @click.option("--by", "actor", required=True, help="Who does this: it is written to the audit table.")
 def reset_second_factor(email: str, actor: str) -> None:
     """Remove every second factor of an account whose owner has lost them all. Check who is asking first."""
     try:
-        account = deps.store().get_account(email.strip().lower())
+        account = deps.store().get_account(plain_address(email))
         second_factor.remove_all(deps.store(), account, actor=actor, now=utcnow())
     except DomainError as error:
         raise click.ClickException(error.message) from error

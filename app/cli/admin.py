@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import click
-from flask.cli import AppGroup
 
 from app import deps
+from app.cli.groups import Group, Pasted
 from app.cli.tasks import operator, told
 from app.domain.clock import utcnow
+from app.domain.text import plain_address
 from app.services import operators
 
-group = AppGroup("admin", help="Operators.")
+group = Group("admin", help="Operators.")
 
 reason = click.option("--reason", default="", help="Goes into the audit log.")
 
 
 @group.command("grant")
-@click.argument("email")
+@click.argument("email", type=Pasted())
 @operator
 @reason
 def grant(email: str, operator: str, reason: str) -> None:
     """Make an account an operator, once its address is confirmed. Its sessions and tokens end."""
-    store, address = deps.store(), email.strip().lower()
+    store, address = deps.store(), plain_address(email)
     account = told(lambda: operators.grant(store, address, actor=operator, reason=reason, now=utcnow()))
     click.echo(f"{account.email} is now an operator.")
 
 
 @group.command("revoke")
-@click.argument("email")
+@click.argument("email", type=Pasted())
 @operator
 @reason
 def revoke(email: str, operator: str, reason: str) -> None:
     """Take an operator's role away; works on the next request."""
-    store, address = deps.store(), email.strip().lower()
+    store, address = deps.store(), plain_address(email)
     account = told(lambda: operators.revoke(store, address, actor=operator, reason=reason, now=utcnow()))
     click.echo(f"{account.email} is now a customer.")

@@ -9,17 +9,18 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 import click
-from flask.cli import AppGroup
 
 from app import deps
+from app.cli.groups import Group, Pasted
 from app.cli.scheduled import scheduled
 from app.cli.tables import print_table
 from app.cli.tasks import operator
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import DomainError
+from app.domain.text import plain_address
 from app.services import books, figures
 
-group = AppGroup("books", help="The ledger, Stripe, and what is owed to customers.")
+group = Group("books", help="The ledger, Stripe, and what is owed to customers.")
 
 DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 
@@ -57,13 +58,13 @@ def check(freeze: bool, as_json: bool) -> None:
 
 
 @group.command("unfreeze")
-@click.argument("email")
+@click.argument("email", type=Pasted())
 @click.option("--reason", required=True, help="Goes into the audit log.")
 @operator
 def unfreeze(email: str, reason: str, operator: str) -> None:
     """Let an account spend again after a person has looked at its books."""
     try:
-        books.unfreeze(deps.store(), email.strip().lower(), actor=operator, reason=reason, now=utcnow())
+        books.unfreeze(deps.store(), plain_address(email), actor=operator, reason=reason, now=utcnow())
     except DomainError as error:
         raise click.ClickException(error.message) from error
     click.echo(f"{email} can spend again.")

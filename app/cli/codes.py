@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import click
-from flask.cli import AppGroup
 
 from app import deps
+from app.cli.groups import Group, Pasted
 from app.cli.tables import print_table
 from app.cli.tasks import operator
 from app.data.adjustments import Adjustment
@@ -15,11 +15,11 @@ from app.domain.clock import utcnow
 from app.domain.errors import DomainError
 from app.services import codes
 
-group = AppGroup("codes", help="Promotional codes.")
+group = Group("codes", help="Promotional codes.")
 
 
 @group.command("create")
-@click.argument("code")
+@click.argument("code", type=Pasted())
 @click.option("--credits", "credits_each", type=int, required=True, help="Credits for each account.")
 @click.option("--uses", type=int, required=True, help="How many accounts may redeem it.")
 @click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), required=True, help="The first day it is over (UTC).")
@@ -59,7 +59,7 @@ def list_codes() -> None:
 
 
 @group.command("disable")
-@click.argument("code")
+@click.argument("code", type=Pasted())
 @click.option("--reason", required=True, help="Goes into the audit log.")
 @operator
 def disable(code: str, reason: str, operator: str) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 
 import click
-from flask.cli import AppGroup
 
 from app import deps
+from app.cli.groups import Group
+from app.domain.accounts import MAX_PASSWORD_BYTES
 from app.domain.clock import utcnow
 from app.services import seed
 
-group = AppGroup("demo", help="Data to try the app with.")
+group = Group("demo", help="Data to try the app with.")
 
 
 @group.command("seed")
@@ -21,5 +22,7 @@ def seed_demo(password: str | None) -> None:
     found = deps.get()
     if found.config.is_production:
         raise click.ClickException("There is no demo data in production.")
+    if password and len(password.encode(errors="replace")) > MAX_PASSWORD_BYTES:
+        raise click.ClickException(f"A password has at most {MAX_PASSWORD_BYTES} bytes.")
     for line in seed.demo(found.store, found.passwords, password=password, now=utcnow()):
         click.echo(json.dumps(line))

@@ -8,9 +8,9 @@ import threading
 from datetime import UTC, datetime
 
 import click
-from flask.cli import AppGroup
 
 from app import deps
+from app.cli.groups import Group
 from app.cli.tasks import operator
 from app.domain.clock import utcnow
 from app.domain.errors import DomainError, Unavailable
@@ -21,12 +21,14 @@ log = logging.getLogger(__name__)
 
 TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
 
-group = AppGroup("mail", help="The outbox.")
+group = Group("mail", help="The outbox.")
 
 
 @group.command("send")
 @click.option("--watch", is_flag=True, help="Keep running and send what becomes due.")
-@click.option("--every", default=1.0, show_default=True, help="Seconds between looks.")
+@click.option(
+    "--every", type=click.FloatRange(0.1, 3600), default=1.0, show_default=True, help="Seconds between looks."
+)
 def send(watch: bool, every: float) -> None:
     """Send the mails that are due. Any number of senders may run at once."""
     if watch:

@@ -8,20 +8,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from flask.cli import AppGroup
 
 from app import deps
+from app.cli.groups import Group, Pasted
 from app.cli.tables import print_table
+from app.cli.text_files import read_text
 from app.domain.by_hand import COMMAND_LINE
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import DomainError
 from app.domain.tasks import DEFAULT_LEASE_MINUTES, IN_PROGRESS, OPEN_STATUSES, PENDING, STATUSES, Task
+from app.domain.text import plain_address
 from app.formatting import excerpt, relative_time
 from app.routes.api_admin import queue_json
 from app.routes.uploads import MAX_FILE_BYTES
 from app.services import figures, queue
 
-group = AppGroup("tasks", help="The queue.")
+group = Group("tasks", help="The queue.")
 
 Answer = TypeVar("Answer")
 as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -50,7 +52,7 @@ def pending(limit: int, as_json: bool) -> None:
 
 
 @group.command("show")
-@click.argument("task_id")
+@click.argument("task_id", type=Pasted())
 @as_json
 def show(task_id: str, as_json: bool) -> None:
     """One task with its result and what happened to it."""
@@ -85,7 +87,7 @@ def show(task_id: str, as_json: bool) -> None:
 
 
 @group.command("claim")
-@click.argument("task_id", required=False)
+@click.argument("task_id", type=Pasted(), required=False)
 @operator
 @minutes
 @as_json
@@ -102,7 +104,7 @@ def claim(task_id: str | None, operator: str, minutes: int, as_json: bool) -> No
 
 
 @group.command("release")
-@click.argument("task_id")
+@click.argument("task_id", type=Pasted())
 @operator
 @as_json
 def release(task_id: str, operator: str, as_json: bool) -> None:
@@ -112,15 +114,15 @@ def release(task_id: str, operator: str, as_json: bool) -> None:
 
 
 @group.command("complete")
-@click.argument("task_id")
+@click.argument("task_id", type=Pasted())
 @click.option("--result", "text", default=None, help="The result, as Markdown.")
-@click.option("--result-file", type=click.File(encoding="utf-8"), default=None, help="Read it from here; - is stdin.")
+@click.option("--result-file", type=click.File("rb"), default=None, help="Read it from here; - is stdin.")
 @click.option("--file", "paths", type=click.Path(exists=True, dir_okay=False, path_type=Path), multiple=True)
 @operator
 @as_json
 def complete(task_id: str, text: str | None, result_file: Any, paths: Sequence[Path], operator: str, as_json: bool):
     """Answer a task that one has claimed."""
-    words = result_file.read() if result_file else text or ""
+    words = read_text(result_file.read(), getattr(result_file, "name", "This")) if result_file else text or ""
     for path in paths:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise click.ClickException(f"{path} is larger than {MAX_FILE_BYTES // 1024 // 1024} MB.")
@@ -136,7 +138,7 @@ def complete(task_id: str, text: str | None, result_file: Any, paths: Sequence[P
 
 
 @group.command("reject")
-@click.argument("task_id")
+@click.argument("task_id", type=Pasted())
 @click.option("--reason", required=True, help="The customer reads it.")
 @operator
 @as_json
@@ -164,7 +166,7 @@ def told(act: Callable[[], Answer]) -> Answer:
 def _listed(status: str | None, email: str | None, limit: int) -> list[Task]:
     store = deps.store()
     if email:
-        return store.list_tasks(store.get_account(email.strip().lower()).email, limit=limit, status=status or "").items
+        return store.list_tasks(store.get_account(plain_address(email)).email, limit=limit, status=status or "").items
     if status and status not in OPEN_STATUSES:
         raise click.UsageError("Closed tasks are listed for one customer: add --user.")
     wanted = [status] if status else [PENDING, IN_PROGRESS]

@@ -6,25 +6,26 @@ import json
 import secrets
 
 import click
-from flask.cli import AppGroup
 
 from app import deps
+from app.cli.groups import Group, Pasted
 from app.cli.tables import print_table
 from app.cli.tasks import as_json, operator, told
 from app.data.adjustments import Adjustment
 from app.domain.accounts import Account
 from app.domain.clock import to_iso, utcnow
+from app.domain.text import plain_address, trimmed
 from app.routes.api import entry_json
 from app.routes.api_admin import user_json
 from app.services import customers
 
-group = AppGroup("users", help="Accounts.")
+group = Group("users", help="Accounts.")
 
 
 def named(words: str) -> Account:
     """The account of an e-mail address, or of an account's id. Raises NotFound."""
-    words, store = words.strip(), deps.store()
-    return store.get_account(words.lower()) if "@" in words else store.get_account_by_id(words)
+    words, store = trimmed(words), deps.store()
+    return store.get_account(plain_address(words)) if "@" in words else store.get_account_by_id(words)
 
 
 @group.command("list")
@@ -33,7 +34,7 @@ def named(words: str) -> Account:
 @as_json
 def list_users(beginning: str, limit: int, as_json: bool) -> None:
     """Accounts, or those whose address begins with BEGINNING. Walks a bounded part of the table."""
-    page = told(lambda: deps.store().search_accounts(beginning.strip().lower(), limit=limit))
+    page = told(lambda: deps.store().search_accounts(plain_address(beginning), limit=limit))
     if as_json:
         click.echo(json.dumps([user_json(account) for account in page.items], ensure_ascii=False))
         return
@@ -47,7 +48,7 @@ def list_users(beginning: str, limit: int, as_json: bool) -> None:
 
 
 @group.command("show")
-@click.argument("account")
+@click.argument("account", type=Pasted())
 @as_json
 def show(account: str, as_json: bool) -> None:
     """One account, named by its address or its id, and its latest ledger rows."""
@@ -75,7 +76,7 @@ def show(account: str, as_json: bool) -> None:
 
 
 @group.command("adjust", context_settings={"ignore_unknown_options": True})  # or -100 would be an option
-@click.argument("account")
+@click.argument("account", type=Pasted())
 @click.argument("amount", type=int)
 @click.option("--reason", required=True, help="The customer reads it in the ledger.")
 @click.option("--request-id", default=None, help="Repeating it books nothing twice.")
