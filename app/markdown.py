@@ -13,7 +13,9 @@ _TAGS = {
     *("p", "br", "hr", "blockquote", "pre", "code", "em", "strong", "s", "ul", "ol", "li", "a"),
     *("h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"),
 }
-_ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}}
+_DIRECTED = {"p", "h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "ol", "table"}
+_ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}} | {tag: {"dir"} for tag in _DIRECTED - {"ol"}}
+_ATTRIBUTES["ol"].add("dir")
 _SCHEMES = {"http", "https", "mailto"}
 
 
@@ -23,6 +25,9 @@ def render_markdown(text: str) -> Markup:
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):  # the page has an h1 and an h2 already
             token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
+        if token.level == 0 and token.nesting == 1 and token.tag in _DIRECTED:
+            # Each block runs the way of its first letter. Not those within it: `auto` does not look into them.
+            token.attrSet("dir", "auto")
     html = _parser.renderer.render(tokens, _parser.options, {})
     return Markup(  # nosec B704 # noqa: S704 - this is what nh3 is for
         nh3.clean(

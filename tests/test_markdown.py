@@ -14,10 +14,10 @@ ALLOWED = {
 def test_markdown_becomes_structure_when_it_is_well_meant():
     html = str(render_markdown("# Title\n\n**Bold** and `code`\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n1. one\n2. two"))
 
-    assert "<h3>Title</h3>" in html
+    assert '<h3 dir="auto">Title</h3>' in html
     assert "<strong>Bold</strong>" in html
     assert "<td>1</td>" in html
-    assert "<ol>" in html
+    assert '<ol dir="auto">' in html
 
 
 def test_a_link_gives_nothing_away_when_it_is_followed():
@@ -54,7 +54,7 @@ def test_nothing_of_the_writers_own_markup_survives_when_it_is_hostile(attack):
 
     for tag in soup.find_all(True):
         assert tag.name in ALLOWED
-        assert set(tag.attrs) <= {"href", "title", "rel", "start"}
+        assert set(tag.attrs) <= {"href", "dir", "title", "rel", "start"}
         assert tag.get("href", "https:").startswith(("http:", "https:", "mailto:"))
 
 
