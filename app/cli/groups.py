@@ -6,9 +6,9 @@ import logging
 from typing import Any
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
 from flask.cli import AppGroup
 
+from app.data.client import OutOfReach, Refused
 from app.domain.errors import DomainError, StoreUnavailable
 from app.domain.text import trimmed
 
@@ -39,10 +39,10 @@ class Group(AppGroup):
             raise click.ClickException("What was typed or read is no text that can be kept.") from error
         except OverflowError as error:
             raise click.ClickException("A number or a date is too large.") from error
-        except ClientError as error:
+        except Refused as error:
             log.error("command refused by AWS: %s", error)
             code = error.response.get("Error", {}).get("Code", "")
             raise click.ClickException(f"AWS refuses this ({code}). Check what was typed.") from error
-        except BotoCoreError as error:
+        except OutOfReach as error:
             log.error("AWS out of reach: %s", type(error).__name__)
             raise click.ClickException(StoreUnavailable.message) from error

@@ -25,6 +25,7 @@ TURNED_AWAY = frozenset({"ProvisionedThroughputExceededException", "ThrottlingEx
 # Wrong requests of our own making: these must show as a 500, not as "try again".
 OUR_FAULT = frozenset({"ValidationException", "SerializationException", "IdempotentParameterMismatchException"})
 USER_AGENT = "impacteragi-dashboard"
+Refused, OutOfReach = ClientError, BotoCoreError  # for the command line, whose scans do not go through `call`
 
 
 class Stale(DomainError):
