@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, g, url_for
+from flask import Flask, g, has_request_context, url_for
 from flask_compress import Compress
 
 from app import cli, deps, errors, formatting, logs, security, static_files
@@ -18,8 +18,10 @@ from app.data.client import make_client
 from app.data.rate_limits import RateLimitStorage
 from app.data.transaction import patience
 from app.devices import Devices
+from app.domain.errors import FilesUnavailable, PaymentsUnavailable
 from app.gateways.files import FileStore
-from app.gateways.ses import SesGateway
+from app.gateways.outside import Outside, through
+from app.gateways.ses import MailRefused, SesGateway
 from app.gateways.stripe import StripeGateway
 from app.looking import HeadAsGet, only_looking
 from app.markdown import render_markdown
@@ -100,14 +102,28 @@ def create_app(
     store = store or Store(make_client(config, endpoint_url=config.dynamodb_endpoint_url), config.table_prefix)
     links = Links(config.jwt_secrets, config.app_url)
     slots = Slots()
+    outside: dict[str, Any] = {"aside": slots.given_away, "who": asking_account}
     deps.register(
         app,
         deps.Deps(
             config=config,
             store=store,
-            stripe=stripe or StripeGateway(config.stripe_secret_key, config.stripe_api_base),
-            files=FileStore(config.files_bucket, config.aws_region, config.s3_endpoint_url),
-            sender=sender or SesGateway(config),
+            stripe=through(
+                Outside("Stripe", PaymentsUnavailable, deadline_seconds=11, slow_seconds=5, **outside),
+                stripe or StripeGateway(config.stripe_secret_key, config.stripe_api_base),
+                *("ensure_customer", "create_checkout", "get_session", "refund", "receipt_url"),
+            ),
+            files=through(
+                Outside("The file store", FilesUnavailable, deadline_seconds=60, slow_seconds=20, **outside),
+                FileStore(config.files_bucket, config.aws_region, config.s3_endpoint_url),
+                *("put", "find", "remove_all"),
+            ),
+            # It asks for one mail at a time and puts off what is refused: nothing to leave alone.
+            sender=through(
+                Outside("SES", MailRefused, deadline_seconds=30, slow_seconds=30, failures=0),
+                sender or SesGateway(config),
+                "send",
+            ),
             passwords=Passwords(config.bcrypt_rounds, aside=slots.given_away),
             passkeys=Passkeys(config.app_url),
             sealer=Sealer(config.jwt_secrets),
@@ -132,6 +148,12 @@ def create_app(
         app.register_blueprint(module.bp)
     app.wsgi_app = WorkSlots(HeadAsGet(app.wsgi_app), slots)  # type: ignore[method-assign]
     return app
+
+
+def asking_account() -> str | None:
+    """Whose request this is, as far as it is known: one account's calls must not take everybody's places."""
+    account = g.get("account") if has_request_context() else None
+    return account.email if account else None
 
 
 def _register_templates(app: Flask) -> None:

@@ -40,12 +40,17 @@ class Slots:
         try:
             yield True
         finally:
-            self._mine.held = False
-            self._free.release()
+            if self._mine.held:
+                self._mine.held = False
+                self._free.release()
 
     @contextmanager
     def given_away(self) -> Iterator[None]:
-        """Inside the block others may work. Outside of requests, and in threads that hold none, nothing happens."""
+        """Inside the block others may work. Outside of requests, and in threads that hold none, nothing happens.
+
+        Afterwards it waits for a slot as long as at its beginning, then goes on without: what has happened meanwhile, a
+        refund at Stripe say, must be written down.
+        """
         if not getattr(self._mine, "held", False):
             yield
             return
@@ -54,8 +59,7 @@ class Slots:
         try:
             yield
         finally:
-            self._free.acquire()
-            self._mine.held = True
+            self._mine.held = self._free.acquire(timeout=self._patience_seconds)
 
 
 class WorkSlots:

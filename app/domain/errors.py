@@ -212,13 +212,13 @@ class BalanceUnexplained(Unavailable):
 
 class PaymentsUnavailable(Unavailable):
     code = "payments_unavailable"
-    message = "Payments are unavailable right now. Nothing was charged. Try again in a few minutes."
+    message = "Stripe does not answer right now. Nothing was charged. Try again in a minute."
     retry_after_seconds = 60
 
 
 class FilesUnavailable(Unavailable):
     code = "files_unavailable"
-    message = "Files cannot be reached right now. Nothing was changed. Try again in a moment."
+    message = "The file store does not answer right now. Nothing was changed. Try again in a moment."
     retry_after_seconds = 5
 
 

@@ -52,6 +52,9 @@ class SendingLimited(MailRefused):
 class AddressRefused(MailRefused):
     """SES will never deliver to this address."""
 
+    def __init__(self, reason: str = "SES does not answer"):
+        super().__init__(reason)
+
 
 class SesGateway:
     def __init__(self, config: Config):

@@ -137,6 +137,7 @@ def _standing() -> dict[str, Any]:
         "account": g.account,
         "state": purchase.state,
         "credits_added": purchase.credits_added,
+        "stripe_answers": purchase.asked,
         "session_id": session_id,
         "draft": g.account.draft,
         "request_id": new_request_id(),

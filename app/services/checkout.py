@@ -46,6 +46,7 @@ class Purchase:
 
     state: str
     credits_added: int = 0
+    asked: bool = True  # False: Stripe does not answer now
 
 
 def open_session(
@@ -180,7 +181,7 @@ def look_up(
     try:
         session = stripe.get_session(session_id)
     except PaymentsUnavailable:
-        return Purchase(WAITING)
+        return Purchase(WAITING, asked=False)
     metadata = session.get("metadata") or {}
     if metadata.get("account_id") != account.account_id:
         raise NotFound
