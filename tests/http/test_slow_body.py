@@ -16,8 +16,8 @@ import httpx
 import pytest
 from werkzeug.test import Client
 
-from app.data.table_setup import create_tables
 from app import serve
+from app.data.table_setup import create_tables
 from app.work_slots import SLOTS, Slots, WorkSlots
 from tests.conftest import PREFIX
 from tests.http.server import REPO, Server
