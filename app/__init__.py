@@ -111,7 +111,8 @@ def create_app(
             stripe=through(
                 Outside("Stripe", PaymentsUnavailable, deadline_seconds=11, slow_seconds=5, **outside),
                 stripe or StripeGateway(config.stripe_secret_key, config.stripe_api_base),
-                *("ensure_customer", "create_checkout", "get_session", "refund", "receipt_url"),
+                *("ensure_customer", "create_checkout", "create_guest_checkout", "get_session"),
+                *("line_items", "find_catalogue_item", "refund", "receipt_url"),
             ),
             files=through(
                 Outside("The file store", FilesUnavailable, deadline_seconds=60, slow_seconds=20, **outside),
