@@ -44,6 +44,9 @@ ADDRESS_WORDS = re.compile(
 class MailRefused(Exception):
     """SES did not take the mail; it is offered again. Holds SES's own words."""
 
+    def __init__(self, reason: str = "SES does not answer"):
+        super().__init__(reason)
+
 
 class SendingLimited(MailRefused):
     """SES takes no mail from us for now, whoever it is for: a rate, the day's quota, a pause, an unverified sender."""
@@ -51,9 +54,6 @@ class SendingLimited(MailRefused):
 
 class AddressRefused(MailRefused):
     """SES will never deliver to this address."""
-
-    def __init__(self, reason: str = "SES does not answer"):
-        super().__init__(reason)
 
 
 class SesGateway:
