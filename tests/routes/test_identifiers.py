@@ -14,7 +14,7 @@ from app.domain.accounts import normalise_email
 from app.domain.clock import utcnow
 from app.services import codes, customers, queue, tasks
 from tests.crawl import Answer, crawl
-from tests.originals import put_task, put_user
+from tests.originals import put_task, put_transaction, put_user
 from tests.routes.browser import Browser, Program, soup
 from tests.support import all_mails, make_account, make_operators, post_webhook, session_event
 
@@ -232,19 +232,19 @@ def test_an_id_never_leads_to_another_account_of_its_address(app, store):
 
 
 @pytest.mark.threat(111)
-def test_a_page_marker_may_name_what_a_person_chose(app, store):
-    """The row of an opening carries the address, which need not be short or ASCII."""
+def test_a_page_marker_may_name_what_a_person_chose(store):
+    """The row of an opening carries the address, a task of the original an id of its own: neither need be ASCII."""
     address = ADDRESSES[6]
-    put_user(store, address, balance=10)
-    account = store.get_account(address)
-    tasks.submit(store, account, "Summarise the report", now=utcnow())
+    put_user(store, address, balance=20)
+    put_transaction(store, "txn-1", 10, "purchase", email=address)
+    for task_id in (TASK, f"{TASK} again"):
+        put_task(store, task_id, "completed", email=address)
+    assert store.get_account(address).ledger_sequence == 1
 
-    first = store.list_entries(address, limit=1)
-    second = store.list_entries(address, limit=1, cursor=first.next_cursor)
-    after = store.list_tasks(address, limit=1)
-
-    assert after.next_cursor is None
-    assert [entry.transaction_id for entry in second.items] == [f"opening#{address}"]
-    put_task(store, TASK, "completed", email=address)
-    older = store.list_tasks(address, limit=1)
-    assert store.list_tasks(address, limit=1, cursor=older.next_cursor).items[0].task_id == TASK
+    for read, name, wanted in (
+        (store.list_entries, "transaction_id", {f"opening#{address}", "txn-1"}),
+        (store.list_tasks, "task_id", {TASK, f"{TASK} again"}),
+    ):
+        first = read(address, limit=1)
+        second = read(address, limit=1, cursor=first.next_cursor)
+        assert {getattr(row, name) for row in first.items + second.items} == wanted
