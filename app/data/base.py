@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from app.domain.errors import BadCursor, StoreBusy, StoreUnavailable
 
 from .client import Stale, call
-from .codec import Item, decode_item, encode, encode_item
+from .codec import Item, decode_item, encode, encode_item, item_size
 from .transaction import Failure, check_table, update_request, with_condition
 
 Row = TypeVar("Row")
@@ -26,9 +26,14 @@ Row = TypeVar("Row")
 UPDATE_ATTEMPTS = 6
 MARK = "last_write"  # of the newest conditional update of a row: what a try whose answer was lost is known by again
 LOOK_WITHIN_SECONDS = 2.0
-SEARCH_CHUNK = 250
 MAX_KEY_BYTES = 1_024  # what DynamoDB takes for a range key
-SEARCH_BUDGET = 2_000  # rows looked at for one page of a search: its cost never depends on the length of the history
+# What one page of a search may read, whichever is used up first: its cost depends neither on the length of the history
+# nor on that of its texts. DynamoDB bounds a Query by rows alone, and at 1 MB.
+SEARCH_BUDGET = 2_000  # rows
+SEARCH_BYTES = 1_000_000
+SEARCH_CALLS = 12
+SEARCH_CHUNK = 250  # rows of one call at most
+SEARCH_FIRST_CHUNK = 25  # as long as nobody knows how long the rows are
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,29 +176,29 @@ class Base:
     ) -> Page[Row]:
         """A page of an index. `key_names` are the keys that a cursor carries (never the hash key: that is ours).
 
-        With `keep`, looks at no more than SEARCH_BUDGET rows and hands back where it stopped.
+        With `keep`, looks no further than a SearchBudget reaches and hands back where it stopped.
         """
         start = self._start(cursor, key_names, hash_key) if cursor else None
         if between and between[1] > between[2]:  # DynamoDB refuses such a range; nothing lies in it
             return Page()
         rows: list[tuple[Row, dict[str, Any]]] = []
-        looked_at = 0
+        budget = SearchBudget()
         while True:
-            chunk = limit + 1 if keep is None else SEARCH_CHUNK
+            chunk = limit + 1 - len(rows) if keep is None else budget.next_chunk()
             query = self._query(table, index, hash_key, chunk, start, between, newest_first)
-            answer = self._query_from(query, theirs=cursor is not None and looked_at == 0)
+            answer = self._query_from(query, theirs=cursor is not None and budget.calls == 0)
             for item in answer["Items"]:
                 values = decode_item(item)
                 row = make(values)
                 if keep is None or keep(row):
                     rows.append((row, {name: values[name] for name in key_names}))
-            looked_at += len(answer["Items"])
+            budget.spend(answer["Items"])
             start = answer.get("LastEvaluatedKey")
             if len(rows) > limit:
                 return Page([row for row, _ in rows[:limit]], _cursor(rows[limit - 1][1]))
             if start is None:
                 return Page([row for row, _ in rows], None)
-            if keep is not None and looked_at >= SEARCH_BUDGET:
+            if keep is not None and budget.is_spent:
                 last = decode_item(start)
                 return Page([row for row, _ in rows], _cursor({name: last[name] for name in key_names}))
 
@@ -237,6 +242,31 @@ class Base:
         if not all(_fits_a_key(value) for value in values):
             raise BadCursor
         return encode_item(dict(zip(key_names, values, strict=True)) | {hash_key[0]: hash_key[1]})
+
+
+class SearchBudget:
+    """What one page of a search has read, and how many rows its next call may ask for."""
+
+    def __init__(self) -> None:
+        self.calls = self.rows = self.bytes = 0
+
+    def next_chunk(self) -> int:
+        """So many rows as what is left of the bytes will hold, if they are as long as those before."""
+        if not self.rows:
+            return min(SEARCH_FIRST_CHUNK, SEARCH_CHUNK)
+        return min(SEARCH_CHUNK, SEARCH_BUDGET - self.rows, self._fitting())
+
+    def _fitting(self) -> int:
+        return (SEARCH_BYTES - self.bytes) * self.rows // max(self.bytes, 1) if self.rows else SEARCH_FIRST_CHUNK
+
+    def spend(self, items: list[Item]) -> None:
+        self.calls += 1
+        self.rows += len(items)
+        self.bytes += sum(map(item_size, items))
+
+    @property
+    def is_spent(self) -> bool:
+        return self.rows >= SEARCH_BUDGET or self.calls >= SEARCH_CALLS or self._fitting() < 1
 
 
 def _fits_a_key(value: object) -> bool:

@@ -55,6 +55,22 @@ def decode_item(item: Item) -> dict[str, Any]:
     return {name: decode(attribute) for name, attribute in item.items()}
 
 
+def item_size(item: Item) -> int:
+    """About how many bytes DynamoDB counts, and charges, for an item: its names and its values."""
+    return sum(len(name) + _size(attribute) for name, attribute in item.items())
+
+
+def _size(attribute: Attribute) -> int:
+    ((kind, value),) = attribute.items()
+    if kind == "S":
+        return len(value.encode())
+    if kind == "M":
+        return 3 + item_size(value)
+    if kind == "L":
+        return 3 + sum(map(_size, value))
+    return len(value) if kind == "N" else 1
+
+
 def whole(value: object) -> int | None:
     """A whole number as the original product may have stored it (10, "10", "10.0"), or None: it is never guessed."""
     if type(value) is int:

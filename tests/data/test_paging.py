@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 
 import pytest
 
 from app.data import base
+from app.data.base import Base
 from app.domain.credits import PROMO, LedgerEntry, post, spend_entry
 from app.domain.errors import BadCursor, NotFound
 from app.domain.tasks import new_task
@@ -87,6 +89,80 @@ def test_search_looks_at_a_bounded_number_of_rows_and_says_where_it_stopped(any_
     assert (first.items, first.next_cursor is not None) == ([], True)
     found = walk(lambda **kw: any_store.list_tasks(account.email, limit=5, **kw), search="Task 0")
     assert [task.description for task in found] == ["Task 0"]
+
+
+@pytest.fixture
+def answers(monkeypatch) -> list[list[dict]]:
+    """The items of each answer to a Query."""
+    found: list[list[dict]] = []
+    ask = Base._query_from
+
+    def noted(self, query, **more):
+        answer = ask(self, query, **more)
+        found.append(answer["Items"])
+        return answer
+
+    monkeypatch.setattr(Base, "_query_from", noted)
+    return found
+
+
+def bytes_of(answers: list[list[dict]]) -> int:
+    return sum(len(json.dumps(items, ensure_ascii=False).encode()) for items in answers)
+
+
+@pytest.mark.parametrize("filters", [{"search": "needle"}, {"search": "needle", "status": "pending"}])
+def test_a_page_of_a_search_reads_no_more_than_its_bytes_and_skips_nothing(moto_store, answers, filters):
+    """A task of 5,000 characters of four bytes: as many rows as a short search looks at would be 40 MB."""
+    account = make_account(moto_store, credits=2_000)
+    account = add_tasks(moto_store, account, 1, "Needle")
+    add_tasks(moto_store, account, 120, "\U0001f40b" * 4_980)
+    pages, cursor, found = 0, None, []
+
+    while True:
+        answers.clear()
+        page = moto_store.list_tasks(account.email, limit=20, cursor=cursor, **filters)
+        assert bytes_of(answers) <= 1_100_000
+        assert len(answers) <= 5
+        found += [task.description for task in page.items]
+        pages, cursor = pages + 1, page.next_cursor
+        if cursor is None:
+            break
+
+    assert found == ["Needle 0"]
+    assert pages == 3  # 121 rows of 20 KB
+
+
+def test_a_search_among_short_texts_looks_at_as_many_rows_as_ever_in_few_calls(moto_store, answers):
+    account = make_account(moto_store, credits=7_000)
+    add_tasks(moto_store, account, 600)
+
+    page = moto_store.list_tasks(account.email, limit=20, search="nothing of that kind")
+
+    assert (page.items, page.next_cursor) == ([], None)
+    assert [len(items) for items in answers] == [25, 250, 250, 75]
+
+
+def test_long_rows_after_short_ones_end_a_search_with_the_next_call(moto_store, answers, monkeypatch):
+    monkeypatch.setattr(base, "SEARCH_CHUNK", 30)
+    account = make_account(moto_store, credits=2_000)
+    account = add_tasks(moto_store, account, 60, "\U0001f40b" * 4_980)
+    add_tasks(moto_store, account, 25, "Short")
+
+    walk(lambda **kw: moto_store.list_tasks(account.email, limit=5, **kw), search="whales")
+
+    assert sum(map(len, answers)) == 85
+    assert bytes_of(answers[:2]) <= 1_000_000
+
+
+def test_a_page_of_long_rows_reads_on_for_what_is_missing_alone(moto_store, answers):
+    """A Query's answer ends at 1 MB, with the marker of where to go on."""
+    account = make_account(moto_store, credits=2_000)
+    add_tasks(moto_store, account, 80, "\U0001f40b" * 4_980)
+
+    page = moto_store.list_tasks(account.email, limit=70)
+
+    assert len(page.items) == 70
+    assert sum(map(len, answers)) == 71
 
 
 def test_each_customer_sees_only_their_own(any_store):
