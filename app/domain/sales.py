@@ -117,14 +117,18 @@ def lines_of(listing: Mapping[str, Any]) -> tuple[Line, ...]:
 def judge(origin: Origin, named: Named, decided: Mapping[str, Sale]) -> Verdict:
     """Whether a session that this app did not open is a sale of credits. `decided`: the rows of `origin.ids`.
 
-    A word about the link goes before one about what it sells. Of several lines each must be named: else a book sold
-    beside credits would be credited as well.
+    A word about the link goes before one about what it sells, and one about a price before one about its product: of
+    one product one price may be of credits and another of a book. Of several lines each must be named: else a book
+    sold beside credits would be credited as well.
     """
     ours = named.ids | {source for source, sale in decided.items() if sale.decision == OURS}
     never = {source for source, sale in decided.items() if sale.decision == NEVER} - named.ids
     if origin.link in ours:
         return Verdict()
-    refused = next((source for source in origin.ids if source in never), None)
+    named_closer = {line.product for line in origin.lines or () if line.price in ours} - {
+        line.product for line in origin.lines or () if line.price not in ours
+    }
+    refused = next((source for source in origin.ids if source in never - named_closer), None)
     if refused is not None:
         return Verdict(refused)
     lines = origin.lines or ()

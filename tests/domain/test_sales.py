@@ -67,6 +67,11 @@ def test_a_session_is_ours_only_by_metadata_that_we_write(metadata, ours):
         (Origin(None, (Line("prod_a", "p", standing=False),)), Named(), {}, ELSEWHERE),
         (Origin(None, ()), Named(products=frozenset({"prod_a"})), {}, ELSEWHERE),
         (Origin(None, None), Named(), {}, ELSEWHERE),
+        (Origin(None, (Line("prod_a", "p"),)), Named(prices=frozenset({"p"})), said("prod_a", NEVER), None),
+        (Origin(None, (Line("prod_a", "q"),)), Named(prices=frozenset({"p"})), said("prod_a", NEVER), "prod_a"),
+        (Origin(None, (Line("prod_a", "p"), Line("prod_a", "q"))), Named(prices=frozenset({"p"})),
+         said("prod_a", NEVER), "prod_a"),
+        (Origin("plink_a", (Line("prod_a", "p"),)), Named(prices=frozenset({"p"})), said("plink_a", NEVER), "plink_a"),
         (Origin(None, (Line("", "", standing=False),)), Named(products=frozenset({"prod_a"})), {}, ELSEWHERE),
     ],
 )  # fmt: skip
