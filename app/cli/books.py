@@ -98,6 +98,8 @@ def reconcile(since: datetime | None, dry_run: bool) -> None:
         click.echo(f"Stripe does not list {payment_id}, which we have credited.")
     for source, count in sorted(result.not_ours.items()):
         click.echo(f"Not ours, by {source}: {count} payments, none credited (see /admin/finance).")
+    for payment_id in result.unexplained:
+        click.echo(f"Not recorded, the balance of its account is unexplained (see books check): {payment_id}")
     for payment_id in result.parked:
         click.echo(f"Parked, waiting for an operator: {payment_id}")
     verb = "missing" if dry_run else "were missing and are recorded now"

@@ -14,6 +14,7 @@ from app.domain.errors import NotFound, PaymentsUnavailable, RateLimited
 from app.domain.tasks import new_request_id
 from app.forms.credits import BuyForm
 from app.fragments import render
+from app.looking import only_looking
 from app.security import public, signed_in_account_or_none
 from app.services import checkout
 from app.throttle import CHECKOUT_BY_ADDRESS, GUEST_LOOKS_BY_ADDRESS, network_of
@@ -90,6 +91,7 @@ def _standing() -> dict[str, Any]:
             now=utcnow(),
             named=deps.named_sales(),
             before_asking=_count_question,
+            only_looking=only_looking(),
         )
     except RateLimited:
         state = checkout.WAITING  # the webhook books it all the same

@@ -15,7 +15,7 @@ from app.domain import payments as facts
 from app.domain.accounts import Account, mask_email
 from app.domain.by_hand import COMMAND_LINE, are_one, is_person
 from app.domain.credits import PROMO, PURCHASE, REFUND, SPEND, PostedEntry
-from app.domain.errors import InvalidPayload
+from app.domain.errors import BalanceUnexplained, InvalidPayload
 from app.domain.payments import Fact, PaymentRecord, SessionFact
 from app.domain.sales import OURS, Named
 from app.domain.tasks import CANCELLED, REJECTED, check_reason
@@ -341,6 +341,7 @@ class Reconciliation:
     parked: list[str] = field(default_factory=list)
     not_ours: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # payments by link or product
     unknown_to_stripe: list[str] = field(default_factory=list)
+    unexplained: list[str] = field(default_factory=list)  # payments of accounts whose balance nothing explains
 
 
 def reconcile(
@@ -358,7 +359,8 @@ def reconcile(
 
     The same function as the webhook's records it, so a second run changes nothing, and what is not ours is set aside
     here too, however old. What was set aside and is named since is credited. With `dry_run` only says what it would do.
-    Raises PaymentsUnavailable; what was recorded until then stands, and running again goes on.
+    An account whose balance nothing explains keeps no other waiting: `check` names it. Raises PaymentsUnavailable; what
+    was recorded until then stands, and running again goes on.
     """
     result = Reconciliation()
     seen: set[str] = set()
@@ -381,7 +383,11 @@ def reconcile(
         if dry_run:
             moved = after.delta if after.granted else 0
         else:
-            moved = payments.record_fact(store, fact, now=now, named=named).moved
+            try:
+                moved = payments.record_fact(store, fact, now=now, named=named).moved
+            except BalanceUnexplained:
+                result.unexplained.append(fact.payment_id)
+                continue
         result.missing.append((fact.payment_id, what, moved))
     _credit_what_was_named(store, result, named, now, dry_run)
     for record in store.every_payment():

@@ -110,8 +110,10 @@ def look_up_guest(
     now: datetime,
     named: Named,
     before_asking: Callable[[], None] = lambda: None,
+    only_looking: bool = False,
 ) -> str:
-    """How a session stands that was opened without an account; fulfils it when it is paid and no webhook has come.
+    """How a session stands that was opened without an account; fulfils it when it is paid and no webhook has come,
+    unless `only_looking`.
 
     The answer never says whose account it was, nor whether there had been one. `before_asking` may refuse, with
     RateLimited, to ask Stripe. Raises NotFound for what is no session of ours, and for one of a customer who was signed
@@ -131,7 +133,7 @@ def look_up_guest(
         raise NotFound
     if session.get("status") == "expired":
         return EXPIRED
-    if session.get("status") != "complete":
+    if session.get("status") != "complete" or only_looking:
         return WAITING
     return _fulfil_guest(store, session, livemode=livemode, now=now, named=named)
 

@@ -15,7 +15,7 @@ from app.data.transaction import optimistic
 from app.domain import credits, payments
 from app.domain.accounts import Account, mask_email, new_account_id
 from app.domain.by_hand import COMMAND_LINE, are_one
-from app.domain.errors import AlreadyRecorded
+from app.domain.errors import AlreadyRecorded, BalanceUnexplained
 from app.domain.payments import Fact, PaymentRecord, SessionFact
 from app.domain.sales import ELSEWHERE, OURS, Named, Sale, judge
 
@@ -25,6 +25,7 @@ from .links import SET_PASSWORD, new_nonce
 log = logging.getLogger(__name__)
 
 NOTHING_NAMED = Named()
+RECORDED_TWICE = "its session stands in the ledger under another payment"
 LinesOf = Callable[[str], Mapping[str, Any]]  # a session's id to Stripe's list of its line items
 
 
@@ -107,7 +108,7 @@ def record_fact(store: Store, fact: Fact, *, now: datetime, named: Named = NOTHI
         """Keep what was told for an operator to see, and grant nothing for it."""
         before = known.record or PaymentRecord(fact.payment_id)
         merged = payments.merge(before, _judged(fact, known, named))
-        after = replace(merged, granted=0, parked_reason="its session stands in the ledger under another payment")
+        after = replace(merged, granted=0, parked_reason=RECORDED_TWICE)
         if before.granted or after == before:
             return Outcome(before)
         return settle(store, known, after, fact, now)
@@ -128,28 +129,36 @@ def release(
 
     Each is a transaction of its own that looks whether the name still stands, so this may be broken off, repeated and
     run beside itself, beside the webhook and beside operators who decide one by one: each payment is credited once.
+    One that cannot be credited keeps none of the others waiting.
     """
     released = credited = 0
     for record in each(lambda cursor: store.list_set_aside(source, limit=limit, cursor=cursor)):
         if released >= limit:
             return Released(released, credited, more=True)
-        moved = _release(store, record.payment_id, source, named, now, actor).moved
+        try:
+            moved = _release(store, record.payment_id, source, named, now, actor).moved
+        except BalanceUnexplained:  # books check names the account
+            log.error("a payment waits for an unexplained balance", extra={"payment_id": record.payment_id})
+            continue
         released += moved > 0
         credited += moved
     return Released(released, credited)
 
 
 def _release(store: Store, payment_id: str, source: str, named: Named, now: datetime, actor: str) -> Outcome:
-    def attempt(known: Known) -> Outcome:
+    def attempt(known: Known, twice: bool = False) -> Outcome:
         record = known.record
         if record is None or not record.is_parked or record.source != source or record.origin is None:
             return Outcome(record)  # somebody was quicker
         if record.resolution or judge(record.origin, named, known.sales).source is not None:
             return Outcome(record)  # a refund was begun, the name was taken back, or it sold something else beside
         said = [sale for sale in known.sales.values() if sale.decision == OURS]
-        if any(are_one(sale.decided_by or "", record.payer_email or "") for sale in said):
+        own = [record.payer_email or "", known.account.email if known.account else ""]
+        if any(are_one(sale.decided_by or "", address) for sale in said for address in own):
             return Outcome(record)  # nobody makes value for himself: another operator credits this one
         after = payments.as_ours(record)
+        if twice:
+            after = replace(after, granted=0, parked_reason=RECORDED_TWICE)
         fact = _fact_of(record)
         if after.granted and not known.account and not fact.email:
             after = replace(after, granted=0, parked_reason="no usable e-mail address")
@@ -168,7 +177,10 @@ def _release(store: Store, payment_id: str, source: str, named: Named, now: date
             return Known(record, None)
         return replace(_read_payment(store, _fact_of(record)), sales=store.find_sales(record.origin.ids))
 
-    outcome = optimistic(payment_id, attempt, read(), read)
+    try:
+        outcome = optimistic(payment_id, attempt, read(), read)
+    except AlreadyRecorded:  # the session was credited under another payment id
+        outcome = optimistic(payment_id, lambda known: attempt(known, twice=True), read(), read)
     if outcome.record is not None:
         _log(_fact_of(outcome.record), outcome)
     return outcome

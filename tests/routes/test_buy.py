@@ -146,6 +146,17 @@ def test_the_page_credits_by_itself_when_no_webhook_has_come(browser, stripe, st
     assert [mail.kind for mail in all_mails(store)] == ["welcome"]
 
 
+@pytest.mark.threat(110)
+def test_a_link_scanner_credits_nothing_on_the_way_back(browser, stripe, store):
+    guest_pays(stripe)
+
+    browser.client.head(RETURN)
+    browser.client.get(RETURN, headers={"Sec-Purpose": "prefetch"})
+
+    assert list(store.every_entry()) == []
+    assert "Paid: look in your mail" in browser.get(RETURN).text
+
+
 @pytest.mark.threat(45)
 @pytest.mark.parametrize("who", ["nobody", "proven", "unproven", "made by a payment"])
 def test_the_same_page_whoever_paid_and_nobody_is_signed_in(app, browser, stripe, store, client, who):

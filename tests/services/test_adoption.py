@@ -6,6 +6,7 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -15,9 +16,11 @@ from app.domain.accounts import NOT_ADOPTED
 from app.domain.clock import utcnow
 from app.domain.errors import AlreadyRecorded, BalanceUnexplained, PaymentsUnavailable, WrongState
 from app.domain.payments import DisputeFact, RefundFact, SessionFact
+from app.domain.sales import Named
 from app.services import accounts, adoption, books, checkout, customers, parked, payments, queue, tasks
 from tests.originals import BCRYPT, EMAIL, PAYMENT, TASK, put_history, put_task, put_transaction, put_user
-from tests.support import NOW, PASSWORD, FakeStripe, ledger, make_operators
+from tests.services.test_books import Listed, reconcile
+from tests.support import NOW, PASSWORD, FakeStripe, ledger, make_operators, session_event
 
 
 def adopt(store, *, apply: bool = True):
@@ -250,6 +253,25 @@ def test_a_balance_that_cannot_be_read_is_named_and_nothing_moves_it(empty_store
     store._update_row("Users", {"email": EMAIL}, set={"credits_balance": 100})  # a person has looked
     assert [opening.amount for opening in adopt(store).openings] == [100]
     assert books.check(store) == []
+
+
+def test_a_balance_that_cannot_be_read_keeps_no_other_payment_waiting(empty_store):
+    """Neither in the night, nor where an operator names what sold it."""
+    store = empty_store
+    put_user(store, balance="12.50")
+    named = Named(payment_links=frozenset({"plink_a"}))
+    for number, email in enumerate(["new@example.com", EMAIL, "more@example.com"]):
+        told = session_event(email, session=f"cs_{number}", metadata={}, payment_link="plink_a")
+        payments.handle_event(store, told, livemode=False, now=NOW + timedelta(seconds=number), named=Named())
+
+    found = payments.release(store, "plink_a", named=named, now=NOW)
+    told = [session_event(email, session=f"cs_b{email}")["data"]["object"] for email in (EMAIL, "new@example.com")]
+    result = reconcile(store, Listed(sessions=told), named=named)
+
+    assert (found.payments, found.credits) == (2, 2000)
+    assert result.unexplained == [f"pi_cs_b{EMAIL}"]
+    assert store.get_account("new@example.com").credits_balance == 2000
+    assert [record.payment_id for record in store.list_set_aside("plink_a", limit=5).items] == ["pi_cs_1"]
 
 
 @pytest.mark.parametrize(

@@ -375,3 +375,25 @@ def test_an_operator_who_names_a_link_credits_nothing_to_himself(store):
 
     assert release(store).payments == 1
     assert store.get_account("op@example.com").credits_balance == 0
+
+
+def test_an_operator_who_names_a_link_credits_nothing_to_himself_by_his_customers_number_either(store):
+    """The payer's address is another one, but the customer at Stripe is the operator's."""
+    store.update_account(store.get_account("op@example.com"), stripe_customer_id="cus_op")
+    tell(store, session_event("other@example.com", session="cs_own", metadata={}, payment_link=LINK, customer="cus_op"))
+    sales.name_for_good(store, LINK, **WHO)
+
+    assert release(store).payments == 0
+    assert store.get_account("op@example.com").credits_balance == 0
+
+
+def test_a_session_that_was_credited_under_another_payment_keeps_none_waiting_and_is_parked(store):
+    tell(store, book(1, payment_intent="pi_other"), named=Named(payment_links=frozenset({LINK})))
+    for number in range(3):
+        tell(store, book(number))
+    sales.name_for_good(store, LINK, **WHO)
+
+    assert release(store).payments == 2
+    assert credits_of(store) == 3000
+    assert [record.payment_id for record in store.list_parked(limit=5).items] == ["pi_cs_1"]
+    assert books.check(store) == []
