@@ -34,7 +34,8 @@ MAX_EMAIL_BYTES = 1_000  # well above any address, well below what a key may hol
 INDEX_LAG = timedelta(days=1)  # generous: some milliseconds as a rule
 OPEN_FOR_SPENDING = "".join(f" AND attribute_not_exists({name})" for name in ("frozen_at", "disabled_at", "deleted_at"))
 NO_SESSIONS_ENDED = "attribute_not_exists(session_version)"
-UNPROVEN = " AND attribute_not_exists(confirmed_at)"
+NOT_PROVEN = "attribute_not_exists(confirmed_at)"
+UNPROVEN = f" AND {NOT_PROVEN}"
 PROVEN = " AND attribute_exists(confirmed_at)"
 PROVEN_AND_OPEN = "attribute_exists(confirmed_at) AND attribute_not_exists(disabled_at)"
 
@@ -324,19 +325,25 @@ class AccountWrites(UserWrites):
         )
 
     def change_settings(
-        self, account: Account, *, failure: Failure = Stale, proven: bool = False, **settings: Any
+        self,
+        account: Account,
+        *,
+        failure: Failure = Stale,
+        proven: bool = False,
+        unproven: bool = False,
+        **settings: Any,
     ) -> None:
         """Set attributes of an account that no ledger row explains; never the balance.
 
-        Raises `failure` when the account was deleted meanwhile, and with `proven` when its mailbox is not proven or it
-        is not open.
+        Raises `failure` when the account was deleted meanwhile, with `proven` when its mailbox is not proven or it is
+        not open, and with `unproven` when somebody has proven the mailbox since.
         """
         open_tasks = settings.pop("open_tasks_delta", 0)
         self.update_user(
             Life.of(account),
             set={name: _plain(value) for name, value in settings.items()},
             add=_counters(settings, open_tasks),
-            condition=PROVEN_AND_OPEN if proven else "",
+            condition=PROVEN_AND_OPEN if proven else NOT_PROVEN if unproven else "",
             failure=failure,
         )
 

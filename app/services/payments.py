@@ -294,7 +294,7 @@ def settle(
         elif is_new:
             tx.create_account(replace(account, **settings), failure=Stale)
         elif settings:
-            tx.change_settings(account, **_paths(settings))
+            tx.change_settings(account, unproven="link_nonces" in settings, **_paths(settings))
         and_also(tx)
         if first_grant:
             tx.enqueue_mail(notices.purchase(settled, account, entry.amount if entry else 0, now))

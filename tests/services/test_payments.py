@@ -337,8 +337,11 @@ def test_a_refund_takes_all_when_nobody_knows_the_amount(store):
     assert balance(store) == 0
 
 
-def test_a_password_proven_in_the_last_moment_stays(store):
-    """The mailbox is confirmed between what the webhook read and what it writes."""
+@pytest.mark.parametrize("refunded", [0, 1000])
+def test_a_password_proven_in_the_last_moment_stays(store, refunded):
+    """The mailbox is confirmed between what the webhook read and what it writes, also when nothing of it is left."""
+    if refunded:
+        record(store, RefundFact("pi_1", "re_1", refunded, "succeeded"))
     signed_in = sign_up(store, PASSWORDS, "ada@example.com", PASSWORD, now=NOW, kind="browser")
     read = store.find_payment_and_account
 
@@ -354,7 +357,7 @@ def test_a_password_proven_in_the_last_moment_stays(store):
     account = store.get_account("ada@example.com")
     assert account.password_hash
     assert account.live_session(signed_in.session_id, NOW)
-    assert account.credits_balance == 1000
+    assert account.credits_balance == 1000 - refunded
 
 
 @pytest.mark.threat(39)
