@@ -45,7 +45,9 @@ def direct_client(client: Any, credentials: Any, user_agent: str) -> Any:
     That is with a proxy between, with an endpoint that is not the root of its host, or without a key to sign with.
     """
     endpoint = client.meta.endpoint_url
-    if credentials is None or get_environ_proxies(endpoint) or urlsplit(endpoint).path.strip("/"):
+    # With NO_PROXY alone the environment names "no" as if it were a scheme of its own.
+    proxies = get_environ_proxies(endpoint).keys() - {"no"}
+    if credentials is None or proxies or urlsplit(endpoint).path.strip("/"):
         return client
     return DirectClient(client, credentials, user_agent)
 

@@ -193,6 +193,13 @@ def test_botocore_keeps_the_calls_when_a_proxy_stands_between(monkeypatch):
     assert direct_client(plain, USER, "agent") is plain
 
 
+def test_an_exception_from_proxies_is_no_proxy(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+
+    assert isinstance(direct_client(plain_client("http://db.internal:8000"), USER, "agent"), DirectClient)
+
+
 def test_botocore_keeps_the_calls_when_the_endpoint_has_a_path():
     plain = plain_client("http://db.internal:8000/store")
 
