@@ -155,7 +155,12 @@ def target(record: PaymentRecord) -> int:
 
 def refunded_share(record: PaymentRecord) -> Fraction:
     """What of the payment was refunded, exactly; it can be more than all of it."""
-    return refunded(record.refunds.values(), record.charge_refunded, _worth(record))
+    refunds = [_named(refund, record) for refund in record.refunds.values()]
+    return refunded(refunds, _named(record.charge_refunded, record), _worth(record))
+
+
+def _named(amount: Amount, record: PaymentRecord) -> Amount:
+    return amount if amount.currency else replace(amount, currency=record.currency)
 
 
 def held_share(record: PaymentRecord) -> Fraction:

@@ -85,15 +85,18 @@ def refunded(refunds: Iterable[Amount], charge: Amount, worth: Worth) -> Fractio
     whatever the sum says; one last told of before that counts as far as the sum leaves room for it, for it may have
     failed without a word. The greater of both ways is right after either alone.
 
-    `worth` is None where an amount cannot be compared: then it is all, unless the charge's sum holds it already.
+    `worth` is None where an amount cannot be compared: then it is all, unless the charge's sum holds it already. One
+    that failed takes off a sum that cannot be compared either only where it was all of it.
     """
     later, tied, outside, standing, stale = (Fraction(0) for _ in range(5))
-    at = charge.told
+    at, told = charge.told, worth(charge)
     for refund in refunds:
         held_by_the_sum = not at or refund.made <= at
         share = worth(refund)
         if refund.status in REFUND_UNDONE:
-            share = Fraction(1) if share is None else share
+            if share is None:
+                alike = told is None and refund.currency == charge.currency
+                share = Fraction(refund.cents, charge.cents) if alike else Fraction(1)
             if held_by_the_sum and refund.undone > at:
                 later += share
             elif held_by_the_sum and refund.undone == at:
@@ -107,8 +110,9 @@ def refunded(refunds: Iterable[Amount], charge: Amount, worth: Worth) -> Fractio
             standing += share
         else:
             stale += share
-    told = worth(charge)
     total = Fraction(1) if told is None else told
+    if told is None:  # a part of it that is left is all
+        later, tied = Fraction(later >= 1), Fraction(later < 1 <= later + tied)
     room = max(Fraction(0), total - later - standing)
     return outside + max(total - later - tied, standing + min(stale, room))
 

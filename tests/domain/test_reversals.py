@@ -362,6 +362,20 @@ def test_single_refunds_and_the_charges_sum_are_one_truth(facts, credits):
 # What is read of it
 
 
+@pytest.mark.threat(104)
+@pytest.mark.parametrize("times", [(0, 0, 0), (50, 60, 100)])
+@pytest.mark.parametrize(
+    ("failed", "credits"), [((), 0), ((333,), 0), ((333, 500), 0), ((333, 667), 1000), ((1000,), 1000)]
+)
+def test_a_refund_that_failed_gives_back_no_part_that_nobody_can_measure(failed, credits, times):
+    """What was paid is not known: whatever is left of the charge's sum takes all, as it did before times were kept."""
+    made, told, undone = times
+    facts = [paid(total_cents=0), charge(1000, told)]
+    facts += [refund(cents, "failed", of=f"re_{number}", made=made, told=undone) for number, cents in enumerate(failed)]
+
+    assert left(*facts) == credits
+
+
 def test_sums_are_told_by_currency():
     record = record_of(
         paid(), refund(300), refund(200, "failed", of="re_2"), refund(344, of="re_3", currency="eur"), charge(500, 5),
