@@ -15,7 +15,7 @@ from app.domain.errors import InsufficientCredits
 from app.domain.payments import ChargeRefundedFact, DisputeFact, RefundFact, SessionFact, merge, target
 from app.domain.payments import PaymentRecord as Record
 from app.services import books, parked, payments, tasks
-from app.services.accounts import sign_in, sign_up
+from app.services.accounts import delete, sign_in, sign_up
 from app.services.passwords import Passwords
 from tests.domain.test_payments import histories
 from tests.support import NOW, PASSWORD, all_mails, event, ledger, make_account, make_operators, session_event
@@ -358,6 +358,46 @@ def test_a_password_proven_in_the_last_moment_stays(store, refunded):
     assert account.password_hash
     assert account.live_session(signed_in.session_id, NOW)
     assert account.credits_balance == 1000 - refunded
+
+
+def after_the_next_read(store, act) -> None:
+    """`act` happens between what a webhook has read and what it writes."""
+    read = store.find_payment_and_account
+
+    def read_then_act(payment_id, email):
+        known = read(payment_id, email)
+        store.find_payment_and_account = read
+        act()
+        return known
+
+    store.find_payment_and_account = read_then_act
+
+
+@pytest.mark.threat(45)
+def test_a_payment_meets_the_deletion_of_its_account_and_its_owner_comes_back_to_the_credits(store):
+    account = make_account(store)
+    after_the_next_read(store, lambda: delete(store, PASSWORDS, account, PASSWORD, now=NOW))
+
+    record(store, paid(customer_id="cus_1"))
+    record(store, paid(customer_id="cus_1"))
+
+    tombstone = store.get_account(account.email)
+    assert tombstone.deleted_at is not None
+    assert (tombstone.credits_balance, tombstone.password_hash, tombstone.stripe_customer_id) == (1000, None, None)
+    assert tombstone.link_nonces["set_password"]
+    assert len(ledger(store, account.email)) == 1
+
+
+@pytest.mark.threat(45)
+def test_a_guests_payment_meets_a_sign_up_under_its_address(store):
+    """Who was quicker to sign up has proven nothing: the password and the session end, the payer gets the link."""
+    after_the_next_read(store, lambda: sign_up(store, PASSWORDS, "ada@example.com", PASSWORD, now=NOW, kind="browser"))
+
+    record(store, paid())
+
+    account = store.get_account("ada@example.com")
+    assert (account.credits_balance, account.password_hash, account.sessions) == (1000, None, {})
+    assert account.link_nonces["set_password"]
 
 
 @pytest.mark.threat(39)
