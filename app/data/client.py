@@ -13,6 +13,7 @@ from botocore.parsers import ResponseParserError
 
 from app.domain.errors import DomainError, OutcomeUnknown, StoreUnavailable
 
+from .answers import Answers
 from .direct import direct_client
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def make_client(
 
 
 def _patient_client(config: Config, service: str, endpoint_url: str | None) -> Any:
-    return _session().client(
+    client = _session().client(
         service,
         region_name=config.aws_region,
         endpoint_url=endpoint_url or None,
@@ -83,6 +84,9 @@ def _patient_client(config: Config, service: str, endpoint_url: str | None) -> A
             user_agent=USER_AGENT,
         ),
     )
+    if service == "dynamodb":
+        Answers(client)
+    return client
 
 
 @cache

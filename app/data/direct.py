@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import uuid
-import zlib
 from functools import partial
 from threading import local
 from typing import Any
@@ -20,8 +19,9 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError, ConnectionClosedError
 from botocore.httpsession import get_cert_path
-from botocore.parsers import ResponseParserError
 from botocore.utils import get_environ_proxies
+
+from .answers import Answers
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html
 OPERATIONS = {
@@ -39,30 +39,36 @@ REFUSALS = frozenset(
 )
 
 
-def direct_client(client: Any, credentials: Any, user_agent: str) -> Any:
+def direct_client(client: Any, credentials: Any, user_agent: str, *, checksums: bool | None = None) -> Any:
     """`client` with a short way for OPERATIONS; `client` itself where only botocore knows the way.
+
+    Both ways take the same for an answer; `checksums` says whether one must be stated (None: where AWS is asked).
 
     That is with a proxy between, with an endpoint that is not the root of its host, or without a key to sign with.
     """
+    answers = Answers(client, checksums=checksums)
     endpoint = client.meta.endpoint_url
     # With NO_PROXY alone the environment names "no" as if it were a scheme of its own.
     proxies = get_environ_proxies(endpoint).keys() - {"no"}
     if credentials is None or proxies or urlsplit(endpoint).path.strip("/"):
         return client
-    return DirectClient(client, credentials, user_agent)
+    return DirectClient(client, credentials, user_agent, answers)
 
 
 class DirectClient:
     """A low-level DynamoDB client: the same calls, answers (without ResponseMetadata) and errors as botocore's own."""
 
-    def __init__(self, client: Any, credentials: Any, user_agent: str) -> None:
+    def __init__(self, client: Any, credentials: Any, user_agent: str, answers: Answers) -> None:
         config = client.meta.config
         self._client = client
         self._credentials = credentials
         self._url = client.meta.endpoint_url.rstrip("/") + "/"
         self._user_agent = user_agent
+        self._answers = answers
         verify = getattr(client._endpoint.http_session, "_verify", True)  # a bundle of one's own, as botocore found it
-        tls = {"ca_certs": get_cert_path(verify)} if self._url.startswith("https:") else {}
+        tls = (
+            {"cert_reqs": "CERT_REQUIRED", "ca_certs": get_cert_path(verify)} if self._url.startswith("https:") else {}
+        )
         self._pool = urllib3.connection_from_url(
             self._url,
             maxsize=config.max_pool_connections,
@@ -73,30 +79,30 @@ class DirectClient:
         self._tries = local()
         client.meta.events.register("needs-retry.dynamodb", self._note_lost)
         for name, operation in OPERATIONS.items():
-            setattr(self, name, partial(self._ask, name, f"DynamoDB_20120810.{operation}"))
+            setattr(self, name, partial(self._ask, name, operation))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
-    def _ask(self, name: str, target: str, **request: Any) -> dict[str, Any]:
+    def _ask(self, name: str, operation: str, **request: Any) -> dict[str, Any]:
         if name == "transact_write_items":  # one token for all tries: a repeat of a write that happened changes nothing
             request.setdefault("ClientRequestToken", str(uuid.uuid4()))
         body = json.dumps(request).encode()
         self._tries.lost = True
         try:
-            answer = self._pool.urlopen("POST", "/", body=body, headers=self._headers(target, body))
+            answer = self._pool.urlopen("POST", "/", body=body, headers=self._headers(operation, body))
         except urllib3.exceptions.HTTPError:
             pass
         else:
-            found = _content(answer)
+            found = self._answers.read(operation, answer.status, answer.headers, answer.data)
             if answer.status == 200 and found is not None:
                 return found
-            if answer.status == 400 and found is not None:
+            if answer.status == 400 and found is not None and _code(found):
                 if _code(found) in REFUSALS:
-                    raise self._refusal(found, target)
+                    raise self._refusal(found, operation)
                 self._tries.lost = False
         try:
-            return _checked(getattr(self._client, name)(**request))
+            return getattr(self._client, name)(**request)
         except ClientError as error:
             if not self._tries.lost or error.response["Error"]["Code"] in REFUSALS:
                 raise
@@ -105,42 +111,23 @@ class DirectClient:
 
     def _note_lost(self, response: tuple[Any, Any] | None, **_: Any) -> None:
         """Called by botocore after each of its tries, in the thread that makes it."""
-        if response is None or response[0].status_code >= 500:
+        if response is None or not 400 <= response[0].status_code < 500:
             self._tries.lost = True
 
-    def _headers(self, target: str, body: bytes) -> dict[str, str]:
+    def _headers(self, operation: str, body: bytes) -> dict[str, str]:
         """Signed anew for each call: the credentials of a role change while the process lives."""
-        headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": target}
+        headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": f"DynamoDB_20120810.{operation}"}
         request = AWSRequest("POST", self._url, headers=headers, data=body)
         signer = SigV4Auth(self._credentials.get_frozen_credentials(), "dynamodb", self._client.meta.region_name)
         signer.add_auth(request)
         return {**request.headers, "User-Agent": self._user_agent}
 
-    def _refusal(self, found: dict[str, Any], target: str) -> ClientError:
+    def _refusal(self, found: dict[str, Any], operation: str) -> ClientError:
         code = _code(found)
         message = found.get("message") or found.get("Message") or ""
         more = {name: found[name] for name in ("CancellationReasons", "Item") if name in found}
         kind = self._client.exceptions.from_code(code)
-        return kind({"Error": {"Code": code, "Message": message}} | more, target.rpartition(".")[2])
-
-
-def _content(answer: urllib3.BaseHTTPResponse) -> dict[str, Any] | None:
-    """What was said; None when it is no JSON object or arrived damaged."""
-    stated = answer.headers.get("x-amz-crc32")
-    if stated is not None and stated != str(zlib.crc32(answer.data)):
-        return None
-    try:
-        found = json.loads(answer.data)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _checked(found: dict[str, Any]) -> dict[str, Any]:
-    """botocore takes any 200 that is no JSON for an empty answer, and an empty answer would read as "no such row"."""
-    if "json" not in found["ResponseMetadata"]["HTTPHeaders"].get("content-type", ""):
-        raise ResponseParserError("the store's answer is no JSON")
-    return found
+        return kind({"Error": {"Code": code, "Message": message}} | more, operation)
 
 
 def _code(found: dict[str, Any]) -> str:

@@ -1,0 +1,86 @@
+"""What counts as an answer of the store. A proxy, a portal or a fault that says 200 as well has answered nothing."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.parsers import ResponseParserError
+
+AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws")
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Amazon_DynamoDB.html
+ALWAYS_THERE = {
+    "BatchGetItem": "Responses",
+    "DescribeTable": "Table",
+    "ListTables": "TableNames",
+    "Query": "Count",
+    "Scan": "Count",
+}
+OF_AN_ERROR = frozenset({"error", "errors", "message", "Message", "__type"})
+KINDS: dict[str, type] = {"structure": dict, "map": dict, "list": list, "integer": int, "long": int, "string": str}
+
+
+class Answers:
+    """Tells the store's answers from anything else, for one client.
+
+    A 200 is an answer if it is a JSON object in the shape of its operation: otherwise an `{"error": …}` would read as
+    "no such row", or as a transaction done. AWS states a checksum with all that it says, refusals too; where the
+    endpoint is its own, what has none did not come from there. Emulators send none, or one that must be right as well.
+    """
+
+    def __init__(self, client: Any, *, checksums: bool | None = None):
+        self._service = client.meta.service_model
+        self._shapes: dict[str, dict[str, type]] = {}
+        self.checksums = is_aws(client.meta.endpoint_url) if checksums is None else checksums
+        client.meta.events.register("before-parse.dynamodb", self._look)
+
+    def read(self, operation: str, status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any] | None:
+        """What was said; None when it is no answer, arrived damaged, or says nothing of what was asked for."""
+        if not self.is_whole(headers, body):
+            return None
+        try:
+            found = json.loads(body)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(found, dict):
+            return None
+        return found if status != 200 or self._fits(operation, found) else None
+
+    def is_whole(self, headers: Mapping[str, str], body: bytes) -> bool:
+        stated = headers.get("x-amz-crc32")
+        return not self.checksums if stated is None else stated == str(zlib.crc32(body))
+
+    def _fits(self, operation: str, found: dict[str, Any]) -> bool:
+        """AWS may add to an answer: a name that is new here is nothing wrong beside one that is known."""
+        known = self._known(operation)
+        named = known.keys() & found.keys()
+        if found and (not named or OF_AN_ERROR & found.keys()):
+            return False
+        if operation in ALWAYS_THERE and ALWAYS_THERE[operation] not in found:
+            return False
+        return all(isinstance(found[name], known[name]) for name in named)
+
+    def _known(self, operation: str) -> dict[str, type]:
+        """The fields of an answer and their kinds, out of botocore's own description of the service."""
+        if operation not in self._shapes:
+            shape = self._service.operation_model(operation).output_shape
+            members = shape.members if shape else {}
+            self._shapes[operation] = {name: KINDS.get(part.type_name, object) for name, part in members.items()}
+        return self._shapes[operation]
+
+    def _look(self, operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
+        """Called by botocore with each answer before it is read. Raises ResponseParserError."""
+        status, headers, body = response_dict["status_code"], response_dict["headers"], response_dict["body"]
+        if status < 300:
+            if status != 200 or self.read(operation_model.name, status, headers, body) is None:
+                raise ResponseParserError("this is no answer of the store")
+        elif status < 500 and not self.is_whole(headers, body):
+            raise ResponseParserError("this refusal is not the store's")
+
+
+def is_aws(endpoint: str) -> bool:
+    parts = urlsplit(endpoint)
+    return parts.scheme == "https" and f".{parts.hostname or ''}".endswith(AWS_DOMAINS)
