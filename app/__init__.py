@@ -57,7 +57,7 @@ from app.services.passwords import Passwords
 from app.services.sealing import Sealer
 from app.throttle import Throttle
 from app.tokens import Tokens
-from app.work_slots import Slots, WorkSlots
+from app.work_slots import Places, Slots, WorkSlots
 
 BLUEPRINTS = (
     home,
@@ -133,6 +133,7 @@ def create_app(
             tokens=Tokens(config.jwt_secrets),
             devices=Devices(config.jwt_secrets, secure=config.is_production),
             throttle=Throttle(RateLimitStorage(store), config.signups_per_hour, slots.given_away, only_looking),
+            places=Places(slots),
             clock=ClockCheck(),
             readers=Readers(),
         ),

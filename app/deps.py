@@ -22,6 +22,7 @@ from app.services.passwords import Passwords
 from app.services.sealing import Sealer
 from app.throttle import Throttle
 from app.tokens import Tokens
+from app.work_slots import Places
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -44,6 +45,7 @@ class Deps:
     tokens: Tokens
     devices: Devices
     throttle: Throttle
+    places: Places
     clock: ClockCheck
     readers: Readers
 

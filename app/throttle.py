@@ -30,6 +30,10 @@ SECOND_FACTOR_BY_DAY = parse("50 per day")
 SECOND_FACTOR_IN_ALL = parse("250 per day")  # however often its owner has proven himself otherwise in between
 UNGUESSABLE_BY_ADDRESS = parse("100 per hour")  # passkeys and recovery codes: only that nobody is kept busy
 EXPORT_BY_ACCOUNT = parse("10 per hour")
+FILE_BY_ACCOUNT = parse("60 per hour")  # CSV files and statements
+SEARCH_BY_ACCOUNT = parse("60 per minute")  # the field asks as one types, at most three times a second
+CANCEL_BY_ACCOUNT = parse("30 per hour")
+CANCEL_BY_DAY = parse("100 per day")
 FORGOT_BY_ADDRESS = parse("20 per hour")
 FORGOT_BY_DEVICE = parse("5 per hour")
 CHECKOUT_BY_ACCOUNT = parse("30 per hour")
@@ -58,8 +62,11 @@ class Throttle:
         self._limiter = FixedWindowRateLimiter(storage)
         self.signup_by_address = parse(f"{signups_per_hour} per hour")
 
-    def hit(self, limit: RateLimitItem, name: str, who: str, *, count: int = 1) -> None:
-        """Count once. With the counters out of reach this lets pass: only sign-in fails closed."""
+    def hit(self, limit: RateLimitItem, name: str, who: str, *, count: int = 1, said: str = "") -> None:
+        """Count once. With the counters out of reach this lets pass: only sign-in fails closed.
+
+        `said` is the sentence for who is over the limit, in place of the common one.
+        """
         try:
             if not self._only_looking():
                 self._hit(limit, name, who, count)
@@ -67,8 +74,24 @@ class Throttle:
                 raise self._limited(limit, name, who)
         except StoreUnavailable:
             log.error("rate limits out of reach", extra={"limit": name})
-        except RateLimited:
+        except RateLimited as error:
             log.warning("rate limited", extra={"limit": name})
+            raise (RateLimited(error.retry_after_seconds, said) if said else error) from None
+
+    @contextmanager
+    def cancelling(self, account: str):
+        """Count a task that is being cancelled: to submit and to cancel costs no credits, and leaves rows behind.
+
+        Taken back when nothing was cancelled.
+        """
+        counted: list[tuple[RateLimitItem, str, str]] = []
+        try:
+            for limit, name in ((CANCEL_BY_DAY, "cancel-day"), (CANCEL_BY_ACCOUNT, "cancel")):
+                self.hit(limit, name, account, said="You have cancelled many tasks. This one stays as it is.")
+                counted.append((limit, name, account))
+            yield
+        except Exception:
+            self._take_back(counted)
             raise
 
     @contextmanager

@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from threading import BoundedSemaphore, local
+from threading import BoundedSemaphore, Condition, local
 from typing import TYPE_CHECKING, Any
+
+from app.domain.errors import PlacesTaken
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 8.0  # with what the request itself may take, within the 12 s of the threat table
 FREE = ("/healthz", "/static/")  # a balancer must not take a busy server for a dead one; files need no store
 NO_SNIFFING = [("X-Content-Type-Options", "nosniff")]
+PLACES = 2  # for searches and files
 SLOTS = 8  # a request mostly waits for the store; more threads at once only take turns
 
 
@@ -60,6 +63,42 @@ class Slots:
             yield
         finally:
             self._mine.held = self._free.acquire(timeout=self._patience_seconds)
+
+
+class Places:
+    """Few places for what costs many times a page, beside the common slots: those stay free for everybody else.
+
+    One account has one place at a time, so that nobody waits for all that somebody else has asked for at once.
+    """
+
+    def __init__(self, slots: Slots, count: int = PLACES, patience_seconds: float = PATIENCE_SECONDS):
+        self._slots = slots
+        self._free = count
+        self._patience_seconds = patience_seconds
+        self._served: set[str] = set()
+        self._changed = Condition()
+
+    @contextmanager
+    def held(self, who: str, what: str) -> Iterator[None]:
+        """Raises PlacesTaken, naming what is busy, when none comes free within the time that a person waits."""
+        with self._slots.given_away():
+            self._take(who, what)
+            try:
+                yield
+            finally:
+                with self._changed:
+                    self._free += 1
+                    self._served.discard(who)
+                    self._changed.notify_all()
+
+    def _take(self, who: str, what: str) -> None:
+        with self._changed:
+            if not self._changed.wait_for(
+                lambda: self._free > 0 and who not in self._served, timeout=self._patience_seconds
+            ):
+                raise PlacesTaken(what)
+            self._free -= 1
+            self._served.add(who)
 
 
 class WorkSlots:

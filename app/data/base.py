@@ -252,8 +252,6 @@ class SearchBudget:
 
     def next_chunk(self) -> int:
         """So many rows as what is left of the bytes will hold, if they are as long as those before."""
-        if not self.rows:
-            return min(SEARCH_FIRST_CHUNK, SEARCH_CHUNK)
         return min(SEARCH_CHUNK, SEARCH_BUDGET - self.rows, self._fitting())
 
     def _fitting(self) -> int:

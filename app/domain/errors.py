@@ -160,9 +160,9 @@ class AlreadyRecorded(DomainError):
 class RateLimited(DomainError):
     code = "rate_limited"
 
-    def __init__(self, retry_after_seconds: int):
+    def __init__(self, retry_after_seconds: int, said: str = "Too many attempts."):
         self.retry_after_seconds = max(1, retry_after_seconds)
-        super().__init__(f"Too many attempts. Try again in {_duration(self.retry_after_seconds)}.")
+        super().__init__(f"{said} Try again in {_duration(self.retry_after_seconds)}.")
 
 
 class Unavailable(DomainError):
@@ -171,6 +171,16 @@ class Unavailable(DomainError):
     code = "unavailable"
     message = "The service cannot be reached right now. Nothing was charged. Try again in a moment."
     retry_after_seconds = 2
+
+
+class PlacesTaken(Unavailable):
+    """Costly reads have few places, and none came free in time."""
+
+    code = "busy"
+    retry_after_seconds = 5
+
+    def __init__(self, what: str = "Searching"):
+        super().__init__(f"{what} is busy at the moment. Nothing was charged. Try again in a few seconds.")
 
 
 class StoreUnavailable(Unavailable):
@@ -235,4 +245,4 @@ class InvalidPayload(Malformed):
 def _duration(seconds: int) -> str:
     if seconds < 90:
         return f"{seconds} second{'s' if seconds != 1 else ''}"
-    return f"{-(-seconds // 60)} minutes"
+    return f"{-(-seconds // 60)} minutes" if seconds < 2 * 3600 else f"{-(-seconds // 3600)} hours"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, g, request
 
-from app import deps
+from app import deps, heavy
 from app.domain.accounts import API
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import TYPES, PostedEntry
@@ -15,7 +16,7 @@ from app.domain.tasks import Result, Task
 from app.forms.api import idempotency_key, read_json, text_field
 from app.forms.paging import read_month, read_paging, read_search, read_status
 from app.routes.auth import finish_with_code, sign_in, sign_up
-from app.routes.tasks import file_link
+from app.routes.tasks import cancel_own, file_link
 from app.security import csrf, public, token_required
 from app.services import queue, tasks
 from app.services.accounts import SignedIn, sign_out
@@ -78,13 +79,16 @@ def submit_task():
 @token_required
 def list_tasks():
     paging = read_paging(request)
-    page = deps.store().list_tasks(
+    search = read_search(request)
+    read = partial(
+        deps.store().list_tasks,
         g.account.email,
         limit=paging.limit,
         cursor=paging.cursor,
         status=read_status(request),
-        search=read_search(request),
+        search=search,
     )
+    page = heavy.search(read) if search else read()
     return {"tasks": [task_json(task) for task in page.items], "next_cursor": page.next_cursor}
 
 
@@ -98,7 +102,7 @@ def get_task(task_id: str):
 @bp.post("/tasks/<task_id>/cancel")
 @token_required
 def cancel_task(task_id: str):
-    task, account = queue.cancel(deps.store(), g.account, task_id, now=utcnow())
+    task, account = cancel_own(task_id)
     return task_json(task) | {"credits_remaining": account.credits_balance}
 
 
@@ -123,9 +127,16 @@ def list_transactions():
     kind = request.args.get("type", "")
     if kind and kind not in TYPES:
         raise Malformed(f"type must be one of {', '.join(TYPES)}.")
-    page = deps.store().list_entries(
-        g.account.email, limit=paging.limit, cursor=paging.cursor, type=kind, month=read_month(request)
+    month = read_month(request)
+    read = partial(
+        deps.store().list_entries,
+        g.account.email,
+        limit=paging.limit,
+        cursor=paging.cursor,
+        type=kind,
+        month=month,
     )
+    page = heavy.search(read) if kind else read()
     return {"transactions": [entry_json(entry) for entry in page.items], "next_cursor": page.next_cursor}
 
 

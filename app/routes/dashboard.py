@@ -8,10 +8,12 @@ from typing import Any
 
 from flask import Blueprint, Response, g, make_response, request
 
-from app import deps
+from app import deps, heavy
 from app.data.base import Page
 from app.domain.clock import utcnow
+from app.domain.errors import PlacesTaken, RateLimited
 from app.domain.tasks import MAX_DESCRIPTION, TASK_COST, Task, new_request_id
+from app.errors import status_of
 from app.forms.paging import Paging, TaskFilter, read_paging, read_task_filter
 from app.forms.tasks import TaskForm
 from app.fragments import is_fragment_request, render
@@ -31,7 +33,7 @@ def asked() -> tuple[Paging, TaskFilter]:
 
 
 def reading_history(email: str, paging: Paging, found: TaskFilter) -> Callable[[], Page[Task]]:
-    return partial(
+    read = partial(
         deps.store().list_tasks,
         email,
         limit=paging.limit,
@@ -42,6 +44,7 @@ def reading_history(email: str, paging: Paging, found: TaskFilter) -> Callable[[
         until=found.until,
         oldest_first=found.oldest_first,
     )
+    return partial(heavy.search, read) if found.q else read
 
 
 def reading_ahead(email: str) -> Callable[[], Page[Task]] | None:
@@ -56,7 +59,12 @@ def show():
     form = blank_form(keep_draft=not is_fragment_request())  # a filtered history leaves the composer as it is
     if again := request.args.get("again"):
         form.description.data = deps.store().get_task(again, owner=g.account.email).description
-    return render(TEMPLATE, "history", **context(form), again=bool(again))
+    try:
+        return render(TEMPLATE, "history", **context(form), again=bool(again))
+    except (RateLimited, PlacesTaken) as error:
+        if is_fragment_request():  # the open page stays as it is, and says so
+            raise
+        return search_refused(form, error)
 
 
 @bp.get("/dashboard/live")
@@ -66,8 +74,20 @@ def live():
     tag = str(g.account.version)
     if request.headers.get("HX-PTag") == tag:
         return make_response("", 304)
+    try:
+        found = context(blank_form(keep_draft=False))
+    except (RateLimited, PlacesTaken):  # of the search that the page shows: the next poll asks again
+        return make_response("", 304)
     oob = ["live", "balance", "notices", "price"]
-    return render(TEMPLATE, "history", oob=oob, partials=[CHIP], **context(blank_form(keep_draft=False)))
+    return render(TEMPLATE, "history", oob=oob, partials=[CHIP], **found)
+
+
+def search_refused(form: TaskForm, error: RateLimited | PlacesTaken) -> Response:
+    """The page without rows, with what was searched for still in its field."""
+    response = render(TEMPLATE, **shown(form, Page(), *asked()), search_refused=error.message)
+    response.status_code = status_of(error)
+    response.headers["Retry-After"] = str(error.retry_after_seconds)
+    return response
 
 
 def composer(form: TaskForm, status: int, **more: Any) -> Response:
@@ -107,7 +127,10 @@ def context(form: TaskForm, *, filtered: bool = True) -> dict[str, Any]:
     """For the page that the address names; without `filtered` for the newest of all."""
     paging, found = asked() if filtered else (Paging(read_paging(request).limit, None), TaskFilter())
     reading = g.pop("reading").result if "reading" in g else reading_history(g.account.email, paging, found)
-    page = reading()
+    return shown(form, reading(), paging, found)
+
+
+def shown(form: TaskForm, page: Page[Task], paging: Paging, found: TaskFilter) -> dict[str, Any]:
     now = utcnow()
     page = Page([task.as_of(now) for task in page.items], page.next_cursor)
     return {

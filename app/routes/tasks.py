@@ -7,6 +7,7 @@ from datetime import datetime
 from flask import Blueprint, Response, flash, g, make_response, redirect, render_template, request, url_for
 
 from app import deps
+from app.domain.accounts import Account
 from app.domain.clock import utcnow
 from app.domain.duplicates import LOOKED_AT, find_twin, repeated_within
 from app.domain.errors import InsufficientCredits, InvalidInput, NotFound
@@ -154,9 +155,15 @@ def show(task_id: str):
 @bp.post("/tasks/<task_id>/cancel")
 @login_required
 def cancel(task_id: str):
-    task, g.account = queue.cancel(deps.store(), g.account, task_id, now=utcnow())
+    task, g.account = cancel_own(task_id)
     flash(f"Cancelled. {task.credits_spent} credits are back on your balance." if task.credits_spent else "Cancelled.")
     return redirect(url_for("tasks.show", task_id=task_id), code=303)
+
+
+def cancel_own(task_id: str) -> tuple[Task, Account]:
+    """Raises RateLimited, besides what `queue.cancel` does: then the task stays as it is."""
+    with deps.get().throttle.cancelling(g.account.email):
+        return queue.cancel(deps.store(), g.account, task_id, now=utcnow())
 
 
 @bp.post("/tasks/<task_id>/redo")

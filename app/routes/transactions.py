@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, g, redirect, render_template, request
 
-from app import deps
+from app import deps, heavy
 from app.data.base import Page
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import TYPES, PostedEntry
@@ -15,6 +16,7 @@ from app.domain.errors import Malformed, NotFound
 from app.exports import csv_file
 from app.forms.paging import check_month, read_month, read_paging
 from app.fragments import render
+from app.looking import only_looking
 from app.security import login_required
 from app.services import statements
 
@@ -31,9 +33,15 @@ def index():
     if task:
         page = Page(deps.store().entries_of_task(g.account.email, task))
     else:
-        page = deps.store().list_entries(
-            g.account.email, limit=paging.limit, cursor=paging.cursor, type=kind, month=month
+        read = partial(
+            deps.store().list_entries,
+            g.account.email,
+            limit=paging.limit,
+            cursor=paging.cursor,
+            type=kind,
+            month=month,
         )
+        page = heavy.search(read) if kind else read()
     return render(
         "transactions/index.html",
         "movements",
@@ -68,14 +76,15 @@ def export():
             adding=lambda row: row[COLUMNS.index("credits")],
         )
 
-    return statements.once_settled(write)
+    return write() if only_looking() else heavy.file(lambda: statements.once_settled(write))
 
 
 @bp.get("/transactions/statement/<month>")
 @login_required
 def statement(month: str):
     checked = check_month(month)
-    found = statements.once_settled(lambda: statements.of_month(deps.store(), g.account.email, checked))
+    read = partial(statements.of_month, deps.store(), g.account.email, checked)
+    found = heavy.file(lambda: statements.once_settled(read))
     return render_template("transactions/statement.html", account=g.account, month=month, **found)
 
 

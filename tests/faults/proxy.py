@@ -29,6 +29,7 @@ class FaultProxy:
     def __init__(self, target: str):
         self.rule: Rule = lambda _operation, _number: "pass"
         self.delay_seconds = 0.0
+        self.before: Callable[[str, bytes], None] = lambda _operation, _body: None  # may hold a call back
         self.calls: list[tuple[str, str]] = []
         proxy, upstream = self, urlsplit(target)
 
@@ -40,6 +41,7 @@ class FaultProxy:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 operation = self.headers.get("X-Amz-Target", self.path).rpartition(".")[2]
+                proxy.before(operation, body)
                 fault = proxy.rule(operation, len(proxy.calls))
                 proxy.calls.append((operation, fault))
                 if fault == "delay":

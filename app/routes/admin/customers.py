@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from flask import flash, g, redirect, render_template, request, url_for
 
-from app import deps
+from app import deps, heavy
 from app.data.adjustments import CODE, Adjustment
 from app.data.base import Page
 from app.domain.accounts import Account
@@ -30,7 +31,10 @@ def list_customers():
     store, wanted = deps.store(), plain_address(request.args.get("q", ""))[:254]
     after = request.args.get("cursor", "")[:320] or None
     exact = store.find_account(wanted) if "@" in wanted and not after else None
-    page: Page[Account] = Page([exact]) if exact else store.search_accounts(wanted, limit=PAGE, cursor=after)
+    if exact:
+        page: Page[Account] = Page([exact])
+    else:
+        page = heavy.beside("Searching", partial(store.search_accounts, wanted, limit=PAGE, cursor=after))
     ids = store.account_ids(found.email for found in page.items if not found.account_id)
     return render_template("admin/customers.html", q=wanted, page=page, ids=ids, cursor=after or "")
 

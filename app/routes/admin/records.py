@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-from flask import flash, g, redirect, render_template, request, url_for
+from flask import Response, flash, g, redirect, render_template, request, url_for
 
-from app import deps
+from app import deps, heavy
 from app.data import Store
 from app.data.audit import AuditRow
 from app.data.base import Page, each
@@ -87,7 +88,7 @@ def resend_failed():
 def audit():
     paging = read_paging(request)
     found = read_audit_filter(request, utcnow().date())
-    page = _audit_page(deps.store(), found, paging.limit, paging.cursor)
+    page = heavy.beside("Searching", partial(_audit_page, deps.store(), found, paging.limit, paging.cursor))
     return render(
         "admin/audit.html",
         "log",
@@ -106,13 +107,17 @@ def audit():
 def audit_csv():
     """What the filter names, over the days of one page, with a row of their number: whole, or refused."""
     found = read_audit_filter(request, utcnow().date())
-    return csv_file(
-        "impacteragi-audit.csv",
-        COLUMNS,
-        map(_csv_row, _audit_rows(deps.store(), found)),
-        total=lambda count, _: ("", "", "total", f"{count} rows", "", "", ""),
-        max_rows=MAX_EXPORT,
-    )
+
+    def write() -> Response:
+        return csv_file(
+            "impacteragi-audit.csv",
+            COLUMNS,
+            map(_csv_row, _audit_rows(deps.store(), found)),
+            total=lambda count, _: ("", "", "total", f"{count} rows", "", "", ""),
+            max_rows=MAX_EXPORT,
+        )
+
+    return heavy.beside("Making files", write)
 
 
 def _audit_page(store: Store, found: AuditFilter, limit: int, cursor: str | None) -> Page[AuditRow]:

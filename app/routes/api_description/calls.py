@@ -17,6 +17,7 @@ from app.domain.errors import (
     MailboxUnproven,
     NotFound,
     PaymentsUnavailable,
+    PlacesTaken,
     RateLimited,
     RequestIdReused,
     SecondFactorMissing,
@@ -154,8 +155,9 @@ TASKS: Json = {
             tag="tasks",
             parameters=[in_query("status", {"enum": list(STATUSES)}), SEARCH, *PAGING],
             answers={200: page_of("tasks", ref("Task"))},
-            refusals=[BadCursor],
-            description="A search looks at a bounded number of rows: a page may be short and still have a next one.",
+            refusals=[BadCursor, RateLimited, PlacesTaken],
+            description="A search looks at a bounded number of rows: a page may be short and still have a next one. "
+            "It is limited by account.",
         ),
     },
     "/api/tasks/{task_id}": {
@@ -176,8 +178,8 @@ TASKS: Json = {
             tag="tasks",
             parameters=[TASK],
             answers={200: ref("TaskAndBalance")},
-            refusals=[NotFound, WrongState, *MOVES_CREDITS],
-            description="Its credits come back at once. Safe to repeat.",
+            refusals=[NotFound, WrongState, RateLimited, *MOVES_CREDITS],
+            description="Its credits come back at once. Safe to repeat. Limited to 30 an hour and 100 a day.",
         )
     },
     "/api/tasks/{task_id}/redo": {
@@ -217,7 +219,7 @@ CREDITS: Json = {
                 *PAGING,
             ],
             answers={200: page_of("transactions", ref("Transaction"))},
-            refusals=[BadCursor],
+            refusals=[BadCursor, RateLimited, PlacesTaken],
         )
     },
     "/api/packs": {
