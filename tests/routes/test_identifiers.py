@@ -12,7 +12,7 @@ import pytest
 
 from app.domain.accounts import normalise_email
 from app.domain.clock import utcnow
-from app.services import codes, customers, queue, tasks
+from app.services import codes, customers, payments, queue, sales, tasks
 from tests.crawl import Answer, crawl
 from tests.originals import put_task, put_transaction, put_user
 from tests.routes.browser import Browser, Program, soup
@@ -168,6 +168,10 @@ def furnish(app, store, address: str) -> dict[str, list[str]]:
     make_account(store, address, credits=1000)
     post_webhook(app.test_client(), session_event(address, session="cs_first"))
     post_webhook(app.test_client(), session_event(None, session="cs_parked", payment_intent=None))
+    for link in ("plink_book", "plink_pens"):  # sales that are not of credits: one to be decided, one named for good
+        told = session_event(address, session=f"cs_{link}", payment_intent=f"pi_{link}", metadata={}, payment_link=link)
+        payments.handle_event(store, told, livemode=False, now=now)
+    sales.name_for_good(store, "plink_pens", reason="ours", actor=OPERATOR, now=now)
     done, held, pending = [
         tasks.submit(store, store.get_account(address), f"{SEARCH} {number}", now=now).task for number in range(3)
     ]
@@ -197,6 +201,7 @@ def furnish(app, store, address: str) -> dict[str, list[str]]:
                 f"/admin/customers/{shut.account_id}",
                 "/admin/mails?view=failed&limit=1",
             ),
+            *("/admin/finance/sales/plink_book", "/admin/finance/sales/plink_pens"),
             *("/admin/finance/payments/cs_parked", f"/admin/tasks/{done.task_id}", f"/admin/tasks/{held.task_id}"),
         ],
         address: [

@@ -61,13 +61,13 @@ def test_crediting_leaves_out_the_share_that_was_refunded_in_its_own_currency(st
     """Of a refund in another one nobody knows the share: then it is all."""
     record(store, RefundFact(payment, "re_1", 500, "succeeded", currency=currency))
 
-    parked.credit(store, payment, email="ada@example.com", credits=600, **WHO)
+    parked.credit(store, payment, email="ada@example.com", credits=600, **CREDIT)
 
     assert store.get_account("ada@example.com").credits_balance == granted
 
 
 def test_mails_and_ledger_name_the_currency_that_was_paid(store, payment):
-    parked.credit(store, payment, email="ada@example.com", credits=600, **WHO)
+    parked.credit(store, payment, email="ada@example.com", credits=600, **CREDIT)
     record(store, RefundFact(payment, "re_1", 500, "succeeded", currency="idr"))
 
     assert {mail.context["currency"] for mail in all_mails(store)} == {"idr"}
