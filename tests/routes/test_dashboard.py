@@ -363,7 +363,7 @@ def test_text_survives_a_session_that_ended(ada, store):
     ada.sign_in()
 
     assert ended.status_code == 303
-    assert ada.page("/dashboard").select_one("textarea").text.strip() == "Precious words"
+    assert "Precious words" in [field.text.strip() for field in ada.page("/unsent").select("textarea")]
     assert every_task(store) == []
 
 

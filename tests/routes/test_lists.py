@@ -158,7 +158,7 @@ def test_the_rows_of_one_task_are_the_rows_of_its_file(world):
 
 def test_the_statement_is_of_the_month_that_the_list_shows(store, world):
     browser, _, block = asked(world, "transactions", "month={month}")
-    store.update_account(ADA, created_at=utcnow() - timedelta(days=90))
+    store.update_account(store.get_account(ADA), created_at=utcnow() - timedelta(days=90))
     for month in ("2026-09", world[1]["month"]):
         fragment = soup(browser.get(f"/transactions?month={month}", fragment=True))
         links = [a["href"] for a in fragment.select(f"{block} a") if "/statement/" in a["href"]]

@@ -118,12 +118,13 @@ def test_an_answer_a_reason_and_a_note_are_refused_when_they_show_nothing(app, s
     task = submitted(store, "A task")
     queue.claim(store, "op@example.com", task.task_id, now=NOW.replace(year=2099))
     program = Program(app, "op@example.com")
+    customer = f"/admin/customers/{store.get_account('ada@example.com').account_id}"
     answers = [
         operator.post(f"/admin/tasks/{task.task_id}/complete", {"result": text}),
         operator.post(f"/admin/tasks/{task.task_id}/reject", {"reason": text}),
         operator.post("/admin/bulk", {"act": "complete", "task_id": task.task_id, "result": text}),
-        operator.post("/admin/customers/ada@example.com/adjust", {"amount": "5", "reason": text, "request_id": "r"}),
-        operator.post("/admin/customers/ada@example.com/disable", {"reason": text}),
+        operator.post(f"{customer}/adjust", {"amount": "5", "reason": text, "request_id": "r"}),
+        operator.post(f"{customer}/disable", {"reason": text}),
         program.post(f"/api/admin/tasks/{task.task_id}/complete", json={"result": text}),
         program.post(f"/api/admin/tasks/{task.task_id}/reject", json={"reason": text}),
         program.post("/api/admin/users/ada@example.com/adjust", json={"amount": 5, "reason": text}),

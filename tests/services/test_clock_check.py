@@ -234,7 +234,7 @@ def test_health_names_the_clock_beside_a_missing_table(app_with_clock, store):
     answer = app_with_clock(timedelta(minutes=10)).test_client().get("/healthz")
 
     assert (answer.status_code, answer.json["status"], answer.json["clock"]) == (503, "unavailable", "off")
-    assert answer.json["problems"] == ["table ImpacterAGI_Outbox is missing"]
+    assert answer.json["problems"] == ["table ImpacterAGI_Outbox is missing; python scripts/setup_db.py makes it"]
 
 
 def test_operators_see_it_on_the_overview_once_it_was_found(app_with_clock, store):
