@@ -172,19 +172,23 @@ def test_search_narrows_the_list_and_stays_in_the_address(site, page):
     expect(dashboard.rows).to_have_count(1)
 
 
-def test_signed_out_page_leads_to_sign_in_and_back_with_the_text(site, page):
+def test_signed_out_page_keeps_the_text_and_says_so(site, page):
     make_account(site.store, credits=100)
     dashboard = sign_in(page)
     dashboard.text.fill("Precious words")
     site.store.update_account(site.store.get_account(EMAIL), sessions={})
 
     dashboard.button.click()
-    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(page.locator("#toasts")).to_contain_text("You were signed out.")
+    expect(dashboard.text).to_have_value("Precious words")
+
+    page.goto("/login")
     page.get_by_label("E-mail", exact=True).fill(EMAIL)
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
 
-    expect(Dashboard(page).text).to_have_value("Precious words")
+    page.goto("/unsent")
+    expect(page.get_by_label("Task", exact=True)).to_have_value("Precious words")
 
 
 def test_back_shows_nothing_after_sign_out(site, page):

@@ -15,7 +15,19 @@ from playwright.sync_api import Browser, Page, expect
 from werkzeug.serving import make_server
 
 from app import create_app
-from tests.conftest import app, client, config, dynamodb, dynamodb_url, empty_store, sender, store, stripe  # noqa: F401
+from tests.conftest import (  # noqa: F401
+    app,
+    client,
+    config,
+    dynamodb,
+    dynamodb_url,
+    empty_store,
+    fresh_tables,
+    sender,
+    setting_up,
+    store,
+    stripe,
+)
 from tests.support import PASSWORD, make_account
 
 SET_UP = "/account/second-factor"

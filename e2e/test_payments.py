@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.deps import named_sales
 from app.domain.clock import utcnow
 from app.services import books
 from tests.support import PASSWORD, make_account
@@ -48,7 +49,9 @@ def balance(site) -> int:
 def reconcile(site) -> books.Reconciliation:
     stripe = site.app.extensions["impacteragi"].stripe
     since = utcnow() - timedelta(days=1)
-    return books.reconcile(site.store, stripe, since=since, livemode=False, now=utcnow())
+    with site.app.app_context():
+        named = named_sales()
+    return books.reconcile(site.store, stripe, since=since, livemode=False, now=utcnow(), named=named)
 
 
 def test_short_of_credits_then_declined_then_paid_then_the_draft_submits(site, customer):

@@ -74,7 +74,7 @@ PAGES = [
     Visit("home.index", "front page, signed in", "/", ADA),
     Visit("buy.returned", "guest, paid", "/buy/return?session_id=cs_guest", NOBODY),
     Visit("buy.returned", "guest, waiting", "/buy/return?session_id={guest_waiting}", NOBODY),
-    Visit("buy.returned", "guest, expired", "/buy/return?session_id={guest_expired}", NOBODY),
+    Visit("buy.returned", "guest, session over", "/buy/return?session_id={guest_expired}", NOBODY),
     Visit("auth.login", "sign in", "/login", NOBODY),
     Visit("auth.login", "signed out", "/login?out=1", NOBODY),
     Visit("auth.signup", "sign up", "/signup", NOBODY),
