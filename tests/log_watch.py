@@ -25,6 +25,9 @@ SECRETS = {
 }
 
 
+CLIENTS = {"httpx", "httpcore"}  # with which a test asks; their lines are the test's own
+
+
 @dataclass
 class LogWatch:
     lines: list[str] = field(default_factory=list)
@@ -41,7 +44,8 @@ def log_watch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
     def watched(self: logs.JsonFormatter, record) -> str:
         line = plain(self, record)
-        watch.lines.append(line)
+        if record.name not in CLIENTS:
+            watch.lines.append(line)
         return line
 
     monkeypatch.setattr(logs.JsonFormatter, "format", watched)

@@ -22,6 +22,7 @@ import pytest
 from app.data.table_setup import create_tables
 from app.domain.clock import utcnow
 from app.services import customers
+from scripts.local.settings import app_settings
 from tests.conftest import PREFIX
 from tests.http.server import REPO, SETTINGS, Server
 from tests.support import PASSWORD, ledger, make_account, session_event, signed
@@ -291,7 +292,12 @@ def test_every_worker_says_that_its_clock_is_off(server, clock, minutes):
 def test_a_process_that_starts_with_a_wrong_clock_says_so_at_once(library, store, dynamodb_url):
     """Before the first health check; the command of the image starts with this very import."""
     endpoints = {"APP_URL": "http://dashboard.test", "DYNAMODB_ENDPOINT_URL": dynamodb_url}
-    environment = SETTINGS | endpoints | {"LD_PRELOAD": library, "FAKETIME": "-600", "DONT_FAKE_MONOTONIC": "1"}
+    environment = (
+        app_settings("http://dashboard.test", dynamodb_url)
+        | SETTINGS
+        | endpoints
+        | {"LD_PRELOAD": library, "FAKETIME": "-600", "DONT_FAKE_MONOTONIC": "1"}
+    )
 
     started = subprocess.run(
         [sys.executable, "-c", "import app.wsgi"], cwd=REPO, env=environment, capture_output=True, text=True, timeout=60

@@ -51,7 +51,8 @@ def browser(server, email: str) -> Client:
     cookie = headers["Set-Cookie"].partition(";")[0]
     answer, (headers, _) = Client(server).send("POST", "/login", form, Content_Type=kind, Cookie=cookie)
     assert answer.status == 303
-    return Client(server, Cookie=headers["Set-Cookie"].partition(";")[0])
+    cookies = [cookie.partition(";")[0] for cookie in headers.get_all("Set-Cookie")]  # the device's and the session's
+    return Client(server, Cookie="; ".join(cookies))
 
 
 def program(server, store, email: str) -> Client:
