@@ -265,11 +265,14 @@ def test_a_balance_that_cannot_be_read_keeps_no_other_payment_waiting(empty_stor
         payments.handle_event(store, told, livemode=False, now=NOW + timedelta(seconds=number), named=Named())
 
     found = payments.release(store, "plink_a", named=named, now=NOW)
-    told = [session_event(email, session=f"cs_b{email}")["data"]["object"] for email in (EMAIL, "new@example.com")]
+    told = [
+        session_event(email, session=session)["data"]["object"]
+        for email, session in ((EMAIL, "cs_refused"), ("new@example.com", "cs_new"))
+    ]
     result = reconcile(store, Listed(sessions=told), named=named)
 
     assert (found.payments, found.credits) == (2, 2000)
-    assert result.unexplained == [f"pi_cs_b{EMAIL}"]
+    assert result.unexplained == ["pi_cs_refused"]
     assert store.get_account("new@example.com").credits_balance == 2000
     assert [record.payment_id for record in store.list_set_aside("plink_a", limit=5).items] == ["pi_cs_1"]
 

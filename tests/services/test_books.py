@@ -361,8 +361,8 @@ def test_a_code_is_not_named_when_it_is_redeemed_while_the_books_are_read(store,
     assert "uses of the code" not in found(store)
 
 
-def correct(store, amount, request_id, *, operator="op@example.com", limit=5000):
-    who = {"request_id": request_id, "limit": limit, "now": NOW}
+def correct(store, amount, request_id, *, operator="op@example.com", limit=5000, now=NOW):
+    who = {"request_id": request_id, "limit": limit, "now": now}
     return customers.adjust(store, operator, "ada@example.com", amount, "Gift", **who)
 
 
@@ -370,7 +370,8 @@ def correct(store, amount, request_id, *, operator="op@example.com", limit=5000)
 def corrected(store, account):
     """Two corrections by one operator alone and one by two."""
     make_operators(store, "op@example.com", "two@example.com", "new@example.com")
-    booked = [correct(store, amount, f"r-{amount}") for amount in (3000, 2000)]
+    later = NOW + timedelta(seconds=1)  # of two of one time, either could be the one above the limit
+    booked = [correct(store, 3000, "r-3000"), correct(store, 2000, "r-2000", now=later)]
     proposed = correct(store, 9000, "r-9000")
     customers.approve(store, "two@example.com", proposed.adjustment_id, now=NOW)
     assert books.check(store) == []
