@@ -97,7 +97,7 @@ def record_fact(store: Store, fact: Fact, *, now: datetime, named: Named = NOTHI
         if after == before and not (known.account and before.granted and before.delta):
             return Outcome(before)
         if after.source is None or after.source == before.source:
-            return settle(store, known, after, told, now)
+            return _told(before, settle(store, known, after, told, now))
         outcome = settle(store, known, after, told, now, and_also=sales.kept(known.sales, after, now))
         if after.source not in known.sales:  # once for a link or product: a book may sell ten thousand times
             said = {"alert": "sale", "source": after.source, "payment_id": fact.payment_id}
@@ -111,7 +111,7 @@ def record_fact(store: Store, fact: Fact, *, now: datetime, named: Named = NOTHI
         after = replace(merged, granted=0, parked_reason=RECORDED_TWICE)
         if before.granted or after == before:
             return Outcome(before)
-        return settle(store, known, after, fact, now)
+        return _told(before, settle(store, known, after, fact, now))
 
     try:
         outcome = optimistic(fact.payment_id, attempt, _read(store, fact), lambda _stale: _read(store, fact))
@@ -169,7 +169,7 @@ def _release(store: Store, payment_id: str, source: str, named: Named, now: date
             done = {"credits": after.granted, "sale": source}
             tx.record_audit(actor=actor, action="sale.credit", subject=payment_id, now=now, after=done)
 
-        return settle(store, known, after, fact, now, and_also=still_said)
+        return _told(record, settle(store, known, after, fact, now, and_also=still_said))
 
     def read(_stale: object = None) -> Known:
         record = store.find_payment(payment_id)
@@ -328,13 +328,18 @@ def _paths(settings: dict[str, Any]) -> dict[str, Any]:
     return plain | {f"link_nonces.{purpose}": nonce for purpose, nonce in nonces.items()}
 
 
+def _told(before: PaymentRecord, outcome: Outcome) -> Outcome:
+    """The outcome; somebody has paid and waits for an operator, which rings once and not with each repeat."""
+    after = outcome.record
+    if after and after.is_parked and after.source is None and (before.source or not before.is_parked):
+        about = {"alert": "parked", "payment_id": after.payment_id, "reason": after.parked_reason}
+        log.warning("payment parked", extra=about)
+    return outcome
+
+
 def _log(fact: Fact, outcome: Outcome) -> None:
     record = outcome.record
-    if record and record.source:
-        return  # told once for a link or product, above
-    if record and record.is_parked and isinstance(fact, SessionFact):
-        log.warning("payment parked", extra={"payment_id": fact.payment_id, "reason": record.parked_reason})
-    elif outcome.moved and record and record.user_email:
+    if outcome.moved and record and record.user_email:
         log.info(
             "credits moved by a payment",
             extra={

@@ -1,5 +1,6 @@
 """What is deployed fits the code: the tables, the settings, and what the task may touch."""
 
+import ast
 import importlib.util
 import json
 import re
@@ -195,6 +196,54 @@ def test_every_alarm_tells_somebody_counts_something_and_is_explained() -> None:
         assert alarm["Namespace"] != {"Ref": "AWS::StackName"} or alarm["MetricName"] in counted, name
     explained = {cells[0].strip("`") for cells in rows_of("docs/operating.md", "When an alarm comes")}
     assert explained == set(alarms)
+
+
+def alerts_of(source: str) -> set[str]:
+    """What a module logs under "alert"; the words themselves, so that a filter can be compared with them."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Dict):
+            named = [value for key, value in zip(node.keys, node.values, strict=True) if is_word(key, "alert")]
+        elif isinstance(node, ast.Call):
+            named = [keyword.value for keyword in node.keywords if keyword.arg == "alert"]
+        elif isinstance(node, ast.Assign):
+            targets = [target for target in node.targets if isinstance(target, ast.Subscript)]
+            named = [node.value for target in targets if is_word(target.slice, "alert")]
+        else:
+            continue
+        for value in named:
+            assert isinstance(value, ast.Constant), f"{ast.unparse(node)}: say the word itself"
+            found.add(value.value)
+    return found
+
+
+def is_word(node: ast.AST | None, word: str) -> bool:
+    return isinstance(node, ast.Constant) and node.value == word
+
+
+def test_each_way_to_log_an_alert_is_found() -> None:
+    assert alerts_of('x = {"alert": "a"}; log.info("", extra=dict(alert="b")); said["alert"] = "c"') == {"a", "b", "c"}
+    with pytest.raises(AssertionError):
+        alerts_of('x = {"alert": kind}')
+
+
+def test_each_alert_of_the_log_rings_at_the_first_line() -> None:
+    logged = set().union(*(alerts_of(path.read_text(encoding="utf-8")) for path in (REPO / "app").rglob("*.py")))
+    assert {"clock", "mail", "sale", "parked"} <= logged
+    rung = {}
+    for metric in of_type("AWS::Logs::MetricFilter").values():
+        if word := re.fullmatch(r'\{ \$\.alert = "(\w+)" \}', metric["FilterPattern"]):
+            (counted,) = metric["MetricTransformations"]
+            assert counted["MetricValue"] == "1"
+            rung[word[1]] = counted["MetricName"]
+    assert rung.keys() == logged
+    alarms = {alarm["MetricName"]: alarm for alarm in of_type("AWS::CloudWatch::Alarm").values()}
+    for metric_name in rung.values():
+        alarm = alarms[metric_name]
+        assert (alarm["Statistic"], alarm["Threshold"], alarm.get("DatapointsToAlarm", 1)) == ("Sum", 1, 1)
+        assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+        assert alarm["EvaluationPeriods"] == 1 or "DatapointsToAlarm" in alarm, "one line may not be enough"
+        assert alarm["TreatMissingData"] == "notBreaching"
 
 
 def test_files_are_private_encrypted_and_forgotten_when_they_were_removed() -> None:

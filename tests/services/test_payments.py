@@ -710,7 +710,7 @@ def test_a_warning_names_the_type_when_an_event_of_ours_cannot_be_read(store, ca
 
 def test_the_log_says_what_a_payment_did(store, caplog):
     caplog.set_level("INFO", "app.services.payments")
-    kept = ("message", "payment_id", "reason", "credits", "email")
+    kept = ("message", "payment_id", "reason", "credits", "email", "alert")
 
     record(
         store,
@@ -718,7 +718,9 @@ def test_the_log_says_what_a_payment_did(store, caplog):
         paid(),
         paid(),
         paid(2, credits=0, parked_reason="odd"),
+        paid(2, credits=0, parked_reason="odd"),
         RefundFact("pi_2", "re_1", 400, "succeeded"),
+        paid(payment_id="cs_1", payment_intent=None),
         paid(payment_id="cs_1", payment_intent=None),
         RefundFact("pi_9", "re_1", 400, "succeeded", wrong_mode=True),
     )
@@ -726,7 +728,9 @@ def test_the_log_says_what_a_payment_did(store, caplog):
     lines = [{name: getattr(line, name) for name in kept if hasattr(line, name)} for line in caplog.records]
     assert lines == [
         {"message": "credits moved by a payment", "payment_id": "pi_1", "credits": 600, "email": "a***@example.com"},
-        {"message": "payment parked", "payment_id": "pi_2", "reason": "odd"},
+        {"message": "payment parked", "payment_id": "pi_2", "reason": "odd", "alert": "parked"},
+        {"message": "payment already in the ledger", "payment_id": "cs_1"},
+        {"message": "payment parked", "payment_id": "cs_1", "reason": payments.RECORDED_TWICE, "alert": "parked"},
         {"message": "payment already in the ledger", "payment_id": "cs_1"},
         {"message": "an event of the wrong mode for a payment that is not known here"},
     ]
