@@ -5,6 +5,7 @@ import json
 import pytest
 
 from app import create_app
+from app.data.outbox import Mail
 from app.domain.clock import utcnow
 from app.services import tasks
 from tests.support import FakeSender, every_task, ledger, make_account
@@ -96,6 +97,61 @@ def test_users_are_listed_shown_and_corrected_when_asked(run, store, task):
     assert "Correction: Billed twice" in run("users", "show", "ada@example.com").output
     assert "Proposed" in run("users", "adjust", "ada@example.com", "6000", "--reason", "Migration").output
     assert store.get_account("ada@example.com").credits_balance == 60
+
+
+LISTS = {
+    "tasks list": ("tasks", "list", "--limit"),
+    "tasks of one customer": ("tasks", "list", "--user", "ada@example.com", "--limit"),
+    "tasks pending": ("tasks", "pending", "--limit"),
+    "users list": ("users", "list", "--limit"),
+    "users show": ("users", "show", "ada@example.com", "--rows"),
+    "tasks show": ("tasks", "show", "", "--acts"),
+}
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_that_was_cut_says_so_and_how_the_rest_is_seen(run, store, task, monkeypatch, name, as_json):
+    """Three of everything; read one by one, so that the pages are put together, too."""
+    monkeypatch.setattr("app.cli.tasks.PAGE", 1)
+    make_account(store, "bea@example.com")
+    make_account(store, "cyd@example.com")
+    for number in range(2):
+        tasks.submit(store, store.get_account("ada@example.com"), f"Number {number}", now=utcnow())
+    for act in ("claim", "release", "claim"):
+        run("tasks", act, task.task_id)
+    if name == "tasks pending":
+        run("tasks", "release", task.task_id)
+    words = [word or task.task_id for word in LISTS[name]]
+    form = ["--json"] if as_json else []
+
+    cut, whole = run(*words, "2", *form), run(*words, "20", *form)
+
+    said = cut.stderr if as_json else cut.stdout
+    assert f"2 are shown and there are more. {words[-1]} 20 shows more." in said
+    assert "there are more" not in whole.output
+    if as_json:
+        bodies = [json.loads(each.stdout) for each in (cut, whole)]
+        rows = [body.get("transactions", body.get("audit")) if isinstance(body, dict) else body for body in bodies]
+        assert list(map(len, rows)) == [2, 4 if name == "users show" else 3]
+
+
+def test_open_tasks_are_listed_by_age_whatever_their_status(run, store, task):
+    for number in range(3):
+        tasks.submit(store, store.get_account("ada@example.com"), f"Number {number}", now=utcnow())
+    by_age = [row["task_id"] for row in json.loads(run("tasks", "pending", "--json").stdout)]
+    run("tasks", "claim", by_age[1])
+
+    assert [row["task_id"] for row in json.loads(run("tasks", "list", "--json").stdout)] == by_age
+
+
+def test_mails_are_sent_to_the_last_when_more_are_due_than_one_look_takes(run, store):
+    with store.transaction() as tx:
+        for number in range(30):
+            what = {"what": "Something was changed."}
+            tx.enqueue_mail(Mail(f"m-{number}", "security", "ada@example.com", utcnow(), what))
+
+    assert run("mail", "send").output == "30 sent, 0 put off\n"
 
 
 def test_the_overview_knows_the_ledger_when_the_figures_are_read(run, store, task):

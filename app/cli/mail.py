@@ -35,7 +35,7 @@ def send(watch: bool, every: float) -> None:
         _watch(every)
         return
     try:
-        sent, put_off = _deliver()
+        sent, put_off = _deliver_all()
     except Unavailable as error:
         raise click.ClickException(error.message) from error
     click.echo(f"{sent} sent, {put_off} put off")
@@ -58,6 +58,16 @@ def resend(since: datetime, until: datetime | None, operator: str) -> None:
     except DomainError as error:
         raise click.ClickException(f"{error.message} {sent} are on their way; run it again.") from error
     click.echo(f"{sent} on their way again.")
+
+
+def _deliver_all() -> tuple[int, int]:
+    """A look takes no more than some mails: look again until one sends nothing."""
+    sent = put_off = 0
+    while True:
+        now_sent, now_put_off = _deliver()
+        sent, put_off = sent + now_sent, put_off + now_put_off
+        if not now_sent:
+            return sent, put_off
 
 
 def _watch(every: float) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from heapq import merge
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,8 +12,9 @@ import click
 
 from app import deps
 from app.cli.groups import Group, Pasted
-from app.cli.tables import print_table
+from app.cli.tables import MOST, first_of, print_table, say_more
 from app.cli.text_files import read_text
+from app.data.base import each
 from app.domain.by_hand import COMMAND_LINE
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import DomainError
@@ -26,43 +28,54 @@ from app.services import figures, queue
 group = Group("tasks", help="The queue.")
 
 Answer = TypeVar("Answer")
+PAGE = 100
 as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
 operator = click.option(
     "--as", "operator", default=COMMAND_LINE, show_default=True, help="Who does it, for the audit log."
 )
+limit = click.option("--limit", type=click.IntRange(1, MOST), default=50, show_default=True, help="How many at most.")
 minutes = click.option("--minutes", default=DEFAULT_LEASE_MINUTES, show_default=True, help="How long the lease lasts.")
 
 
 @group.command("list")
 @click.option("--status", type=click.Choice(STATUSES), default=None, help="Open tasks unless given.")
 @click.option("--user", "email", default=None, help="Of this customer; closed tasks are listed for one customer only.")
-@click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True)
+@limit
 @as_json
 def list_tasks(status: str | None, email: str | None, limit: int, as_json: bool) -> None:
-    """Open tasks, oldest first; or a customer's, newest first."""
-    _print_tasks(told(lambda: _listed(status, email, limit)), as_json)
+    """Open tasks, oldest first; or a customer's, newest first. Says so when there are more than it shows."""
+    tasks, more = told(lambda: first_of(_listed(status, email), limit))
+    _print_tasks(tasks, as_json)
+    if more:
+        say_more("Tasks", limit, "--limit", as_json=as_json)
 
 
 @group.command("pending")
-@click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True)
+@limit
 @as_json
 def pending(limit: int, as_json: bool) -> None:
-    """What waits, oldest first."""
-    _print_tasks(told(lambda: deps.store().list_queue(PENDING, limit=limit).items), as_json)
+    """What waits, oldest first. Says so when there are more than it shows."""
+    tasks, more = told(lambda: first_of(_in_queue(PENDING), limit))
+    _print_tasks(tasks, as_json)
+    if more:
+        say_more("Tasks", limit, "--limit", as_json=as_json)
 
 
 @group.command("show")
 @click.argument("task_id", type=Pasted())
+@click.option("--acts", "most", type=click.IntRange(1, MOST), default=50, show_default=True, help="The newest of them.")
 @as_json
-def show(task_id: str, as_json: bool) -> None:
+def show(task_id: str, most: int, as_json: bool) -> None:
     """One task with its result and what happened to it."""
     task, result = told(lambda: deps.store().get_task_and_result(task_id))
-    acts = told(lambda: deps.store().list_audit_of(task_id, limit=50)).items
+    acts, more = told(lambda: first_of(deps.store().audit_of(task_id), most))
     if as_json:
         body = queue_json(task) | {"reason": task.reason, "result": result.text if result else None}
         _print_json(
             body | {"audit": [{"at": to_iso(a.at), "actor": a.actor, "action": a.action} for a in reversed(acts)]}
         )
+        if more:
+            say_more("The newest acts", most, "--acts", as_json=True)
         return
     facts = [
         ("task", task.task_id),
@@ -84,6 +97,8 @@ def show(task_id: str, as_json: bool) -> None:
         print_table(
             ("at", "who", "did", "why"), [(to_iso(a.at)[:19], a.actor, a.action, a.reason) for a in reversed(acts)]
         )
+    if more:
+        say_more("The newest acts", most, "--acts", as_json=False)
 
 
 @group.command("claim")
@@ -163,15 +178,20 @@ def told(act: Callable[[], Answer]) -> Answer:
         raise click.ClickException(error.message) from error
 
 
-def _listed(status: str | None, email: str | None, limit: int) -> list[Task]:
+def _listed(status: str | None, email: str | None) -> Iterator[Task]:
     store = deps.store()
     if email:
-        return store.list_tasks(store.get_account(plain_address(email)).email, limit=limit, status=status or "").items
+        owner = store.get_account(plain_address(email)).email
+        return each(lambda cursor: store.list_tasks(owner, limit=PAGE, cursor=cursor, status=status or ""))
     if status and status not in OPEN_STATUSES:
         raise click.UsageError("Closed tasks are listed for one customer: add --user.")
     wanted = [status] if status else [PENDING, IN_PROGRESS]
-    tasks = [task for each in wanted for task in store.list_queue(each, limit=limit).items]
-    return sorted(tasks, key=lambda task: (task.created_at, task.task_id))[:limit]
+    return merge(*map(_in_queue, wanted), key=lambda task: (task.created_at, task.task_id))
+
+
+def _in_queue(status: str) -> Iterator[Task]:
+    """Oldest first, page by page."""
+    return each(lambda cursor: deps.store().list_queue(status, limit=PAGE, cursor=cursor))
 
 
 def _print_tasks(tasks: Sequence[Task], as_json: bool) -> None:

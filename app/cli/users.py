@@ -9,11 +9,13 @@ import click
 
 from app import deps
 from app.cli.groups import Group, Pasted
-from app.cli.tables import print_table
-from app.cli.tasks import as_json, operator, told
+from app.cli.tables import MOST, first_of, print_table, say_more
+from app.cli.tasks import as_json, limit, operator, told
 from app.data.adjustments import Adjustment
+from app.data.base import each
 from app.domain.accounts import Account
 from app.domain.clock import to_iso, utcnow
+from app.domain.credits import PostedEntry
 from app.domain.text import plain_address, trimmed
 from app.routes.api import entry_json
 from app.routes.api_admin import user_json
@@ -30,34 +32,47 @@ def named(words: str) -> Account:
 
 @group.command("list")
 @click.argument("beginning", default="")
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@limit
 @as_json
 def list_users(beginning: str, limit: int, as_json: bool) -> None:
-    """Accounts, or those whose address begins with BEGINNING. Walks a bounded part of the table."""
-    page = told(lambda: deps.store().search_accounts(plain_address(beginning), limit=limit))
+    """Accounts, or those whose address begins with BEGINNING, which walks the table. Says so when there are more."""
+    store, address = deps.store(), plain_address(beginning)
+    pages = each(lambda cursor: store.search_accounts(address, limit=1_000, cursor=cursor))
+    accounts, more = told(lambda: first_of(pages, limit))
     if as_json:
-        click.echo(json.dumps([user_json(account) for account in page.items], ensure_ascii=False))
-        return
+        click.echo(json.dumps([user_json(account) for account in accounts], ensure_ascii=False))
+    else:
+        _print_accounts(accounts)
+    if more:
+        say_more("Accounts", limit, "--limit", as_json=as_json)
+
+
+def _print_accounts(accounts: list[Account]) -> None:
     rows = [
         (a.email, f"{a.credits_balance:,}", a.open_tasks, f"{a.created_at:%Y-%m-%d}", "operator" if a.is_admin else "")
-        for a in page.items
+        for a in accounts
     ]
     print_table(("e-mail", "credits", "open tasks", "since", ""), rows)
-    if page.next_cursor:
-        click.echo("\nThere may be more: give the beginning of the address.")
 
 
 @group.command("show")
 @click.argument("account", type=Pasted())
+@click.option("--rows", "most", type=click.IntRange(1, MOST), default=10, show_default=True, help="Of the ledger.")
 @as_json
-def show(account: str, as_json: bool) -> None:
+def show(account: str, most: int, as_json: bool) -> None:
     """One account, named by its address or its id, and its latest ledger rows."""
     found = told(lambda: named(account))
-    entries = told(lambda: deps.store().list_entries(found.email, limit=10)).items
+    entries, more = told(lambda: first_of(deps.store().entries_of(found.email), most))
     if as_json:
         body = user_json(found) | {"transactions": [entry_json(entry) for entry in entries]}
         click.echo(json.dumps(body, ensure_ascii=False))
-        return
+    else:
+        _print_account(found, entries)
+    if more:
+        say_more("The newest ledger rows", most, "--rows", as_json=as_json)
+
+
+def _print_account(found: Account, entries: list[PostedEntry]) -> None:
     print_table(("", ""), [(name.replace("_", " "), value) for name, value in user_json(found).items()])
     click.echo()
     print_table(

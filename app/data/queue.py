@@ -7,7 +7,7 @@ import binascii
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from app.domain.clock import to_iso
 from app.domain.errors import BadCursor
 from app.domain.tasks import PENDING, Task
 
-from .base import Base
+from .base import Base, Page
 from .client import call
 from .codec import Item, decode_item, encode_item
 from .tables import TASK_QUEUE_INDEX, TASKS
@@ -27,14 +27,6 @@ FILTER_CHUNK = 250  # rows of each shard that a filtered page looks at: its cost
 
 # Reads of the shards run side by side; botocore's low-level client may be shared by threads.
 _side_by_side = ThreadPoolExecutor(2 * QUEUE_SHARDS, thread_name_prefix="queue")
-
-
-@dataclass(frozen=True, slots=True)
-class QueuePage:
-    """Tasks oldest first, each with its title for a description, and where the next page starts."""
-
-    items: list[Task] = field(default_factory=list)
-    next_cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +44,10 @@ class QueueReads(Base):
         cursor: str | None = None,
         keep: Callable[[Task], bool] | None = None,
         newest_first: bool = False,
-    ) -> QueuePage:
-        """A page of the open tasks of one status: one query for each shard, however long the queue is.
+    ) -> Page[Task]:
+        """A page of the open tasks of one status, oldest first unless told, each with its title for a description.
+
+        One query for each shard, however long the queue is.
 
         With `keep`, a page looks at no more than FILTER_CHUNK rows of each shard; it may be short and have a next one.
         """
@@ -84,7 +78,7 @@ class QueueReads(Base):
             starts[shard] = place
             if keep is None or keep(task):
                 items.append(task)
-        return QueuePage(items, _write_cursor(starts) if more else None)
+        return Page(items, _write_cursor(starts) if more else None)
 
     def count_before(self, task: Task, cap: int) -> int:
         """How many pending tasks are older than `task`, counted up to `cap` for each shard."""

@@ -8,7 +8,7 @@ from typing import Any
 from flask import flash, g, make_response, redirect, render_template, request, url_for
 
 from app import deps
-from app.data.queue import QueuePage
+from app.data.base import Page
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, Malformed
 from app.domain.tasks import DEFAULT_LEASE_MINUTES, IN_PROGRESS, PENDING, Task
@@ -109,7 +109,7 @@ def _tell(act: str, done: list[Task], refused: list[str]) -> None:
         flash(f"… and {len(refused) - 5} more were refused.", "error")
 
 
-def _page(view: str, search: str, cursor: str | None) -> QueuePage:
+def _page(view: str, search: str, cursor: str | None) -> Page[Task]:
     found, mine = finder(search), g.account.email if view == "mine" else ""
 
     def keep(task: Task) -> bool:
