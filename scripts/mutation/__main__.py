@@ -23,7 +23,7 @@ from scripts.local.aws import LocalAws
 REPO = Path(__file__).resolve().parents[2]
 COPIES = REPO / "var" / "mutation"
 MUTMUT = str(Path(sys.executable).with_name("mutmut"))
-COPIED = ("app", "tests", "scripts", "docs", "pyproject.toml")
+COPIED = ("app", "tests", "scripts", "docs", "conftest.py", "pyproject.toml")
 STATES = ("killed", "survived", "timeout", "no tests")
 
 

@@ -1,0 +1,62 @@
+"""How tests and browser tests are spread over several processes (scripts/test), and failures named as they come."""
+
+from __future__ import annotations
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+# Servers that are started, loaded, stopped and killed, and times that are measured: one after the other, never two at
+# once, so that none is a load on another. They take long, so they are begun first.
+ONE_AT_A_TIME = (
+    "tests/http/",
+    "tests/faults/test_workers.py",
+    "tests/local/test_dev.py",
+    "tests/local/test_local_run.py",
+)
+# Each of these tests takes as long as a file of others.
+LONG = ("e2e/test_look.py", "tests/services/test_ledger_stateful.py", "tests/services/test_payments.py")
+
+
+def scope_of(test: str) -> str:
+    """What is run in one process, in one go: a file, all that bears no company, or a test that is long by itself."""
+    if test.startswith(ONE_AT_A_TIME):
+        return "one at a time"
+    return test if test.startswith(LONG) else test.partition("::")[0]
+
+
+class Spread(LoadScopeScheduling):
+    """A file stays together: what its tests share is made once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return scope_of(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Spread | None:
+    """For `--dist loadscope`; the order of the scopes is that of the tests (`--no-loadscope-reorder`)."""
+    return Spread(config, log) if config.getvalue("dist") == "loadscope" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: at the end no process waits for another one's long work."""
+    begun_first = (ONE_AT_A_TIME, LONG)
+    items.sort(key=lambda item: next((n for n, some in enumerate(begun_first) if item.nodeid.startswith(some)), 2))
+
+
+class AsTheyCome:
+    """Names each failure at once: what failed among a thousand dots should not have to be waited for."""
+
+    def __init__(self, terminal: pytest.TerminalReporter) -> None:
+        self._terminal = terminal
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._terminal.ensure_newline()
+            self._terminal.write_line(f"{report.nodeid} ({report.when})", red=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None:  # a worker has none
+        config.pluginmanager.register(AsTheyCome(terminal))

@@ -1,0 +1,80 @@
+"""The suite in several processes: who runs what, and what is said meanwhile."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import scope_of
+from scripts.local.ports import free_port
+from scripts.local.settings import REPO
+
+WHO = """
+import os
+from pathlib import Path
+
+def test_{name}():
+    Path("{name}").write_text(os.environ["PYTEST_XDIST_WORKER"])
+    assert "{name}" != "broken"
+"""
+
+
+@pytest.fixture
+def suite(tmp_path):
+    """A small suite with our conftest.py: `run(*arguments)` gives what it says."""
+    shutil.copy(REPO / "conftest.py", tmp_path)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:schemathesis", *arguments]
+        return subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, timeout=300).stdout
+
+    return run
+
+
+def write(folder: Path, file: str, *names: str) -> None:
+    (folder / file).parent.mkdir(parents=True, exist_ok=True)
+    (folder / file).write_text("".join(WHO.format(name=name) for name in names))
+
+
+def test_what_bears_no_company_is_in_one_process_and_a_failure_is_named_at_once(suite, tmp_path):
+    write(tmp_path, "tests/http/test_a.py", "killed")
+    write(tmp_path, "tests/faults/test_workers.py", "loaded")
+    for letter in "bcd":
+        write(tmp_path, f"tests/routes/test_{letter}.py", f"{letter}1", f"{letter}2")
+    write(tmp_path, "tests/routes/test_e.py", "broken")
+
+    said = suite("-n", "2", "--dist", "loadscope", "--no-loadscope-reorder")
+
+    ran_in = {path.name: path.read_text() for path in tmp_path.iterdir() if path.suffix == "" and path.is_file()}
+    assert len(ran_in) == 9, said
+    assert set(ran_in.values()) == {"gw0", "gw1"}
+    assert ran_in["killed"] == ran_in["loaded"]
+    assert all(ran_in[f"{letter}1"] == ran_in[f"{letter}2"] for letter in "bcd")
+    assert "tests/routes/test_e.py::test_broken (call)" in said.partition("= FAILURES =")[0]
+
+
+@pytest.mark.parametrize(
+    ("test", "scope"),
+    [
+        ("tests/http/test_head.py::test_x[/a::b]", "one at a time"),
+        ("tests/routes/test_auth.py::test_x[/a::b]", "tests/routes/test_auth.py"),
+        ("e2e/test_look.py::test_x[one]", "e2e/test_look.py::test_x[one]"),
+    ],
+)
+def test_scope_of_a_test(test, scope):
+    assert scope_of(test) == scope
+
+
+def test_two_processes_at_once_are_given_different_ports_that_no_connection_takes():
+    ask = [sys.executable, "-c", "from scripts.local.ports import free_port; print(*(free_port() for _ in range(9)))"]
+    others = [subprocess.Popen(ask, cwd=REPO, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    given = [int(port) for process in others for port in process.communicate()[0].split()]
+    given += [free_port() for _ in range(9)]
+
+    assert len(set(given)) == 27
+    assert max(given) < 32_768  # where Linux begins with those of outgoing connections
