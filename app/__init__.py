@@ -14,7 +14,6 @@ from flask_compress import Compress
 from app import cli, deps, errors, formatting, logs, security, static_files
 from app.config import Config
 from app.data import Store
-from app.data.client import make_client
 from app.data.rate_limits import RateLimitStorage
 from app.data.transaction import patience
 from app.devices import Devices
@@ -57,6 +56,7 @@ from app.services.passwords import Passwords
 from app.services.sealing import Sealer
 from app.throttle import Throttle
 from app.tokens import Tokens
+from app.visitors import add_commands, open_store
 from app.work_slots import Places, Slots, WorkSlots
 
 BLUEPRINTS = (
@@ -99,7 +99,7 @@ def create_app(
     app = Flask(__name__)
     app.request_class = UploadRequest
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    store = store or Store(make_client(config, endpoint_url=config.dynamodb_endpoint_url), config.table_prefix)
+    store = store or open_store(config)
     links = Links(config.jwt_secrets, config.app_url)
     slots = Slots()
     outside: dict[str, Any] = {"aside": slots.given_away, "who": asking_account}
@@ -141,6 +141,7 @@ def create_app(
     security.register(app, config)
     errors.register(app)
     cli.register(app)
+    add_commands(cli.GROUPS)
     _register_templates(app)
     app.config.update(COMPRESS_ALGORITHM=["zstd", "gzip"], COMPRESS_ZSTD_LEVEL=3, COMPRESS_LEVEL=6)
     Compress(app)

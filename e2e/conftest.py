@@ -25,6 +25,7 @@ from app.data.table_setup import create_tables
 from app.domain.clock import utcnow
 from app.gateways.ses import SesGateway
 from app.services.mail import deliver_due
+from app.visitors import adopter
 from scripts.local.aws import LocalAws
 from scripts.local.ports import free_port
 from scripts.local.sender_identity import verify_sender
@@ -97,7 +98,7 @@ def running() -> Iterator[Site]:
             "SIGNUPS_PER_HOUR": "1000",
         }
         config = Config.from_env(settings)
-        store = Store(make_client(config, endpoint_url=aws.endpoint_url), config.table_prefix)
+        store = Store(make_client(config, endpoint_url=aws.endpoint_url), config.table_prefix, adopter())
         app = create_app(config, store=store, sender=SesGateway(config))
         server = make_server("127.0.0.1", port, app, threaded=True)
         thread = threading.Thread(target=server.serve_forever, daemon=True)

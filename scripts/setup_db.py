@@ -21,6 +21,7 @@ from app.data.tables import ALL
 from app.domain.errors import DomainError
 from app.gateways.files import FileStore
 from app.services.seed import first_operator
+from app.visitors import adopter
 
 
 def main() -> int:
@@ -51,7 +52,7 @@ def set_up(config: Config) -> list[Difference]:
     if config.s3_endpoint_url and not config.is_production:  # on AWS the bucket is made with its policy: deploy/aws
         FileStore(config.files_bucket, config.aws_region, config.s3_endpoint_url).create_bucket()
     if config.admin_email:
-        store = Store(client, config.table_prefix)
+        store = Store(client, config.table_prefix, adopter())
         if first_operator(store, config.admin_email, now=datetime.now(UTC)):
             print(f"{config.admin_email} is an operator; the mail sender will send a link to set a password.")
     print(f"{len(ALL)} tables with the prefix {config.table_prefix}, {len(made)} of them new.")

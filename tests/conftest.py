@@ -17,6 +17,7 @@ from app.data import Store
 from app.data.client import make_client
 from app.data.table_setup import create_tables
 from app.data.transaction import patience
+from app.visitors import adopter
 from scripts.local.aws import LocalAws, keep_or_put_back
 from scripts.local.leftovers import remove_leftovers
 from scripts.local.settings import CREDENTIALS, NO_OTHER_AWS, app_settings, forget_other_aws, past_any_proxy
@@ -100,7 +101,7 @@ def fresh_tables(dynamodb_url: str, setting_up) -> Callable[[], None]:
 def empty_store(dynamodb, fresh_tables) -> Store:
     """Fresh tables in the isolated store."""
     fresh_tables()
-    return Store(dynamodb, PREFIX)
+    return Store(dynamodb, PREFIX, adopter())
 
 
 @pytest.fixture
@@ -132,7 +133,7 @@ def moto_store() -> Iterator[Store]:
     with mock_aws():
         client = boto3.client("dynamodb", region_name="us-east-1", config=BotoConfig(parameter_validation=False))
         create_tables(client, PREFIX)
-        yield Store(client, PREFIX)
+        yield Store(client, PREFIX, adopter())
 
 
 @pytest.fixture

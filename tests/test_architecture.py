@@ -47,6 +47,7 @@ LAYERS = {
     "gateways": {"gateways", "domain", "data.client"},
     "services": {"services", "data", "gateways", "domain", "formatting", "markdown", "config"},
     "forms": {"forms", "domain"},
+    "adoption": {"adoption", "services", "data", "domain", "deps", "cli"},  # a visitor: tests/test_visitors.py
     "routes": {"routes", "services", "data", "domain", "forms", "gateways", "*"},
 }
 TYPES_ONLY = {"config"}  # for annotations

@@ -31,7 +31,7 @@ COMMANDS_WITHOUT = {
     "books liability", "books webhooks",
     "tasks figures", "books check", "books reconcile", "mail send",  # figures of ours, Stripe's facts, promised mails
     "accounts erase",  # ends what the owner's own deletion began
-    "accounts adopt",  # its rows are the adoption's own: tests/services/test_adoption.py
+    "accounts adopt",  # its rows are the adoption's own: tests/adoption/
     "demo seed",  # refuses production; its operator has a row: tests/services/test_operators.py
 }  # fmt: skip
 

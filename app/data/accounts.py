@@ -91,7 +91,8 @@ class AccountReads(UserUpdates):
         found: dict[str, str] = {}
         for start in range(0, len(wanted), 100):
             rows = self._get_many([(TABLE, {"email": email}) for email in wanted[start : start + 100]])
-            found |= {row["email"]: row.get("account_id") or completed(self, row)["account_id"] for row in rows if row}
+            whole_rows = [row if "account_id" in row else completed(self, row) for row in rows if row]
+            found |= {row["email"]: row["account_id"] for row in whole_rows if "account_id" in row}
         return found
 
     def _email_in_index(self, index: str, name: str, value: str) -> str | None:
@@ -362,11 +363,9 @@ def new_id_key(account_id: str) -> dict[str, str]:
 
 def completed(base: Base, row: dict[str, Any]) -> dict[str, Any]:
     """The row with what every later write builds on: one of the original product gets it when it is first read."""
-    if row.keys() >= WHOLE_ROW:
+    if row.keys() >= WHOLE_ROW or base.adopter is None:
         return row
-    from .adoption import adopt_account  # builds on this module, and is hardly ever needed
-
-    return adopt_account(base, row)
+    return base.adopter.account(base, row)
 
 
 def _counters(settings: dict[str, Any], open_tasks: int) -> dict[str, int]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -55,12 +55,24 @@ def each(read: Callable[[str | None], Page[Row]]) -> Iterator[Row]:
             return
 
 
+class Adopter(Protocol):
+    """Makes rows that an earlier product wrote whole. Handed in from outside; without one they stay as they are, marked
+    as unexplained, and nothing moves their balance or their state.
+    """
+
+    def account(self, base: Base, row: dict[str, Any]) -> dict[str, Any]:
+        """The row as it is once every later write can build on it; as it was, where that cannot be."""
+
+    def task(self, base: Base, row: dict[str, Any]) -> dict[str, Any]: ...
+
+
 class Base:
     """Holds the client and the table prefix; the mixins in this package add the access patterns."""
 
-    def __init__(self, client: Any, prefix: str):
+    def __init__(self, client: Any, prefix: str, adopter: Adopter | None = None):
         self.client = client
         self.prefix = prefix
+        self.adopter = adopter
 
     def _get(self, table: str, key: Mapping[str, Any], *, consistent: bool = True) -> dict[str, Any] | None:
         answer = call(

@@ -11,7 +11,6 @@ from app.domain.clock_reading import ClockReading
 from .account_search import AccountSearch
 from .accounts import AccountReads, AccountWrites
 from .adjustments import AdjustmentReads, AdjustmentWrites
-from .adoption import Adoption
 from .audit import AuditReads, AuditWrites
 from .by_hand import ByHandReads, ByHandWrites
 from .clock import read_clock
@@ -62,7 +61,6 @@ class Store(
     SecondFactorReads,
     DraftReads,
     Erasure,
-    Adoption,
     AccountSearch,
     Statistics,
 ):

@@ -59,7 +59,7 @@ class Task:
     redo_note: str | None = None  # what the customer missed in the first result
     redone_by: str | None = None
     original: bool = False  # from the original product: no spend of ours belongs to it
-    unexplained: str | None = None  # why it cannot move: see data/adoption.py
+    unexplained: str | None = None  # why it cannot move: see app/adoption
 
     @property
     def is_open(self) -> bool:

@@ -16,13 +16,12 @@ from flask import Flask
 
 from app import create_app
 from app.config import Config
-from app.data import Store
-from app.data.client import make_client
 from app.data.table_setup import create_tables
 from app.domain.accounts import API, BROWSER, Account, Session, new_account_id, new_session_id, session_key
 from app.domain.credits import PROMO, LedgerEntry, post
 from app.domain.tasks import COMPLETED, Task
 from app.tokens import Tokens
+from app.visitors import open_store
 from scripts.local.aws import CHILD, REPO, LocalAws
 from scripts.local.ports import HOST, free_port, wait_for_answer
 
@@ -43,7 +42,7 @@ class World:
         self.aws = self._stack.enter_context(LocalAws())
         os.environ.update(CREDENTIALS)
         config = self.config(self.aws.port)
-        self.store = Store(make_client(config, endpoint_url=config.dynamodb_endpoint_url), config.table_prefix)
+        self.store = open_store(config)
         create_tables(self.store.client, self.store.prefix)
         self.direct_app = self.app(self.aws.port)
         return self

@@ -9,11 +9,12 @@ import pytest
 from app import create_app
 from app.data import Store
 from app.data.client import make_client
+from app.visitors import adopter
 
 
 @pytest.fixture
 def shaky_app(config, store, proxy, sender, stripe):
     """`store` itself stays whole: the tests look through it at what really happened."""
     config = replace(config, store_timeout_seconds=2, store_patience_seconds=4)  # as in production
-    shaky = Store(make_client(config, endpoint_url=proxy.url), store.prefix)
+    shaky = Store(make_client(config, endpoint_url=proxy.url), store.prefix, adopter())
     return create_app(config, store=shaky, sender=sender, stripe=stripe)

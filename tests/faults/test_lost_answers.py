@@ -21,6 +21,7 @@ from app.services import accounts, codes, customers, mail, queue, second_factor,
 from app.services.links import Links
 from app.services.passwords import Passwords
 from app.services.sealing import Sealer
+from app.visitors import adopter
 from tests.routes.browser import Browser
 from tests.security.test_second_factor import code
 from tests.services.test_codes import make_code
@@ -45,7 +46,7 @@ def sealer(config) -> Sealer:
 
 @pytest.fixture
 def shaky(config, store, proxy) -> Store:
-    return Store(make_client(config, endpoint_url=proxy.url), store.prefix)
+    return Store(make_client(config, endpoint_url=proxy.url), store.prefix, adopter())
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def faulty(store):
 @pytest.fixture
 def shaky(config, store, faulty, sender, stripe):
     """The app over a store that can be broken."""
-    return create_app(config, store=Store(faulty, store.prefix), sender=sender, stripe=stripe)
+    return create_app(config, store=Store(faulty, store.prefix, store.adopter), sender=sender, stripe=stripe)
 
 
 def throttled() -> ClientError:

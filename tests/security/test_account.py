@@ -364,7 +364,7 @@ def test_forgot_does_the_same_work_whoever_is_asked_for(store):
     for email in ("known@example.com", "disabled@example.com", "unpaid@example.com", "nobody@example.com"):
         recorder = Recorder(store.client)
         for _ in range(2):
-            accounts.ask_for_link(Store(recorder, store.prefix), email, now=NOW)
+            accounts.ask_for_link(Store(recorder, store.prefix, store.adopter), email, now=NOW)
         kinds.add(tuple(recorder.calls))
 
     assert kinds == {(("batch_get_item", 1), ("transact_write_items", 2)) * 2}

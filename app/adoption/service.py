@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from app.data import Store
-from app.data.adoption import Opening
 from app.domain.accounts import NOT_ADOPTED
 from app.domain.payments import ChargeRefundedFact
 from app.domain.tasks import Task
+from app.services import payments
 
-from . import payments
+from .rows import Opening, unadopted_accounts, unadopted_tasks
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ def adopt(store: Store, *, apply: bool, now: datetime) -> Adopted:
     who meanwhile adopt their own account by signing in. Raises StoreUnavailable; running again goes on.
     """
     done = Adopted()
-    for opening in store.unadopted_accounts():
+    for opening in unadopted_accounts(store):
         email, problem = opening.account.email, opening.problem
         if apply and not problem:
             account = store.find_account(email)  # the first read adopts
@@ -41,7 +41,7 @@ def adopt(store: Store, *, apply: bool, now: datetime) -> Adopted:
             continue
         done.openings.append(opening)
         done.untraced += [(email, transaction_id) for transaction_id in opening.untraced]
-    for task in store.unadopted_tasks():
+    for task in unadopted_tasks(store):
         stands = store.find_task(task.task_id) if apply else task
         problem = stands.unexplained if stands else "it is gone"
         if problem and (apply or problem != NOT_ADOPTED):

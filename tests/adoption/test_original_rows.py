@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from app.services import adoption
+from app.adoption import service as adoption
 from tests.originals import EMAIL, PAYMENT, TASK, put_history, put_task, put_transaction, put_user
 from tests.routes.browser import Browser, Program, soup
 from tests.support import NOW, make_account

@@ -14,6 +14,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from app.data.accounts import AccountWrites, account_from_row
+from app.data.audit import AuditWrites
+from app.data.base import Base
+from app.data.client import Stale
+from app.data.codec import decode_item
+from app.data.ledger import LedgerReads, LedgerWrites
+from app.data.lives import Life, UserUpdates, UserWrites
+from app.data.payments import PaymentReads, PaymentWrites
+from app.data.tables import TASKS, USERS
+from app.data.tasks import queue_shard, task_from_row, task_title, user_status
 from app.domain import credits
 from app.domain.accounts import NOT_ADOPTED, Account, mask_email, new_account_id, normalise_email
 from app.domain.clock import to_iso, utcnow
@@ -21,17 +31,6 @@ from app.domain.credits import CREDITS_PER_CENT, PURCHASE, PostedEntry
 from app.domain.errors import AlreadyRecorded, InvalidInput, StoreBusy
 from app.domain.payments import PaymentRecord
 from app.domain.tasks import Task
-
-from .accounts import AccountWrites, account_from_row
-from .audit import AuditWrites
-from .base import Base
-from .client import Stale
-from .codec import decode_item
-from .ledger import LedgerReads, LedgerWrites
-from .lives import Life, UserUpdates, UserWrites
-from .payments import PaymentReads, PaymentWrites
-from .tables import TASKS, USERS
-from .tasks import queue_shard, task_from_row, task_title, user_status
 
 log = logging.getLogger(__name__)
 
@@ -59,23 +58,24 @@ class _Writes(AccountWrites, LedgerWrites, PaymentWrites, AuditWrites):
     pass
 
 
-class Adoption(Base):
-    def unadopted_accounts(self) -> Iterator[Opening]:
-        """A consistent scan: accounts without an opening row, and what adopting each would record."""
-        for row in self._scan(USERS.suffix, "attribute_not_exists(ledger_sequence)"):
-            yield opening_of(self, row)
+def unadopted_accounts(base: Base) -> Iterator[Opening]:
+    """A consistent scan: accounts without an opening row, and what adopting each would record."""
+    for row in _scan(base, USERS.suffix, "attribute_not_exists(ledger_sequence)"):
+        yield opening_of(base, row)
 
-    def unadopted_tasks(self) -> Iterator[Task]:
-        """A consistent scan: tasks that no operator's queue shows yet."""
-        for row in self._scan(TASKS.suffix, "attribute_not_exists(version)"):
-            yield task_from_row(row)
 
-    def _scan(self, table: str, condition: str) -> Iterator[dict[str, Any]]:
-        pages = self.client.get_paginator("scan").paginate(
-            TableName=self.prefix + table, FilterExpression=condition, ConsistentRead=True
-        )
-        for page in pages:
-            yield from (decode_item(item) for item in page["Items"])
+def unadopted_tasks(base: Base) -> Iterator[Task]:
+    """A consistent scan: tasks that no operator's queue shows yet."""
+    for row in _scan(base, TASKS.suffix, "attribute_not_exists(version)"):
+        yield task_from_row(row)
+
+
+def _scan(base: Base, table: str, condition: str) -> Iterator[dict[str, Any]]:
+    pages = base.client.get_paginator("scan").paginate(
+        TableName=base.prefix + table, FilterExpression=condition, ConsistentRead=True
+    )
+    for page in pages:
+        yield from (decode_item(item) for item in page["Items"])
 
 
 def opening_of(base: Base, row: dict[str, Any]) -> Opening:

@@ -11,13 +11,14 @@ from decimal import Decimal
 
 import pytest
 
-from app.data import adoption as data
+from app.adoption import rows as data
+from app.adoption import service as adoption
 from app.domain.accounts import NOT_ADOPTED
 from app.domain.clock import utcnow
 from app.domain.errors import AlreadyRecorded, BalanceUnexplained, PaymentsUnavailable, WrongState
 from app.domain.payments import DisputeFact, RefundFact, SessionFact
 from app.domain.sales import Named
-from app.services import accounts, adoption, books, checkout, customers, parked, payments, queue, tasks
+from app.services import accounts, books, checkout, customers, parked, payments, queue, tasks
 from tests.originals import BCRYPT, EMAIL, PAYMENT, TASK, put_history, put_task, put_transaction, put_user
 from tests.services.test_books import Listed, reconcile
 from tests.support import NOW, PASSWORD, FakeStripe, ledger, make_operators, session_event
