@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote
 import boto3
 from botocore.config import Config as BotoConfig
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from app.domain.errors import FilesUnavailable
 from app.domain.tasks import ResultFile
@@ -22,6 +23,12 @@ log = logging.getLogger(__name__)
 
 LINK_SECONDS = 60
 MAX_NAME = 120
+ANSWERED = {  # what S3 says in each answer
+    "put_object": {"ETag"},
+    "head_object": {"ETag", "ContentLength", "ContentType"},
+    "list_objects_v2": {"KeyCount"},
+    "delete_object": set[str](),
+}
 
 
 class FileStore:
@@ -48,14 +55,9 @@ class FileStore:
         if not re.fullmatch(r"[0-9a-f]{16}", file_id):
             return None
         key = f"results/{task_id}/{file_id}"
-        try:
-            head = self._client.head_object(Bucket=self._bucket, Key=key)
-        except ClientError as error:
-            if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
-                return None
-            raise FilesUnavailable from error
-        except BotoCoreError as error:
-            raise FilesUnavailable from error
+        head = self._call("head_object", missing=True, Bucket=self._bucket, Key=key)
+        if head is None:
+            return None
         name = unquote(head["Metadata"].get("name", "file"))
         return ResultFile(key, name, head["ContentLength"], head["ContentType"])
 
@@ -71,7 +73,7 @@ class FileStore:
 
     def remove_all(self, task_id: str) -> None:
         """Delete every file that was stored for a task. Safe to repeat. Raises FilesUnavailable."""
-        while found := self._call("list_objects_v2", Bucket=self._bucket, Prefix=f"results/{task_id}/").get("Contents"):
+        while found := self._listed(f"results/{task_id}/"):
             for stored in found:
                 self._call("delete_object", Bucket=self._bucket, Key=stored["Key"])
 
@@ -85,12 +87,28 @@ class FileStore:
             if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                 raise
 
-    def _call(self, operation: str, **request: Any) -> dict[str, Any]:
+    def _listed(self, prefix: str) -> list[dict[str, Any]]:
+        return (self._call("list_objects_v2", Bucket=self._bucket, Prefix=prefix) or {}).get("Contents") or []
+
+    def _call(self, operation: str, *, missing: bool = False, **request: Any) -> dict[str, Any] | None:
+        """What the store answers; None for a key that it does not have, where that is asked. Raises FilesUnavailable,
+        also for the answer of a proxy or a portal in its place, which botocore would take for an empty one."""
         try:
-            return getattr(self._client, operation)(**request)
-        except (ClientError, BotoCoreError) as error:
-            log.error("files: %s failed: %s", operation, type(error).__name__)
-            raise FilesUnavailable from error
+            answer: dict[str, Any] = getattr(self._client, operation)(**request)
+        except ClientError as error:
+            told = error.response
+            if missing and told["Error"]["Code"] in ("404", "NoSuchKey", "NotFound") and _is_signed(told):
+                return None
+            raise self._unavailable(operation, error) from error
+        except (BotoCoreError, ResponseParserError, RecursionError, ValueError) as error:  # the last: others' redirects
+            raise self._unavailable(operation, error) from error
+        if not _is_signed(answer) or not ANSWERED[operation] <= answer.keys():
+            raise self._unavailable(operation, "somebody else answered")
+        return answer
+
+    def _unavailable(self, operation: str, error: object) -> FilesUnavailable:
+        log.error("files: %s failed: %s", operation, error if isinstance(error, str) else type(error).__name__)
+        return FilesUnavailable()
 
     @property
     def _client(self) -> Any:
@@ -109,6 +127,11 @@ class FileStore:
                     ),
                 )
             return self._made
+
+
+def _is_signed(answer: dict[str, Any]) -> bool:
+    """S3, and what stands in for it, names each request."""
+    return "x-amz-request-id" in answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
 
 
 def saved_as(name: str) -> str:

@@ -78,7 +78,7 @@ class StripeGateway:
                 params={"email": email, "metadata": {"account_id": account_id}},
                 options={"idempotency_key": f"customer-{digest[:48]}"},
             )
-        return customer.id
+            return str(_told(customer, "customer")["id"])
 
     def create_checkout(
         self,
@@ -106,13 +106,12 @@ class StripeGateway:
         params = self._one_pack(metadata, price_cents, product_name, success_url, cancel_url)
         params["client_reference_id"] = account_id
         try:
-            session = self._open_session(params, email, customer_id, idempotency_key)
+            return self._open_session(params, email, customer_id, idempotency_key)
         except PaymentNotFound:
             if not customer_id:
                 raise
             # The stored customer belongs to another Stripe account or was deleted: sell all the same.
-            session = self._open_session(params, email, None, f"{idempotency_key}-guest")
-        return _address(session)
+            return self._open_session(params, email, None, f"{idempotency_key}-guest")
 
     def create_guest_checkout(
         self,
@@ -139,7 +138,7 @@ class StripeGateway:
             session = self._client.v1.checkout.sessions.create(
                 params=params, options={"idempotency_key": idempotency_key}
             )
-        return _address(session)
+            return _address(session)
 
     @staticmethod
     def _one_pack(
@@ -167,14 +166,15 @@ class StripeGateway:
 
     def _open_session(
         self, params: SessionCreateParams, email: str, customer_id: str | None, idempotency_key: str
-    ) -> stripe.checkout.Session:
+    ) -> dict[str, Any]:
         payer: SessionCreateParams = (
             {"customer": customer_id} if customer_id else {"customer_email": email, "customer_creation": "always"}
         )
         with _translated_errors():
-            return self._client.v1.checkout.sessions.create(
+            session = self._client.v1.checkout.sessions.create(
                 params={**params, **payer}, options={"idempotency_key": idempotency_key}
             )
+            return _address(session)
 
     def get_session(self, session_id: str) -> dict[str, Any]:
         """A Checkout Session with what it sold, its payment intent and that one's latest charge."""
@@ -182,7 +182,7 @@ class StripeGateway:
             session = self._client.v1.checkout.sessions.retrieve(
                 _checked_id(session_id, "cs_"), params={"expand": ["payment_intent.latest_charge", "line_items"]}
             )
-            return session.to_dict(for_json=True)
+            return _told(session, "checkout.session", session_id)
 
     def line_items(self, session_id: str) -> dict[str, Any]:
         """What a Checkout Session sold: Stripe's list of up to 100 lines, with price and product."""
@@ -190,7 +190,7 @@ class StripeGateway:
             items = self._client.v1.checkout.sessions.line_items.list(
                 _checked_id(session_id, "cs_"), params={"limit": PAGE_SIZE}
             )
-            return items.to_dict(for_json=True)
+            return _told(items, "list")
 
     def find_catalogue_item(self, item_id: str) -> dict[str, Any] | None:
         """A Payment Link, price or product by its id; None when Stripe knows no such one for this key."""
@@ -198,10 +198,11 @@ class StripeGateway:
         try:
             with _translated_errors():
                 if item_id.startswith("plink_"):
-                    return stripe_client.payment_links.retrieve(_checked_id(item_id, "plink_")).to_dict(for_json=True)
+                    link = stripe_client.payment_links.retrieve(_checked_id(item_id, "plink_"))
+                    return _told(link, "payment_link", item_id)
                 if item_id.startswith("price_"):
-                    return stripe_client.prices.retrieve(_checked_id(item_id, "price_")).to_dict(for_json=True)
-                return stripe_client.products.retrieve(_checked_id(item_id, "prod_")).to_dict(for_json=True)
+                    return _told(stripe_client.prices.retrieve(_checked_id(item_id, "price_")), "price", item_id)
+                return _told(stripe_client.products.retrieve(_checked_id(item_id, "prod_")), "product", item_id)
         except PaymentNotFound:
             return None
 
@@ -218,8 +219,7 @@ class StripeGateway:
                     "expand": ["data.line_items"],
                 }
             )
-            for item in page.auto_paging_iter():
-                yield item.to_dict(for_json=True)
+            yield from _every(page, "checkout.session")
 
     def list_refunds(self, created_from: datetime | int) -> Iterator[dict[str, Any]]:
         """Refunds made since then, newest first, each with its charge, whatever the age of their payment."""
@@ -227,8 +227,7 @@ class StripeGateway:
             page = self._client.v1.refunds.list(
                 params={"created": {"gte": _epoch(created_from)}, "limit": PAGE_SIZE, "expand": ["data.charge"]}
             )
-            for item in page.auto_paging_iter():
-                yield item.to_dict(for_json=True)
+            yield from _every(page, "refund")
 
     def list_disputes(self, created_from: datetime | int) -> Iterator[dict[str, Any]]:
         """Disputes opened since then, newest first, each with its charge, whatever the age of their payment."""
@@ -236,8 +235,7 @@ class StripeGateway:
             page = self._client.v1.disputes.list(
                 params={"created": {"gte": _epoch(created_from)}, "limit": PAGE_SIZE, "expand": ["data.charge"]}
             )
-            for item in page.auto_paging_iter():
-                yield item.to_dict(for_json=True)
+            yield from _every(page, "dispute")
 
     def refund(self, payment_intent: str, amount_cents: int | None, idempotency_key: str) -> dict[str, Any]:
         """Refund a payment, or part of it; None refunds all that is left."""
@@ -246,7 +244,7 @@ class StripeGateway:
             params["amount"] = amount_cents
         with _translated_errors():
             refund = self._client.v1.refunds.create(params=params, options={"idempotency_key": idempotency_key})
-            return refund.to_dict(for_json=True)
+            return _told(refund, "refund")
 
     def receipt_url(self, payment_intent: str) -> str | None:
         """Stripe's receipt page for a payment, None while nothing was charged."""
@@ -254,7 +252,7 @@ class StripeGateway:
             intent = self._client.v1.payment_intents.retrieve(
                 _checked_id(payment_intent, "pi_"), params={"expand": ["latest_charge"]}
             )
-            charge = intent.to_dict(for_json=True).get("latest_charge")
+            charge = _told(intent, "payment_intent", payment_intent).get("latest_charge")
         url = charge.get("receipt_url") if isinstance(charge, dict) else None
         return url if isinstance(url, str) else None
 
@@ -338,10 +336,33 @@ def _translated_errors() -> Iterator[None]:
         raise PaymentsUnavailable from error
 
 
-def _address(session: stripe.checkout.Session) -> dict[str, Any]:
-    if not session.url:
+def _told(answer: object, kind: str, asked_for: str = "") -> dict[str, Any]:
+    """The answer as a plain dict, if it is the thing that was asked for: a proxy's or a portal's is nobody's word."""
+    told = answer.to_dict(for_json=True) if isinstance(answer, stripe.StripeObject) else {}
+    named = isinstance(told.get("data"), list) if kind == "list" else bool(told.get("id"))
+    if told.get("object") != kind or not named or (asked_for and told["id"] != asked_for):
+        log.error("What answers in Stripe's place is no %s", kind)
         raise PaymentsUnavailable
-    return {"id": session.id, "url": session.url}
+    return told
+
+
+def _every(page: Any, kind: str) -> Iterator[dict[str, Any]]:
+    """The things of all pages of a list. A page that is none ends in PaymentsUnavailable, never in a shorter list."""
+    while True:
+        more = _told(page, "list").get("has_more")
+        if not isinstance(more, bool):
+            raise PaymentsUnavailable
+        yield from (_told(thing, kind) for thing in page.data)
+        if not more:
+            return
+        page = page.next_page()
+
+
+def _address(session: object) -> dict[str, Any]:
+    told = _told(session, "checkout.session")
+    if not told.get("url"):
+        raise PaymentsUnavailable
+    return {"id": told["id"], "url": told["url"]}
 
 
 def _checked_id(value: str, *prefixes: str) -> str:

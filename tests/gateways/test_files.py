@@ -7,6 +7,7 @@ import pytest
 
 from app.domain.errors import FilesUnavailable
 from app.gateways.files import FileStore, file_name
+from tests.gateways.portal import ANSWERS, portal
 
 
 @pytest.fixture
@@ -65,6 +66,16 @@ def test_the_bucket_is_made_when_the_region_is_another(dynamodb_url):
 def test_a_file_is_refused_in_plain_words_when_the_bucket_is_out_of_reach(dynamodb_url):
     with pytest.raises(FilesUnavailable):
         FileStore("no-such-bucket", "us-east-1", dynamodb_url).put("task_a", "a.txt", b"a")
+
+
+@pytest.mark.parametrize("call", ["put", "find", "remove_all"])
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_what_answers_in_the_place_of_s3_has_kept_and_removed_nothing(monkeypatch, answer, call):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+    given = {"put": ("task_a", "a.txt", b"a"), "find": ("task_a", "0" * 16), "remove_all": ("task_a",)}[call]
+    with portal(*ANSWERS[answer]) as address, pytest.raises(FilesUnavailable):
+        getattr(FileStore("results-of-tests", "us-east-1", address), call)(*given)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import stripe
 from app.domain.errors import InvalidPayload, InvalidSignature, PaymentsUnavailable
 from app.gateways.stripe import PaymentNotFound, PaymentRefused, StripeGateway, verify_webhook
 from scripts.local.stripe_standin.process import StripeStandIn
+from tests.gateways.portal import ANSWERS, portal
 
 SECRET = "whsec_current"
 OLD_SECRET = "whsec_previous"
@@ -169,6 +170,48 @@ def test_nobody_listening_is_payments_unavailable() -> None:
         gateway = StripeGateway("sk_test_12345", f"http://127.0.0.1:{unused.getsockname()[1]}")
         with pytest.raises(PaymentsUnavailable):
             gateway.get_session("cs_test_1")
+
+
+GUEST_ORDER: dict[str, Any] = {
+    "pack_id": "base",
+    "credits": 1000,
+    "price_cents": 1000,
+    "idempotency_key": "order-1",
+    "success_url": "http://127.0.0.1:8000/buy/return",
+    "cancel_url": "http://127.0.0.1:8000/",
+    "product_name": "1,000 credits",
+}
+CALLS: dict[str, Callable[[StripeGateway], object]] = {
+    "ensure_customer": lambda gateway: gateway.ensure_customer("acc_1", "ada@example.com"),
+    "create_checkout": checkout,
+    "create_guest_checkout": lambda gateway: gateway.create_guest_checkout(**GUEST_ORDER),
+    "get_session": lambda gateway: gateway.get_session("cs_test_1"),
+    "line_items": lambda gateway: gateway.line_items("cs_test_1"),
+    "a link": lambda gateway: gateway.find_catalogue_item("plink_1"),
+    "a price": lambda gateway: gateway.find_catalogue_item("price_1"),
+    "a product": lambda gateway: gateway.find_catalogue_item("prod_1"),
+    "list_sessions": lambda gateway: list(gateway.list_sessions(0)),
+    "list_refunds": lambda gateway: list(gateway.list_refunds(0)),
+    "list_disputes": lambda gateway: list(gateway.list_disputes(0)),
+    "refund": lambda gateway: gateway.refund("pi_1", None, "refund-1"),
+    "receipt_url": lambda gateway: gateway.receipt_url("pi_1"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_what_answers_in_the_place_of_stripe_is_not_believed(answer: str, call: str) -> None:
+    with portal(*ANSWERS[answer]) as address, pytest.raises(PaymentsUnavailable):
+        CALLS[call](StripeGateway("sk_test_12345", address))
+
+
+@pytest.mark.parametrize(
+    "rows", ['[{"id": "re_1", "object": "charge"}]', '[{"object": "refund"}]', "{}", "null", '["x"]']
+)
+def test_a_list_that_holds_something_else_is_not_believed(rows: str) -> None:
+    body = f'{{"object": "list", "has_more": false, "data": {rows}}}'.encode()
+    with portal(200, "application/json", body) as address, pytest.raises(PaymentsUnavailable):
+        list(StripeGateway("sk_test_12345", address).list_refunds(0))
 
 
 def test_a_wrong_key_is_payments_unavailable_and_stays_out_of_the_log(
