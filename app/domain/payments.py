@@ -139,7 +139,16 @@ class PaymentRecord:
 
     @property
     def is_parked(self) -> bool:
-        return self.parked_reason is not None and self.resolution in (None, "refunding") and self.granted == 0
+        open_still = self.resolution in (None, "refunding") or self.refund_failed
+        return self.parked_reason is not None and open_still and self.granted == 0
+
+    @property
+    def refund_failed(self) -> bool:
+        """It was refunded by an operator, and the money came back, perhaps days later: it waits for a decision again.
+
+        https://docs.stripe.com/refunds#failed-refunds
+        """
+        return self.resolution == "refunded" and bool(refunds_undone(self)) and refunded_share(self) < 1
 
     @property
     def delta(self) -> int:
@@ -157,6 +166,11 @@ def refunded_share(record: PaymentRecord) -> Fraction:
     """What of the payment was refunded, exactly; it can be more than all of it."""
     refunds = [_named(refund, record) for refund in record.refunds.values()]
     return refunded(refunds, _named(record.charge_refunded, record), _worth(record))
+
+
+def refunds_undone(record: PaymentRecord) -> int:
+    """How many of its refunds have failed or were cancelled."""
+    return sum(refund.status in REFUND_UNDONE for refund in record.refunds.values())
 
 
 def _named(amount: Amount, record: PaymentRecord) -> Amount:

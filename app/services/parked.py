@@ -13,7 +13,16 @@ from app.data.transaction import optimistic
 from app.domain.accounts import normalise_email
 from app.domain.by_hand import is_generous
 from app.domain.errors import InvalidInput, NotFound, WrongState
-from app.domain.payments import MAX_CREDITS_BY_HAND, PaymentRecord, SessionFact
+from app.domain.payments import (
+    MAX_CREDITS_BY_HAND,
+    PaymentRecord,
+    RefundFact,
+    SessionFact,
+    merge,
+    refund_fact,
+    refunds_undone,
+)
+from app.domain.reversals import REFUND_UNDONE
 from app.domain.tasks import new_request_id
 from app.domain.text import shows
 from app.gateways.stripe import PaymentRefused
@@ -124,8 +133,9 @@ def refund(store: Store, stripe: Refunds, payment_id: str, *, reason: str, actor
     """Give a parked payment's money back through Stripe.
 
     The intent is recorded first, then Stripe is called under a key made from the payment, so a repeat after a crash
-    between the two refunds once. From the intent until Stripe's word nothing else can be decided; when Stripe says no,
-    the payment is parked as before. Raises InvalidInput, NotFound, WrongState, PaymentRefused and PaymentsUnavailable.
+    between the two refunds once; after one that failed the key is another, or Stripe would tell of that one again. From
+    the intent until Stripe's word nothing else can be decided; when Stripe says no, the payment is parked as before.
+    Raises InvalidInput, NotFound, WrongState, PaymentRefused and PaymentsUnavailable.
     """
     _need(reason)
     record = _parked(store.find_payment(payment_id))
@@ -133,18 +143,27 @@ def refund(store: Store, stripe: Refunds, payment_id: str, *, reason: str, actor
         raise InvalidInput("There is no payment at Stripe to refund.")
     if record.resolution != REFUNDING:
         _resolve(store, payment_id, REFUNDING, "payment.refund", reason, actor, now, of=_undecided)
+    made = None
     try:
-        stripe.refund(record.payment_intent, None, f"parked-refund-{payment_id}")
+        made = refund_fact(stripe.refund(record.payment_intent, None, _refund_key(record)))
     except PaymentRefused as error:
         if error.stripe_code != "charge_already_refunded":  # by a first try, longer ago than Stripe keeps its keys
             _resolve(store, payment_id, None, "payment.refund_refused", reason, actor, now, of=_refunding)
             raise
+    if made and made.status in REFUND_UNDONE:
+        _resolve(store, payment_id, None, "payment.refund_refused", reason, actor, now, of=_refunding, told=made)
+        raise PaymentRefused("Stripe could not refund this payment: the money has not gone back.")
     try:
-        _resolve(store, payment_id, "refunded", "payment.refunded", reason, actor, now, of=_refunding)
+        _resolve(store, payment_id, "refunded", "payment.refunded", reason, actor, now, of=_refunding, told=made)
     except WrongState:
         after = store.find_payment(payment_id)
         if after is None or after.resolution != "refunded":  # by the same refund, asked for twice at once
             raise
+
+
+def _refund_key(record: PaymentRecord) -> str:
+    failed = refunds_undone(record)
+    return f"parked-refund-{record.payment_id}" + (f"-{failed + 1}" if failed else "")
 
 
 def dismiss(store: Store, payment_id: str, *, reason: str, actor: str, now: datetime) -> None:
@@ -164,13 +183,14 @@ def _resolve(
     now: datetime,
     *,
     of: Callable[[PaymentRecord | None], PaymentRecord],
+    told: RefundFact | None = None,
 ) -> None:
-    """Write down a decision on a payment that is, as it is written, what `of` asks for."""
+    """Decide about a payment that is, as it is written, what `of` asks for. `told`: what Stripe said of its refund."""
 
     def attempt(record: PaymentRecord | None) -> None:
         before = of(record)
         with store.transaction() as tx:
-            tx.save_payment(before, replace(before, resolution=resolution), now)
+            tx.save_payment(before, replace(merge(before, told) if told else before, resolution=resolution), now)
             tx.record_audit(actor=actor, action=action, subject=payment_id, reason=reason, now=now)
 
     def read(_stale: object = None) -> PaymentRecord | None:

@@ -214,3 +214,57 @@ def test_a_refund_asked_for_twice_at_once_is_one_and_both_are_told_so(store, pay
     parked.refund(store, Twice(), payment, **WHO)
 
     assert store.find_payment(payment).resolution == "refunded"
+
+
+def refund_of(refund_id: str, status: str, cents: int = 1000) -> dict:
+    return {"id": refund_id, "object": "refund", "payment_intent": "pi_1", "amount": cents, "currency": "idr"} | {
+        "status": status,
+        "created": int(NOW.timestamp()),
+    }
+
+
+class Answers(Stripe):
+    """Makes one refund for each key, and says of the first what it is told to."""
+
+    def __init__(self, *statuses):
+        super().__init__()
+        self.statuses = statuses
+
+    def refund(self, *args):
+        super().refund(*args)
+        keys = list(dict.fromkeys(key for _, _, key in self.refunds))
+        number = keys.index(args[2])
+        return refund_of(f"re_{number}", self.statuses[number])
+
+
+@pytest.mark.parametrize("status", ["failed", "canceled"])
+def test_a_refund_that_failed_at_once_is_no_refund(store, payment, status):
+    with pytest.raises(PaymentRefused, match="has not gone back"):
+        parked.refund(store, Answers(status), payment, **WHO)
+
+    assert [found.payment_id for found in store.list_parked(limit=9).items] == [payment]
+    parked.credit(store, payment, email="ada@example.com", credits=650, **CREDIT)
+    assert store.get_account("ada@example.com").credits_balance == 650
+
+
+@pytest.mark.parametrize("told", ["pending", "succeeded"])
+def test_a_payment_is_parked_again_when_its_refund_fails_days_later(store, payment, told):
+    stripe = Answers(told, "succeeded")
+    parked.refund(store, stripe, payment, **WHO)
+    assert store.list_parked(limit=9).items == []
+
+    record(store, RefundFact(payment, "re_0", 1000, "failed", currency="idr", told=int(NOW.timestamp()) + 86400))
+
+    assert [found.payment_id for found in store.list_parked(limit=9).items] == [payment]
+    parked.refund(store, stripe, payment, **WHO)
+    assert store.list_parked(limit=9).items == []
+    assert len({key for _, _, key in stripe.refunds}) == 2  # under the first key Stripe would tell of the failed one
+
+
+def test_a_payment_stays_refunded_when_one_of_its_refunds_failed_and_another_went_through(store, payment):
+    parked.refund(store, Answers("pending"), payment, **WHO)
+
+    for refund_id, status in (("re_other", "succeeded"), ("re_0", "failed")):
+        record(store, RefundFact(payment, refund_id, 1000, status, currency="idr"))
+
+    assert store.list_parked(limit=9).items == []
