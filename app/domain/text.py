@@ -28,7 +28,8 @@ _ACCENTS = "\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610
 
 _IGNORED = re.compile(f"[{INVISIBLE}]+")
 _IGNORED_IN_SEARCH = re.compile(f"[{INVISIBLE}{_ACCENTS}]+")
-_AROUND = re.compile(rf"^[\s{INVISIBLE}]+|[\s{INVISIBLE}]+$")
+_KEPT = re.compile(rf"[^\s{INVISIBLE}]")  # where words begin or end
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _DRAWN = re.compile(rf"[^\s{CONTROLS}{INVISIBLE}]")
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2212"
 # What typing aids put in place of the plain characters, and letters that Unicode takes for whole though people do not.
@@ -42,7 +43,7 @@ def storable(text: object, field: str) -> str:
     """
     if not isinstance(text, str):
         raise InvalidInput(f"{field.capitalize()} must be text.", field=field)
-    if "\x00" in text or any("\ud800" <= char <= "\udfff" for char in text):
+    if _UNSTORABLE.search(text):
         raise InvalidInput("The text holds characters that cannot be stored.", field=field)
     return text
 
@@ -54,7 +55,8 @@ def shows(text: str) -> bool:
 
 def trimmed(text: str) -> str:
     """`text` without what nobody sees around it: pasted addresses, ids and words of a search bring it along."""
-    return _AROUND.sub("", text)
+    first, last = _KEPT.search(text), _KEPT.search(text[::-1])  # a pattern for the end would begin at every space
+    return text[first.start() : len(text) - last.start()] if first and last else ""
 
 
 def one_line(text: str) -> str:

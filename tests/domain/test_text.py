@@ -1,7 +1,9 @@
 """Text that can be kept exactly, and text that cannot."""
 
 import sys
+import time
 import unicodedata
+from contextlib import suppress
 
 import pytest
 
@@ -10,7 +12,7 @@ from app.domain.codes import normalise_code
 from app.domain.errors import InvalidInput
 from app.domain.second_factor import digits, recovery_hash
 from app.domain.tasks import check_description, check_note, check_reason
-from app.domain.text import compact, finder, one_line, plain_address, shows, storable, trimmed
+from app.domain.text import compact, finder, one_line, plain_address, search_key, shows, storable, trimmed
 from app.formatting import excerpt
 
 
@@ -197,3 +199,39 @@ def test_nothing_is_looked_for_when_the_words_show_nothing(words):
 def test_a_title_shows_something_when_its_text_does(text, line):
     assert one_line(text) == line
     assert shows(excerpt(text))
+
+
+LONG = 60_000  # what a form of anybody may hold: MAX_BODY
+HOSTILE = {
+    "spaces within": "a" + " " * LONG + "b",
+    "invisible within": "a" + "\u200b" * LONG + "b",
+    "ends of lines within": "a" + "\r\n" * (LONG // 2) + "b",
+    "spaces and letters": " a" * (LONG // 2),
+    "quotes": '"' * LONG,
+    "cells": "a, " * (LONG // 3),
+    "marks": "e" + "\u0301" * (LONG // 2),
+}
+READERS = [trimmed, one_line, compact, plain_address, shows, search_key, finder, excerpt, digits, recovery_hash]
+READERS += [normalise_email, normalise_code, check_description, check_note, check_reason]
+
+
+@pytest.mark.threat(40)
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__)
+def test_the_work_for_a_text_grows_with_its_length_and_no_faster(read, text):
+    """60,000 characters took a minute and more where each space began a search for the end."""
+    before = time.thread_time()
+
+    with suppress(InvalidInput):
+        read(text)
+
+    assert time.thread_time() - before < 5
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "\u200b \u00ad", "a", " a b ", "\u2003a\u200b", "a\n\n", "\n a \u2060b\r\n\t"]
+)
+def test_only_what_is_around_the_words_is_taken_off(text):
+    kept = [place for place, char in enumerate(text) if shows(char)]
+
+    assert trimmed(text) == (text[kept[0] : kept[-1] + 1] if kept else "")
