@@ -75,7 +75,7 @@ def test_what_waits_for_an_operator_is_told(run, store):
     for link in ("plink_a", "plink_b"):
         told = session_event(metadata={}, payment_link=link)
         payments.handle_event(store, told, livemode=False, now=NOW)
-    sales.name_for_good(store, "plink_b", reason="ours", actor="op@example.com", now=NOW)
+    sales.name_for_good(store, "plink_b", reason="ours", actor="op@example.com", limit=5000, now=NOW)
 
     result = run(credit_payment_links=("plink_credits",))
 

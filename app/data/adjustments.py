@@ -16,13 +16,15 @@ from .transaction import Writes
 
 TABLE = ADJUSTMENTS.suffix
 WAITING, APPROVED, DECLINED = "waiting", "approved", "declined"
-CORRECTION, PAYMENT, CODE = "correction", "payment", "code"
+CORRECTION, PAYMENT, CODE, SALE = "correction", "payment", "code", "sale"
+SUBJECTS = {PAYMENT: "payment_id", CODE: "code", SALE: "source"}  # of `terms`; a correction's is the address
 
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """Something of `amount` signed credits that `proposed_by` asked for: a correction, a parked payment credited, or a
-    code to be made, which is nobody's (`user_email` is empty). `terms` are the rest of what is to be booked."""
+    """Something of `amount` signed credits that `proposed_by` asked for: a correction, a parked payment credited, a
+    code to be made or a link to be named, which are nobody's (`user_email` is empty). `terms` are the rest of what is
+    to be booked."""
 
     adjustment_id: str
     user_email: str
@@ -38,7 +40,7 @@ class Adjustment:
     @property
     def subject(self) -> str:
         """What the audit log files it under, as it does the act itself."""
-        return {PAYMENT: self.terms.get("payment_id"), CODE: self.terms.get("code")}.get(self.kind) or self.user_email
+        return self.terms[SUBJECTS[self.kind]] if self.kind in SUBJECTS else self.user_email
 
 
 class AdjustmentReads(Base):

@@ -57,7 +57,9 @@ class SaleWrites(Writes):
         """Raises Stale unless this is what operators say of it."""
         self.check(TABLE, {"source": source}, condition="#decision = :decision", failure=Stale, decision=decision)
 
-    def decide_sale(self, known: Sale, decision: str | None, by: str, now: datetime) -> None:
+    def decide_sale(
+        self, known: Sale, decision: str | None, by: str, now: datetime, approved_by: str | None = None
+    ) -> None:
         """Raises Stale when somebody else has decided since it was read."""
         condition = "attribute_exists(#source) AND attribute_not_exists(#decision)"
         params: dict[str, Any] = {}
@@ -66,7 +68,7 @@ class SaleWrites(Writes):
         self.update(
             TABLE,
             {"source": known.source},
-            set={"decision": decision, "decided_at": to_iso(now), "decided_by": by},
+            set={"decision": decision, "decided_at": to_iso(now), "decided_by": by, "approved_by": approved_by},
             condition=condition,
             failure=Stale,
             **params,
@@ -81,4 +83,5 @@ def _sale(row: dict[str, Any]) -> Sale:
         decision=row.get("decision"),
         decided_at=from_iso(row["decided_at"]) if row.get("decided_at") else None,
         decided_by=row.get("decided_by"),
+        approved_by=row.get("approved_by"),
     )

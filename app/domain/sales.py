@@ -76,6 +76,11 @@ class Sale:
     decision: str | None = None
     decided_at: datetime | None = None
     decided_by: str | None = None
+    approved_by: str | None = None  # the second operator, where more waited than one credits alone in a day
+
+    @property
+    def deciders(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.decided_by, self.approved_by) if name)
 
     @property
     def can_be_named(self) -> bool:

@@ -98,8 +98,19 @@ def sale(source: str):
 @admin_required
 def name_sale(source: str):
     """It sells credits, for good: what waits is credited, some dozens now, the rest by pressing again or by night."""
-    sales.name_for_good(deps.store(), source, reason=_read_reason(), actor=g.account.email, now=utcnow())
-    return _released(source)
+    proposed = sales.name_for_good(
+        deps.store(),
+        source,
+        reason=_read_reason(),
+        actor=g.account.email,
+        limit=deps.config().adjust_limit,
+        now=utcnow(),
+        request_id=request.form.get("request_id", ""),
+    )
+    if proposed is None:
+        return _released(source)
+    flash(PROPOSED)
+    return redirect(url_for("admin_finance.sale", source=source), code=303)
 
 
 @bp.post("/sales/<source>/release")
@@ -181,6 +192,7 @@ def _sale_page(source: str) -> str:
         payments=store.list_set_aside(source, limit=paging.limit, cursor=paging.cursor),
         audit=store.list_audit_of(source, limit=20).items,
         most_counted=sales.MOST_COUNTED,
+        request_id=new_request_id(),
     )
 
 

@@ -229,11 +229,11 @@ class ByHand:
 
 
 def _by_hand_differences(store: Store, ledger: Ledger, credited: list[PaymentRecord]) -> Iterator[Difference]:
-    """Each correction, parked payment credited and code has its operator in the audit log, and two of them once one had
-    made more than the limit of that day alone.
+    """Each correction, parked payment credited, code and named link has its operator in the audit log, and two of them
+    once one had made more than the limit of that day alone.
 
     Acts that name their `day` were booked under one limit over all accounts and means; those from before it are held to
-    what held then: corrections of one account by one operator added up, payments and codes did not count.
+    what held then: corrections of one account by one operator added up, payments, codes and names did not count.
     """
     made: list[ByHand] = []
     for email, entries in sorted(ledger.corrections.items()):
@@ -263,6 +263,11 @@ def _by_hand_differences(store: Store, ledger: Ledger, credited: list[PaymentRec
             yield Difference(code.code, "operator of the code", "one in the audit log", "none")
         elif "day" in act.after:
             made.append(ByHand(code.code, code.worth, act))
+    for sale in store.every_sale():
+        named = [row for row in store.audit_of(sale.source) if row.action == "sale.name"]
+        if sale.decision == OURS and not named:
+            yield Difference(sale.source, "operator of the name", "one in the audit log", "none")
+        made += [ByHand(sale.source, row.after["amount"], row) for row in named if "day" in row.after]
     yield from _authority_differences(store, made)
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from app.data import Store
-from app.data.adjustments import CODE, CORRECTION, PAYMENT, Adjustment
+from app.data.adjustments import CODE, CORRECTION, PAYMENT, SALE, Adjustment
 from app.data.store import Transaction
 from app.domain import credits
 from app.domain.accounts import Account, mask_email
@@ -26,7 +26,7 @@ from app.domain.errors import (
 )
 from app.domain.tasks import check_reason
 
-from . import by_hand, codes, parked
+from . import by_hand, codes, parked, sales
 from .by_hand import Authority, NeedsSecond
 from .payments import Outcome
 
@@ -105,8 +105,10 @@ def adjust(
         return _answered(store, wanted)
 
 
-def approve(store: Store, operator: str, adjustment_id: str, *, now: datetime) -> PostedEntry | RedeemCode | Outcome:
-    """Book what another operator proposed: a correction, a parked payment credited, or a code.
+def approve(
+    store: Store, operator: str, adjustment_id: str, *, now: datetime
+) -> PostedEntry | RedeemCode | Outcome | None:
+    """Book what another operator proposed: a correction, a parked payment credited, a code, or the name of a link.
 
     Both have to be operators as it is booked. Raises NotFound, Forbidden, InvalidInput, WrongState.
     """
@@ -230,10 +232,11 @@ def _book_approved(store: Store, waiting: Adjustment, now: datetime, authority: 
     return _book(store, waiting, account, now, authority, "credits.approve")
 
 
-APPROVED_BY_KIND: dict[str, Callable[..., PostedEntry | RedeemCode | Outcome]] = {
+APPROVED_BY_KIND: dict[str, Callable[..., PostedEntry | RedeemCode | Outcome | None]] = {
     CORRECTION: _book_approved,
     PAYMENT: parked.credit_approved,
     CODE: codes.create_approved,
+    SALE: sales.name_approved,
 }
 
 

@@ -154,7 +154,8 @@ def _release(store: Store, payment_id: str, source: str, named: Named, now: date
             return Outcome(record)  # a refund was begun, the name was taken back, or it sold something else beside
         said = [sale for sale in known.sales.values() if sale.decision == OURS]
         own = [record.payer_email or "", known.account.email if known.account else ""]
-        if any(are_one(sale.decided_by or "", address) for sale in said for address in own):
+        deciders = [name for sale in said for name in sale.deciders]
+        if any(are_one(name, address) for name in deciders for address in own):
             return Outcome(record)  # nobody makes value for himself: another operator credits this one
         after = payments.as_ours(record)
         if twice:

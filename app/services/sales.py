@@ -9,13 +9,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.data import Store
+from app.data.adjustments import SALE, Adjustment
+from app.data.base import each
 from app.data.transaction import optimistic
 from app.domain.errors import InvalidInput, NotFound, PaymentsUnavailable, WrongState
-from app.domain.payments import PaymentRecord, SessionFact
+from app.domain.payments import PaymentRecord, SessionFact, as_ours, target
 from app.domain.sales import NEVER, OURS, Named, Sale, label_of, lines_of
+from app.domain.tasks import new_request_id
 from app.gateways.stripe import PaymentRefused
 
 from . import by_hand
+from .by_hand import Authority, NeedsSecond
 
 log = logging.getLogger(__name__)
 
@@ -93,27 +97,72 @@ def kept(known: Mapping[str, Sale], record: PaymentRecord, now: datetime) -> Cal
     return lambda tx: tx.keep_sale(known.get(source), source, label, now)
 
 
-def name_for_good(store: Store, source: str, *, reason: str, actor: str, now: datetime) -> None:
+def name_for_good(
+    store: Store, source: str, *, reason: str, actor: str, limit: int, now: datetime, request_id: str = ""
+) -> Adjustment | None:
     """What this link or product sells is credits, now and later; `payments.release` then credits what waits.
 
-    Raises InvalidInput, NotFound, Forbidden (no operator any more) and WrongState (somebody else has decided). `undo`
-    takes it back for what comes later.
+    What waits counts as made by hand: above `limit` together with the rest of the operator's day a second operator has
+    to approve, and the proposal is returned. Raises InvalidInput, NotFound, Forbidden (no operator any more) and
+    WrongState (somebody else has decided). `undo` takes it back for what comes later.
     """
-    _decide(store, source, OURS, "sale.name", reason, actor, now)
+
+    def alone() -> Authority:
+        return by_hand.alone(store, actor, _worth(store, source), limit=limit, now=now)
+
+    try:
+        _decide(store, source, OURS, "sale.name", reason, actor, alone, now)
+    except NeedsSecond:
+        wanted = by_hand.proposal(
+            SALE,
+            operator=actor,
+            request_id=request_id or new_request_id(),
+            amount=_worth(store, source),
+            reason=reason,
+            terms={"source": source},
+            now=now,
+        )
+        return by_hand.propose_once(store, wanted)
+    return None
+
+
+def name_approved(store: Store, waiting: Adjustment, now: datetime, authority: Callable[[], Authority]) -> None:
+    """Name what was proposed. Raises NotFound, WrongState (decided meanwhile) and what `authority` raises."""
+    source, proposer = waiting.terms["source"], waiting.proposed_by
+    _decide(store, source, OURS, "sale.name", waiting.reason, proposer, authority, now, approved_by=authority().actor)
 
 
 def never(store: Store, source: str, *, reason: str, actor: str, now: datetime) -> None:
     """What this link or product sells is not ours: later payments are kept quietly, and nobody is asked again."""
-    _decide(store, source, NEVER, "sale.never", reason, actor, now)
+    _decide(store, source, NEVER, "sale.never", reason, actor, _good_standing(store, actor), now)
 
 
 def undo(store: Store, source: str, *, reason: str, actor: str, now: datetime) -> None:
     """Take back what was said for good. What was credited by it stays with those who paid for it."""
-    _decide(store, source, None, "sale.undo", reason, actor, now)
+    _decide(store, source, None, "sale.undo", reason, actor, _good_standing(store, actor), now)
+
+
+def _good_standing(store: Store, actor: str) -> Callable[[], Authority]:
+    """Enough for what makes no credits."""
+    return lambda: Authority(actor, {}, by_hand.good_standing(store, actor))
+
+
+def _worth(store: Store, source: str) -> int:
+    """The credits that naming this would give to those who have paid: of what is told of them now."""
+    waiting = each(lambda cursor: store.list_set_aside(source, limit=MOST_COUNTED, cursor=cursor))
+    return sum(target(as_ours(record)) for record in waiting if record.resolution is None)
 
 
 def _decide(
-    store: Store, source: str, decision: str | None, action: str, reason: str, actor: str, now: datetime
+    store: Store,
+    source: str,
+    decision: str | None,
+    action: str,
+    reason: str,
+    by: str,
+    authority: Callable[[], Authority],
+    now: datetime,
+    approved_by: str | None = None,
 ) -> None:
     if not reason.strip():
         raise InvalidInput("Say why: the reason goes into the audit log.", field="reason")
@@ -125,13 +174,18 @@ def _decide(
             raise InvalidInput("What another program sells has no name of its own: credit its payments one by one.")
         if (sale.decision is None) == (decision is None):
             raise WrongState("This was decided already: somebody was quicker. Look at the page again.")
-        still_operator = by_hand.good_standing(store, actor)
+        stands = authority()
         with store.transaction() as tx:
-            still_operator(tx)
-            tx.decide_sale(sale, decision, actor, now)
-            before, after = {"decision": sale.decision or "none"}, {"decision": decision or "none"}
+            stands.hold(tx)
+            tx.decide_sale(sale, decision, by, now, approved_by)
             tx.record_audit(
-                actor=actor, action=action, subject=source, reason=reason, now=now, before=before, after=after
+                actor=stands.actor,
+                action=action,
+                subject=source,
+                reason=reason,
+                now=now,
+                before={"decision": sale.decision or "none"},
+                after={"decision": decision or "none", **stands.about},
             )
 
     def read(_stale: object = None) -> Sale | None:

@@ -259,6 +259,9 @@ def _payments(site: Any, now: datetime) -> dict[str, str]:
         name = link if not number else f"{link}_{number}"
         site.webhook(session_event(f"reader{number}@example.com", session=f"cs_{name}", **fields))
     sales.never(site.store, "plink_course", reason="An online course.", actor=OPERATOR, now=now)
+    pens = {"metadata": {}, "payment_link": "plink_pens", "cents": 2900}
+    site.webhook(session_event("reader3@example.com", session="cs_pens", **pens))
+    sales.name_for_good(site.store, "plink_pens", reason="It sells credits.", actor=COLLEAGUE, limit=0, now=now)
     refund = {"id": "re_1", "object": "refund", "amount": 250, "status": "succeeded", "currency": "usd"}
     charge = {"id": "ch_1", "object": "charge", "payment_intent": "pi_cs_second", "currency": "usd"}
     amounts = {"amount": 1000, "amount_refunded": 250, "refunded": False, "livemode": False}

@@ -222,6 +222,30 @@ def test_naming_a_link_for_good_credits_what_waits(operator, books_sold, store):
     assert "0 payments credited" in words(operator.post(f"{SALE}/release", follow_redirects=True))
 
 
+@pytest.mark.threat(105)
+def test_a_name_for_more_than_one_makes_alone_is_approved_under_corrections(operator, colleague, books_sold, store):
+    for number in range(3, 8):
+        fields = {"metadata": {}, "payment_link": "plink_book"}
+        told = session_event(f"reader{number}@example.com", session=f"cs_{number}", **fields)
+        payments.handle_event(store, told, livemode=False, now=NOW)
+    form = BeautifulSoup(operator.get(SALE).data, "html.parser").select_one("form[action$='/name']")
+    request = {"reason": "credits since May", "request_id": form.select_one("[name=request_id]")["value"]}
+
+    answers = [operator.post(f"{SALE}/name", data=request, follow_redirects=True) for _ in range(2)]
+
+    assert all("it waits under Corrections" in words(answer) for answer in answers)
+    assert list(store.every_entry()) == []
+    assert "Another operator must approve it" in words(operator.get("/admin/corrections"))
+    (card,) = BeautifulSoup(colleague.get("/admin/corrections").data, "html.parser").select("ul.stack > li")
+    assert (card.h2.a["href"], card.b.text) == (SALE, "+8,000")
+    approve = card.select_one("form[action$='/approve']")["action"]
+    assert "plink_book sells credits" in words(colleague.post(approve, follow_redirects=True))
+    assert store.get_account("reader7@example.com").credits_balance == 1000
+    assert sum(entry.amount for entry in store.every_entry()) == 8000
+    assert colleague.post(approve).status_code == 409
+    assert "Decided it sells credits, op@example.com and " in words(colleague.get(SALE))
+
+
 @pytest.mark.threat(103)
 def test_never_ours_is_quiet_until_it_is_taken_back(operator, books_sold, store):
     operator.post(f"{SALE}/never", data={"reason": "books"})

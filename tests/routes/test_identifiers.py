@@ -171,7 +171,8 @@ def furnish(app, store, address: str) -> dict[str, list[str]]:
     for link in ("plink_book", "plink_pens"):  # sales that are not of credits: one to be decided, one named for good
         told = session_event(address, session=f"cs_{link}", payment_intent=f"pi_{link}", metadata={}, payment_link=link)
         payments.handle_event(store, told, livemode=False, now=now)
-    sales.name_for_good(store, "plink_pens", reason="ours", actor=OPERATOR, now=now)
+    sales.name_for_good(store, "plink_pens", reason="ours", actor=OPERATOR, limit=5000, now=now)
+    sales.name_for_good(store, "plink_book", reason="ours", actor=OPERATOR, limit=0, now=now)  # proposed
     done, held, pending = [
         tasks.submit(store, store.get_account(address), f"{SEARCH} {number}", now=now).task for number in range(3)
     ]
@@ -186,7 +187,7 @@ def furnish(app, store, address: str) -> dict[str, list[str]]:
         customers.adjust(store, operator, address, 9000, "x", request_id="r", limit=5000, now=now)
     shut = make_account(store, f"a{address}", disabled_at=now)
     until = now + timedelta(days=9)
-    terms = {"credits_each": 5, "max_uses": 9, "expires_at": until, "limit": 50}
+    terms = {"credits_each": 5, "max_uses": 9, "expires_at": until, "limit": 5000}
     codes.create(store, "SPRING-2026", created_by=OPERATOR, now=now, **terms)
     (receipt,) = [mail for mail in all_mails(store) if mail.kind == "receipt"]
     store.mark_mail_unsent(receipt, "MessageRejected", now, give_up=True)

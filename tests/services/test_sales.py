@@ -8,11 +8,12 @@ from datetime import timedelta
 
 import pytest
 
+from app.data.adjustments import Adjustment
 from app.data.store import Transaction
 from app.domain.errors import Forbidden, InvalidInput, NotFound, PaymentsUnavailable, WrongState
 from app.domain.payments import DisputeFact, RefundFact
 from app.domain.sales import ELSEWHERE, NEVER, OURS, Named
-from app.services import books, parked, payments, sales
+from app.services import books, customers, parked, payments, sales
 from tests.services.test_books import Listed, reconcile, session
 from tests.support import NOW, all_mails, event, ledger, make_account, make_operators, session_event
 
@@ -57,6 +58,11 @@ def release(store, source: str = LINK, **options):
     return payments.release(store, source, named=payments.NOTHING_NAMED, now=NOW, **options)
 
 
+def name(store, source: str = LINK, *, actor: str = "op@example.com", limit: int = 50_000, now=NOW, **more):
+    how = {"reason": "it sells credits", "actor": actor, "limit": limit, "now": now}
+    return sales.name_for_good(store, source, **how | more)
+
+
 def credits_of(store) -> int:
     return sum(entry.amount for entry in store.every_entry())
 
@@ -99,7 +105,7 @@ def test_what_another_program_sells_with_prices_made_for_each_sale_is_one_entry(
 
     assert [sale.source for sale in store.every_sale()] == [ELSEWHERE]
     with pytest.raises(InvalidInput):
-        sales.name_for_good(store, ELSEWHERE, **WHO)
+        name(store, ELSEWHERE)
 
 
 @pytest.mark.threat(103)
@@ -208,7 +214,7 @@ def test_naming_a_link_credits_what_waited_once_each(store):
         tell(store, book(number))
     payments.record_fact(store, RefundFact("pi_cs_2", "re_1", 250, "succeeded"), now=NOW)
 
-    sales.name_for_good(store, LINK, **WHO)
+    name(store)
     first, again = release(store), release(store)
     for number in range(3):
         tell(store, book(number))
@@ -219,7 +225,12 @@ def test_naming_a_link_credits_what_waited_once_each(store):
     assert len(all_mails(store)) == 4
     assert store.list_set_aside(LINK, limit=10).items == []
     (row,) = store.list_audit_of(LINK, limit=5).items
-    assert (row.action, row.actor, row.after) == ("sale.name", "op@example.com", {"decision": OURS})
+    assert (row.action, row.actor, row.after["decision"], row.after["amount"]) == (
+        "sale.name",
+        "op@example.com",
+        OURS,
+        2750,
+    )
     assert books.check(store) == []
 
 
@@ -227,7 +238,7 @@ def test_naming_a_link_credits_what_waited_once_each(store):
 def test_each_is_credited_once_when_releases_deliveries_and_adoptions_race(store):
     for number in range(4):
         tell(store, book(number))
-    sales.name_for_good(store, LINK, **WHO)
+    name(store)
 
     def act(number: int) -> None:
         if number % 3 == 0:
@@ -253,7 +264,7 @@ def test_a_payment_that_arrives_while_its_link_is_named_is_credited(store, monke
 
     def decide_first(tx, *details):
         monkeypatch.setattr(Transaction, "keep_sale", keep)
-        sales.name_for_good(store, LINK, **WHO)
+        name(store)
         keep(tx, *details)
 
     tell(store, book(1))
@@ -265,7 +276,7 @@ def test_a_payment_that_arrives_while_its_link_is_named_is_credited(store, monke
 
 def test_nothing_is_credited_when_the_name_is_taken_back_meanwhile(store, monkeypatch):
     tell(store, book())
-    sales.name_for_good(store, LINK, **WHO)
+    name(store)
     require = Transaction.require_sale
 
     def undo_first(tx, *details):
@@ -283,7 +294,7 @@ def test_nothing_is_credited_when_the_name_is_taken_back_meanwhile(store, monkey
 def test_the_nightly_run_credits_what_was_named_since(store):
     for number in range(3):
         tell(store, book(number))
-    sales.name_for_good(store, LINK, **WHO)
+    name(store)
     assert release(store, limit=1).more
 
     result = reconcile(store, Listed())
@@ -300,9 +311,9 @@ def test_never_is_quiet_for_good_and_can_be_undone(store):
     assert release(store).credits == credits_of(store) == 0
     assert store.find_sale(LINK).decision == NEVER
     with pytest.raises(WrongState):
-        sales.name_for_good(store, LINK, **WHO)
+        name(store)
     sales.undo(store, LINK, **WHO)
-    sales.name_for_good(store, LINK, **WHO)
+    name(store)
     release(store)
 
     assert credits_of(store) == 2000
@@ -315,13 +326,13 @@ def test_one_operator_wins_when_two_decide_at_once(store):
 
     def decide(verb) -> bool:
         try:
-            verb(store, LINK, **WHO)
+            verb(store, LINK)
         except WrongState:
             return False
         return True
 
     with ThreadPoolExecutor(2) as pool:
-        assert sum(pool.map(decide, [sales.never, sales.name_for_good])) == 1
+        assert sum(pool.map(decide, [lambda *what: sales.never(*what, **WHO), name])) == 1
     assert len(store.list_audit_of(LINK, limit=5).items) == 1
 
 
@@ -353,7 +364,7 @@ def test_a_payment_whose_refund_was_begun_is_not_credited_by_the_name(store):
     tell(store, book())
     with pytest.raises(PaymentsUnavailable):
         parked.refund(store, Down(), "pi_cs_1", **WHO)
-    sales.name_for_good(store, LINK, **WHO)
+    name(store)
 
     assert release(store).credits == 0
 
@@ -363,7 +374,7 @@ def test_who_is_no_operator_any_more_decides_nothing(store):
     store.update_account(store.get_account("op@example.com"), role="customer")
 
     with pytest.raises(Forbidden):
-        sales.name_for_good(store, LINK, **WHO)
+        name(store)
     assert store.find_sale(LINK).decision is None
 
 
@@ -371,7 +382,7 @@ def test_an_operator_who_names_a_link_credits_nothing_to_himself(store):
     told = session_event("op@example.com", session="cs_own", metadata={}, payment_link=LINK)
     tell(store, told)
     tell(store, book())
-    sales.name_for_good(store, LINK, **WHO)
+    name(store)
 
     assert release(store).payments == 1
     assert store.get_account("op@example.com").credits_balance == 0
@@ -381,7 +392,7 @@ def test_an_operator_who_names_a_link_credits_nothing_to_himself_by_his_customer
     """The payer's address is another one, but the customer at Stripe is the operator's."""
     store.update_account(store.get_account("op@example.com"), stripe_customer_id="cus_op")
     tell(store, session_event("other@example.com", session="cs_own", metadata={}, payment_link=LINK, customer="cus_op"))
-    sales.name_for_good(store, LINK, **WHO)
+    name(store)
 
     assert release(store).payments == 0
     assert store.get_account("op@example.com").credits_balance == 0
@@ -391,9 +402,148 @@ def test_a_session_that_was_credited_under_another_payment_keeps_none_waiting_an
     tell(store, book(1, payment_intent="pi_other"), named=Named(payment_links=frozenset({LINK})))
     for number in range(3):
         tell(store, book(number))
-    sales.name_for_good(store, LINK, **WHO)
+    name(store)
 
     assert release(store).payments == 2
     assert credits_of(store) == 3000
     assert [record.payment_id for record in store.list_parked(limit=5).items] == ["pi_cs_1"]
     assert books.check(store) == []
+
+
+# More than one operator makes alone in a day
+
+SECOND = "second@example.com"
+
+
+@pytest.fixture
+def waiting(store):
+    """Three books, worth 2,750 credits; two operators."""
+    make_operators(store, SECOND)
+    make_account(store, "ada@example.com")
+    for number in range(3):
+        tell(store, book(number))
+    payments.record_fact(store, RefundFact("pi_cs_2", "re_1", 250, "succeeded"), now=NOW)
+    return store
+
+
+def approve(store, wanted, operator: str = SECOND):
+    return customers.approve(store, operator, wanted.adjustment_id, now=NOW)
+
+
+def made_alone(store, operator: str = "op@example.com") -> int:
+    return store.find_hand(operator).credits
+
+
+@pytest.mark.threat(105)
+def test_a_name_counts_with_what_its_operator_made_that_day(waiting):
+    customers.adjust(waiting, "op@example.com", "ada@example.com", 100, "Gift", request_id="r", limit=5000, now=NOW)
+
+    assert name(waiting, limit=2850) is None
+
+    assert made_alone(waiting) == 2850
+    assert release(waiting).credits == 2750
+    assert books.check(waiting) == []
+
+
+@pytest.mark.threat(105)
+def test_a_name_that_would_credit_more_than_one_makes_alone_waits_for_a_second_operator(waiting):
+    customers.adjust(waiting, "op@example.com", "ada@example.com", 100, "Gift", request_id="r", limit=5000, now=NOW)
+
+    first, again = (name(waiting, limit=2849, request_id="r-1") for _ in range(2))
+
+    assert first == again
+    assert (first.kind, first.amount, first.subject, first.user_email) == ("sale", 2750, LINK, "")
+    assert waiting.find_sale(LINK).decision is None
+    assert (release(waiting).credits, made_alone(waiting)) == (0, 100)
+    with pytest.raises(Forbidden):
+        approve(waiting, first, "op@example.com")
+    approve(waiting, first)
+    with pytest.raises(WrongState):
+        approve(waiting, first)
+    assert [release(waiting).credits for _ in range(2)] == [2750, 0]
+    sale = waiting.find_sale(LINK)
+    assert (sale.decision, sale.decided_by, sale.approved_by) == (OURS, "op@example.com", SECOND)
+    assert (made_alone(waiting), made_alone(waiting, SECOND)) == (100, 0)
+    actions = {row.action: row.actor for row in waiting.list_audit_of(LINK, limit=9).items}
+    assert actions == {"sale.propose": "op@example.com", "sale.name": SECOND}
+    assert books.check(waiting) == []
+
+
+@pytest.mark.threat(105)
+def test_neither_of_two_who_named_a_link_is_credited_by_it(waiting):
+    for number, operator in enumerate(("op@example.com", SECOND, "s.econd+x@example.com")):
+        tell(waiting, session_event(operator, session=f"cs_own{number}", metadata={}, payment_link=LINK))
+
+    approve(waiting, name(waiting, limit=0))
+
+    assert release(waiting).payments == 3
+    assert [waiting.get_account(operator).credits_balance for operator in ("op@example.com", SECOND)] == [0, 0]
+    assert len(waiting.list_set_aside(LINK, limit=9).items) == 3
+
+
+@pytest.mark.threat(105)
+def test_what_was_decided_or_whose_proposer_left_cannot_be_approved(waiting):
+    make_operators(waiting, "third@example.com")
+    by_one, by_leaver = name(waiting, limit=0), name(waiting, actor="third@example.com", limit=0)
+    waiting.update_account(waiting.get_account("third@example.com"), role="customer")
+    with pytest.raises(WrongState):
+        approve(waiting, by_leaver)
+    sales.never(waiting, LINK, **WHO)
+
+    with pytest.raises(WrongState):
+        approve(waiting, by_one)
+
+    assert waiting.find_sale(LINK).decision == NEVER
+    customers.decline(waiting, SECOND, by_one.adjustment_id, now=NOW)
+    assert credits_of(waiting) == 0
+
+
+@pytest.mark.threat(105)
+def test_names_and_corrections_at_once_stay_within_the_day_of_one_operator(store):
+    make_operators(store, SECOND)
+    make_account(store, "ada@example.com")
+    links = [f"plink_{number}" for number in range(4)]
+    for number, link in enumerate(links):
+        tell(store, book(number, payment_link=link))
+
+    def act(number: int) -> object:
+        if number % 2:
+            how = {"request_id": f"r-{number}", "limit": 2000, "now": NOW}
+            return customers.adjust(store, "op@example.com", "ada@example.com", 1000, "Gift", **how)
+        return name(store, links[number // 2], limit=2000)
+
+    with ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(act, range(8)))
+
+    proposed = [one for one in done if isinstance(one, Adjustment)]
+    assert len(proposed) == 6
+    assert made_alone(store) == 2000
+    for link in links:
+        release(store, link)
+    assert credits_of(store) == 2000
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda one: approve(store, one), proposed))
+    for link in links:
+        release(store, link)
+    assert credits_of(store) == 8000
+    assert books.check(store) == []
+
+
+@pytest.mark.threat(105)
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"amount": 6000}, "second operator"),
+        ({"counted": []}, "count of what was made by hand"),
+        ({"proposed_by": "op@example.com"}, "second operator"),
+        (None, "operator of the name"),
+    ],
+)
+def test_the_books_tell_of_a_name_by_nobodys_authority(waiting, row, words):
+    with waiting.transaction() as tx:
+        tx.decide_sale(waiting.find_sale(LINK), OURS, "op@example.com", NOW)
+        if row is not None:
+            about = {"amount": 10, "limit": 5000, "day": "2026-03-01", "counted": ["op@example.com"]} | row
+            tx.record_audit(actor="op@example.com", action="sale.name", subject=LINK, now=NOW, reason="-", after=about)
+
+    assert [words in difference.what for difference in books.check(waiting)] == [True]

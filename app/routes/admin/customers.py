@@ -8,7 +8,7 @@ from functools import partial
 from flask import flash, g, redirect, render_template, request, url_for
 
 from app import deps, heavy
-from app.data.adjustments import CODE, Adjustment
+from app.data.adjustments import CODE, SALE, Adjustment
 from app.data.base import Page
 from app.domain.accounts import Account
 from app.domain.clock import utcnow
@@ -19,7 +19,7 @@ from app.forms.admin import AdjustForm, ReasonForm
 from app.forms.paging import read_paging
 from app.routes.admin.blueprint import bp
 from app.security import admin_required
-from app.services import by_hand, customers
+from app.services import by_hand, customers, payments
 
 PAGE = 25
 
@@ -123,6 +123,9 @@ def approve(adjustment_id: str):
     done = deps.store().get_adjustment(adjustment_id)
     if done.kind == CODE:
         flash(f"Approved: {done.subject} can be redeemed now.")
+    elif done.kind == SALE:
+        payments.release(deps.store(), done.subject, named=deps.named_sales(), now=utcnow(), actor=g.account.email)
+        flash(f"Approved: {done.subject} sells credits. What waits is credited now, or by the night.")
     else:
         flash(f"Approved: {done.amount:+,} credits for {done.user_email}.")
     return redirect(url_for("admin.list_corrections"), code=303)
