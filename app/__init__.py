@@ -81,6 +81,8 @@ BLUEPRINTS = (
     health,
 )
 
+STRIPE_DEADLINE_SECONDS = 11.0  # nobody at a page waits longer for Stripe
+STRIPE_SLOW_SECONDS = 5.0
 PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")  # reads the same in an address
 PLACE = "the-id-goes-here"
 
@@ -109,7 +111,13 @@ def create_app(
             config=config,
             store=store,
             stripe=through(
-                Outside("Stripe", PaymentsUnavailable, deadline_seconds=11, slow_seconds=5, **outside),
+                Outside(
+                    "Stripe",
+                    PaymentsUnavailable,
+                    deadline_seconds=STRIPE_DEADLINE_SECONDS,
+                    slow_seconds=STRIPE_SLOW_SECONDS,
+                    **outside,
+                ),
                 stripe or StripeGateway(config.stripe_secret_key, config.stripe_api_base),
                 *("ensure_customer", "create_checkout", "create_guest_checkout", "get_session"),
                 *("line_items", "find_catalogue_item", "refund", "receipt_url"),

@@ -44,7 +44,7 @@ GUARDS = {"public", "customer", "token", "admin", "operator"}
 LAYERS = {
     "domain": {"domain"},
     "data": {"data", "domain"},
-    "gateways": {"gateways", "domain", "data.client"},
+    "gateways": {"gateways", "domain", "data.client", "data.connections"},
     "services": {"services", "data", "gateways", "domain", "formatting", "markdown", "config"},
     "forms": {"forms", "domain"},
     "adoption": {"adoption", "services", "data", "domain", "deps", "cli"},  # a visitor: tests/test_visitors.py

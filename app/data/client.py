@@ -14,12 +14,15 @@ from botocore.parsers import ResponseParserError
 from app.domain.errors import DomainError, OutcomeUnknown, StoreUnavailable
 
 from .answers import Answers
+from .connections import bound_answers
 from .direct import direct_client
 
 if TYPE_CHECKING:
     from app.config import Config
 
 log = logging.getLogger(__name__)
+
+MAIL_SECONDS = 5  # for a whole answer of SES
 
 CONFLICTS = frozenset({"TransactionConflictException", "TransactionInProgressException"})
 TURNED_AWAY = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"})
@@ -46,7 +49,8 @@ class TableMissing(StoreUnavailable):
 def make_client(
     config: Config, service: str = "dynamodb", endpoint_url: str | None = None, *, patient: bool = False
 ) -> Any:
-    """A low-level client: connect 1 s, read 2 s, three attempts, a warm pool, a fixed user agent (17 % of a call).
+    """A low-level client: connect 1 s, a whole answer 2 s, three attempts, a warm pool, a fixed user agent (17 % of a
+    call).
 
     DynamoDB's first attempt goes the short way (app/data/direct.py), the other two through botocore. A mail has one
     attempt in all: the outbox repeats, and a slow answer must not hold up the mails behind it. `patient` is for set-up,
@@ -61,7 +65,7 @@ def make_client(
         endpoint_url=endpoint_url or None,
         config=BotoConfig(
             connect_timeout=1,
-            read_timeout=config.store_timeout_seconds if short_way else 5,
+            read_timeout=config.store_timeout_seconds if short_way else MAIL_SECONDS,
             retries={"mode": "standard", "total_max_attempts": 2 if short_way else 1},
             max_pool_connections=32,
             user_agent=USER_AGENT,
@@ -69,6 +73,7 @@ def make_client(
             tcp_keepalive=True,
         ),
     )
+    bound_answers(client)
     return direct_client(client, _session().get_credentials(), USER_AGENT) if short_way else client
 
 
@@ -86,7 +91,7 @@ def _patient_client(config: Config, service: str, endpoint_url: str | None) -> A
     )
     if service == "dynamodb":
         Answers(client)
-    return client
+    return bound_answers(client)
 
 
 @cache

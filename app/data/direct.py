@@ -22,6 +22,7 @@ from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
 
 from .answers import Answers
+from .connections import bounded_connection
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html
 OPERATIONS = {
@@ -76,6 +77,7 @@ class DirectClient:
             retries=False,
             **tls,
         )
+        self._pool.ConnectionCls = bounded_connection(self._pool.ConnectionCls)
         self._tries = local()
         client.meta.events.register("needs-retry.dynamodb", self._note_lost)
         for name, operation in OPERATIONS.items():

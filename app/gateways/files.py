@@ -16,12 +16,14 @@ from botocore.config import Config as BotoConfig
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from app.data.connections import bound_answers
 from app.domain.errors import FilesUnavailable
 from app.domain.tasks import ResultFile
 
 log = logging.getLogger(__name__)
 
 LINK_SECONDS = 60
+READ_SECONDS = 20  # for a whole answer
 MAX_NAME = 120
 ANSWERED = {  # what S3 says in each answer
     "put_object": {"ETag"},
@@ -114,18 +116,19 @@ class FileStore:
     def _client(self) -> Any:
         with self._lock:
             if self._made is None:
-                self._made = boto3.client(
+                made = boto3.client(
                     "s3",
                     region_name=self._region,
                     endpoint_url=self._endpoint_url,
                     config=BotoConfig(
                         connect_timeout=2,
-                        read_timeout=20,
+                        read_timeout=READ_SECONDS,
                         retries={"mode": "standard", "total_max_attempts": 3},
                         signature_version="s3v4",
                         s3={"addressing_style": "path" if self._endpoint_url else "virtual"},
                     ),
                 )
+                self._made = bound_answers(made)
             return self._made
 
 

@@ -14,8 +14,11 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import requests
 import stripe
+from requests.adapters import HTTPAdapter
 
+from app.data.connections import bound_pools
 from app.domain.errors import DomainError, InvalidPayload, InvalidSignature, NotFound, PaymentsUnavailable
 from app.domain.sales import GUEST, MARK
 
@@ -26,7 +29,7 @@ log = logging.getLogger(__name__)
 
 API_VERSION = "2026-10-28.endive"
 CONNECT_TIMEOUT_SECONDS = 3.0
-READ_TIMEOUT_SECONDS = 10.0
+READ_TIMEOUT_SECONDS = 10.0  # for a whole answer
 MAX_RETRIES = 2
 PAGE_SIZE = 100
 
@@ -52,13 +55,35 @@ class PaymentNotFound(NotFound):
     """Stripe knows no such object (or it belongs to another Stripe account)."""
 
 
+class _Adapter(HTTPAdapter):
+    """Connections to Stripe, or to a proxy on the way, on which a whole answer is bounded."""
+
+    def init_poolmanager(self, *given: Any, **named: Any) -> None:
+        super().init_poolmanager(*given, **named)
+        bound_pools(self.poolmanager)
+
+    def proxy_manager_for(self, *given: Any, **named: Any) -> Any:
+        return bound_pools(super().proxy_manager_for(*given, **named))
+
+
+class _Requests(stripe.RequestsClient):
+    """Stripe's own, with a session of ours for each thread."""
+
+    def request(self, *given: Any, **named: Any) -> Any:
+        if getattr(self._thread_local, "session", None) is None:
+            self._thread_local.session = requests.Session()
+            self._thread_local.session.mount("https://", _Adapter())
+            self._thread_local.session.mount("http://", _Adapter())
+        return super().request(*given, **named)
+
+
 class StripeGateway:
     """Every call the dashboard makes to Stripe; answers are plain dicts in Stripe's own field names."""
 
     def __init__(self, secret_key: str, api_base: str | None = None) -> None:
         # A proxy named by the environment must not be asked for a host that is this machine.
         proxy = stripe.HTTPClient._Proxy(http="", https="") if api_base and _is_loopback(api_base) else None
-        http_client = stripe.RequestsClient(
+        http_client = _Requests(
             timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS), verify_ssl_certs=True, proxy=proxy
         )
         self._client = stripe.StripeClient(

@@ -71,9 +71,12 @@ class Authority:
 
 
 class HttpsServer:
-    """Answers every call with `answer`, and keeps the path of each that it was sent."""
+    """Answers every call with `answer`, with `dribbles` byte by byte, and keeps the path of each that it was sent."""
 
-    def __init__(self, context: ssl.SSLContext, answer: object, headers: dict[str, str] | None = None):
+    def __init__(
+        self, context: ssl.SSLContext, answer: object, headers: dict[str, str] | None = None, *, dribbles: bool = False
+    ):
+        self.closed = threading.Event()
         self.seen: list[str] = []
         server, content = self, json.dumps(answer).encode()
 
@@ -90,7 +93,12 @@ class HttpsServer:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(content)
+                if not dribbles:
+                    self.wfile.write(content)
+                for byte in content if dribbles else b"":
+                    self.wfile.write(bytes([byte]))
+                    if server.closed.wait(0.1):
+                        return
 
             do_GET = do_PUT = do_POST
 
@@ -112,6 +120,7 @@ class HttpsServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.closed.set()
         self._server.shutdown()
         self._server.server_close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -14,7 +15,8 @@ from urllib.parse import urlsplit
 
 THROTTLE = "ProvisionedThroughputExceededException"
 CONFLICT = "TransactionConflict"
-FAULTS = ("pass", "throttle", "conflict", "error", "delay", "cut", "lost", "garbage")
+FAULTS = ("pass", "throttle", "conflict", "error", "delay", "cut", "lost", "garbage", "dribble")
+DRIBBLE_SECONDS = 0.05  # between two bytes
 
 Rule = Callable[[str, int], str]
 
@@ -23,7 +25,8 @@ class FaultProxy:
     """`rule(operation, number)` names a fault for each call; `delay_seconds` is how long "delay" holds an answer back.
 
     throttle and conflict answer as DynamoDB does, error is a bare 500, cut closes the connection before anything is
-    written, and lost writes it and closes the connection before the answer.
+    written, lost writes it and closes the connection before the answer, and dribble sends its answer byte by byte, head
+    and body, half a minute long at least; `heard_out` says how many callers had the patience.
     """
 
     def __init__(self, target: str):
@@ -31,6 +34,8 @@ class FaultProxy:
         self.delay_seconds = 0.0
         self.before: Callable[[str, bytes], None] = lambda _operation, _body: None  # may hold a call back
         self.calls: list[tuple[str, str]] = []
+        self.closed = threading.Event()
+        self.heard_out = 0
         proxy, upstream = self, urlsplit(target)
 
         class Handler(BaseHTTPRequestHandler):
@@ -57,7 +62,19 @@ class FaultProxy:
                 connection.close()
                 if fault == "lost":
                     return self._cut()
+                if fault == "dribble":
+                    return self._dribble(answer.status, content)
                 return self._answer(answer.status, content, dict(answer.getheaders()))
+
+            def _dribble(self, status: int, content: bytes) -> None:
+                head = f"HTTP/1.1 {status} Here\r\nX-Slow: {'x' * 600}\r\nContent-Length: {len(content)}\r\n\r\n"
+                self.close_connection = True
+                with contextlib.suppress(OSError):  # the caller has given up
+                    for byte in head.encode() + content:
+                        self.wfile.write(bytes([byte]))
+                        if proxy.closed.wait(DRIBBLE_SECONDS):
+                            return
+                    proxy.heard_out += 1
 
             do_GET = do_PUT = do_POST
 
@@ -113,5 +130,6 @@ class FaultProxy:
         self.rule = lambda _operation, _number: "pass"
 
     def close(self) -> None:
+        self.closed.set()
         self._server.shutdown()
         self._server.server_close()
