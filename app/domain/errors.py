@@ -117,10 +117,11 @@ class LinkExpired(DomainError):
 class InsufficientCredits(DomainError):
     code = "insufficient_credits"
 
-    def __init__(self, *, required: int, available: int):
+    def __init__(self, *, required: int, available: int, several: bool = False):
         self.required = required
         self.available = available
-        message = f"You have {available:,} credits, a task costs {required:,}. Nothing was charged."
+        costs = f"these tasks cost {required:,}" if several else f"a task costs {required:,}"
+        message = f"You have {available:,} credits, {costs}. Nothing was charged."
         if available < 0:
             message = (
                 f"Your balance is {available:,} credits, because a payment was refunded or disputed after its "

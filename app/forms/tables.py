@@ -63,6 +63,17 @@ def read_pasted(text: str) -> Found:
     return Found([trimmed(line) for line in _LINE_END.split(text)])
 
 
+def as_lines(texts: Sequence[str]) -> str:
+    """For the field that they are pasted into: one on each line, or as a quoted table where that would change them."""
+    lines = "\n".join(texts)
+    read = read_pasted(lines)
+    if read.texts == list(texts) and not read.left_out:
+        return lines
+    table = io.StringIO()
+    csv.writer(table, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows([["Task"], *([text] for text in texts)])
+    return table.getvalue()
+
+
 def decode(content: bytes) -> tuple[str, str]:
     """The text of a file, and what a person should know of how it was read. Raises InvalidInput."""
     if kind := _kind(content):

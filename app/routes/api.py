@@ -71,7 +71,7 @@ def user():
 def submit_task():
     request_id = idempotency_key(request)
     description = text_field(read_json(request), "description")
-    done = tasks.submit(deps.store(), g.account, description, now=utcnow(), request_id=request_id)
+    done = tasks.submit(deps.store(), g.account, description, now=utcnow(), request_id=request_id, by_program=True)
     return task_json(done.task) | {"credits_remaining": done.credits_remaining}, 201
 
 

@@ -10,8 +10,8 @@ from app import deps
 from app.config import Pack
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, MailboxUnproven, NotFound, PaymentsUnavailable
-from app.domain.tasks import MAX_DESCRIPTION, TASK_COST, new_request_id
-from app.domain.text import storable
+from app.domain.tasks import TASK_COST, check_description, new_request_id
+from app.domain.text import shows
 from app.forms.base import usable_key
 from app.forms.credits import BuyForm, DraftForm, RedeemForm
 from app.fragments import render
@@ -34,9 +34,11 @@ def show():
 @bp.post("/credits/draft")
 @login_required
 def keep_draft():
-    """Keep the task that was written while short of credits, and go where credits are bought."""
-    text = storable(DraftForm().description.data or "", "description")[:MAX_DESCRIPTION]
-    deps.store().update_account(g.account, visible=False, draft=text or None)
+    """Keep the task that was written while short of credits, and go where credits are bought. Raises InvalidInput."""
+    text = DraftForm().description.data or ""
+    if shows(text):
+        check_description(text)
+    deps.store().update_account(g.account, visible=False, draft=text if shows(text) else None)
     return redirect(url_for("credits.show"), code=303)
 
 

@@ -25,6 +25,7 @@ from app.domain.tasks import (
     new_request_id,
 )
 from app.forms.base import LOST_KEY, unix_newlines, usable_key
+from app.forms.tables import as_lines
 from app.forms.tasks import MAX_TABLE_BYTES, TaskForm, check_batch, read_batch
 from app.fragments import is_fragment_request, render
 from app.routes import dashboard
@@ -82,9 +83,10 @@ def submit_batch():
             return _batch_preview(found, LOST_KEY), 422
         made, g.account = tasks.submit_batch(store, g.account, found, now=utcnow(), request_id=request_id)
     except InvalidInput as error:
-        return _batch_page(lines or "\n".join(request.form.getlist("description")), error.message), 422
+        typed = [unix_newlines(text) for text in request.form.getlist("description")]
+        return _batch_page(lines or as_lines(typed), error.message), 422
     except InsufficientCredits as error:
-        return _batch_page("\n".join(found), error.message), 402
+        return _batch_page(as_lines(found), error.message), 402
     flash(f"{len(made)} tasks submitted for {sum(task.credits_spent for task in made)} credits.")
     return redirect(url_for("dashboard.show"), code=303)
 
@@ -169,13 +171,9 @@ def cancel_own(task_id: str) -> tuple[Task, Account]:
 @bp.post("/tasks/<task_id>/redo")
 @login_required
 def redo(task_id: str):
-    try:
-        again = queue.request_redo(
-            deps.store(), g.account, task_id, unix_newlines(request.form.get("note")), now=utcnow()
-        )
-    except InvalidInput as error:
-        flash(error.message, "error")
-        return redirect(url_for("tasks.show", task_id=task_id), code=303)
+    """A note that is refused comes back in the page of the refusal. Raises InvalidInput."""
+    note = unix_newlines(request.form.get("note"))
+    again = queue.request_redo(deps.store(), g.account, task_id, note, now=utcnow())
     flash("We will do it again, free of charge.")
     return redirect(url_for("tasks.show", task_id=again.task_id), code=303)
 

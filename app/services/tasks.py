@@ -39,11 +39,18 @@ class Submitted:
 
 
 def submit(
-    store: Store, account: Account, description: object, *, now: datetime, request_id: str | None = None
+    store: Store,
+    account: Account,
+    description: object,
+    *,
+    now: datetime,
+    request_id: str | None = None,
+    by_program: bool = False,
 ) -> Submitted:
     """Charge an account for a task and put the task in the queue, once per request_id.
 
-    Repeating a request_id returns the first task, also on a drained balance. Raises InvalidInput, InsufficientCredits,
+    What was kept of the composer while credits were bought is done with, unless it is a program that submits. Repeating
+    a request_id returns the first task, also on a drained balance. Raises InvalidInput, InsufficientCredits,
     RateLimited, RequestIdReused (same id, other text) and StoreUnavailable; after any of these nothing was charged,
     but for StoreUnavailable after a lost answer: repeat with the same request_id.
     """
@@ -62,11 +69,13 @@ def submit(
             tx.put_task(task)
             recent = remember(current.recent_marks, task.description)
             mail, noted = notices.low_balance(current, after, now)
-            tx.move_balance(current, after, open_tasks=1, spending=True, draft=None, recent_marks=recent, **noted)
+            told = noted if by_program else {"draft": None} | noted
+            tx.move_balance(current, after, open_tasks=1, spending=True, recent_marks=recent, **told)
             if mail:
                 tx.enqueue_mail(mail)
         # What the page shows next is this account: it has to know of the open task, or it would not start to poll.
-        shown = replace(after, open_tasks=after.open_tasks + 1, draft="", **noted)
+        draft = after.draft if by_program else ""
+        shown = replace(after, open_tasks=after.open_tasks + 1, draft=draft, **noted)
         return Submitted(task, shown, after.credits_balance)
 
     try:
@@ -106,18 +115,18 @@ def submit_batch(
             if not isinstance(refusal, InsufficientCredits):
                 raise
             total = sum(task.credits_spent for task in tasks)
-            raise InsufficientCredits(required=total, available=current.credits_balance) from None
+            several = len(tasks) > 1
+            raise InsufficientCredits(required=total, available=current.credits_balance, several=several) from None
         with store.transaction() as tx:
             for posted in entries:
                 tx.record_once(posted)
             for task in tasks:
                 tx.put_task(task)
             mail, noted = notices.low_balance(current, after, now)
-            told = {"draft": None, "recent_marks": recent} | noted
-            tx.move_balance(current, after, open_tasks=len(tasks), spending=True, **told)
+            tx.move_balance(current, after, open_tasks=len(tasks), spending=True, recent_marks=recent, **noted)
             if mail:
                 tx.enqueue_mail(mail)
-        return replace(after, open_tasks=after.open_tasks + len(tasks), draft="", **noted)
+        return replace(after, open_tasks=after.open_tasks + len(tasks), **noted)
 
     try:
         after = store.change_account(account, attempt)

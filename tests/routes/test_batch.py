@@ -4,9 +4,14 @@ import io
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from app.domain.duplicates import may_repeat, remember
 from app.domain.errors import InsufficientCredits, InvalidInput, RequestIdReused
+from app.domain.text import shows
+from app.forms.tables import as_lines, read_pasted
+from app.forms.tasks import read_batch
 from app.services import queue, tasks
 from tests.routes.browser import Browser, soup
 from tests.support import NOW, every_task, ledger, make_account
@@ -91,6 +96,38 @@ def test_nothing_is_charged_when_a_batch_costs_more_than_there_is(store, ada):
     assert "Task 10" in answer.text  # what was typed is still there
     assert every_task(store) == []
     assert store.get_account("ada@example.com").credits_balance == 100
+
+
+def lines_of(response):
+    return soup(response).select_one("textarea[name=lines]").get_text().removeprefix("\n")
+
+
+def test_tasks_of_many_lines_stay_as_they_are_when_there_are_too_few_credits(store, ada):
+    texts = ["One line\nand its second", 'With "quotes"; and a\ttab', "  around  ", "sep=;", "Task", "a,b"] * 2
+
+    answer = ada.post("/tasks/batch", {"description": texts, "confirmed": "yes", "request_id": "r-1"})
+
+    assert answer.status_code == 402
+    assert "You have 100 credits, these tasks cost 120." in words(answer)
+    again = ada.post("/tasks/batch", {"lines": lines_of(answer).replace("\n", "\r\n")})
+    assert hidden(again)["description"] == texts
+
+
+def test_tasks_of_many_lines_stay_as_they_are_when_one_of_them_is_too_long(ada):
+    texts = ["One\nDue: tomorrow", "x" * 5001 + "\nDue: today"]
+
+    answer = ada.post("/tasks/batch", {"description": texts})
+
+    assert answer.status_code == 422
+    assert list(read_pasted(lines_of(answer)).texts) == texts
+
+
+@given(st.lists(st.text("ab ;,|\t\"\n'=:", min_size=1, max_size=12).filter(shows), min_size=1, max_size=5))
+@example(["description"])
+@example(['"'])
+@example(["a\n\nb", "Task;x"])
+def test_any_tasks_are_the_same_when_they_went_through_the_field(texts):
+    assert list(read_batch(as_lines(texts), b"")) == texts
 
 
 def test_a_batch_is_all_or_nothing_when_it_races_others(store):

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 import pytest
 from bs4 import BeautifulSoup
 
+from app.domain.clock import utcnow
+from app.services import tasks
 from tests.services.test_codes import make_code
 from tests.support import NOW, PASSWORD, make_account, post_webhook, session_event
 
@@ -147,6 +149,21 @@ def test_a_draft_survives_the_purchase_and_is_one_click_to_submit(browser, strip
     assert submitted.status_code == 303
     assert text in page(browser.get(submitted.location)).get_text()
     assert store.get_account(EMAIL).draft == ""
+
+
+@pytest.mark.parametrize("by", ["a batch", "a program"])
+def test_a_draft_stays_when_something_else_is_submitted(store, by):
+    account = make_account(store, EMAIL, credits=100)
+    store.update_account(account, visible=False, draft="Written while short of credits")
+    account = store.get_account(EMAIL)
+
+    if by == "a batch":
+        _, after = tasks.submit_batch(store, account, ["One", "Two"], now=utcnow(), request_id="r-1")
+    else:
+        done = tasks.submit(store, account, "One", now=utcnow(), request_id="r-1", by_program=True)
+        after = done.account
+
+    assert after.draft == store.get_account(EMAIL).draft == "Written while short of credits"
 
 
 def test_a_code_adds_its_credits_once(browser, store):

@@ -116,7 +116,7 @@ def test_the_reason_is_read_when_the_task_was_rejected(store, ada, task):
 
 def test_a_redo_is_one_and_linked_when_it_is_asked_for(store, ada, task):
     complete(store, task)
-    assert ada.post(f"/tasks/{task.task_id}/redo", {"note": " "}).status_code == 303
+    assert ada.post(f"/tasks/{task.task_id}/redo", {"note": " "}).status_code == 422
     assert store.get_account("ada@example.com").open_tasks == 0
 
     first = ada.post(f"/tasks/{task.task_id}/redo", {"note": "The table\r\nis missing"})

@@ -391,3 +391,71 @@ def test_what_is_too_much_or_too_old_is_not_kept(store, ada):
     assert not drafts.keep(store, ada, "/tasks/batch", (("lines", noise),), now=utcnow())
     assert drafts.keep(store, ada, "/tasks", (("description", "Short"),), now=utcnow().replace(year=2025))
     assert drafts.waiting(store, store.get_account(ada.email), now=utcnow()) == []
+
+
+# Refused by the form itself, or for some of it
+
+
+@pytest.mark.threat(101)
+@pytest.mark.parametrize("note", ["Too long a note. " * 40, "\u200b\u3164"], ids=["long", "unseen"])
+def test_a_refused_note_for_a_redo_comes_back_in_its_form(app, store, ada, operator, claimed, note):
+    queue.complete(store, OPERATOR, claimed.task_id, "Done", now=utcnow())
+    browser = signed_in(app)
+
+    answer = browser.post(f"/tasks/{claimed.task_id}/redo", {"note": note})
+
+    assert answer.status_code == 422
+    if note.strip("\u200b\u3164"):
+        action, fields = resumed(soup(answer))
+        assert (action, fields["note"]) == (f"/tasks/{claimed.task_id}/redo", [note])
+
+
+@pytest.mark.threat(101)
+def test_a_note_that_was_kept_is_still_kept_when_it_is_sent_and_refused(app, store, ada, operator, claimed):
+    queue.complete(store, OPERATOR, claimed.task_id, "Done", now=utcnow())
+    browser = signed_in(app)
+    token, note = browser.csrf(), "Too long a note. " * 40
+    store.end_sessions(store.get_account(ada.email))
+    browser.client.post(f"/tasks/{claimed.task_id}/redo", data={"csrf_token": token, "note": note})
+    browser.sign_in()
+
+    assert send(browser, browser.page("/unsent")).status_code == 422
+
+    assert resumed(browser.page("/unsent"))[1]["note"] == [note]
+
+
+@pytest.mark.threat(101)
+def test_one_answer_for_several_tasks_comes_back_with_those_that_did_not_take_it(app, store, ada, operator, claimed):
+    other = tasks.submit(store, ada, "And me", now=utcnow(), request_id="other").task  # nobody has claimed it
+    browser = signed_in(app, OPERATOR)
+    form = {"act": "complete", "task_id": [claimed.task_id, other.task_id], "result": "A long answer\nof two lines"}
+
+    answer = browser.post("/admin/bulk", form)
+
+    page = soup(answer)
+    assert answer.status_code == 409
+    assert page.select_one("textarea[name=result]").text.removeprefix("\n") == form["result"]
+    assert [field["value"] for field in page.select("input[name=task_id]")] == [other.task_id]
+    assert "1 completed." in page.text
+    assert "And me" in page.text
+    assert page.select_one("#result-error")
+    assert store.get_task_and_result(claimed.task_id)[1].text == form["result"]
+
+
+def test_one_answer_for_several_tasks_comes_back_when_none_is_ticked(app, store, operator):
+    answer = signed_in(app, OPERATOR).post("/admin/bulk", {"act": "complete", "result": "A long answer"})
+
+    assert answer.status_code == 422
+    assert "A long answer" in soup(answer).select_one("textarea[name=result]").text
+
+
+@pytest.mark.threat(101)
+def test_a_text_that_is_too_long_to_be_kept_while_buying_is_not_cut(app, store, ada):
+    browser = signed_in(app)
+    text = "word " * (MAX_DESCRIPTION // 5) + "and the end"
+
+    answer = browser.post("/credits/draft", {"description": text})
+
+    assert answer.status_code == 422
+    assert resumed(soup(answer))[1]["description"] == [text]
+    assert not store.get_account(ada.email).draft

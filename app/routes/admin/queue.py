@@ -73,7 +73,7 @@ def bulk():
     chosen, act, now = read_task_ids(request.form.getlist("task_id")), request.form.get("act", ""), utcnow()
     store, operator = deps.store(), g.account.email
     minutes = read_minutes(request.form.get("minutes"))
-    if not chosen:
+    if not chosen and act != "complete":
         flash("Tick the tasks first.", "error")
         return redirect(url_for("admin.index"), code=303)
     if act == "claim":
@@ -87,7 +87,15 @@ def bulk():
         if not form.validate() or not shows(form.result.data or ""):
             form.result.errors = form.result.errors or ["Write a result."]
             return _bulk_page(form, chosen), 422
+        if not chosen:
+            form.result.errors = ["No task is ticked that could take this."]
+            return _bulk_page(form, chosen), 422
         done, refused = queue.each(lambda t: queue.complete(store, operator, t, form.result.data, now=now), chosen)
+        if refused:  # what was written stays, for those that did not take it
+            _tell(act, done, [])
+            form.result.errors = list(dict.fromkeys(refused))
+            finished = {task.task_id for task in done}
+            return _bulk_page(form, [task_id for task_id in chosen if task_id not in finished]), 409
     else:
         raise InvalidInput("Choose what to do with the ticked tasks.")
     _tell(act, done, refused)
