@@ -122,10 +122,16 @@ def site(running: Site) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
-def playwright_driver() -> Iterator[Playwright]:
-    """One for all: a second one in the same thread refuses to start."""
-    with sync_playwright() as playwright:
-        yield playwright
+def playwright_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Playwright]:
+    """One for all: a second one in the same thread refuses to start.
+
+    What it and its browsers put aside lies in the run's own folder, which the next run removes after a kill.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("browser")))
+        driver = sync_playwright().start()
+    yield driver
+    driver.stop()
 
 
 def launch(playwright: Playwright, **options: Any) -> Browser:

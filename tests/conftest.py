@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 from botocore.config import Config as BotoConfig
-from jinja2 import FileSystemBytecodeCache
+from jinja2 import BytecodeCache
+from jinja2.bccache import Bucket
 
 from app import create_app
 from app.config import Config
@@ -33,7 +34,23 @@ if "DYNAMODB_ENDPOINT_URL" not in os.environ:  # all of it is local, and signed 
 remove_leftovers()
 
 PREFIX = "ImpacterAGI_"
-COMPILED_TEMPLATES = FileSystemBytecodeCache()  # each test has an app of its own: compile its templates once for all
+
+
+class CompiledTemplates(BytecodeCache):
+    """Each test has an app of its own: its templates are compiled once for all, and nothing of it stays on the disk."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._kept:
+            bucket.bytecode_from_string(self._kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key] = bucket.bytecode_to_string()
+
+
+COMPILED_TEMPLATES = CompiledTemplates()
 
 
 @pytest.fixture(scope="session")

@@ -23,9 +23,10 @@ def configure(port: int, data_dir: Path | None) -> None:
         "DOCKER_HOST": "unix:///nonexistent/docker.sock",
         "LOG_LEVEL": "WARNING",
         "S3_PERSIST": "0",
+        "STATE_DIR": f"{os.devnull}/none",  # else services that nobody uses leave a folder in /tmp
     }
     if data_dir is not None:
-        settings |= {"S3_PERSIST": "1", "S3_DATA_DIR": str(data_dir / "s3")}
+        settings |= {"S3_PERSIST": "1", "S3_DATA_DIR": str(data_dir / "s3"), "STATE_DIR": str(data_dir / "state")}
     # The key that whoever started this process signs with is the one that is known here; the rest is not its business.
     settings |= {name: os.environ.get(name) or known for name, known in CREDENTIALS.items()}
     if token := os.environ.get("AWS_SESSION_TOKEN"):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 
+from jinja2 import FileSystemBytecodeCache
+
 from scripts.local.leftovers import remove_leftovers
+from scripts.local.settings import REPO
 
 
 def ended_process() -> int:
@@ -40,3 +44,27 @@ def test_stand_in_says_in_its_folders_name_whose_it_is(tmp_path, monkeypatch):
         assert [path.name.rpartition("-")[0] for path in tmp_path.iterdir()] == [f"stripe-standin-{os.getpid()}"]
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_local_aws_puts_nothing_into_the_common_temporary_folder(tmp_path):
+    """Its services choose their folders as they are imported; one that no setting reaches would be under /tmp."""
+    folders = "[cognito._RSA_KEY_PATH, s3.DATA_DIR, persistence.STATE_DIR]"
+    program = (
+        "import json, sys, pathlib; from scripts.local.aws_server import configure;"
+        "configure(1, pathlib.Path(sys.argv[1]) if sys.argv[1:] else None);"
+        "from ministack.core import persistence; from ministack.services import cognito, s3;"
+        f"print(json.dumps({folders} if sys.argv[1:] else [cognito._RSA_KEY_PATH, persistence.STATE_DIR]))"
+    )
+    for arguments, place in (([str(tmp_path)], f"{tmp_path}/"), ([], f"{os.devnull}/")):
+        answer = subprocess.run([sys.executable, "-c", program, *arguments], cwd=REPO, capture_output=True, text=True)
+        assert answer.returncode == 0, answer.stderr
+        assert all(folder.startswith(place) for folder in json.loads(answer.stdout)), answer.stdout
+
+
+def test_compiled_templates_are_kept_in_memory_alone(app):
+    cache = app.jinja_env.bytecode_cache
+    app.jinja_env.cache.clear()
+    app.jinja_env.get_template("home/index.html")
+
+    assert cache._kept
+    assert not isinstance(cache, FileSystemBytecodeCache)
