@@ -4,14 +4,19 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import signal
 import socket
+import sqlite3
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
+from bs4 import BeautifulSoup
 
 from scripts.local.ports import HOST
 from tests.local.local_run import Run
@@ -21,7 +26,8 @@ ACCOUNT = {"email": "kept@example.com", "password": "a long and quiet river 7"}
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
-    run = Run(tmp_path / "var")
+    (tmp_path / "own").mkdir()
+    run = Run(tmp_path / "var", TMPDIR=str(tmp_path / "own"))
     yield run
     if run.process is not None and run.process.poll() is None:
         run.end(signal.SIGKILL)
@@ -40,6 +46,49 @@ def test_a_kill_of_everything_leaves_no_orphan_and_loses_no_account(run: Run) ->
     assert run.end(signal.SIGTERM) == 0
     assert run.frees_its_ports()
     assert "Stopped." in run.text()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def fault_is_met(run: Run) -> bool:
+    """Whether a call has come to the stand-in that was told to be slow once."""
+    with contextlib.closing(sqlite3.connect(run.var_dir / "stripe" / "stripe.sqlite")) as kept:
+        (fault,) = kept.execute("SELECT value FROM settings WHERE name = 'fault'").fetchone()
+    return json.loads(fault) is None
+
+
+@pytest.mark.threat(98)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_ctrl_c_and_a_closed_terminal_end_all_of_it_and_the_request_in_flight_gets_its_answer(
+    run: Run, tmp_path: Path, number: signal.Signals
+) -> None:
+    run.start().until_ready()
+    assert run.process is not None
+    pids = processes_under(run.process.pid)
+    stripe = f"http://{HOST}:{run.ports['LOCAL_STRIPE_PORT']}/_control/faults"
+    with httpx.Client(base_url=run.url, timeout=60, trust_env=False) as client:
+        form = BeautifulSoup(client.get("/").text, "html5lib").select("form#buy input")
+        body = {str(field["name"]): str(field["value"]) for field in form}
+        assert httpx.post(stripe, json={"seconds": 2, "count": 1}, trust_env=False).status_code == 200
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(client.post, "/buy", data=body, headers={"Origin": run.url})
+            while not fault_is_met(run):
+                assert not answer.done(), answer.result().text
+                time.sleep(0.01)
+            assert run.end(number) == 0
+            assert answer.result().status_code == 303
+
+    assert [pid for pid in pids if alive(pid)] == []
+    assert run.frees_its_ports()
+    assert "Stopped." in run.text()
+    logs = "".join(path.read_text() for path in (run.var_dir / "log").iterdir())
+    assert not re.search("killing|killed|Traceback", run.text() + logs, re.IGNORECASE)
+    assert list((tmp_path / "own").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["PORT", "LOCAL_MAILBOX_PORT"])
