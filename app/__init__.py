@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from app.data import Store
 from app.data.rate_limits import RateLimitStorage
 from app.data.transaction import patience
 from app.devices import Devices
+from app.domain.clock import store_time
 from app.domain.errors import FilesUnavailable, PaymentsUnavailable
 from app.gateways.files import FileStore
 from app.gateways.outside import Outside, through
@@ -98,6 +100,7 @@ def create_app(
     config = config or Config.from_env()
     logs.configure()
     patience.seconds = config.store_patience_seconds
+    store_time.tolerance = timedelta(seconds=config.clock_tolerance_seconds)
     app = Flask(__name__)
     app.request_class = UploadRequest
     app.json.sort_keys = False  # type: ignore[attr-defined]

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from flask import Response, after_this_request, request
-from itsdangerous import BadSignature, URLSafeTimedSerializer
+from itsdangerous import BadSignature
 
 from app.domain.accounts import Account
+from app.services.signing import TimedSerializer
 
 LIFETIME = timedelta(days=180)
 MOST = 5  # accounts that one browser is remembered for
@@ -34,7 +35,7 @@ class Devices:
     """Signs with the newest secret and reads with each, as the session cookie does."""
 
     def __init__(self, secrets_newest_first: tuple[str, ...], *, secure: bool):
-        self._serializer = URLSafeTimedSerializer(list(reversed(secrets_newest_first)), salt="device-cookie")
+        self._serializer = TimedSerializer(list(reversed(secrets_newest_first)), salt="device-cookie")
         self._secure = secure
         self._name = "__Host-device" if secure else "device"
 

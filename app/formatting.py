@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from app.domain.clock import utcnow
 from app.domain.money import MINUS, money
 from app.domain.text import one_line, shows
 
@@ -88,7 +89,7 @@ def duration(seconds: int) -> str:
 
 def relative_time(moment: datetime, now: datetime | None = None) -> str:
     """How long ago, in words; a date once that says more than a count of days."""
-    now = now or datetime.now(UTC)
+    now = now or utcnow()
     seconds = int((now - moment).total_seconds())
     if seconds < 0:
         return f"in {duration(-seconds)}" if seconds <= -_MINUTE else "just now"
@@ -168,7 +169,7 @@ def spend(spend_by_day: Mapping[str, int] | None) -> Spend:
 def daily_spend(spend_by_day: Mapping[str, int] | None, days: int = 30, today: date | None = None) -> list[DaySpend]:
     """One entry for each of the last days, oldest first, with 0 for a day without spending."""
     spent = spend_by_day or {}
-    return [DaySpend(day, int(spent.get(iso, 0))) for day, iso in _window(today or datetime.now(UTC).date(), days)]
+    return [DaySpend(day, int(spent.get(iso, 0))) for day, iso in _window(today or utcnow().date(), days)]
 
 
 @lru_cache(maxsize=8)

@@ -9,14 +9,16 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import wraps
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from flask import Flask, Response, current_app, g, request, session
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_wtf.csrf import CSRFProtect, generate_csrf, validate_csrf
+from itsdangerous import URLSafeTimedSerializer
 from werkzeug.middleware.proxy_fix import ProxyFix
 from wtforms import ValidationError
 
@@ -38,6 +40,7 @@ from app.fragments import is_fragment_request
 from app.looking import only_looking
 from app.services import drafts
 from app.services.accounts import SignedIn
+from app.services.signing import Signer
 
 if TYPE_CHECKING:
     from app.config import Config
@@ -251,6 +254,19 @@ SYSTEMS = (
 )
 
 
+class SessionCookies(SecureCookieSessionInterface):
+    """Flask's, dated by the clock that dates the sessions themselves."""
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        serializer = super().get_signing_serializer(app)
+        if serializer is not None:
+            serializer.signer = Signer
+        return serializer
+
+    def get_expiration_time(self, app: Flask, session: SessionMixin) -> datetime | None:
+        return utcnow() + app.permanent_session_lifetime if session.permanent else None
+
+
 def register(app: Flask, config: Config) -> None:
     keys = [derive_key(secret, "session-cookie") for secret in config.jwt_secrets]
     app.config.update(
@@ -267,6 +283,8 @@ def register(app: Flask, config: Config) -> None:
         WTF_CSRF_HEADERS=["X-CSRFToken"],
         SEND_FILE_MAX_AGE_DEFAULT=timedelta(days=365),
     )
+
+    app.session_interface = SessionCookies()
 
     @app.before_request
     def name_request() -> None:  # before the CSRF check, so that a refusal of it has a reference too

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import random
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from ipaddress import ip_address, ip_network
@@ -15,6 +14,7 @@ from limits import RateLimitItem, parse
 from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 
+from app.domain.clock import utcnow
 from app.domain.errors import BadCredentials, RateLimited, StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -205,7 +205,7 @@ class Throttle:
 
     def _limited(self, limit: RateLimitItem, name: str, who: str) -> RateLimited:
         resets_at, _ = self._limiter.get_window_stats(limit, name, who)
-        return RateLimited(math.ceil(resets_at - time.time()))
+        return RateLimited(math.ceil(resets_at - utcnow().timestamp()))
 
 
 def network_of(address: str) -> str:

@@ -5,7 +5,7 @@ lists by it fail. What cannot be changed is named, and the command ends with 1.
 """
 
 import sys
-from datetime import UTC, datetime
+from datetime import timedelta
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -18,6 +18,7 @@ from app.data import Store
 from app.data.client import make_client
 from app.data.table_setup import Difference, create_tables, differences
 from app.data.tables import ALL
+from app.domain.clock import store_time, utcnow
 from app.domain.errors import DomainError
 from app.gateways.files import FileStore
 from app.services.seed import first_operator
@@ -46,6 +47,7 @@ def set_up(config: Config) -> list[Difference]:
 
     Returns what still differs from the code; each is printed with what there is to do.
     """
+    store_time.tolerance = timedelta(seconds=config.clock_tolerance_seconds)
     client = make_client(config, endpoint_url=config.dynamodb_endpoint_url, patient=True)
     replace = "--replace-indexes" in sys.argv[1:] or not config.is_production
     made = create_tables(client, config.table_prefix, say=lambda line: print(line, flush=True), replace=replace)
@@ -53,7 +55,7 @@ def set_up(config: Config) -> list[Difference]:
         FileStore(config.files_bucket, config.aws_region, config.s3_endpoint_url).create_bucket()
     if config.admin_email:
         store = Store(client, config.table_prefix, adopter())
-        if first_operator(store, config.admin_email, now=datetime.now(UTC)):
+        if first_operator(store, config.admin_email, now=utcnow()):
             print(f"{config.admin_email} is an operator; the mail sender will send a link to set a password.")
     print(f"{len(ALL)} tables with the prefix {config.table_prefix}, {len(made)} of them new.")
     left = differences(client, config.table_prefix, ttl=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import boto3
@@ -18,6 +19,7 @@ from app.data import Store
 from app.data.client import make_client
 from app.data.table_setup import create_tables
 from app.data.transaction import patience
+from app.domain.clock import store_time
 from app.visitors import adopter
 from scripts.local.aws import LocalAws, keep_or_put_back
 from scripts.local.leftovers import remove_leftovers
@@ -81,8 +83,10 @@ def config(dynamodb_url: str) -> Config:
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch) -> None:
-    """Each test begins with the patience of the suite, whatever app the one before it has made."""
+    """Each test begins with the patience of the suite and this machine's time, whatever the one before it has made."""
     monkeypatch.setattr(patience, "seconds", 60)
+    monkeypatch.setattr(store_time, "tolerance", timedelta(seconds=300))
+    store_time.forget()  # a test may have told it of another time
 
 
 @pytest.fixture(scope="session")

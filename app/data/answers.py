@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 import zlib
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.parsers import ResponseParserError
+
+from app.domain.clock import store_time
 
 AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws")
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Amazon_DynamoDB.html
@@ -19,6 +24,8 @@ ALWAYS_THERE = {
     "Query": "Count",
     "Scan": "Count",
 }
+NOTE_EVERY_SECONDS = 1.0  # a Date has whole seconds, and reading one costs as much as a tenth of a call
+YEARS = range(2020, 2200)  # a Date beyond them is nobody's time
 OF_AN_ERROR = frozenset({"error", "errors", "message", "Message", "__type"})
 KINDS: dict[str, type] = {"structure": dict, "map": dict, "list": list, "integer": int, "long": int, "string": str}
 
@@ -29,16 +36,24 @@ class Answers:
     A 200 is an answer if it is a JSON object in the shape of its operation: otherwise an `{"error": …}` would read as
     "no such row", or as a transaction done. AWS states a checksum with all that it says, refusals too; where the
     endpoint is its own, what has none did not come from there. Emulators send none, or one that must be right as well.
+    What is an answer also tells the time: its Date is noted.
     """
 
     def __init__(self, client: Any, *, checksums: bool | None = None):
         self._service = client.meta.service_model
         self._shapes: dict[str, dict[str, type]] = {}
+        self._noted_at: float | None = None
         self.checksums = is_aws(client.meta.endpoint_url) if checksums is None else checksums
         client.meta.events.register("before-parse.dynamodb", self._look)
 
     def read(self, operation: str, status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any] | None:
         """What was said; None when it is no answer, arrived damaged, or says nothing of what was asked for."""
+        found = self._said(operation, status, headers, body)
+        if found is not None and (status == 200 or "__type" in found):
+            self._note_date(headers)
+        return found
+
+    def _said(self, operation: str, status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any] | None:
         if not self.is_whole(headers, body):
             return None
         try:
@@ -48,6 +63,14 @@ class Answers:
         if not isinstance(found, dict):
             return None
         return found if status != 200 or self._fits(operation, found) else None
+
+    def _note_date(self, headers: Mapping[str, str]) -> None:
+        now = time.monotonic()
+        if self._noted_at is None or now - self._noted_at >= NOTE_EVERY_SECONDS:
+            stated = date_of(headers)
+            if stated is not None and stated.year in YEARS:
+                self._noted_at = now
+                store_time.note(stated)
 
     def is_whole(self, headers: Mapping[str, str], body: bytes) -> bool:
         stated = headers.get("x-amz-crc32")
@@ -77,8 +100,19 @@ class Answers:
         if status < 300:
             if status != 200 or self.read(operation_model.name, status, headers, body) is None:
                 raise ResponseParserError("this is no answer of the store")
-        elif status < 500 and not self.is_whole(headers, body):
-            raise ResponseParserError("this refusal is not the store's")
+        elif status < 500:
+            if not self.is_whole(headers, body):
+                raise ResponseParserError("this refusal is not the store's")
+            self.read(operation_model.name, status, headers, body)  # refused for its clock, it learns the time by it
+
+
+def date_of(headers: Mapping[str, str]) -> datetime | None:
+    """When an answer says that it was given; None when it does not say."""
+    try:
+        moment = parsedate_to_datetime(headers.get("date", ""))
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC)
 
 
 def is_aws(endpoint: str) -> bool:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from app.domain.clock import utcnow
+from app.domain.clock import machine_now
 from app.domain.clock_reading import ClockReading
 from app.domain.errors import StoreUnavailable
 
+from .answers import date_of
 
-def read_clock(client: Any, table: str, now: Callable[[], datetime] = utcnow) -> ClockReading | None:
-    """Compare the clocks by one free call; None when the answer has no date. Raises StoreUnavailable.
+
+def read_clock(client: Any, table: str, now: Callable[[], datetime] = machine_now) -> ClockReading | None:
+    """Compare this machine's own clock by one free call; None when the answer has no date. Raises StoreUnavailable.
 
     Not through `call`: a signature that is refused because of the clock is the answer that matters most.
     """
@@ -30,9 +31,5 @@ def read_clock(client: Any, table: str, now: Callable[[], datetime] = utcnow) ->
         raise StoreUnavailable from error
     round_trip = timedelta(seconds=time.monotonic() - began)
     answered_at = now()
-    stated = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
-    try:
-        moment = parsedate_to_datetime(stated)
-    except ValueError:
-        return None
-    return ClockReading.of(moment.replace(tzinfo=moment.tzinfo or UTC), answered_at, round_trip)
+    stated = date_of(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}))
+    return ClockReading.of(stated, answered_at, round_trip) if stated else None

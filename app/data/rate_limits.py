@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import time
 
 from limits.storage import Storage
 
+from app.domain.clock import utcnow
 from app.domain.errors import StoreUnavailable
 
 from .base import Base
@@ -57,7 +57,7 @@ class RateLimitStorage(Storage):
 
 
 def _window_end(expiry: int) -> int:
-    return (math.floor(time.time()) // expiry + 1) * expiry
+    return (math.floor(utcnow().timestamp()) // expiry + 1) * expiry
 
 
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}

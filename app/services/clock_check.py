@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from app.data import Store
-from app.domain.clock import utcnow
+from app.domain.clock import machine_now
 from app.domain.clock_reading import OFF, RIGHT, UNKNOWN, ClockReading
 from app.domain.errors import StoreUnavailable
 
@@ -24,7 +24,7 @@ REPEAT_SECONDS = 600.0  # a clock that stays wrong is said again this often, not
 class ClockCheck:
     """One for each process; remembers what was found, so that it is logged when it changes."""
 
-    def __init__(self, now: Callable[[], datetime] = utcnow, monotonic: Callable[[], float] = time.monotonic):
+    def __init__(self, now: Callable[[], datetime] = machine_now, monotonic: Callable[[], float] = time.monotonic):
         self._now = now
         self._monotonic = monotonic
         self._logged: str | None = None

@@ -5,10 +5,12 @@ from __future__ import annotations
 import secrets
 from datetime import timedelta
 
-from itsdangerous import BadSignature, URLSafeTimedSerializer
+from itsdangerous import BadSignature
 
 from app.domain.accounts import Account
 from app.domain.errors import LinkExpired
+
+from .signing import TimedSerializer
 
 CONFIRM, SET_PASSWORD, RESET = "confirm", "set_password", "reset"
 LIFETIMES = {CONFIRM: timedelta(days=7), SET_PASSWORD: timedelta(days=7), RESET: timedelta(hours=1)}
@@ -38,8 +40,8 @@ class Links:
         email, nonce = value
         return email, nonce
 
-    def _serializer(self, purpose: str) -> URLSafeTimedSerializer:
-        return URLSafeTimedSerializer(self._keys, salt=f"link:{purpose}")
+    def _serializer(self, purpose: str) -> TimedSerializer:
+        return TimedSerializer(self._keys, salt=f"link:{purpose}")
 
 
 def check_nonce(account: Account | None, purpose: str, nonce: str) -> Account:

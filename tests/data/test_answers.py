@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import zlib
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import boto3
 import pytest
 from botocore.credentials import Credentials
-from botocore.exceptions import SSLError
+from botocore.exceptions import ClientError, SSLError
 from botocore.parsers import ResponseParserError
 
 from app.data import client as clients
@@ -17,6 +19,7 @@ from app.data.answers import Answers, is_aws
 from app.data.client import call, make_client
 from app.data.direct import DirectClient, direct_client
 from app.data.store import Store
+from app.domain.clock import machine_now, store_time, utcnow
 from app.domain.errors import OutcomeUnknown, PaymentsUnavailable, StoreUnavailable
 from app.gateways.files import FileStore, FilesUnavailable
 from app.gateways.ses import MailRefused, SesGateway
@@ -132,11 +135,13 @@ def test_payment_provider_with_the_certificate_of_a_known_authority_is_asked(tmp
 class Says:
     """A store behind both ways of the client that says one thing."""
 
-    def __init__(self, tmp_path, monkeypatch, answer: object, *, checksums: bool = False, stated: str | None = None):
+    def __init__(
+        self, tmp_path, monkeypatch, answer: object, *, checksums: bool = False, stated: str | None = None, **more
+    ):
         authority = Authority(tmp_path)
         monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.bundle))
         headers = {"x-amz-crc32": stated} if stated else {}
-        self.server = HttpsServer(authority.context(), answer, headers)
+        self.server = HttpsServer(authority.context(), answer, headers, **more)
         plain = boto3.Session().client("dynamodb", region_name="us-east-1", endpoint_url=self.server.url)
         self.client = direct_client(plain, Credentials("a", "b"), "agent", checksums=checksums)
 
@@ -259,3 +264,53 @@ def test_checksum_is_asked_for_wherever_the_endpoint_is_awss_own(region):
 )
 def test_awss_own_endpoints_are_known(endpoint, own):
     assert is_aws(endpoint) is own
+
+
+# What time it is
+
+
+def told_by(client, way: str) -> datetime | None:
+    """The Date that one answer leaves behind; None when it is not believed to be the store's."""
+    store_time.forget()
+    with suppress(ClientError, StoreUnavailable):
+        call(one_way(client, way), "get_item", **GET)
+    now = utcnow()
+    return now if abs(now - machine_now()) > timedelta(days=300) else None
+
+
+IN_2036 = "Sat, 29 Nov 2036 12:00:00 GMT"
+REFUSED = {"__type": "com.amazon.coral.service#InvalidSignatureException", "message": "Signature expired"}
+
+
+@pytest.mark.threat(112)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("status", "answer"), [(200, {"Item": KEY}), (400, REFUSED)])
+def test_every_answer_of_the_store_tells_the_time(says, status, answer, way):
+    """A refusal too: who signs with a wrong time gets no other answer."""
+    told = told_by(says(answer, status=status, date=IN_2036), way)
+
+    assert told is not None
+    assert timedelta(0) <= told - datetime(2036, 11, 29, 12, tzinfo=UTC) < timedelta(minutes=5)
+
+
+@pytest.mark.threat(112)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"answer": {"error": "half of it"}},
+        {"answer": {"message": "Forbidden"}, "status": 403},
+        {"answer": {"Item": KEY}, "status": 502},
+        {"answer": {"Item": KEY}, "checksums": True},
+        {"answer": REFUSED, "status": 400, "checksums": True},
+        {"answer": {"Item": KEY}, "stated": "1"},
+    ],
+)
+def test_what_is_no_answer_of_the_store_tells_no_time(says, answer, way):
+    assert told_by(says(**answer, date=IN_2036), way) is None
+
+
+@pytest.mark.threat(112)
+@pytest.mark.parametrize("date", ["", "yesterday", "Thu, 01 Jan 1970 00:00:00 GMT", "Mon, 01 Jan 9999 00:00:00 GMT"])
+def test_an_answer_without_a_date_that_can_be_tells_no_time(says, date):
+    assert told_by(says({"Item": KEY}, date=date), "short") is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 from limits import parse
@@ -23,12 +24,12 @@ def clock(monkeypatch):
     class Clock:
         now = 900_000.0
 
-        def time(self) -> float:
-            return self.now
+        def __call__(self) -> datetime:
+            return datetime.fromtimestamp(self.now, UTC)
 
     clock = Clock()
-    monkeypatch.setattr(rate_limits, "time", clock)
-    monkeypatch.setattr("app.throttle.time", clock)
+    monkeypatch.setattr(rate_limits, "utcnow", clock)
+    monkeypatch.setattr("app.throttle.utcnow", clock)
     return clock
 
 

@@ -71,10 +71,20 @@ class Authority:
 
 
 class HttpsServer:
-    """Answers every call with `answer`, with `dribbles` byte by byte, and keeps the path of each that it was sent."""
+    """Answers every call with `answer`, with `dribbles` byte by byte, and keeps the path of each that it was sent.
+
+    It may state another `date` than now.
+    """
 
     def __init__(
-        self, context: ssl.SSLContext, answer: object, headers: dict[str, str] | None = None, *, dribbles: bool = False
+        self,
+        context: ssl.SSLContext,
+        answer: object,
+        headers: dict[str, str] | None = None,
+        *,
+        status: int = 200,
+        date: str | None = None,
+        dribbles: bool = False,
     ):
         self.closed = threading.Event()
         self.seen: list[str] = []
@@ -85,10 +95,13 @@ class HttpsServer:
 
             def log_message(self, *_: object) -> None: ...
 
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return super().date_time_string(timestamp) if date is None else date
+
             def do_POST(self) -> None:
                 server.seen.append(self.path)
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                self.send_response(200)
+                self.send_response(status)
                 for name, value in ({"Content-Type": "application/json"} | (headers or {})).items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(content)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,3 +19,11 @@ def server(dynamodb_url, dynamodb, tmp_path_factory) -> Iterator[Server]:
         yield server
         log = server.log()
         assert "unexpected error" not in log, log[-5000:]
+
+
+@pytest.fixture(scope="session")
+def library() -> str:
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    if not found:
+        pytest.fail("libfaketime is missing: apt-get install faketime (scripts/test does it)")
+    return str(found[0])

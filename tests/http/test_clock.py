@@ -6,7 +6,6 @@ The workers run under libfaketime with a clock that the test moves while they se
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import httpx
 import pytest
@@ -24,6 +22,7 @@ from app.domain.clock import utcnow
 from app.services import customers
 from scripts.local.settings import app_settings
 from tests.conftest import PREFIX
+from tests.http.faked_clock import Clock
 from tests.http.server import REPO, SETTINGS, Server
 from tests.support import PASSWORD, ledger, make_account, session_event, signed
 
@@ -35,41 +34,12 @@ MOST_TRIES = 400  # each is a new connection, and the kernel chooses the worker
 MINUTE = timedelta(minutes=1)
 
 
-class Clock:
-    """How far the workers' clock is from the real one."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self.set()
-
-    def set(self, **ahead: float) -> None:
-        """As of the next look at it: `set(hours=12)`, `set(minutes=-10)`, `set()` for the real time."""
-        new = self.path.with_suffix(".new")
-        new.write_text(f"{timedelta(**ahead).total_seconds():+.0f}")
-        os.replace(new, self.path)  # a half-written file would be no time at all
-
-
-@pytest.fixture(scope="module")
-def library() -> str:
-    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-    if not found:
-        pytest.fail("libfaketime is missing: apt-get install faketime (scripts/test does it)")
-    return str(found[0])
-
-
 @pytest.fixture(scope="module")
 def faked(library, dynamodb_url, dynamodb, tmp_path_factory) -> Iterator[tuple[Server, Clock]]:
     create_tables(dynamodb, PREFIX)  # or it would not be healthy
     folder = tmp_path_factory.mktemp("clock")
     clock = Clock(folder / "clock")
-    settings = {
-        "LD_PRELOAD": library,
-        "FAKETIME_TIMESTAMP_FILE": str(clock.path),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DISABLE_SHM": "1",  # or a worker would go on from the moment that its parent wrote there
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # locks and time-outs wait in real time
-        "DONT_FAKE_MONOTONIC": "1",
-    }
+    settings = clock.settings(library) | {"CLOCK_TOLERANCE_SECONDS": "0"}  # or the store's time would stand in
     with Server(dynamodb_url, folder / "server.log", target="tests.http.named_worker:app", **settings) as server:
         yield server, clock
         log = server.log()

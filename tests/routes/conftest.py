@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
 
 import pytest
@@ -18,14 +19,8 @@ def browser(app) -> Browser:
 @pytest.fixture
 def in_one_window(monkeypatch):
     """The clock of the rate limits stands still, or a test could run over the end of a window."""
-
-    class Clock:
-        @staticmethod
-        def time() -> float:
-            return 1_800_000_900.0
-
     for module in ("app.data.rate_limits", "app.throttle"):
-        monkeypatch.setattr(f"{module}.time", Clock)
+        monkeypatch.setattr(f"{module}.utcnow", lambda: datetime.fromtimestamp(1_800_000_900, UTC))
 
 
 @pytest.fixture

@@ -421,6 +421,8 @@ def forged_tokens(live: str) -> dict[str, str]:
         "unknown session": jwt.encode(claims(), SECRET, algorithm="HS256"),
         "expired": jwt.encode(read | {"exp": datetime.now(UTC) - timedelta(1)}, SECRET, algorithm="HS256"),
         "not yet issued": jwt.encode(read | {"iat": datetime.now(UTC) + timedelta(1)}, SECRET, algorithm="HS256"),
+        "exp is a word": jwt.encode(read | {"exp": "soon"}, SECRET, algorithm="HS256"),
+        "iat is no whole second": jwt.encode(read | {"iat": 1.5}, SECRET, algorithm="HS256"),
         "no exp": jwt.encode({k: v for k, v in read.items() if k != "exp"}, SECRET, algorithm="HS256"),
         "another audience": jwt.encode(read | {"aud": "somebody"}, SECRET, algorithm="HS256"),
         "another issuer": jwt.encode(read | {"iss": "somebody"}, SECRET, algorithm="HS256"),

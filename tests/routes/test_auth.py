@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from itsdangerous import TimestampSigner
 
 from app import create_app
 from app.services.links import CONFIRM, RESET, SET_PASSWORD, Links
 from app.services.mail import MailRoom, deliver_due
+from app.services.signing import Signer
 from app.throttle import SIGN_IN_BY_ACCOUNT
 from tests.routes.browser import Browser, soup
 from tests.support import NOW, PASSWORD, all_mails, every_task, make_account, post_webhook, session_event
@@ -664,15 +664,26 @@ def test_link_is_dead_when_it_is_too_old(browser, store, config, monkeypatch, pu
     account = make_account(store, link_nonces={purpose: "nonce"})
     links = Links(config.jwt_secrets, config.app_url)
     path = links.url(account, purpose).removeprefix("http://dashboard.test")
-    now = TimestampSigner("k").get_timestamp()
+    now = Signer("k").get_timestamp()
     seconds = int(days * 86400)
 
-    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: now + seconds - 5)
+    monkeypatch.setattr(Signer, "get_timestamp", lambda self: now + seconds - 15)
     if purpose != CONFIRM:  # opening that one uses it
         assert browser.follow(path).status_code == 200
-    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: now + seconds + 5)
+    monkeypatch.setattr(Signer, "get_timestamp", lambda self: now + seconds + 5)
     assert browser.get(path).status_code == 410
     assert browser.get("/confirm/x" if purpose == CONFIRM else path.rpartition("/")[0]).status_code == 410
+
+
+@pytest.mark.threat(112)
+def test_link_of_a_machine_that_is_a_moment_ahead_works(browser, store, config, monkeypatch):
+    account = make_account(store, link_nonces={RESET: "nonce"})
+    path = Links(config.jwt_secrets, config.app_url).url(account, RESET).removeprefix("http://dashboard.test")
+    now = Signer("k").get_timestamp()
+
+    monkeypatch.setattr(Signer, "get_timestamp", lambda self: now - 5)
+
+    assert browser.follow(path).status_code == 200
 
 
 @pytest.mark.threat(69)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -21,14 +22,8 @@ NEW = "another long password"
 @pytest.fixture(autouse=True)
 def one_window(monkeypatch):
     """The clock of the limits stands still, or a test could run over the end of a window."""
-
-    class Clock:
-        @staticmethod
-        def time() -> float:
-            return 1_800_000_900.0
-
     for module in ("app.data.rate_limits", "app.throttle"):
-        monkeypatch.setattr(f"{module}.time", Clock)
+        monkeypatch.setattr(f"{module}.utcnow", lambda: datetime.fromtimestamp(1_800_000_900, UTC))
 
 
 @pytest.fixture
