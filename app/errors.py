@@ -31,7 +31,7 @@ from app.domain.tasks import new_request_id
 from app.forms.auth import LoginForm
 from app.fragments import is_fragment_request
 from app.gateways.stripe import PaymentRefused
-from app.security import TOKEN_HEADER, opened_by_another, signed_in_account_or_none
+from app.security import TOKEN_HEADER, allow_giving_back, opened_by_another, signed_in_account_or_none
 from app.services import drafts
 from app.typed import Typed, typed_in
 
@@ -92,6 +92,9 @@ def _csrf_error(error: CSRFError) -> Response:
     log.warning("refused: CSRF token")
     found = typed_in(request)
     account = signed_in_account_or_none()
+    if account is None and found and found.open_to_all:
+        message = "This page was open for too long or has lost its session."
+        return _answer(400, "csrf", message, None, {}, fresh_token=generate_csrf())
     if account is None and (found or is_fragment_request()):
         return _to_sign_in(NotSignedIn(), author_known=False)
     message = "This page was open for too long or has lost its session. Reload the page and send it again."
@@ -113,6 +116,8 @@ def _http_error(error: HTTPException) -> Response:
     status = error.code or 500
     if status < 400 and error.response is not None:
         return error.get_response()  # type: ignore[return-value]
+    if status == 413:
+        allow_giving_back()
     response = _answer(status, CODES.get(status, "error"), _words(status, error), None, {})
     for name, value in error.get_headers():
         if name in ("Allow", "Retry-After"):

@@ -34,6 +34,7 @@ from app.domain.errors import (
     OperatorNotProven,
     SignedInAsAnother,
     StoreUnavailable,
+    TooBusy,
     UnreadableCookies,
 )
 from app.fragments import is_fragment_request
@@ -41,6 +42,7 @@ from app.looking import only_looking
 from app.services import drafts
 from app.services.accounts import SignedIn
 from app.services.signing import Signer
+from app.work_slots import NO_SLOT
 
 if TYPE_CHECKING:
     from app.config import Config
@@ -53,6 +55,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 MAX_BODY = 64 * 1024
 MAX_TYPED = 2 * 1024 * 1024  # bytes of a form of someone signed in: what is too long is refused with the text in hand
 TOKEN_HEADER = "X-CSRF-Token"  # noqa: S105 # nosec B105 - a name: how an open page gets a token that fits
+MAX_GIVEN_BACK = 4 * MAX_TYPED  # of what is even longer: that is refused as it stands, and the text handed back
 MAX_CARRIED = 4 * MAX_BODY  # of a sign-in that carries along what was typed before it
 MAX_TEXT_IN_URL = 2048  # bytes: what a key of the store may hold
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -295,6 +298,7 @@ def register(app: Flask, config: Config) -> None:
     app.before_request(allow_body)
     app.before_request(check_text)
     app.before_request(check_headers)
+    app.before_request(refuse_when_busy)
     csrf.init_app(app)
     if config.trusted_proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
@@ -346,10 +350,21 @@ def allow_body() -> None:
     """
     view = current_app.view_functions.get(request.endpoint or "")
     limit = getattr(view, "max_body", 0)
-    known = "sid" in session or "left" in session
+    known = _had_a_session()
     if request.method == "POST" and not request.path.startswith("/api/") and (known or limit == MAX_CARRIED):
         request.max_content_length = max(limit, MAX_TYPED if known else 0)
-        request.max_form_memory_size = MAX_TYPED
+        request.max_form_memory_size = MAX_GIVEN_BACK
+
+
+def allow_giving_back() -> None:
+    """More of a form that was refused for its length than was to be read of it, so that its text is not lost."""
+    limit = MAX_GIVEN_BACK if _had_a_session() else MAX_CARRIED
+    if (request.content_length or 0) <= limit:
+        request.max_content_length = request.max_form_memory_size = limit
+
+
+def _had_a_session() -> bool:
+    return "sid" in session or "left" in session
 
 
 def forget_what_was_sent(response: Response) -> Response:
@@ -409,6 +424,12 @@ def check_headers() -> None:
     # ProxyFix keeps what the server handed on before it put the believed address in place.
     if request.environ.get("HTTP_X_FORWARDED_FOR") == "":
         raise Malformed("The X-Forwarded-For header is not ASCII. Nothing was charged.")
+
+
+def refuse_when_busy() -> None:
+    """Before the CSRF check and every view: a form is not judged, only given back."""
+    if request.environ.get(NO_SLOT):
+        raise TooBusy
 
 
 def content_security_policy(config: Config) -> str:

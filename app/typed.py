@@ -1,6 +1,7 @@
 """What a person typed into a form that did not go through: read from the request, to be shown and sent again.
 
-A form that holds a secret is never read. Files cannot be handed back: they are chosen again.
+A secret is never read: the forms that open an account hand back the address alone, those that hold another secret
+nothing. Files cannot be handed back: they are chosen again.
 """
 
 from __future__ import annotations
@@ -32,18 +33,28 @@ LABELS = {  # of the fields that are typed; whatever else a form holds goes alon
 }
 LONG = frozenset({"description", "lines", "note", "result", "reason"})
 OURS = frozenset({"csrf_token", "opened_by", "unsent"})  # made anew for each page
-SECRET_FORMS = frozenset({"auth", "second_factor"})
+SECRET_FORMS = frozenset({"second_factor"})
+OPEN_TO_ALL = {  # forms of who is not signed in: what is handed back of them, and the password that they take besides
+    "auth.login": ("email", "next"),
+    "auth.signup": ("email",),
+    "auth.forgot": ("email",),
+}
+PASSWORDS = {"auth.login": "current-password", "auth.signup": "new-password"}
 FILE_FIELDS = {"admin.complete": "files", "tasks.submit_batch": "table"}
 
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """A form as it was sent. `file_field` names the field of files that it also takes."""
+    """A form as it was sent. `file_field` names the field of files that it also takes, `password` says which kind of
+    password has to be typed again, and `open_to_all` that it needs nobody signed in.
+    """
 
     place: str
     fields: Fields
     file_field: str = ""
     had_files: bool = False
+    password: str = ""
+    open_to_all: bool = False
 
     @property
     def key(self) -> str:
@@ -75,8 +86,8 @@ def typed_in(request: Request) -> Typed | None:
     if request.headers.get("Sec-Fetch-Site") == "cross-site":
         return None  # nobody typed that here
     try:
-        if request.endpoint == "auth.login":  # what goes along with a sign-in
-            return uncarried(request.form.get("carried", ""))
+        if request.endpoint == "auth.login" and (carried := uncarried(request.form.get("carried", ""))):
+            return carried  # what goes along with a sign-in
         fields = tuple((name, value) for name, value in request.form.items(multi=True) if name not in OURS)
         had_files = any(upload.filename for upload in request.files.values())
         if request.endpoint == "tasks.submit_batch" and had_files:
@@ -92,7 +103,7 @@ def typed_at(place: str, fields: Fields) -> Typed | None:
         endpoint, _ = current_app.url_map.bind("").match(place, "POST")
     except (HTTPException, RequestRedirect):
         return None
-    return _typed(place, endpoint, fields, had_files=False)
+    return None if endpoint in OPEN_TO_ALL else _typed(place, endpoint, fields, had_files=False)
 
 
 def uncarried(text: str) -> Typed | None:
@@ -121,7 +132,11 @@ def _with_tasks_of_file(request: Request, fields: Fields) -> tuple[Fields, bool]
 
 
 def _typed(place: str, endpoint: str, fields: Fields, had_files: bool) -> Typed | None:
+    known = OPEN_TO_ALL.get(endpoint)
+    if known:
+        fields = tuple((name, value) for name, value in fields if name in known)
     secret = endpoint.partition(".")[0] in SECRET_FORMS or any("password" in name for name, _ in fields)
     if secret or not any(value.strip() for name, value in fields if name in LABELS):
         return None
-    return Typed(place, fields, FILE_FIELDS.get(endpoint, ""), had_files)
+    files, password = FILE_FIELDS.get(endpoint, ""), PASSWORDS.get(endpoint, "")
+    return Typed(place, fields, files, had_files, password, open_to_all=known is not None)

@@ -7,7 +7,6 @@ takes (they are made when they are needed), and this keeps the number of those a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from threading import BoundedSemaphore, Condition, local
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 8.0  # with what the request itself may take, within the 12 s of the threat table
 FREE = ("/healthz", "/static/")  # a balancer must not take a busy server for a dead one; files need no store
-NO_SNIFFING = [("X-Content-Type-Options", "nosniff")]
+NO_SLOT = "app.no_slot"  # in the environ of a request that is only told to come again
+REFUSALS = 2  # that many of those at once: what they hold of a person's words is read, and given back
 PLACES = 2  # for searches and files
 SLOTS = 8  # a request mostly waits for the store; more threads at once only take turns
 
@@ -107,6 +107,7 @@ class WorkSlots:
     def __init__(self, app: WSGIApplication, slots: Slots):
         self._app = app
         self._slots = slots
+        self._refusals = Slots(REFUSALS, patience_seconds=1.0)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ.get("CONTENT_LENGTH"):
@@ -116,21 +117,19 @@ class WorkSlots:
         if environ.get("PATH_INFO", "").startswith(FREE):
             return self._app(environ, start_response)
         with self._slots.held() as mine:
-            if not mine:
-                return busy(environ, start_response)
-            environ["wsgi.input"] = Body(environ["wsgi.input"], self._slots)
-            return self._app(environ, start_response)
+            if mine:
+                environ["wsgi.input"] = Body(environ["wsgi.input"], self._slots)
+                return self._app(environ, start_response)
+        return self._refuse(environ, start_response)
 
+    def _refuse(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """503 for who found no slot, by the app: it asks no store and does nothing, but gives back what was typed.
 
-def busy(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """503 for who found no slot: nothing of the request has been looked at, so nothing can have happened."""
-    words = "We are busy. Nothing was charged. Try again in a few seconds."
-    api = environ.get("PATH_INFO", "").startswith("/api/")
-    body = json.dumps({"error": words, "code": "busy"}) if api else words
-    kind = "application/json" if api else "text/plain; charset=utf-8"
-    headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Retry-After", "5")]
-    start_response("503 Service Unavailable", [*headers, ("Cache-Control", "no-store"), *NO_SNIFFING])
-    return [body.encode()]
+        Who finds none of the few places for that goes on all the same: a text must not be lost.
+        """
+        with self._refusals.held():
+            environ["wsgi.input"] = Body(environ["wsgi.input"], self._refusals)
+            return self._app(environ | {NO_SLOT: True}, start_response)
 
 
 class Body:

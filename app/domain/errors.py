@@ -174,6 +174,14 @@ class Unavailable(DomainError):
     retry_after_seconds = 2
 
 
+class TooBusy(Unavailable):
+    """So many requests are at work that this one found no slot: it has not been begun."""
+
+    code = "busy"
+    message = "We are busy. Nothing was charged. Try again in a few seconds."
+    retry_after_seconds = 5
+
+
 class PlacesTaken(Unavailable):
     """Costly reads have few places, and none came free in time."""
 

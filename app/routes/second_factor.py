@@ -163,7 +163,7 @@ def add_passkey():
             now=utcnow(),
         )
     except (WrongCode, InvalidInput) as error:
-        return _show(error=error.message), 422
+        return _show(error=error.message, passkey_name=form.name.data or ""), 422
     return _done("Your passkey is added.", codes)
 
 
@@ -227,7 +227,7 @@ def _ask(account: Account, form: CodeForm) -> str:
     return render_template("auth/second_factor.html", form=form, has_passkeys=passkeys, has_totp=bool(account.totp))
 
 
-def _show(*, code_form: CodeForm | None = None, error: str = "") -> str:
+def _show(*, code_form: CodeForm | None = None, error: str = "", passkey_name: str = "") -> str:
     account = g.account
     return render_template(
         SET_UP,
@@ -236,6 +236,7 @@ def _show(*, code_form: CodeForm | None = None, error: str = "") -> str:
         password_form=ConfirmForm(formdata=None),
         has_totp=account.totp is not None,
         passkeys=sorted(account.passkeys.values(), key=lambda passkey: passkey.created_at),
+        passkey_name=passkey_name,
         passkeys_available=deps.get().passkeys.available,
         codes_left=len(account.recovery_codes),
         proven=g.session.mfa_at is not None,

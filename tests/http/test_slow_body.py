@@ -18,7 +18,7 @@ from werkzeug.test import Client
 
 from app import serve
 from app.data.table_setup import create_tables
-from app.work_slots import SLOTS, Slots, WorkSlots
+from app.work_slots import NO_SLOT, REFUSALS, SLOTS, Slots, WorkSlots
 from tests.conftest import PREFIX
 from tests.http.server import REPO, Server
 from tests.http.test_two_workers import Submitter
@@ -202,18 +202,28 @@ def test_no_more_requests_work_at_once_than_there_are_slots():
     assert gate.at_work.acquire(blocking=False)  # it came in when the others had left
 
 
-@pytest.mark.parametrize(
-    ("path", "kind"), [("/tasks", "text/plain; charset=utf-8"), ("/api/tasks", "application/json")]
-)
-def test_who_finds_no_slot_in_time_is_told_to_come_again(path, kind):
-    slots = Slots(1, patience_seconds=0.01)
-    app = WorkSlots(Gate(), slots)
+def test_who_finds_no_slot_in_time_is_told_so_by_the_app_and_takes_nobodys():
+    """Also when all who are told so dribble: what they hold of a person's words is read, and given back."""
+    slots, told, arrived = Slots(1, patience_seconds=0.01), [], threading.Semaphore(0)
 
+    def app(environ, start_response):
+        told.append(environ.get(NO_SLOT))
+        arrived.release()
+        return gate(environ, start_response)
+
+    gate = Gate()
+    busy = WorkSlots(app, slots)
     with slots.held():
-        answer = Client(app).post(path, data=b"description=x")
+        threads = [ask(busy, gate, "/body") for _ in range(3 * REFUSALS)]
+        assert all(arrived.acquire(timeout=60) for _ in threads)
+        gate.body_comes.set()
+        for thread in threads:
+            thread.join(60)
 
-    assert (answer.status_code, answer.headers["Retry-After"], answer.headers["Content-Type"]) == (503, "5", kind)
-    assert "Nothing was charged" in answer.text
+    assert told == [True] * len(threads)
+    assert not any(thread.is_alive() for thread in threads)
+    with slots.held() as mine:
+        assert mine
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/static/app.css"])

@@ -50,7 +50,7 @@ def resumed(page: BeautifulSoup, number: int = 0) -> tuple[str, dict[str, Any]]:
     form = page.select("form:has(input[name=unsent])")[number]
     fields: dict[str, Any] = {}
     for field in form.select("input[name], textarea[name]"):
-        if field.get("type") == "file":
+        if field.get("type") in ("file", "password"):
             continue
         value = field.text.removeprefix("\n") if field.name == "textarea" else field["value"]
         fields.setdefault(str(field["name"]), []).append(str(value))
