@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 from botocore.config import Config as BotoConfig
+from hypothesis import HealthCheck, settings
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
 
@@ -34,6 +35,9 @@ if "DYNAMODB_ENDPOINT_URL" not in os.environ:  # all of it is local, and signed 
     os.environ.update(known)
 
 remove_leftovers()
+# A loaded machine is slow now and then: what an example may take is no part of what is tested.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 PREFIX = "ImpacterAGI_"
 

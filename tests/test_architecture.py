@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 APP = Path(__file__).resolve().parents[1] / "app"
 TEMPLATES = APP / "templates"
@@ -262,3 +263,9 @@ def test_mails_of_every_kind_have_a_subject_a_text_and_a_page():
     for kind in kinds:
         assert (TEMPLATES / "emails" / f"{kind}.txt").exists()
         assert (TEMPLATES / "emails" / f"{kind}.html").exists()
+
+
+def test_no_example_fails_because_the_machine_is_busy():
+    """A plain `@given` has hypothesis's 200 ms unless the suite's profile is loaded."""
+    assert settings.default.deadline is None
+    assert HealthCheck.too_slow in settings.default.suppress_health_check
