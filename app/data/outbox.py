@@ -12,7 +12,7 @@ from app.domain.errors import AlreadyRecorded, NotFound
 
 from .base import Base, Page
 from .client import Stale
-from .tables import OUTBOX, OUTBOX_INDEX, OUTBOX_USER_INDEX, STATUS
+from .tables import OUTBOX, OUTBOX_INDEX, OUTBOX_USER_INDEX, RATE_LIMITS, STATUS
 from .transaction import Writes
 
 TABLE = OUTBOX.suffix
@@ -20,6 +20,20 @@ DUE = "due"
 FAILED = "failed"
 KEEP_SENT = timedelta(days=90)
 TROUBLE = {"name": "mail"}
+TOLD_WINDOW = timedelta(days=1)
+
+
+class ToldMeanwhile(Stale):
+    """Another notice was counted since: count again, and decide again whether this one is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How many notices an account had in the day that began with the first of them; `row` is what stood there."""
+
+    since: datetime
+    times: int = 0
+    row: tuple[datetime, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +107,12 @@ class OutboxReads(Base):
     def find_mail(self, mail_id: str) -> Mail | None:
         row = self._get(TABLE, {"mail_id": mail_id})
         return _mail(row) if row else None
+
+    def told_of_security(self, account_id: str, now: datetime) -> Told:
+        row = self._get(RATE_LIMITS.suffix, _told_key(account_id))
+        stands = (from_iso(row["since"]), row["times"]) if row else None
+        over = stands is None or now - stands[0] >= TOLD_WINDOW
+        return Told(now, 0, stands) if over or stands is None else Told(*stands, stands)
 
     def lease_mail(self, mail: Mail, until: datetime) -> bool:
         """Take a due mail for this sender until `until`; False if another sender has it."""
@@ -172,6 +192,18 @@ class OutboxWrites(Writes):
             failure=Stale,
         )
 
+    def count_security_notice(self, account_id: str, told: Told) -> None:
+        """One more than was read. Raises ToldMeanwhile when that is no longer so; the row goes by itself."""
+        condition, params = "attribute_not_exists(#since)", {}
+        if told.row:
+            condition, params = (
+                "#since = :since AND #times = :times",
+                {"since": to_iso(told.row[0]), "times": told.row[1]},
+            )
+        expires_at = int((told.since + 2 * TOLD_WINDOW).timestamp())
+        row = _told_key(account_id) | {"since": to_iso(told.since), "times": told.times + 1, "expires_at": expires_at}
+        self.put(RATE_LIMITS.suffix, row, condition=condition, failure=ToldMeanwhile, **params)
+
     def requeue_mail(self, mail_id: str, now: datetime, *, if_failed: bool = False) -> None:
         """Send again: a failed mail, or one that was sent and asked for once more. Raises NotFound.
 
@@ -187,6 +219,10 @@ class OutboxWrites(Writes):
             failure=AlreadyRecorded if if_failed else NotFound("There is no such mail."),
             **({"failed": FAILED} if if_failed else {}),
         )
+
+
+def _told_key(account_id: str) -> dict[str, str]:
+    return {"key": f"security-notices#{account_id}"}
 
 
 def _mail(row: dict[str, Any]) -> Mail:

@@ -31,7 +31,7 @@ from app.domain.errors import AccountExists, AlreadyRecorded, BadCredentials, In
 from app.domain.tasks import Task
 from app.gateways.files import FileStore
 
-from .account_notices import security_mail
+from .account_notices import changed
 from .links import CONFIRM, LIFETIMES, RESET, SET_PASSWORD, Links, check_nonce, new_nonce
 from .passwords import Passwords
 
@@ -161,9 +161,9 @@ def change_password(
         raise InvalidInput("The new password is the same as the current one.", field="new_password")
     session_id = new_session_id()
     fresh = Session(session_key(session_id), BROWSER, now, now, session.label, session.mfa_at)
-    with store.transaction() as tx:
-        tx.change_password(account, passwords.hash(chosen), fresh)
-        tx.enqueue_mail(security_mail(account, "The password of your account was changed.", now))
+    hashed = passwords.hash(chosen)
+    what = "The password of your account was changed."
+    changed(store, account, what, now, lambda tx: tx.change_password(account, hashed, fresh))
     log.info("password changed", extra={"email": mask_email(account.email)})
     after = replace(account, sessions={fresh.key: fresh}, session_version=account.session_version + 1)
     return SignedIn(after, session_id)

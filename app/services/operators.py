@@ -9,7 +9,7 @@ from app.data import Store
 from app.domain.accounts import Account, mask_email
 from app.domain.errors import WrongState
 
-from .account_notices import security_mail
+from .account_notices import notice
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ def grant(store: Store, email: str, *, actor: str, reason: str = "", now: dateti
                 f"{current.email} has not confirmed its address, so anybody may have signed up with it. "
                 "Let its owner open the mailed link first. Nothing was changed."
             )
+        told = notice(store, current, "Your account was made an operator's. Sign in anew.", now)
         with store.transaction() as tx:
             tx.change_settings(current, proven=True, role=OPERATOR, sessions={})
             tx.record_audit(
@@ -46,7 +47,7 @@ def grant(store: Store, email: str, *, actor: str, reason: str = "", now: dateti
                 before={"role": current.role},
                 after={"role": OPERATOR},
             )
-            tx.enqueue_mail(security_mail(current, "Your account was made an operator's. Sign in anew.", now))
+            told(tx)
         log.warning("operator made", extra={"email": mask_email(current.email), "actor": mask_email(actor)})
 
     store.change_account(store.get_account(email), attempt)

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from app.data import Store
 from app.data.second_factors import Proof
+from app.data.store import Transaction
 from app.domain.accounts import Account, Session, mask_email, new_session_id, session_key
 from app.domain.errors import NotFound, WrongCode, WrongState
 from app.domain.second_factor import (
@@ -20,7 +21,7 @@ from app.domain.second_factor import (
     totp_uri,
 )
 
-from .account_notices import security_mail
+from .account_notices import changed
 from .accounts import SignedIn
 from .passkeys import Passkeys
 from .sealing import Sealer
@@ -93,9 +94,8 @@ def enable_totp(store: Store, sealer: Sealer, account: Account, code: object, ke
     if counter is None:
         raise WrongCode("That code is not right. Check the clock of your phone and try the next one.")
     codes, hashes = _first_codes(account)
-    with store.transaction() as tx:
-        tx.enable_totp(account, counter, hashes, key, now)
-        tx.enqueue_mail(security_mail(account, "An authenticator app was set up as a second factor.", now))
+    what = "An authenticator app was set up as a second factor."
+    changed(store, account, what, now, lambda tx: tx.enable_totp(account, counter, hashes, key, now))
     log.info("second factor added", extra={"email": mask_email(account.email), "second_factor": "totp"})
     return codes
 
@@ -106,9 +106,8 @@ def add_passkey(
     """Keep a passkey; returns the recovery codes if it is the first factor. Raises WrongCode."""
     made = passkeys.verify_registration(account, credential, name, now)
     codes, hashes = _first_codes(account)
-    with store.transaction() as tx:
-        tx.add_passkey(account, made, hashes, key, now)
-        tx.enqueue_mail(security_mail(account, f"A passkey was added as a second factor: {made.name}.", now))
+    what = f"A passkey was added as a second factor: {made.name}."
+    changed(store, account, what, now, lambda tx: tx.add_passkey(account, made, hashes, key, now))
     log.info("second factor added", extra={"email": mask_email(account.email), "second_factor": "passkey"})
     return codes
 
@@ -116,9 +115,8 @@ def add_passkey(
 def remove_totp(store: Store, account: Account, *, now: datetime) -> None:
     if account.totp is None:
         raise WrongState("There is no authenticator app to remove.")
-    with store.transaction() as tx:
-        tx.remove_factor(account, last=not account.passkeys)
-        tx.enqueue_mail(security_mail(account, "The authenticator app was removed as a second factor.", now))
+    what = "The authenticator app was removed as a second factor."
+    changed(store, account, what, now, lambda tx: tx.remove_factor(account, last=not account.passkeys))
     log.info("second factor removed", extra={"email": mask_email(account.email), "second_factor": "totp"})
 
 
@@ -127,18 +125,20 @@ def remove_passkey(store: Store, account: Account, key: str, *, now: datetime) -
     passkey = account.passkeys.get(key)
     if passkey is None:
         raise NotFound("There is no such passkey.")
-    with store.transaction() as tx:
-        tx.remove_factor(account, passkey=key, last=account.totp is None and len(account.passkeys) == 1)
-        tx.enqueue_mail(security_mail(account, f"A passkey was removed: {passkey.name}.", now))
+    last = account.totp is None and len(account.passkeys) == 1
+    what = f"A passkey was removed: {passkey.name}."
+    changed(store, account, what, now, lambda tx: tx.remove_factor(account, passkey=key, last=last))
     log.info("second factor removed", extra={"email": mask_email(account.email), "second_factor": "passkey"})
 
 
 def remove_all(store: Store, account: Account, *, actor: str, now: datetime) -> None:
     """For a person who has lost every factor and every recovery code: done by hand, and written down."""
-    with store.transaction() as tx:
+
+    def remove(tx: Transaction) -> None:
         tx.remove_factor(account, last=True)
         tx.record_audit(actor=actor, action="account.reset_second_factor", subject=account.email, now=now)
-        tx.enqueue_mail(security_mail(account, "Every second factor was removed by our support.", now))
+
+    changed(store, account, "Every second factor was removed by our support.", now, remove)
     log.warning(
         "second factors removed by hand", extra={"email": mask_email(account.email), "actor": mask_email(actor)}
     )
@@ -149,9 +149,8 @@ def renew_recovery_codes(store: Store, account: Account, *, now: datetime) -> li
     if not account.has_second_factor:
         raise WrongState("Recovery codes come with a second factor. Set one up first.")
     codes = new_recovery_codes()
-    with store.transaction() as tx:
-        tx.replace_recovery_codes(account, _hashes(codes))
-        tx.enqueue_mail(security_mail(account, "New recovery codes were made; the earlier ones no longer work.", now))
+    what = "New recovery codes were made; the earlier ones no longer work."
+    changed(store, account, what, now, lambda tx: tx.replace_recovery_codes(account, _hashes(codes)))
     return codes
 
 

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
+import pyotp
 import pytest
 
+from app.data.client import Stale
+from app.domain.accounts import BROWSER, Passkey, Session
 from app.domain.errors import AccountExists, DomainError
-from app.services import accounts, payments, queue, tasks
+from app.services import account_notices, accounts, customers, operators, payments, queue, second_factor, tasks
+from app.services.links import Links
+from app.services.mail import MailRoom
 from app.services.passwords import Passwords
-from tests.support import NOW, PASSWORD, all_mails, event, make_account, session_event
+from app.services.sealing import Sealer
+from tests.support import NOW, PASSWORD, all_mails, event, make_account, make_operators, session_event
 
 TIMES = 60
 
@@ -176,3 +187,198 @@ def test_a_payment_is_told_once_however_often_stripe_delivers_it(store):
         payments.handle_event(store, refunded, livemode=False, now=NOW)
 
     assert kinds(store) == {"welcome": 1, "payment_refunded": 1}
+
+
+# Every kind of mail
+
+
+ADA = "ada@example.com"
+KEY = "k" * 32
+BCRYPT = Passwords(4)
+KINDS = {path.name.removesuffix(".subject.txt") for path in Path("app/templates/emails").glob("*.subject.txt")}
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What brings a mail about, done TIMES times a minute apart; `most` mails come of it."""
+
+    kind: str
+    most: int
+    begin: Callable[..., Any]
+    again: Callable[..., Any]
+
+
+def person(store, **attributes) -> None:
+    session = Session(KEY, BROWSER, NOW, NOW, mfa_at=NOW)
+    make_account(store, credits=1_000, sessions={KEY: session}, **attributes)
+
+
+def ada(store):
+    return store.get_account(ADA)
+
+
+def authenticator(store, now) -> None:
+    sealer = Sealer(("a secret of the tests",))
+    second_factor.begin_totp(store, sealer, ada(store))
+    secret = second_factor.pending_totp(sealer, ada(store)).secret
+    second_factor.enable_totp(store, sealer, ada(store), pyotp.TOTP(secret).at(now), KEY, now=now)
+
+
+class NoCeremony:
+    """Passkeys, without a browser to make them."""
+
+    def verify_registration(self, account, credential, name, now) -> Passkey:
+        return Passkey("p" * 32, credential, "key", 0, name, now)
+
+
+def passkey(store, number, now) -> None:
+    second_factor.new_challenge(store, ada(store), "register", now=now)
+    second_factor.add_passkey(store, NoCeremony(), ada(store), f"c-{number}", "Mine", KEY, now=now)
+    second_factor.remove_passkey(store, ada(store), "p" * 32, now=now)
+
+
+def password(store, number, now) -> None:
+    old, new = (f"{PASSWORD} {n}" if n else PASSWORD for n in (number, number + 1))
+    accounts.change_password(store, BCRYPT, ada(store), old, new, Session(KEY, BROWSER, now, now), now=now)
+
+
+def grant(store, now) -> None:
+    operators.grant(store, ADA, actor="command line", now=now)
+    operators.revoke(store, ADA, actor="command line", now=now)
+
+
+def dispute(number: int) -> dict[str, Any]:
+    status = ("needs_response", "under_review", "won", "lost")[number % 4]
+    about = {"id": "dp_1", "object": "dispute", "amount": 1000, "currency": "usd", "status": status}
+    return event("charge.dispute.updated", about | {"payment_intent": "pi_cs_loop"})
+
+
+def refund(number: int) -> dict[str, Any]:
+    status = ("pending", "succeeded", "failed")[number % 3]
+    about = {"id": "re_1", "object": "refund", "amount": 250, "status": status, "currency": "usd"}
+    return event("refund.updated", about | {"payment_intent": "pi_cs_loop"})
+
+
+def bought(store) -> None:
+    stripe(store, session_event(session="cs_loop"), NOW)
+
+
+def stripe(store, told, now) -> None:
+    payments.handle_event(store, told, livemode=False, now=now)
+
+
+def redone(store, number, now) -> None:
+    """A task, asked for again and again, whose every redo is answered."""
+    found = store.list_tasks(ADA, limit=10).items or [tasks.submit(store, ada(store), "Compare", now=now).task]
+    for task in found:
+        with suppress(DomainError):
+            queue.claim(store, "op@example.com", task.task_id, now=now)
+            queue.complete(store, "op@example.com", task.task_id, "Done", now=now)
+        with suppress(DomainError):
+            queue.request_redo(store, ada(store), task.task_id, f"Again {number}", now=now)
+
+
+def rejected(store, now) -> None:
+    task = store.list_tasks(ADA, limit=1).items or [tasks.submit(store, ada(store), "Compare", now=now).task]
+    with suppress(DomainError):
+        queue.claim(store, "op@example.com", task[0].task_id, now=now)
+        queue.reject(store, "op@example.com", task[0].task_id, "Not possible", now=now)
+
+
+def corrected(store, number, now) -> None:
+    """Also below the threshold and above it again, which is set anew in between."""
+    accounts.change_settings(store, ada(store), low_balance_threshold=800 + number % 2, theme="dark", shortcuts=True)
+    amount = 300 if number % 2 else -300
+    more = {"request_id": f"r-{number}", "limit": 10**7, "now": now}
+    customers.adjust(store, "op@example.com", ADA, amount, "A loop", **more)
+    tasks.submit(store, ada(store), f"Number {number}", now=now)
+
+
+LOOPS = {
+    "confirmation asked for": Loop(
+        "confirm",
+        3,
+        lambda s: person(s, confirmed_at=None),
+        lambda s, n, t: accounts.resend_confirmation(s, ada(s), now=t),
+    ),
+    "reset asked for": Loop("reset", 3, person, lambda s, n, t: accounts.ask_for_link(s, ADA, now=t)),
+    "first password asked for": Loop("set_password", 3, bought, lambda s, n, t: accounts.ask_for_link(s, ADA, now=t)),
+    "guest's payment": Loop("welcome", 1, lambda s: None, lambda s, n, t: stripe(s, session_event(session="cs_1"), t)),
+    "customer's payment": Loop("receipt", 1, person, lambda s, n, t: stripe(s, session_event(session="cs_1"), t)),
+    "refund back and forth": Loop("payment_refunded", 1, bought, lambda s, n, t: stripe(s, refund(n), t)),
+    "refund that fails": Loop("credits_restored", 1, bought, lambda s, n, t: stripe(s, refund(n), t)),
+    "dispute back and forth": Loop("dispute_opened", 1, bought, lambda s, n, t: stripe(s, dispute(n), t)),
+    "dispute that is won": Loop("credits_restored", 1, bought, lambda s, n, t: stripe(s, dispute(n), t)),
+    "corrections": Loop("low_balance", 1, person, corrected),
+    "redo": Loop("task_completed", 2, person, redone),  # the task and its one redo
+    "rejection": Loop("task_rejected", 1, person, lambda s, n, t: rejected(s, t)),
+    "passkeys": Loop("security", 10, person, passkey),
+    "authenticator": Loop(
+        "security",
+        10,
+        person,
+        lambda s, n, t: (authenticator(s, t), second_factor.remove_totp(s, ada(s), now=t)),
+    ),
+    "recovery codes": Loop(
+        "security",
+        10,
+        lambda s: person(s, totp="sealed"),
+        lambda s, n, t: second_factor.renew_recovery_codes(s, ada(s), now=t),
+    ),
+    "support": Loop(
+        "security",
+        10,
+        lambda s: person(s, totp="sealed"),
+        lambda s, n, t: second_factor.remove_all(s, ada(s), actor="op@example.com", now=t),
+    ),
+    "password": Loop("security", 10, person, password),
+    "operator": Loop("security", 10, person, lambda s, n, t: grant(s, t)),
+}
+
+
+def test_every_kind_of_mail_has_its_loop():
+    assert {loop.kind for loop in LOOPS.values()} == KINDS
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_whatever_brings_a_mail_about_is_bounded(store, name):
+    loop = LOOPS[name]
+    make_operators(store)
+    loop.begin(store)
+    for number in range(TIMES):
+        loop.again(store, number, NOW + timedelta(minutes=number))
+
+    assert kinds(store)[loop.kind] == loop.most
+
+
+def test_the_last_notice_of_a_day_says_that_there_may_be_more_and_the_next_day_begins_anew(store, config):
+    person(store, totp="sealed")
+    for number in range(TIMES):
+        second_factor.renew_recovery_codes(store, ada(store), now=NOW + timedelta(minutes=number))
+
+    told = sorted((mail for mail in all_mails(store)), key=lambda mail: mail.created_at)
+    room = MailRoom(Links(config.jwt_secrets, config.app_url), config.app_url)
+    texts = [room.render(mail, ada(store)) for mail in told]
+    assert told[0].created_at == NOW  # the first at once
+    assert ["Later ones of today" in each.text and "Later ones of today" in each.html for each in texts] == [
+        *[False] * 9,
+        True,
+    ]
+
+    second_factor.renew_recovery_codes(store, ada(store), now=NOW + timedelta(days=1))
+    assert kinds(store)["security"] == 11
+
+
+def test_notices_are_counted_one_by_one_when_changes_race(store):
+    person(store, totp="sealed")
+
+    def change(number: int) -> None:
+        for _ in range(20):
+            with suppress(Stale):
+                second_factor.renew_recovery_codes(store, ada(store), now=NOW + timedelta(seconds=number))
+                return
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(change, range(TIMES)))
+
+    assert kinds(store)["security"] == account_notices.MOST
