@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import Any
 
 CONTROLS = ("\t", "\r", "\n")
 OPERATORS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # and their full-width twins
+
+
+# Where another cell or row begins for a program that takes another delimiter than ours: a comma is always quoted.
+_INNER = re.compile(rf"""([;\t\r\n])(?=(?:[^\S\t\r\n]|")*[{re.escape("".join(OPERATORS))}])""")
 
 
 def csv_line(values: tuple[Any, ...]) -> str:
@@ -20,8 +25,11 @@ def csv_line(values: tuple[Any, ...]) -> str:
 def formula_safe(value: Any) -> Any:
     """Text that a spreadsheet would run as a formula gets a quote in front; numbers are ours and stay numbers.
 
-    The characters are OWASP's, spaces before them included: https://owasp.org/www-community/attacks/CSV_Injection
+    So does what stands behind a semicolon, a tab or a line's end: Excel opens the file by its system's list separator,
+    in much of Europe a semicolon, and then a quoted cell of ours is no cell. The characters are OWASP's, spaces before
+    them included: https://owasp.org/www-community/attacks/CSV_Injection
     """
-    if isinstance(value, str) and (value.startswith(CONTROLS) or value.lstrip().startswith(OPERATORS)):
-        return "'" + value
-    return value
+    if not isinstance(value, str):
+        return value
+    text = _INNER.sub(r"\1'", value)
+    return "'" + text if value.startswith(CONTROLS) or value.lstrip().startswith(OPERATORS) else text

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from bs4 import BeautifulSoup
 
-from app.csv_lines import formula_safe
+from app.csv_lines import OPERATORS, csv_line, formula_safe
 from app.domain.payments import RefundFact
 from app.services import tasks
 from app.services.payments import record_fact
@@ -86,15 +87,41 @@ def test_the_csv_holds_every_row_and_no_formula(browser):
 
 @pytest.mark.parametrize(
     "text",
-    ["=1+1", "+1", "-1", "@x", "\t=1", " =1", "\r=1", "\tx", "\rx", "\nx", "\t", "\uff1d1", "\uff20x", "\uff0d1"],
+    ["=1+1", "+1", "-1", "@x", " =1", "\tx", "\rx", "\nx", "\t", "\uff1d1", "\uff20x", "\uff0d1"],
 )
 def test_text_that_a_spreadsheet_would_run_is_quoted(text):
     assert formula_safe(text) == "'" + text
+    assert formula_safe(f"\t{text.strip()}\r=1").startswith("'\t")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "plan;=1+1",
+        "plan; =cmd|' /C calc'!A0;x",
+        'plan;"=1+1"',
+        "plan\n=1+1",
+        "plan\r\n\t@x",
+        "plan\t+1",
+        "=1;=2\n-3",
+        "plan;\uff1d1",
+        "a;;-1",
+    ],
+)
+@pytest.mark.parametrize("delimiter", [";", ",", "\t"])
+def test_no_cell_runs_whatever_delimiter_the_spreadsheet_of_a_country_takes(text, delimiter):
+    """Excel opens a CSV file by the list separator of the system, in much of Europe a semicolon."""
+    line = csv_line((1, f"Task: {text}", text, -5))
+
+    pieces = re.split(f"[{delimiter}\r\n]", line) if delimiter != "," else next(csv.reader([line], strict=True))
+    run = [piece for piece in pieces if piece.strip('" \t').startswith(OPERATORS) and piece != "-5"]
+    assert run == []
 
 
 def test_numbers_stay_numbers_and_other_text_stays_as_it_is():
     assert formula_safe(-10) == -10
-    assert formula_safe("a = b") == "a = b"
+    for text in ("a = b", "a; b - c", "one\ntwo", "x, -5"):
+        assert formula_safe(text) == text
 
 
 def test_the_statement_leads_from_opening_to_closing(browser):
