@@ -14,8 +14,8 @@ from typing import IO, Any, cast
 from flask import Response, request, send_file
 
 from app.csv_lines import csv_line
-from app.domain.errors import InvalidInput, Malformed
-from app.looking import only_looking
+from app.domain.errors import InvalidInput, Malformed, PlacesTaken
+from app.looking import is_head, only_looking
 
 IN_MEMORY = 1024 * 1024
 MAX_BYTES = 256 * 1024 * 1024  # of one file, on the disk of the worker
@@ -88,7 +88,12 @@ def attachment(file: IO[bytes], kind: str, name: str) -> Response:
 
 
 def announced(kind: str, name: str) -> Response:
-    """The answer without the file, for who only looks: nothing is read for it, and no length is claimed."""
+    """The answer to HEAD, without the file: nothing is read for it, and no length is claimed.
+
+    Raises PlacesTaken for a browser that fetches ahead: it may show what it got, and an empty file would look whole.
+    """
+    if not is_head():
+        raise PlacesTaken("Making files")
     response = send_file(io.BytesIO(), kind, as_attachment=True, download_name=name)
     response.response = iter(())
     response.headers.pop("Content-Length", None)

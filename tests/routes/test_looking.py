@@ -147,6 +147,14 @@ def test_head_makes_no_export_and_does_not_go_round_its_limit(app, store, calls)
 
 
 @pytest.mark.threat(110)
+@pytest.mark.parametrize("headers", AHEAD)
+@pytest.mark.parametrize("path", ["/transactions.csv", "/admin/audit.csv", "/account/export.json"])
+def test_a_browser_that_fetches_a_file_ahead_is_put_off_and_never_gets_an_empty_one(app, store, headers, path):
+    """It may show what it has fetched when its person asks."""
+    assert World(app, store).ask("GET", path, headers).status_code == 503
+
+
+@pytest.mark.threat(110)
 def test_head_of_the_way_back_from_stripe_credits_nothing(app, store, stripe):
     account = make_account(store)
     sold = {"account_id": account.account_id, "account_email": account.email, "credits": "1000", "price_cents": "1000"}
