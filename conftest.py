@@ -13,15 +13,12 @@ ONE_AT_A_TIME = (
     "tests/local/test_dev.py",
     "tests/local/test_local_run.py",
 )
-# Each of these tests takes as long as a file of others.
-LONG = ("e2e/test_look.py", "tests/services/test_ledger_stateful.py", "tests/services/test_payments.py")
+LONG = ("e2e/test_look.py", "tests/services/test_payments.py")
 
 
 def scope_of(test: str) -> str:
-    """What is run in one process, in one go: a file, all that bears no company, or a test that is long by itself."""
-    if test.startswith(ONE_AT_A_TIME):
-        return "one at a time"
-    return test if test.startswith(LONG) else test.partition("::")[0]
+    """What is run in one process, in one go: a file, or all that bears no company."""
+    return "one at a time" if test.startswith(ONE_AT_A_TIME) else test.partition("::")[0]
 
 
 class Spread(LoadScopeScheduling):
@@ -37,9 +34,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Spread | 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first: at the end no process waits for another one's long work."""
-    begun_first = (ONE_AT_A_TIME, LONG)
-    items.sort(key=lambda item: next((n for n, some in enumerate(begun_first) if item.nodeid.startswith(some)), 2))
+    """The longest first: at the end no process waits for another one's long work. Those of one world together."""
+    items.sort(key=lambda item: (_turn(item.nodeid), "world" not in getattr(item, "fixturenames", ())))
+
+
+def _turn(test: str) -> int:
+    return 0 if test.startswith(ONE_AT_A_TIME) else 1 if test.startswith(LONG) else 2
 
 
 class AsTheyCome:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ from app.domain.clock import utcnow
 from app.gateways.ses import SesGateway
 from app.services.mail import deliver_due
 from app.visitors import adopter
-from scripts.local.aws import LocalAws
+from e2e.pages.world import World, furnish
+from scripts.local.aws import LocalAws, keep_or_put_back
 from scripts.local.ports import free_port
 from scripts.local.sender_identity import verify_sender
 from scripts.local.settings import CREDENTIALS, NO_OTHER_AWS, app_settings, forget_other_aws, past_any_proxy
@@ -39,6 +41,7 @@ os.environ.update(known)
 
 expect.set_options(timeout=15_000)  # for a slow machine; a locator that is there is not waited for
 CHROMIUM = "/usr/bin/chromium"
+FRESH_SECONDS = 600  # an operator's session ends after half an hour without a request
 # What Chromium itself writes for an answer that a test asked for.
 EXPECTED_LINES = re.compile(r"Failed to load resource: the server responded with a status of 4\d\d")
 
@@ -52,6 +55,30 @@ class Site:
     store: Store
     stripe: StripeStandIn
     aws: LocalAws
+    world: World | None = None  # furnished here, and kept
+    furnished_at: float = 0.0
+
+    def empty(self) -> None:
+        """Empty tables, an empty Stripe, and no mail that was sent."""
+        self.world = None
+        self.aws.reset()
+        self.stripe.control("reset", {})
+        if not keep_or_put_back(self.aws.port, "back", "empty"):
+            create_tables(self.store.client, self.store.prefix)
+            keep_or_put_back(self.aws.port, "keep", "empty")
+        deps = self.app.extensions["impacteragi"]
+        verify_sender(deps.config.mail_from, self.aws.endpoint_url, deps.config.aws_region)
+        deps.files.create_bucket()
+
+    def furnish(self) -> World:
+        """A product in use, made once for all that begin with it: putting its tables back takes milliseconds."""
+        fresh = self.world is not None and time.monotonic() - self.furnished_at < FRESH_SECONDS
+        if self.world is None or not fresh or not keep_or_put_back(self.aws.port, "back", "furnished"):
+            self.empty()
+            self.furnished_at = time.monotonic()
+            self.world = furnish(self)
+            keep_or_put_back(self.aws.port, "keep", "furnished")
+        return self.world
 
     def webhook(self, event: dict[str, Any]) -> int:
         """Deliver a signed event over HTTP; returns the status."""
@@ -111,13 +138,15 @@ def running() -> Iterator[Site]:
 @pytest.fixture
 def site(running: Site) -> Iterator[Site]:
     """Empty tables and an empty Stripe; afterwards every balance must be what its ledger says."""
-    running.aws.reset()
-    running.stripe.control("reset", {})
-    create_tables(running.store.client, running.store.prefix)
-    config = running.app.extensions["impacteragi"].config
-    verify_sender(config.mail_from, running.aws.endpoint_url, config.aws_region)
-    running.app.extensions["impacteragi"].files.create_bucket()
+    running.empty()
     yield running
+    assert_books_agree(running.store)
+
+
+@pytest.fixture
+def world(running: Site) -> Iterator[World]:
+    """A product in use (e2e/pages/world.py). It shares its payments at Stripe: what changes these has `site`."""
+    yield running.furnish()
     assert_books_agree(running.store)
 
 
@@ -151,7 +180,7 @@ def chromium(playwright_driver: Playwright) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_browser(chromium: Browser, site: Site) -> Iterator[Any]:
+def open_browser(chromium: Browser, running: Site) -> Iterator[Any]:
     """Opens browsers that share nothing; a line on any console that was not to be expected fails the test."""
     contexts: list[BrowserContext] = []
     lines: list[str] = []
@@ -161,7 +190,7 @@ def open_browser(chromium: Browser, site: Site) -> Iterator[Any]:
             lines.append(message.text)
 
     def new(**options: Any) -> Page:
-        context = chromium.new_context(base_url=site.url, **options)
+        context = chromium.new_context(base_url=running.url, **options)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(15_000)

@@ -45,11 +45,6 @@ def ada(site):
     return site.store.get_account(EMAIL), task
 
 
-@pytest.fixture
-def world(site) -> w.World:
-    return w.furnish(site)
-
-
 def enter(page: Page, world: w.World, who: str) -> Page:
     """Become somebody: the cookies of nobody else are left."""
     page.context.clear_cookies()
@@ -258,16 +253,16 @@ def test_same_form_goes_out_again_when_the_store_has_failed(site, open_browser, 
     assert site.store.list_tasks(EMAIL, limit=5).items[0].task_id == task_id_for(EMAIL, key)
 
 
-def test_mails_are_accessible(site, world, open_browser):
+def test_mails_are_accessible(running, world, open_browser):
     page = open_browser(reduced_motion="reduce")
-    kinds = {mail["subject"].partition(":")[0]: mail for mail in site.mails()}
+    kinds = {mail["subject"].partition(":")[0]: mail for mail in running.mails()}
     assert len(kinds) >= 4
     found = []
     for subject, mail in kinds.items():
         page.set_content(mail["html"])
         found += problems(page, subject, MAIL_RULES)
         assert mail["text"].strip()
-        assert site.url in mail["text"]
+        assert running.url in mail["text"]
 
     assert found == []
 

@@ -41,9 +41,9 @@ def is_ready(port: int) -> bool:
     return True
 
 
-def keep_or_put_back(port: int, act: Literal["keep", "back"]) -> bool:
-    """Keep the tables of a local AWS as they are, or put them back to what was kept (scripts/local/snapshot.py)."""
-    return answers(port, f"/_local/{act}", ANSWER_SECONDS, method="POST") == 200
+def keep_or_put_back(port: int, act: Literal["keep", "back"], name: str = "") -> bool:
+    """Keep the tables of a local AWS as they are under a name, or put them back to what was kept (snapshot.py)."""
+    return answers(port, f"/_local/{act}/{name}", ANSWER_SECONDS, method="POST") == 200
 
 
 class LocalAws:

@@ -9,11 +9,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 import pytest
 
-from scripts.local.aws import REPO, is_ready
+from scripts.local.aws import REPO, is_ready, keep_or_put_back
 from scripts.local.ports import answers
+from tests.support import make_account
 
 SETTINGS = {
     "APP_ENV": "development",
@@ -77,6 +79,19 @@ def test_set_up_is_patient_with_a_store_that_takes_seconds_for_each_answer(empty
     assert (done.returncode, done.stderr) == (0, "")
     assert "1 tables are being made ..." in done.stdout
     assert empty_store.table_differences() == []
+
+
+def test_each_kept_state_comes_back_under_its_own_name(store, dynamodb_url):
+    port = urlsplit(dynamodb_url).port
+
+    for number, name in enumerate(("one", "both")):
+        make_account(store, f"{number}@example.com")
+        assert keep_or_put_back(port, "keep", name)
+
+    for name, known in (("one", 1), ("both", 2), ("one", 1)):
+        assert keep_or_put_back(port, "back", name)
+        assert len(list(store.every_account())) == known
+    assert not keep_or_put_back(port, "back", "none")
 
 
 @pytest.mark.threat(108)

@@ -63,7 +63,6 @@ def test_what_bears_no_company_is_in_one_process_and_a_failure_is_named_at_once(
     [
         ("tests/http/test_head.py::test_x[/a::b]", "one at a time"),
         ("tests/routes/test_auth.py::test_x[/a::b]", "tests/routes/test_auth.py"),
-        ("e2e/test_look.py::test_x[one]", "e2e/test_look.py::test_x[one]"),
     ],
 )
 def test_scope_of_a_test(test, scope):
