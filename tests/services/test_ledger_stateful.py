@@ -88,6 +88,7 @@ MONEY_BACK = st.lists(WORDS, max_size=8)
 
 @pytest.mark.threat(4)
 @pytest.mark.threat(32)
+@pytest.mark.long
 def test_the_books_agree_whatever_happens(empty_store):
     store = empty_store
 

@@ -279,6 +279,7 @@ def test_two_hundred_racing_deliveries_on_twenty_payments_are_exact(store):
     assert balance(store) == expected
 
 
+@pytest.mark.long
 @settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_random_histories_leave_exact_books_on_an_isolated_store(store, data):
