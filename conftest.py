@@ -1,6 +1,10 @@
-"""How tests and browser tests are spread over several processes (scripts/test), and failures named as they come."""
+"""What tests and browser tests share: how they are spread over several processes (scripts/test), failures named as they
+come, and no connection that leaves this machine."""
 
 from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -55,8 +59,35 @@ class AsTheyCome:
             self._terminal.write_line(f"{report.nodeid} ({report.when})", red=True)
 
 
+LOOPBACK = ("127.", "localhost", "::1")
+ASKED = {"socket.connect": 1, "socket.sendto": 1, "socket.getaddrinfo": 0, "socket.gethostbyname": 0}
+_led_away: list[str] = []
+
+
+def stay_here(event: str, arguments: tuple[object, ...]) -> None:
+    """Refuse each connection, datagram and look-up of a name that leads away, in every thread (an audit hook).
+
+    What is under test may swallow the refusal: the test fails all the same.
+    """
+    if event not in ASKED:
+        return
+    address = arguments[ASKED[event]]
+    host = address[0] if isinstance(address, tuple) else address if event.startswith("socket.get") else None
+    if isinstance(host, str) and host and not host.startswith(LOOPBACK):  # else a socket in a file, or any address
+        _led_away.append(f"{event}: {host}")
+        raise ConnectionRefusedError(f"Tests stay on this machine: {host}")
+
+
+@pytest.fixture(autouse=True)
+def nothing_leads_away() -> Iterator[None]:
+    _led_away.clear()
+    yield
+    assert _led_away == []
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
+    sys.addaudithook(stay_here)
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None:  # a worker has none
         config.pluginmanager.register(AsTheyCome(terminal))

@@ -23,6 +23,37 @@ def test_{name}():
 """
 
 
+AWAY = """
+import contextlib
+import socket
+import threading
+
+def swallowed(ask):
+    def run():
+        with contextlib.suppress(Exception):
+            ask()
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+
+def test_connect():
+    swallowed(lambda: socket.create_connection(("192.0.2.1", 80), 1))
+
+def test_connect_ex():
+    swallowed(lambda: socket.socket().connect_ex(("192.0.2.1", 80)))
+
+def test_send():
+    swallowed(lambda: socket.socket(type=socket.SOCK_DGRAM).sendto(b"x", ("192.0.2.1", 80)))
+
+def test_name():
+    swallowed(lambda: socket.getaddrinfo("dashboard.example", 80))
+
+def test_here():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        socket.create_connection(("localhost", server.getsockname()[1])).close()
+"""
+
+
 @pytest.fixture
 def suite(tmp_path):
     """A small suite with our conftest.py: `run(*arguments)` gives what it says."""
@@ -77,3 +108,13 @@ def test_two_processes_at_once_are_given_different_ports_that_no_connection_take
 
     assert len(set(given)) == 27
     assert max(given) < 32_768  # where Linux begins with those of outgoing connections
+
+
+def test_a_test_fails_that_leads_away_from_this_machine_whatever_becomes_of_the_refusal(suite, tmp_path):
+    (tmp_path / "test_away.py").write_text(AWAY)
+
+    said = suite("test_away.py")
+
+    for how in ("connect", "connect_ex", "send", "name"):
+        assert f"test_away.py::test_{how} (teardown)" in said, said
+    assert "5 passed, 4 errors" in said
