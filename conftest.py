@@ -32,6 +32,7 @@ class Spread(LoadScopeScheduling):
         return scope_of(nodeid)
 
 
+@pytest.hookimpl(optionalhook=True)  # `-p no:xdist` has no such hook
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Spread | None:
     """For `--dist loadscope`; the order of the scopes is that of the tests (`--no-loadscope-reorder`)."""
     return Spread(config, log) if config.getvalue("dist") == "loadscope" else None
