@@ -1,5 +1,8 @@
 """The whole ledger, driven at random: whatever customers, Stripe and operators do in any order, the books agree.
 
+An act may be met by another one between its look and its write, as it would be by another worker: which act and at
+which moment is drawn with everything else, so that what is found is found again.
+
 LEDGER_HISTORIES says how many histories are driven: 15 by default to keep the suite quick; 2000 before a release,
 which takes the better part of an hour (LEDGER_HISTORIES=2000 scripts/test tests/services/test_ledger_stateful.py).
 """
@@ -8,22 +11,37 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections import defaultdict
-from contextlib import suppress
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multiple, rule, run_state_machine_as_test
 
+from app.data import transaction
 from app.data.adjustments import Adjustment
+from app.domain.codes import RedeemCode
 from app.domain.credits import PostedEntry
 from app.domain.errors import AccountExists, DomainError, InsufficientCredits
-from app.domain.payments import ChargeRefundedFact, DisputeFact, PaymentRecord, RefundFact, merge, target
+from app.domain.payments import (
+    ChargeRefundedFact,
+    DisputeFact,
+    Fact,
+    PaymentRecord,
+    RefundFact,
+    SessionFact,
+    merge,
+    target,
+)
+from app.domain.tasks import CANCELLED, REJECTED
 from app.services import accounts, books, codes, customers, operators, parked, payments, queue, tasks
 from app.services.links import SET_PASSWORD, Links
 from app.services.passwords import Passwords
+from tests.domain import test_reversals as reversals
 from tests.services.test_payments import paid
 from tests.support import NOW, PASSWORD, FakeStripe, make_account
 
@@ -39,6 +57,7 @@ numbers = itertools.count(1)
 
 who = st.integers(0, 1)
 currency = st.sampled_from(["usd", "usd", "eur", "idr", ""])
+person = st.integers(0, 3)  # customers and operators
 charged = st.sampled_from([{}, {}, {"usd": 1000}, {"eur": 860}, {"usd": 1000, "eur": 860}])
 
 
@@ -84,22 +103,87 @@ WORDS = st.tuples(
     st.integers(0, 40),  # how many seconds older than this moment it is
 )
 MONEY_BACK = st.lists(WORDS, max_size=8)
+DECISIONS = ["tell", "tell", "dismiss", "refund", "credit"]
+RATES = {"usd": 1, "eur": 3, "idr": 163}  # whole, so that a story's amounts stay exact
+
+
+@dataclass(frozen=True)
+class Story:
+    """All that Stripe tells of a payment of 1000 credits, in an order that is not that of time, and what is left of it.
+
+    `left` comes from what happened, not from the rules under test.
+    """
+
+    facts: list[Fact]
+    left: int
+
+
+@st.composite
+def stories(draw) -> Story:
+    """Refunds told singly and by the charge's sum, and disputes whose amounts are lowered, each in a currency."""
+    refunds = draw(reversals.stories(same_second=True))
+    words, held = draw(disputes_over_time())
+    one = draw(st.sampled_from(sorted(RATES)))  # a charge and its refunds are told in one
+    told = [in_currency(fact, one) for fact in (*refunds.singles, *refunds.sums)]
+    return Story(draw(st.permutations([*told, *words, paid()])), max(0, refunds.credits - held))
+
+
+@st.composite
+def disputes_over_time(draw) -> tuple[list[DisputeFact], int]:
+    """Words about up to two disputes, and how many cents they hold in the end."""
+    words, holds = [], 0
+    for number in range(draw(st.integers(0, 2))):
+        cents, told, currency = draw(st.integers(1, 1000)), 100, draw(st.sampled_from(sorted(RATES)))
+        for status in ["needs_response"] * draw(st.integers(1, 2)) + ["under_review"] * draw(st.integers(0, 1)):
+            cents, told = draw(st.integers(1, cents)), told + draw(st.integers(0, 2))
+            words.append(in_currency(reversals.dispute(cents, status, of=f"dp_{number}", told=told), currency))
+        end = draw(st.sampled_from([None, "won", "lost"]))
+        if end:
+            words.append(in_currency(reversals.dispute(cents, end, of=f"dp_{number}", told=told + 1), currency))
+        holds += 0 if end == "won" else cents
+    return words, holds
+
+
+def in_currency(fact: Fact, currency: str) -> Fact:
+    """A word about a payment of 1000 cents in usd, as it would be told in another currency."""
+    rate = RATES[currency]
+    return replace(fact, cents=fact.cents * rate, currency=currency, charged={currency: 1000 * rate})
+
+
+def met_by_others(monkeypatch) -> dict[str, Callable[[], object]]:
+    """What is put into it under "next" is done once, after the next act has read and before it writes.
+
+    The attempts of one process take no turns here: the other act stands for another worker's.
+    """
+    coming: dict[str, Callable[[], object]] = {}
+    commit = transaction.Writes.commit
+
+    def late(writes: transaction.Writes) -> None:
+        coming.pop("next", lambda: None)()
+        commit(writes)
+
+    monkeypatch.setattr(transaction.Writes, "commit", late)
+    monkeypatch.setattr(transaction, "_turn", lambda _key: nullcontext())
+    return coming
 
 
 @pytest.mark.threat(4)
 @pytest.mark.threat(32)
 @pytest.mark.long
-def test_the_books_agree_whatever_happens(empty_store):
+def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
     store = empty_store
+    coming = met_by_others(monkeypatch)
 
     class Ledger(RuleBasedStateMachine):
         """Each run has its own accounts in one store, so that the books of all runs are checked together.
 
         `moved` is what the run itself counts of all that is no payment; of payments it keeps the words that were told.
+        Of an act that was met by another the rules look afterwards: what stands then stood as it was booked.
         """
 
         payments = Bundle("payments")
         parked_ones = Bundle("parked_ones")
+        story_ones = Bundle("story_ones")
         tasks = Bundle("tasks")
         proposals = Bundle("proposals")
 
@@ -110,25 +194,19 @@ def test_the_books_agree_whatever_happens(empty_store):
             self.emails = [f"r{self.run}-{name}@example.com" for name in CUSTOMERS]
             self.operators = [f"r{self.run}-{name}@example.com" for name in OPERATORS]
             self.moved = dict.fromkeys(self.emails, OPENING)
-            self.charged = set()
+            self.people = self.emails + self.operators
+            self.charged, self.given_back, self.corrected, self.answered = set(), set(), set(), set()
             self.told = defaultdict(list)
-            self.granted = {}  # payments credited by hand
+            self.untold, self.left = {}, {}  # of payments with a story
+            self.granted, self.decided = {}, set()  # payments credited by hand, and all that operators decided
+            self.codes, self.off, self.redeemed = {}, set(), Counter()
+            coming.clear()
             for email in self.emails:
                 make_account(store, email, credits=OPENING, password_hash=HASH)
             for email in self.operators:
                 make_account(store, email, role="admin", password_hash=HASH)
-            self.codes = [f"CODE-{self.run}-{place}" for place in range(2)]
-            for code, uses in zip(self.codes, (1, 5), strict=True):
-                codes.create(
-                    store,
-                    code,
-                    credits_each=15,
-                    max_uses=uses,
-                    expires_at=NOW + timedelta(days=900),
-                    created_by=self.operators[0],
-                    limit=LIMIT,
-                    now=NOW,
-                )
+            self.make_code(op=0, credits=15, uses=1)
+            self.make_code(op=0, credits=15, uses=5)
 
         def now(self):
             self.clock += timedelta(seconds=1)
@@ -138,18 +216,56 @@ def test_the_books_agree_whatever_happens(empty_store):
             self.told[fact.payment_id].append(fact)
             payments.record_fact(store, fact, now=self.now())
 
-        def moment(self, lag):
-            return int(self.clock.timestamp()) - lag
-
         def as_operator(self, place, act):
-            """What `act` did, None if it was refused; one who is no operator any more does nothing at all."""
-            stands = store.get_account(self.operators[place]).is_admin
+            """What `act` did, None if it was refused; one who is no operator any more gets first answers alone."""
             try:
                 done = act(self.operators[place])
             except DomainError:
                 return None
-            assert stands, "somebody who is no operator moved something"
+            answer = getattr(done, "transaction_id", None) or getattr(done, "adjustment_id", None)
+            if answer is None or answer not in self.answered:
+                assert store.get_account(self.operators[place]).is_admin, "somebody who is no operator moved something"
+            self.answered.add(answer)
             return done
+
+        @rule(
+            act=st.sampled_from(["delete", "delete and come back", "demote", "promote", "redeem", "switch off"]),
+            person=person,
+            code=st.integers(0, 9),
+        )
+        def meanwhile(self, act, person, code):
+            """The next act is met by this one."""
+            acts = {
+                "delete": lambda: self.delete(person),
+                "delete and come back": lambda: (self.delete(person), self.come_back(person)),
+                "demote": lambda: self.promote_or_demote(person % 2, promoted=False),
+                "promote": lambda: self.promote_or_demote(person % 2, promoted=True),
+                "redeem": lambda: self.redeem(person % 2, code),
+                "switch off": lambda: self.switch_off(code, person % 2),
+            }
+            coming["next"] = acts[act]
+
+        @rule(act=st.sampled_from(["submit", "correct"]), who=who, key=st.integers(1, 4))
+        def meanwhile_spent(self, act, who, key):
+            acts = {
+                "submit": lambda: self.submit(who, key),
+                "correct": lambda: self.correct(op=key % 2, who=who, amount=-30, key=key),
+            }
+            coming["next"] = acts[act]
+
+        @rule(payment=st.one_of(payments, parked_ones), words=MONEY_BACK, op=who, act=st.sampled_from(DECISIONS))
+        def meanwhile_told(self, payment, words, op, act):
+            acts = {
+                "tell": lambda: self.tell_of_money_back(payment, words),
+                "dismiss": lambda: self.decide(payment, op, "dismiss"),
+                "refund": lambda: self.decide(payment, op, "refund"),
+                "credit": lambda: self.credit(payment, op=op, who=op, credits=70),
+            }
+            coming["next"] = acts[act]
+
+        @rule(task=tasks, act=st.sampled_from(["cancel", "claim", "complete", "reject"]))
+        def meanwhile_worked(self, task, act):
+            coming["next"] = lambda: self.work(task, act)
 
         # Payments
 
@@ -169,7 +285,23 @@ def test_the_books_agree_whatever_happens(empty_store):
             self.tell(paid(number, email=self.emails[who], **fields))
             return number
 
-        @rule(payment=payments, again=st.booleans())
+        @rule(target=story_ones, who=who, story=stories())
+        def pay_with_a_story(self, who, story):
+            """Of what Stripe tells of it, some comes now, some later, and all in the end."""
+            number = f"{self.run}_{next(numbers)}"
+            about = {"session_id": f"cs_{number}", "payment_intent": f"pi_{number}", "email": self.emails[who]}
+            facts = [replace(fact, payment_id=f"pi_{number}") for fact in story.facts]
+            facts = [replace(fact, **about) if isinstance(fact, SessionFact) else fact for fact in facts]
+            self.untold[number], self.left[f"pi_{number}"] = facts, story.left
+            return number
+
+        @rule(number=story_ones, count=st.integers(1, 5))
+        def tell_more(self, number, count):
+            self.untold[number], told = self.untold[number][count:], self.untold[number][:count]
+            for fact in told:
+                self.tell(fact)
+
+        @rule(payment=st.one_of(payments, parked_ones, story_ones), again=st.booleans())
         def deliver_again(self, payment, again):
             for fact in self.told[f"pi_{payment}"][:: 1 if again else -1][:2]:
                 payments.record_fact(store, fact, now=self.now())
@@ -204,8 +336,13 @@ def test_the_books_agree_whatever_happens(empty_store):
             if isinstance(done, Adjustment):
                 return done
             if done is not None:
-                self.granted[f"pi_{payment}"] = credits, self.emails[who]
-            return None
+                self.count_granted(f"pi_{payment}", credits, self.emails[who])
+            return multiple()
+
+        def count_granted(self, payment_id, credits, email):
+            assert payment_id not in self.decided, "decided twice"
+            self.decided.add(payment_id)
+            self.granted[payment_id] = credits, email
 
         @rule(payment=parked_ones, op=who, act=st.sampled_from(["dismiss", "refund", "refund at a bad moment"]))
         def decide(self, payment, op, act):
@@ -215,13 +352,14 @@ def test_the_books_agree_whatever_happens(empty_store):
                     parked.dismiss(store, f"pi_{payment}", **about)
                 else:
                     parked.refund(store, FakeStripe(down=act != "refund"), f"pi_{payment}", **about)
+            if store.find_payment(f"pi_{payment}").resolution:  # whether Stripe has answered or not
+                self.decided.add(f"pi_{payment}")
 
         @rule(
             target=proposals, op=who, who=who, amount=st.sampled_from([-400, -30, 5, 120, 4000]), key=st.integers(1, 4)
         )
         def correct(self, op, who, amount, key):
             email = self.emails[who]
-            rows = len(list(store.entries_of(email)))
             done = self.as_operator(
                 op,
                 lambda operator: customers.adjust(
@@ -237,49 +375,84 @@ def test_the_books_agree_whatever_happens(empty_store):
             )
             if isinstance(done, Adjustment):
                 return done
-            if isinstance(done, PostedEntry) and len(list(store.entries_of(email))) > rows:
+            if isinstance(done, PostedEntry) and done.transaction_id not in self.corrected:
+                self.corrected.add(done.transaction_id)
                 self.moved[email] += amount
-            return None
+            return multiple()
 
-        @rule(proposal=proposals, op=who, yes=st.booleans())
-        def approve(self, proposal, op, yes):
-            if proposal is None:
-                return
+        @rule(
+            proposal=proposals,
+            another=st.sampled_from([True, True, True, False]),
+            yes=st.sampled_from([True, True, False]),
+        )
+        def approve(self, proposal, another, yes):
+            op = self.operators.index(proposal.proposed_by) ^ another
             if not yes:
                 with suppress(DomainError):
                     customers.decline(store, self.operators[op], proposal.adjustment_id, now=self.now())
                 return
-            proposer = store.get_account(proposal.proposed_by)
             done = self.as_operator(
                 op, lambda operator: customers.approve(store, operator, proposal.adjustment_id, now=self.now())
             )
             if done is None:
                 return
-            assert proposer.is_admin
+            assert store.get_account(proposal.proposed_by).is_admin
             assert proposal.proposed_by != self.operators[op]
             if isinstance(done, PostedEntry):
+                self.corrected.add(done.transaction_id)
                 self.moved[proposal.user_email] += proposal.amount
+            elif isinstance(done, RedeemCode):
+                self.codes[done.code] = done.credits, done.max_uses
             else:
-                self.granted[proposal.terms["payment_id"]] = proposal.amount, proposal.user_email
+                self.count_granted(proposal.terms["payment_id"], proposal.amount, proposal.user_email)
 
         @rule(op=who, promoted=st.booleans())
         def promote_or_demote(self, op, promoted):
             act = operators.grant if promoted else operators.revoke
-            act(store, self.operators[op], actor="command line", now=self.now())
+            with suppress(DomainError):  # the account is deleted
+                act(store, self.operators[op], actor="command line", now=self.now())
 
         # Codes
 
-        @rule(who=who, code=who)
-        def redeem(self, who, code):
-            with suppress(DomainError):  # had already, used up, switched off, or the account is deleted
-                self.moved[self.emails[who]] += codes.redeem(
-                    store, store.get_account(self.emails[who]), self.codes[code], now=self.now()
-                )
+        @rule(target=proposals, op=who, credits=st.sampled_from([15, 100]), uses=st.integers(1, 5))
+        def make_code(self, op, credits, uses):
+            name = f"CODE-{self.run}-{next(numbers)}"
+            about = {"credits_each": credits, "max_uses": uses, "expires_at": NOW + timedelta(days=900)}
+            done = self.as_operator(
+                op,
+                lambda operator: codes.create(
+                    store, name, created_by=operator, limit=LIMIT, now=self.now(), request_id=name, **about
+                ),
+            )
+            if isinstance(done, Adjustment):
+                return done
+            if done is not None:
+                self.codes[name] = credits, uses
+            return multiple()
 
-        @rule(code=who, op=who)
+        def code_at(self, place):
+            return sorted(self.codes)[place % len(self.codes)]
+
+        @rule(who=who, code=st.integers(0, 9))
+        def redeem(self, who, code):
+            name, email = self.code_at(code), self.emails[who]
+            try:  # had already, used up, switched off, or the account is deleted
+                added = codes.redeem(store, store.get_account(email), name, now=self.now())
+            except DomainError:
+                return
+            credits, uses = self.codes[name]
+            assert (added, name in self.off) == (credits, False)
+            self.redeemed[name, email] += 1
+            assert self.redeemed[name, email] == 1
+            assert sum(self.redeemed[name, other] for other in self.emails) <= uses
+            self.moved[email] += credits
+
+        @rule(code=st.integers(0, 9), op=who)
         def switch_off(self, code, op):
+            name = self.code_at(code)
             with suppress(DomainError):
-                codes.disable(store, self.codes[code], actor=self.operators[op], reason="Leaked", now=self.now())
+                codes.disable(store, name, actor=self.operators[op], reason="Leaked", now=self.now())
+                self.off.add(name)
 
         # Tasks
 
@@ -290,12 +463,12 @@ def test_the_books_agree_whatever_happens(empty_store):
             try:
                 done = tasks.submit(store, account, f"Task {key}", now=self.now(), request_id=request)
             except InsufficientCredits:
-                assert account.credits_balance < 10
-                return None
+                assert store.get_account(email).credits_balance < 10
+                return multiple()
             except DomainError:
-                assert account.deleted_at
-                return None
-            self.count_spent(email, [done.task])
+                assert account.deleted_at or self.has_ended(account)
+                return multiple()
+            self.count_spent(account, [done.task])
             return done.task.task_id, who
 
         @rule(who=who, count=st.integers(1, 3), key=st.integers(1, 3))
@@ -308,23 +481,25 @@ def test_the_books_agree_whatever_happens(empty_store):
                     store, account, texts, now=self.now(), request_id=f"b{self.run}-{key}-{count}"
                 )
             except InsufficientCredits:
-                assert account.credits_balance < 10 * count
+                assert store.get_account(email).credits_balance < 10 * count
                 return
             except DomainError:
-                assert account.deleted_at
+                assert account.deleted_at or self.has_ended(account)
                 return
-            self.count_spent(email, done)
+            self.count_spent(account, done)
 
-        def count_spent(self, email, done):
+        def count_spent(self, account, done):
             for task in done:
                 if task.task_id not in self.charged:
+                    assert not self.has_ended(account), "who was signed out with the end of a life spent in the next"
                     self.charged.add(task.task_id)
-                    self.moved[email] -= task.credits_spent
+                    self.moved[account.email] -= task.credits_spent
+
+        def has_ended(self, account):
+            return store.get_account(account.email).life != account.life
 
         @rule(task=tasks, act=st.sampled_from(["cancel", "claim", "release", "complete", "reject", "redo"]))
         def work(self, task, act):
-            if task is None:
-                return
             task_id, who = task
             account = store.get_account(self.emails[who])
             now = self.now()
@@ -336,24 +511,31 @@ def test_the_books_agree_whatever_happens(empty_store):
                 "reject": lambda: queue.reject(store, "op", task_id, "Cannot be done.", now=now),
                 "redo": lambda: queue.request_redo(store, account, task_id, "Once more, please", now=now),
             }
-            was_open = store.find_task(task_id).is_open
             with suppress(DomainError):  # not in this state: the books say whether anything moved
                 acts[act]()
-                if act in ("cancel", "reject") and was_open:
-                    self.moved[self.emails[who]] += store.find_task(task_id).credits_spent
+            after = store.find_task(task_id)
+            if after.status in (CANCELLED, REJECTED) and task_id not in self.given_back:
+                self.given_back.add(task_id)
+                self.moved[self.emails[who]] += after.credits_spent
 
         # Lives of an account
 
-        @rule(who=who)
-        def delete(self, who):
-            account = store.get_account(self.emails[who])
-            with suppress(DomainError):  # tasks are open, or it is gone already
+        @rule(place=person)
+        def delete(self, place):
+            account = store.get_account(self.people[place])
+            try:  # tasks are open, or it is gone already
                 accounts.delete(store, BCRYPT, account, PASSWORD, now=self.now())
+            except DomainError:
+                return
+            after = store.get_account(account.email)
+            assert after.deleted_at or self.has_ended(account)
+            assert [task for task in store.tasks_of(account.email) if task.is_open] == [], "deleted over open tasks"
 
-        @rule(who=who)
-        def come_back(self, who):
+        @rule(place=person)
+        def come_back(self, place):
             """Who proves the mailbox again has the account again, with what is left on it."""
-            email = self.emails[who]
+            coming.clear()  # nobody else is at it
+            email = self.people[place]
             if store.get_account(email).deleted_at is None:
                 return
             self.clock += timedelta(days=3)  # links are mailed with pauses between them
@@ -387,6 +569,11 @@ def test_the_books_agree_whatever_happens(empty_store):
         def teardown(self):
             if not hasattr(self, "emails"):
                 return
+            coming.clear()
+            for number in self.untold:
+                self.tell_more(number, len(self.untold[number]))
+            for payment_id, left in self.left.items():
+                assert store.find_payment(payment_id).applied == left
             owed = self.expected_of_payments()
             for email in self.emails:
                 rows = list(store.entries_of(email))
