@@ -29,10 +29,6 @@ class Hand:
     in_good_standing: bool = True
     account: Account | None = None  # the row that holds the count; the command line has none
 
-    @property
-    def is_person(self) -> bool:
-        return is_person(self.name)
-
     def day_of(self, now: datetime) -> str:
         """A day never ends twice: a clock that is behind, or a request that took long, does not start it anew."""
         return max(self.day, now.date().isoformat())

@@ -43,6 +43,12 @@ def test_who_is_no_proven_operator_stands_for_nothing(lost):
     assert not hand_of(replace(OP, **lost)).in_good_standing
 
 
+def test_an_operators_count_is_what_its_row_says():
+    row = replace(OP, by_hand_on="2026-11-22", by_hand=300)
+
+    assert hand_of(row) == Hand("op@example.com", "2026-11-22", 300, True, row)
+
+
 def test_names_are_one_person_when_their_addresses_are():
     assert are_one("op@example.com", "o.p+second@example.com")
     assert are_one("command line", "command line")
@@ -50,6 +56,8 @@ def test_names_are_one_person_when_their_addresses_are():
     assert not are_one("", "op@example.com")
 
 
-@pytest.mark.parametrize(("credits", "paid", "so"), [(100, 50, False), (101, 50, True), (10**7, 0, False)])
+@pytest.mark.parametrize(
+    ("credits", "paid", "so"), [(100, 50, False), (101, 50, True), (2, 1, False), (3, 1, True), (10**7, 0, False)]
+)
 def test_a_payment_is_not_worth_more_than_two_credits_for_its_smallest_unit(credits, paid, so):
     assert is_generous(credits, paid) is so

@@ -342,6 +342,7 @@ def test_a_third_refund_is_taken_back_when_the_charge_alone_tells_of_it():
         # a refund that the sum has no room for any more must have failed
         ([refund(300, told=1, made=1), charge(200, 5)], 800),
         ([refund(300, told=6, made=1), charge(200, 5)], 700),
+        ([refund(300, told=5, made=5), charge(200, 5)], 700),
         # without knowing when it was made, it is one that the sum knew
         ([refund(300, told=4), charge(300, 5)], 700),
         # made after the sum
@@ -350,6 +351,7 @@ def test_a_third_refund_is_taken_back_when_the_charge_alone_tells_of_it():
         ([charge(300), refund(200, told=6, made=6)], 700),
         # in a currency that cannot be compared it is within the sum, or all
         ([charge(300, 5), refund(200, told=5, made=5, currency="eur")], 700),
+        ([charge(300, 5), refund(200, told=5, made=1, currency="eur")], 700),
         ([charge(300, 5), refund(200, told=6, made=6, currency="eur")], 0),
         ([charge(300, 5), refund(200, told=6, currency="eur")], 0),
         ([charge(300, 5), refund(200, "failed", told=6, made=5, currency="eur")], 1000),
@@ -390,6 +392,31 @@ def test_sums_are_told_by_currency():
     assert unknown_currencies(record_of(paid(), refund(300, currency=""), dispute(9, "won", currency="gbp"))) == []
 
 
+@pytest.mark.parametrize(
+    ("facts", "refunds", "disputes"),
+    [
+        ([], {}, {}),
+        ([charge(300, 5)], {"usd": 300}, {}),
+        ([charge(300, 5, "")], {"usd": 300}, {}),
+        ([charge(258, 5, "eur")], {"eur": 258}, {}),
+        ([charge(300, 5), refund(100, made=6, told=6, currency="eur")], {"eur": 100, "usd": 300}, {}),
+        ([refund(1)], {"usd": 1}, {}),
+        ([dispute(9, currency="")], {}, {"usd": 9}),
+        ([dispute(1), dispute(2, of="dp_2")], {}, {"usd": 3}),
+    ],
+)
+def test_what_went_back_is_read_where_only_some_of_it_was_told(facts, refunds, disputes):
+    record = record_of(paid(), *facts)
+
+    assert (refunded_sums(record), held_sums(record)) == (refunds, disputes)
+
+
+def test_what_cannot_be_compared_is_all_and_no_more():
+    assert refunded_share(record_of(paid(), refund(200, currency="eur"))) == 1
+    assert refunded_share(record_of(paid(), charge(200, 5, "eur"))) == 1
+    assert held_share(record_of(paid(), dispute(200, currency="eur"))) == 1
+
+
 def test_more_is_said_when_it_is_more_than_the_same_word_at_a_later_time():
     known = record_of(paid(), refund(300, told=1, made=1), dispute(100, told=1), charge(300, 1))
 
@@ -406,6 +433,31 @@ def test_more_is_said_when_it_is_more_than_the_same_word_at_a_later_time():
     assert more(dispute(100, told=9, currency="eur"))
     assert more(charge(400, 9))
     assert more(paid(customer_id="cus_1"))
+
+
+def test_more_is_said_of_a_payment_that_moves_no_credits():
+    """Of one that is parked or not known yet the words alone tell."""
+    known = record_of(refund(300, told=1, made=1), dispute(100, told=1), charge(300, 1))
+
+    def more(fact) -> bool:
+        return says_more(known, merge(known, fact))
+
+    again = refund(300, told=9, made=1), dispute(100, told=9), charge(300, 9)
+    assert [more(fact) for fact in again] == [False] * 3
+    lower = refund(200, told=9, made=1), dispute(90, told=9), charge(200, 9)
+    assert [more(fact) for fact in lower] == [True] * 3
+    assert [more(replace(fact, currency="eur")) for fact in again] == [True] * 3
+    assert more(refund(300, "failed", told=9, made=1))
+    assert more(dispute(100, "under_review", told=9))
+
+
+def test_more_is_said_when_a_currency_is_named_that_is_not_the_payments_own():
+    known = record_of(paid(parked_reason="odd", currency="eur"), refund(300, currency=""), dispute(9, currency=""))
+
+    assert not says_more(known, merge(known, refund(300, told=9, currency="eur")))
+    assert not says_more(known, merge(known, dispute(9, told=9, currency="eur")))
+    assert says_more(known, merge(known, refund(300, told=9, currency="usd")))
+    assert says_more(known, merge(known, dispute(9, told=9, currency="usd")))
 
 
 def test_a_record_keeps_the_newest_words_with_their_currency_and_times():

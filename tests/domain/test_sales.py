@@ -16,8 +16,10 @@ from app.domain.sales import (
     Origin,
     Sale,
     judge,
+    label_of,
     lines_of,
     opened_here,
+    origin_of,
 )
 from tests.support import NOW, event, session_event
 
@@ -73,10 +75,60 @@ def test_a_session_is_ours_only_by_metadata_that_we_write(metadata, ours):
          said("prod_a", NEVER), "prod_a"),
         (Origin("plink_a", (Line("prod_a", "p"),)), Named(prices=frozenset({"p"})), said("plink_a", NEVER), "plink_a"),
         (Origin(None, (Line("", "", standing=False),)), Named(products=frozenset({"prod_a"})), {}, ELSEWHERE),
+        (Origin(None, (Line("", "price_a"),)), Named(), {}, "price_a"),
     ],
 )  # fmt: skip
 def test_a_sale_is_ours_when_everything_it_sold_is_named(origin, named, decided, source):
     assert judge(origin, named, decided).source == source
+
+
+@pytest.mark.parametrize(
+    ("named", "blindly"), [(Named(unnamed_too=True), True), (Named(frozenset({"plink_a"})), False)]
+)
+def test_what_nobody_named_is_known_to_be_credited_blindly(named, blindly):
+    assert judge(Origin("plink_a"), named, {}).blindly is blindly
+
+
+@pytest.mark.parametrize(
+    ("session", "origin"),
+    [
+        ({}, Origin()),
+        ({"payment_link": "plink_a", "line_items": None}, Origin("plink_a")),
+        ({"payment_link": {"id": "plink_a"}}, Origin("plink_a")),
+        ({"payment_link": {"url": "https://buy.stripe.com/a"}}, Origin()),
+        ({"line_items": {"data": []}}, Origin(None, ())),
+        (
+            {"payment_link": "plink_a", "line_items": {"data": [{"price": {"id": "price_a", "product": "prod_a"}}]}},
+            Origin("plink_a", (Line("prod_a", "price_a"),)),
+        ),
+        # an id has to fit into a key and an address
+        ({"payment_link": "p"}, Origin("p")),
+        ({"payment_link": "p" * 255}, Origin("p" * 255)),
+        ({"payment_link": "p" * 256}, Origin()),
+        ({"payment_link": ""}, Origin()),
+        ({"payment_link": "plink_\N{SNOWMAN}"}, Origin()),
+        ({"payment_link": "plink\n"}, Origin()),
+        ({"payment_link": 7}, Origin()),
+    ],
+)
+def test_a_session_says_where_it_came_from(session, origin):
+    assert origin_of(session) == origin
+
+
+@pytest.mark.parametrize(
+    ("item", "line"),
+    [
+        ({"price": {"id": "price_a", "product": "prod_a"}}, Line("prod_a", "price_a")),
+        ({"price": {"id": "price_a", "product": {"id": "prod_a"}}, "description": "A book"},
+         Line("prod_a", "price_a", label="A book")),
+        ({"price": {"id": "price_a", "product": "prod_a", "active": True}}, Line("prod_a", "price_a")),
+        ({"price": {"id": "price_a", "product": "prod_a", "active": False}}, Line("prod_a", "price_a", standing=False)),
+        ({"price": {}, "description": "x" * 121}, Line("", "", label="x" * 120)),
+        ({"price": {"id": "price_a"}, "description": 7}, Line("", "price_a")),
+    ],
+)  # fmt: skip
+def test_a_line_says_what_it_sold(item, line):
+    assert lines_of({"data": [item]}) == (line,)
 
 
 def test_lines_that_cannot_be_read_are_named_by_nobody():
@@ -84,8 +136,28 @@ def test_lines_that_cannot_be_read_are_named_by_nobody():
         {"data": [{"price": None}, "x", {"price": {"id": 3, "product": {"id": "prod_a"}}}], "has_more": True}
     )
 
-    assert [(line.product, line.price) for line in lines] == [("", ""), ("", ""), ("prod_a", ""), ("", "")]
+    unreadable = Line("", "", standing=False)
+    assert lines == (unreadable, unreadable, Line("prod_a", ""), unreadable)
     assert lines_of({}) == ()
+
+
+def test_operators_know_a_sale_by_what_the_payer_saw():
+    lines = (Line("prod_a", "p", label="A book"), Line("prod_b", "q"), Line("prod_c", "r", label="A pen"))
+
+    assert label_of(Origin("plink_a", lines)) == "A book + A pen"
+    assert label_of(Origin("plink_a")) == ""
+    assert label_of(Origin(None, (Line("prod_a", "p", label="x" * 120), *lines))) == "x" * 120
+
+
+def test_who_decided_on_a_sale_is_one_or_two():
+    assert Sale("plink_a", NOW).deciders == ()
+    assert Sale("plink_a", NOW, decided_by="op").deciders == ("op",)
+    assert Sale("plink_a", NOW, decided_by="op", approved_by="two").deciders == ("op", "two")
+
+
+def test_what_has_no_name_of_its_own_cannot_be_named():
+    assert Sale("plink_a", NOW).can_be_named
+    assert not Sale(ELSEWHERE, NOW).can_be_named
 
 
 @pytest.mark.threat(103)
