@@ -169,6 +169,7 @@ def test_refunds_of_all_that_was_paid_leave_exactly_nothing_whatever_the_parts(t
         ([refund(300, "pending", told=1), refund(600, told=2)], 400),
         ([refund(300, "failed", told=1), refund(600, "succeeded", told=2)], 1000),
         ([refund(300, "canceled", told=1), refund(600, "failed", told=1)], 1000),
+        ([refund(300, "canceled", told=1), refund(600, "succeeded", told=2)], 1000),
         ([charge(600, 1), charge(300, 2)], 700),
         ([charge(600, 2), charge(300, 2)], 400),  # within one second each refund raised it
         ([charge(600, 0), charge(300, 2)], 700),
@@ -339,6 +340,14 @@ def test_a_third_refund_is_taken_back_when_the_charge_alone_tells_of_it():
         ([charge(300, 5), refund(300, "failed")], 700),  # a row of before times were kept
         # but what took its place in that second counts once it is told
         ([charge(300, 5), refund(300, "failed", told=5, made=4), refund(300, of="re_2", told=5, made=5)], 700),
+        ([charge(300, 5), refund(300, "failed", told=5, made=4), refund(300, of="re_2", told=4, made=4)], 700),
+        (
+            [
+                *(charge(500, 5), refund(200, "failed", told=5, made=4)),
+                *(refund(200, of="re_2", told=3, made=3), refund(200, of="re_3", told=4, made=4)),
+            ],
+            600,
+        ),
         # a refund that the sum has no room for any more must have failed
         ([refund(300, told=1, made=1), charge(200, 5)], 800),
         ([refund(300, told=6, made=1), charge(200, 5)], 700),
@@ -347,6 +356,7 @@ def test_a_third_refund_is_taken_back_when_the_charge_alone_tells_of_it():
         ([refund(300, told=4), charge(300, 5)], 700),
         # made after the sum
         ([charge(300, 5), refund(200, told=6, made=6)], 500),
+        ([charge(300, 5), refund(200, told=6, made=6), refund(100, of="re_2", told=7, made=7)], 400),
         ([charge(300, 5), refund(200, "failed", told=7, made=6)], 700),
         ([charge(300), refund(200, told=6, made=6)], 700),
         # in a currency that cannot be compared it is within the sum, or all
@@ -376,6 +386,11 @@ def test_a_refund_that_failed_gives_back_no_part_that_nobody_can_measure(failed,
     facts += [refund(cents, "failed", of=f"re_{number}", made=made, told=undone) for number, cents in enumerate(failed)]
 
     assert left(*facts) == credits
+
+
+def test_a_refund_that_failed_in_a_currency_of_its_own_was_all_of_it():
+    """What was paid is not known, nor how one amount compares with the other."""
+    assert left(paid(total_cents=0), charge(1000), refund(333, "failed", currency="eur")) == 1000
 
 
 def test_sums_are_told_by_currency():
