@@ -350,6 +350,14 @@ def test_a_third_refund_is_taken_back_when_the_charge_alone_tells_of_it():
         ),
         # a refund that the sum has no room for any more must have failed
         ([refund(300, told=1, made=1), charge(200, 5)], 800),
+        ([charge(500, 5), refund(300, told=6, made=1), refund(300, of="re_2", told=3, made=2)], 500),
+        (
+            [
+                *(charge(500, 5), refund(200, "failed", told=6, made=4)),
+                *(refund(300, of="re_2", told=3, made=3), refund(300, of="re_3", told=3, made=3)),
+            ],
+            700,
+        ),
         ([refund(300, told=6, made=1), charge(200, 5)], 700),
         ([refund(300, told=5, made=5), charge(200, 5)], 700),
         # without knowing when it was made, it is one that the sum knew
