@@ -202,7 +202,7 @@ def assert_books_agree(store: Store) -> None:
                 assert entry.task_id not in spends
                 spends[entry.task_id] = entry.amount
         assert account.credits_balance == balance, f"balance of {account.email}"
-        assert [e.timestamp for e in entries] == sorted(e.timestamp for e in entries)
+        assert [e.listed_at for e in entries] == sorted({e.listed_at for e in entries})
     assert not rows, "ledger rows without an account"
     tasks = [task for task in every_task(store) if "version" in task and not task.get("original")]
     assert {task["task_id"]: -task["credits_spent"] for task in tasks if not task.get("redo_of")} == spends

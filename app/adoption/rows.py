@@ -187,8 +187,10 @@ def _open_ledger(base: Base, row: dict[str, Any], found: Opening) -> dict[str, A
     set_now = {
         "credits_balance": after.credits_balance,
         "ledger_sequence": after.ledger_sequence,
-        "last_entry_at": to_iso(posted.timestamp),
+        "last_entry_at": to_iso(posted.listed_at),
     }
+    if after.ahead_since:
+        set_now |= {"last_happened_at": to_iso(posted.timestamp), "ahead_since": to_iso(after.ahead_since)}
     writes = _Writes(base.client, base.prefix)
     writes.record_once(posted)
     unopened = "attribute_not_exists(ledger_sequence) AND #credits_balance = :stored"

@@ -118,8 +118,9 @@ def _progress(count: int) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def liability(at: datetime | None, as_json: bool) -> None:
     """Credits owed to customers at a moment, from the ledger alone."""
-    moment = at.replace(tzinfo=UTC) if at else utcnow()
-    owed = books.liability(deps.store(), at=moment)
+    now = utcnow()
+    moment = at.replace(tzinfo=UTC) if at else now
+    owed = books.liability(deps.store(), at=moment, now=now)
     if as_json:
         click.echo(json.dumps(asdict(owed) | {"at": to_iso(owed.at)}))
         return

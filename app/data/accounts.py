@@ -244,6 +244,7 @@ class AccountWrites(UserWrites):
                 "credits_balance": after.credits_balance,
                 "ledger_sequence": after.ledger_sequence,
                 "last_entry_at": _plain(after.last_entry_at),
+                **_places(before, after),
                 "spend_by_day": dict(after.spend_by_day),
                 "submit_window": after.submit_window,
                 "submits_in_window": after.submits_in_window,
@@ -387,6 +388,12 @@ def session_row(session: Session) -> dict[str, Any]:
     }
 
 
+def _places(before: Account, after: Account) -> dict[str, Any]:
+    """What says that rows are not listed at their time, where it changes: with right clocks it never does."""
+    names = ("last_happened_at", "ahead_since")
+    return {name: _plain(getattr(after, name)) for name in names if getattr(after, name) != getattr(before, name)}
+
+
 def _row(account: Account) -> dict[str, Any]:
     return {
         "email": account.email,
@@ -395,6 +402,8 @@ def _row(account: Account) -> dict[str, Any]:
         "credits_balance": account.credits_balance,
         "ledger_sequence": account.ledger_sequence,
         "last_entry_at": _plain(account.last_entry_at),
+        "last_happened_at": _plain(account.last_happened_at),
+        "ahead_since": _plain(account.ahead_since),
         "version": account.version,
         "open_tasks": account.open_tasks,
         "password_hash": account.password_hash,
@@ -432,6 +441,8 @@ def account_from_row(row: dict[str, Any]) -> Account:
         credits_balance=whole(row.get("credits_balance")) or 0,
         ledger_sequence=row.get("ledger_sequence", 0),
         last_entry_at=_moment(row.get("last_entry_at")),
+        last_happened_at=_moment(row.get("last_happened_at")),
+        ahead_since=_moment(row.get("ahead_since")),
         version=row.get("version", 0),
         open_tasks=row.get("open_tasks", 0),
         password_hash=row.get("password_hash"),

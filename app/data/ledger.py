@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from app.domain.clock import from_iso, to_iso
@@ -24,9 +25,19 @@ class LedgerReads(Base):
         return _entry(row) if row else None
 
     def list_entries(
-        self, email: str, *, limit: int, cursor: str | None = None, type: str = "", month: str = ""
+        self,
+        email: str,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        type: str = "",
+        month: str = "",
+        keys: tuple[str, str] | None = None,
     ) -> Page[PostedEntry]:
-        """Newest first. `month` is `yyyy-mm` and rides on the index; `type` looks at a bounded number of rows."""
+        """Newest first. `month` is `yyyy-mm` and rides on the index; `type` looks at a bounded number of rows.
+
+        `keys` takes the place of the month for an account whose rows are not all listed at their time.
+        """
         return self._page(
             TABLE,
             TRANSACTION_INDEX,
@@ -36,7 +47,7 @@ class LedgerReads(Base):
             limit=limit,
             cursor=cursor,
             keep=(lambda entry: entry.type == type) if type else None,
-            between=("timestamp", f"{month}-", f"{month}-~") if month else None,
+            between=("timestamp", *(keys or (f"{month}-", f"{month}-~"))) if month or keys else None,
         )
 
     def entries_of_task(self, email: str, task_id: str) -> list[PostedEntry]:
@@ -44,23 +55,41 @@ class LedgerReads(Base):
         rows = self._get_many([(TABLE, {"transaction_id": f"{kind}#{task_id}"}) for kind in ("refund", "spend")])
         return [entry for entry in (_entry(row) for row in rows if row) if entry.user_email == email]
 
-    def last_entry_before(self, email: str, moment: datetime) -> PostedEntry | None:
-        """The row that an opening balance comes from."""
-        until = ("timestamp", "0", to_iso(moment - timedelta(microseconds=1)))
-        page = self._page(
+    def last_entry_before(self, email: str, moment: datetime, *, ahead: bool = False) -> PostedEntry | None:
+        """The last row, by its place, that says that it happened before: an opening balance comes from it.
+
+        `ahead`: rows that are listed later may have happened earlier. Then all that are listed later are read.
+        """
+        if ahead:
+            later = ("timestamp", to_iso(moment), "~")
+            found = self._last(email, later, keep=lambda entry: entry.timestamp < moment)
+            if found:
+                return found
+        return self._last(email, ("timestamp", "0", to_iso(moment - timedelta(microseconds=1))))
+
+    def _last(
+        self, email: str, between: tuple[str, str, str], keep: Callable[[PostedEntry], bool] | None = None
+    ) -> PostedEntry | None:
+        read = partial(
+            self._page,
             TABLE,
             TRANSACTION_INDEX,
             ("user_email", email),
             key_names=("timestamp", "transaction_id"),
             make=_entry,
             limit=1,
-            between=until,
+            between=between,
+            keep=keep,
         )
-        return page.items[0] if page.items else None
+        return next(each(lambda cursor: read(cursor=cursor)), None)
 
-    def entries_of(self, email: str, *, type: str = "", month: str = "") -> Iterator[PostedEntry]:
+    def entries_of(
+        self, email: str, *, type: str = "", month: str = "", keys: tuple[str, str] | None = None
+    ) -> Iterator[PostedEntry]:
         """Every row of an account, newest first, page by page."""
-        return each(lambda cursor: self.list_entries(email, limit=500, cursor=cursor, type=type, month=month))
+        return each(
+            lambda cursor: self.list_entries(email, limit=500, cursor=cursor, type=type, month=month, keys=keys)
+        )
 
     def every_entry(self) -> Iterator[PostedEntry]:
         """A consistent scan: for the nightly check only."""
@@ -79,7 +108,8 @@ class LedgerWrites(Writes):
                 "type": entry.type,
                 "amount": entry.amount,
                 "description": entry.description,
-                "timestamp": to_iso(entry.timestamp),
+                "timestamp": to_iso(entry.listed_at),
+                "happened_at": to_iso(entry.timestamp) if entry.ahead_at else None,
                 "balance_after": entry.balance_after,
                 "sequence": entry.sequence,
                 "task_id": entry.task_id,
@@ -106,7 +136,7 @@ def _entry(row: dict[str, Any]) -> PostedEntry:
     description, payment_id = row.get("description") or "", row.get("payment_id")
     if amount is None:
         description = f"{description} (amount as it was stored: {row.get('amount')})".strip()
-    intent = row.get("stripe_payment_intent")
+    intent, listed_at, happened_at = row.get("stripe_payment_intent"), row["timestamp"], row.get("happened_at")
     if sequence == 0 and row["type"] == PURCHASE and (amount or 0) > 0 and str(intent).startswith("pi_"):
         payment_id = intent
     return PostedEntry(
@@ -115,11 +145,12 @@ def _entry(row: dict[str, Any]) -> PostedEntry:
         type=row["type"],
         amount=amount or 0,
         description=description,
-        timestamp=from_iso(row["timestamp"]),
+        timestamp=from_iso(happened_at or listed_at),
         balance_after=row.get("balance_after", 0),
         sequence=sequence,
         task_id=row.get("task_id"),
         payment_id=payment_id,
         stripe_payment_intent=intent,
         unreadable=None if amount is not None else str(row.get("amount")),
+        ahead_at=from_iso(listed_at) if happened_at else None,
     )

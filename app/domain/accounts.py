@@ -100,7 +100,9 @@ class Account:
     created_at: datetime
     credits_balance: int = 0
     ledger_sequence: int = 0
-    last_entry_at: datetime | None = None
+    last_entry_at: datetime | None = None  # where the newest ledger row is listed
+    last_happened_at: datetime | None = None  # its time, if that is another: see PostedEntry
+    ahead_since: datetime | None = None  # the earliest time of a row that is listed elsewhere
     version: int = 0  # bumped by every change that the customer can see: the poll's tag
     open_tasks: int = 0
     password_hash: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -15,6 +15,7 @@ from .text import one_line
 CREDITS_PER_CENT = 1  # $10.00 buys 1,000 credits
 DAYS_OF_SPEND = 30
 SUBMITS_A_MINUTE = 600
+OUT_OF_TIME = timedelta(minutes=15)  # beyond it a row's place in the list and its time are kept apart
 
 PURCHASE, SPEND, REFUND = "purchase", "spend", "refund"
 CLAWBACK, REINSTATEMENT, ADJUSTMENT, PROMO = "clawback", "reinstatement", "adjustment", "promo"
@@ -39,6 +40,9 @@ class LedgerEntry:
 class PostedEntry:
     """A row of the ledger: an entry with its place in the account's sequence. Never changed, never removed.
 
+    `timestamp` is when it happened. An account's rows are listed by `listed_at`, which is the same but after a row of a
+    machine whose clock was far ahead: there it goes on from that row's.
+
     Rows of the original product have no place (`sequence` 0) and no balance; they count towards the sum all the same.
     """
 
@@ -54,18 +58,23 @@ class PostedEntry:
     payment_id: str | None = None
     stripe_payment_intent: str | None = None
     unreadable: str | None = None  # what stands there where a whole number of credits should
+    ahead_at: datetime | None = None  # its place in the list, where that is not its time
 
     @property
     def is_original(self) -> bool:
         return self.sequence == 0
 
+    @property
+    def listed_at(self) -> datetime:
+        return self.ahead_at or self.timestamp
+
 
 def post(account: Account, entry: LedgerEntry, now: datetime) -> tuple[PostedEntry, Account]:
     """The ledger row that `entry` becomes and the account after it.
 
-    Only a clawback may leave the balance below zero. Timestamps of one account strictly rise, whatever the clocks of
-    the machines say, so that time order is sequence order. Raises InsufficientCredits, RateLimited, AccountFrozen and
-    BalanceUnexplained.
+    Only a clawback may leave the balance below zero. `listed_at` strictly rises within an account, whatever the clocks
+    of the machines say, so that the order of the list is that of the sequence. Raises InsufficientCredits, RateLimited,
+    AccountFrozen and BalanceUnexplained.
     """
     if account.unexplained is not None:
         raise BalanceUnexplained
@@ -74,9 +83,7 @@ def post(account: Account, entry: LedgerEntry, now: datetime) -> tuple[PostedEnt
     balance = account.credits_balance + entry.amount
     if entry.amount < 0 and balance < 0 and entry.type != CLAWBACK:
         raise InsufficientCredits(required=-entry.amount, available=account.credits_balance)
-    moment = now
-    if account.last_entry_at and account.last_entry_at >= now:
-        moment = account.last_entry_at + timedelta(microseconds=1)
+    moment, ahead_at = _place_after(account.last_entry_at, now)
     posted = PostedEntry(
         transaction_id=entry.transaction_id,
         user_email=entry.user_email,
@@ -89,14 +96,9 @@ def post(account: Account, entry: LedgerEntry, now: datetime) -> tuple[PostedEnt
         task_id=entry.task_id,
         payment_id=entry.payment_id,
         stripe_payment_intent=entry.stripe_payment_intent,
+        ahead_at=ahead_at,
     )
-    after = replace(
-        account,
-        credits_balance=balance,
-        ledger_sequence=posted.sequence,
-        last_entry_at=moment,
-        version=account.version + 1,
-    )
+    after = replace(_account_after(account, posted), credits_balance=balance)
     if entry.type == SPEND:
         window, count = _window_after(account, now)
         after = replace(
@@ -114,7 +116,7 @@ def opening(account: Account, counted: int, newest: datetime | None, now: dateti
     `counted` is what the rows that the original wrote add up to, `newest` the time of the last of them: with this row
     they add up to the balance, which stays as it is.
     """
-    moment = now if newest is None or newest < now else newest + timedelta(microseconds=1)
+    moment, ahead_at = _place_after(newest, now)
     posted = PostedEntry(
         transaction_id=f"opening#{account.email}",
         user_email=account.email,
@@ -124,8 +126,45 @@ def opening(account: Account, counted: int, newest: datetime | None, now: dateti
         timestamp=moment,
         balance_after=account.credits_balance,
         sequence=1,
+        ahead_at=ahead_at,
     )
-    return posted, replace(account, ledger_sequence=1, last_entry_at=moment, version=account.version + 1)
+    return posted, _account_after(account, posted)
+
+
+def dated(newest_first: Iterable[PostedEntry], now: datetime) -> Iterator[PostedEntry]:
+    """Rows of one account, none of which happened after the next: a clock that was ahead is found out by what follows.
+
+    What is later than `now` has happened by now. With the newest row at the beginning every row gets its one time,
+    however many pages there are; the order is the sequence and stays.
+    """
+    latest = None
+    for entry in newest_first:
+        moment = entry.timestamp if entry.timestamp <= now + OUT_OF_TIME else now
+        latest = moment if latest is None else min(moment, latest)
+        yield entry if latest == entry.timestamp else replace(entry, timestamp=latest, ahead_at=entry.listed_at)
+
+
+def _place_after(newest: datetime | None, now: datetime) -> tuple[datetime, datetime | None]:
+    """The time of a row that follows one listed at `newest`, and where it is listed if that is far from its time.
+
+    `now` is the store's time where the store tells it, so it is believed before what an earlier machine has written.
+    """
+    if newest is None or newest < now:
+        return now, None
+    following = newest + timedelta(microseconds=1)
+    return (now, following) if following - now > OUT_OF_TIME else (following, None)
+
+
+def _account_after(account: Account, posted: PostedEntry) -> Account:
+    ahead = [moment for moment in (account.ahead_since, posted.ahead_at and posted.timestamp) if moment]
+    return replace(
+        account,
+        ledger_sequence=posted.sequence,
+        last_entry_at=posted.listed_at,
+        last_happened_at=posted.timestamp if posted.ahead_at else None,
+        ahead_since=min(ahead, default=None),
+        version=account.version + 1,
+    )
 
 
 def spend_entry(task: Task) -> LedgerEntry:
@@ -151,8 +190,10 @@ def task_refund_entry(task: Task, reason: str) -> LedgerEntry:
 
 
 def _spend_after(by_day: Mapping[str, int], moment: datetime, credits: int) -> dict[str, int]:
+    """Without the days that fall out, and those that have not come: they are of a clock that was ahead."""
     oldest = (moment - timedelta(days=DAYS_OF_SPEND - 1)).date().isoformat()
-    kept = {day: spent for day, spent in by_day.items() if day >= oldest}
+    tomorrow = (moment + timedelta(days=1)).date().isoformat()
+    kept = {day: spent for day, spent in by_day.items() if oldest <= day <= tomorrow}
     today = moment.date().isoformat()
     return {**kept, today: kept.get(today, 0) + credits}
 

@@ -18,7 +18,7 @@ from app.forms.paging import read_month, read_paging, read_search, read_status
 from app.routes.auth import finish_with_code, sign_in, sign_up
 from app.routes.tasks import cancel_own, file_link
 from app.security import csrf, public, token_required
-from app.services import queue, tasks
+from app.services import queue, statements, tasks
 from app.services.accounts import SignedIn, sign_out
 
 bp = Blueprint("api", __name__, url_prefix="/api")
@@ -129,8 +129,9 @@ def list_transactions():
         raise Malformed(f"type must be one of {', '.join(TYPES)}.")
     month = read_month(request)
     read = partial(
-        deps.store().list_entries,
-        g.account.email,
+        statements.list_page,
+        deps.store(),
+        g.account,
         limit=paging.limit,
         cursor=paging.cursor,
         type=kind,

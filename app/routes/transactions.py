@@ -34,8 +34,9 @@ def index():
         page = Page(deps.store().entries_of_task(g.account.email, task))
     else:
         read = partial(
-            deps.store().list_entries,
-            g.account.email,
+            statements.list_page,
+            deps.store(),
+            g.account,
             limit=paging.limit,
             cursor=paging.cursor,
             type=kind,

@@ -489,11 +489,22 @@ class Liability:
     owed_by_customers: int
 
 
-def liability(store: Store, *, at: datetime) -> Liability:
-    """Sum of every account's balance at a moment, from the ledger alone. Reads the whole ledger."""
+def liability(store: Store, *, at: datetime, now: datetime) -> Liability:
+    """Sum of every account's balance at a moment, from the ledger alone. Reads the whole ledger.
+
+    A row that a later one of its account shows to have happened by then counts, whatever its own time is.
+    """
     balances: dict[str, int] = defaultdict(int)
+    until: dict[str, int] = defaultdict(int)  # the last place in each account's sequence that says so
+    later: list[PostedEntry] = []
     for entry in store.every_entry():
-        if entry.timestamp <= at:
+        if entry.timestamp <= at or at >= now:
+            balances[entry.user_email] += entry.amount
+            until[entry.user_email] = max(until[entry.user_email], entry.sequence)
+        else:
+            later.append(entry)
+    for entry in later:
+        if entry.sequence < until.get(entry.user_email, 0):
             balances[entry.user_email] += entry.amount
     return Liability(
         at=at,

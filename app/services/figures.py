@@ -65,11 +65,11 @@ def overview(store: Store, now: datetime) -> Overview:
 
 def read_ledger(store: Store, entries: Iterable[PostedEntry], now: datetime) -> None:
     """Keep what each of the last days sold and spent. Reads what it is given: the nightly check reads it all anyway."""
-    oldest = (now - timedelta(days=DAYS - 1)).date()
+    oldest, tomorrow = (now - timedelta(days=DAYS - 1)).date(), (now + timedelta(days=1)).date()
     days: dict[str, dict[str, int]] = defaultdict(lambda: {"sold": 0, "spent": 0, "submitted": 0})
     for entry in entries:
         day = entry.timestamp.date()
-        if day < oldest or entry.is_original:
+        if not oldest <= day <= tomorrow or entry.is_original:  # what has not come is of a clock that was ahead
             continue
         figures = days[day.isoformat()]
         if entry.type in (PURCHASE, CLAWBACK, REINSTATEMENT):

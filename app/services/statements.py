@@ -1,20 +1,36 @@
-"""The ledger as a whole, and monthly statements: opening balance, movements, closing balance."""
+"""The ledger as a whole, and monthly statements: opening balance, movements, closing balance.
+
+The order of an account's rows is their sequence. Each row lies in one month: that of its own time, or of the earliest
+time that a later row states, if a clock was ahead when it was written. Lists and files show the time as it was written.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import sleep
 from typing import Any, TypeVar
 
 from app.data import Store
-from app.domain.credits import PostedEntry
+from app.data.base import Page
+from app.domain.accounts import Account
+from app.domain.clock import to_iso, utcnow
+from app.domain.credits import OUT_OF_TIME, PostedEntry, dated
 from app.domain.errors import LedgerBehind
 
 MAX_MONTHS = 60
 SETTLING_SECONDS = (0.1, 0.4)  # the index follows the table within a fraction of a second
+NEWEST = "~"  # after every key
 
 Answer = TypeVar("Answer")
+
+
+def list_page(
+    store: Store, account: Account, *, limit: int, cursor: str | None, type: str = "", month: str = ""
+) -> Page[PostedEntry]:
+    """One page of what the filter names, newest first."""
+    keys = _keys(store, account, month, utcnow())
+    return store.list_entries(account.email, limit=limit, cursor=cursor, type=type, month=month, keys=keys)
 
 
 def whole_ledger(store: Store, email: str, *, type: str = "", month: str = "") -> Iterator[PostedEntry]:
@@ -23,10 +39,10 @@ def whole_ledger(store: Store, email: str, *, type: str = "", month: str = "") -
     They are read from an index that lags a little behind. Sequence numbers show a gap, the account the newest of them;
     so rows of other types are read as well. Rows that are added meanwhile are newer than all of these.
     """
-    account = store.get_account(email)
-    last_month = account.last_entry_at.strftime("%Y-%m") if account.last_entry_at else ""
+    account, now = store.get_account(email), utcnow()
+    last_month = _month_of_newest(account, now)
     following = None
-    for entry in store.entries_of(email, month=month):
+    for entry in store.entries_of(email, month=month, keys=_keys(store, account, month, now)):
         if not entry.is_original:
             is_newest = following is None and (not month or month == last_month)
             if entry.sequence < account.ledger_sequence if is_newest else following not in (None, entry.sequence + 1):
@@ -53,11 +69,11 @@ def of_month(store: Store, email: str, month: str) -> dict[str, Any]:
 
     Raises LedgerBehind.
     """
-    entries = list(whole_ledger(store, email, month=month))[::-1]
+    entries = list(dated(whole_ledger(store, email, month=month), utcnow()))[::-1]
     if entries and not entries[0].is_original:
         opening = entries[0].balance_after - entries[0].amount
     else:
-        opening = _balance_before(store, email, datetime.fromisoformat(f"{month}-01").replace(tzinfo=UTC))
+        opening = _balance_before(store, store.get_account(email), _begin(month), utcnow())
     credits_in = sum(entry.amount for entry in entries if entry.amount > 0)
     credits_out = -sum(entry.amount for entry in entries if entry.amount < 0)
     return {
@@ -69,19 +85,69 @@ def of_month(store: Store, email: str, month: str) -> dict[str, Any]:
     }
 
 
-def _balance_before(store: Store, email: str, moment: datetime) -> int:
+def _balance_before(store: Store, account: Account, moment: datetime, now: datetime) -> int:
     """Rows of the original product name no balance: there, what they add up to."""
-    earlier = store.last_entry_before(email, moment)
-    if earlier is None or not earlier.is_original:
-        return earlier.balance_after if earlier else 0
-    return sum(entry.amount for entry in store.entries_of(email) if entry.timestamp < moment)
+    row = _last_before(store, account, moment, now)
+    if row is None or not row.is_original:
+        return row.balance_after if row else 0
+    return sum(entry.amount for entry in store.entries_of(account.email, keys=("0", _after(row))))
+
+
+def _is_ahead(account: Account, now: datetime) -> bool:
+    """Whether rows of it are listed elsewhere than at their time."""
+    ahead_of_now = account.last_entry_at is not None and account.last_entry_at > now + OUT_OF_TIME
+    return account.ahead_since is not None or ahead_of_now
+
+
+def _month_of_newest(account: Account, now: datetime) -> str:
+    """The month that its newest row lies in; empty without one."""
+    newest = account.last_happened_at or account.last_entry_at
+    if newest is None:
+        return ""
+    return (now if newest > now + OUT_OF_TIME else newest).strftime("%Y-%m")
+
+
+def _keys(store: Store, account: Account, month: str, now: datetime) -> tuple[str, str] | None:
+    """Between which places the rows of a month are listed; None where the month itself says it."""
+    if not month or not _is_ahead(account, now):
+        return None
+    begin = _begin(month)
+    if begin > now:
+        return NEWEST, NEWEST
+    end = (begin + timedelta(days=31)).replace(day=1)
+    return _edge(store, account, begin, now), _edge(store, account, end, now)
+
+
+def _edge(store: Store, account: Account, moment: datetime, now: datetime) -> str:
+    """The place before which lies all that happened before `moment`. What is yet to come lies behind every row."""
+    if moment > now:
+        return NEWEST
+    row = _last_before(store, account, moment, now)
+    return _after(row) if row else "0"
+
+
+def _last_before(store: Store, account: Account, moment: datetime, now: datetime) -> PostedEntry | None:
+    if _is_ahead(account, now) and moment > now:
+        return next(iter(store.list_entries(account.email, limit=1).items), None)
+    ahead = account.ahead_since is not None and account.ahead_since < moment
+    return store.last_entry_before(account.email, moment, ahead=ahead)
+
+
+def _after(row: PostedEntry) -> str:
+    """Behind this row and before the next one, which is listed at least a microsecond later."""
+    return to_iso(row.listed_at) + NEWEST
+
+
+def _begin(month: str) -> datetime:
+    return datetime.fromisoformat(f"{month}-01").replace(tzinfo=UTC)
 
 
 def months(since: datetime, now: datetime) -> list[str]:
-    """The months from an account's first to this one, newest first."""
+    """The months from an account's first to this one, newest first; of one made by a clock that was ahead, all."""
     names: list[str] = []
+    first = (since.year, since.month) if since <= now else (0, 0)
     year, month = now.year, now.month
-    while (year, month) >= (since.year, since.month) and len(names) < MAX_MONTHS:
+    while (year, month) >= first and len(names) < MAX_MONTHS:
         names.append(f"{year}-{month:02d}")
         year, month = (year, month - 1) if month > 1 else (year - 1, 12)
     return names

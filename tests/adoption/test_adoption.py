@@ -13,12 +13,13 @@ import pytest
 
 from app.adoption import rows as data
 from app.adoption import service as adoption
+from app.data.codec import decode_item
 from app.domain.accounts import NOT_ADOPTED
 from app.domain.clock import utcnow
 from app.domain.errors import AlreadyRecorded, BalanceUnexplained, PaymentsUnavailable, WrongState
 from app.domain.payments import DisputeFact, RefundFact, SessionFact
 from app.domain.sales import Named
-from app.services import accounts, books, checkout, customers, parked, payments, queue, tasks
+from app.services import accounts, books, checkout, customers, parked, payments, queue, statements, tasks
 from tests.originals import BCRYPT, EMAIL, PAYMENT, TASK, put_history, put_task, put_transaction, put_user
 from tests.services.test_books import Listed, reconcile
 from tests.support import NOW, PASSWORD, FakeStripe, ledger, make_operators, session_event
@@ -78,6 +79,26 @@ def test_all_rows_together_add_up_to_the_balance_when_there_are_rows_of_the_orig
     assert books.check(store) == []
 
 
+@pytest.mark.threat(112)
+def test_a_row_that_the_original_dated_years_ahead_moves_none_of_ours(store):
+    put_user(store, balance=490)
+    put_transaction(store, "txn-1", 500, "purchase", day=2)
+    put_transaction(store, "txn-2", -10, "spend", day=2)
+    ahead = decode_item(raw(store, "Transactions", transaction_id="txn-2"))
+    ahead["timestamp"] = ahead["timestamp"].replace(ahead["timestamp"][:4], "2046")
+    store._put("Transactions", ahead)
+
+    began = utcnow()
+    tasks.submit(store, sign_in(store).account, "A new task", now=utcnow(), request_id="r-1")
+
+    ours = [entry for entry in ledger(store, EMAIL) if not entry.is_original]
+    assert [began <= entry.timestamp <= utcnow() for entry in ours] == [True, True]
+    found = statements.of_month(store, EMAIL, f"{utcnow():%Y-%m}")
+    assert (found["opening"], found["closing"]) == (500, 480)
+    assert [entry.sequence for entry in statements.whole_ledger(store, EMAIL)] == [2, 1, 0, 0]
+    assert books.check(store) == []
+
+
 def test_everything_works_on_an_account_when_it_was_adopted(store):
     put_history(store)
     task_id = TASK
@@ -94,7 +115,7 @@ def test_everything_works_on_an_account_when_it_was_adopted(store):
     assert store.get_account(EMAIL).credits_balance == 490 + 1000 + 5 + 10
     assert store.get_account(EMAIL).open_tasks == 0
     assert books.check(store) == []
-    assert books.liability(store, at=utcnow().replace(year=2099)).owed_to_customers == 1505
+    assert books.liability(store, at=utcnow().replace(year=2099), now=utcnow()).owed_to_customers == 1505
 
 
 @pytest.mark.threat(48)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from itertools import groupby
 
 import pytest
 from hypothesis import given
@@ -13,12 +15,14 @@ from app.domain.accounts import Account
 from app.domain.credits import (
     CLAWBACK,
     DAYS_OF_SPEND,
+    OUT_OF_TIME,
     PROMO,
     SPEND,
     SUBMITS_A_MINUTE,
     TYPES,
     LedgerEntry,
     PostedEntry,
+    dated,
     opening,
     post,
     spend_entry,
@@ -28,6 +32,7 @@ from app.domain.errors import AccountFrozen, BalanceUnexplained, InsufficientCre
 from app.domain.tasks import new_task, task_id_for
 from tests.support import NOW
 
+MOMENT, YEARS = timedelta(microseconds=1), timedelta(days=3650)
 ADA = Account("ada@example.com", "acc_1", NOW, credits_balance=100)
 
 
@@ -76,22 +81,34 @@ def test_nothing_moves_when_no_row_explains_the_balance(type_):
 
 
 @pytest.mark.parametrize(
-    ("newest", "moment"),
+    ("newest", "moment", "ahead_at"),
     [
-        (None, NOW),
-        (NOW - timedelta(days=1), NOW),
-        (NOW, NOW + timedelta(microseconds=1)),
-        (NOW + timedelta(days=1), NOW + timedelta(days=1, microseconds=1)),
+        (None, NOW, None),
+        (NOW - timedelta(days=1), NOW, None),
+        (NOW, NOW + MOMENT, None),
+        (NOW + OUT_OF_TIME - MOMENT, NOW + OUT_OF_TIME, None),
+        (NOW + OUT_OF_TIME, NOW, NOW + OUT_OF_TIME + MOMENT),
+        (NOW + YEARS, NOW, NOW + YEARS + MOMENT),
     ],
 )
-def test_the_opening_row_fills_what_older_rows_leave_and_follows_them(newest, moment):
+def test_the_opening_row_fills_what_older_rows_leave_and_follows_them(newest, moment, ahead_at):
     before = replace(ADA, credits_balance=2500, version=3)
 
     posted, after = opening(before, 1000, newest, NOW)
 
     words = "Brought forward: a balance of 2,500 credits"
-    assert posted == PostedEntry("opening#ada@example.com", ADA.email, "adjustment", 1500, words, moment, 2500, 1)
-    assert after == replace(before, ledger_sequence=1, last_entry_at=moment, version=4)
+    assert posted == PostedEntry(
+        "opening#ada@example.com", ADA.email, "adjustment", 1500, words, moment, 2500, 1, ahead_at=ahead_at
+    )
+    happened = moment if ahead_at else None
+    assert after == replace(
+        before,
+        ledger_sequence=1,
+        last_entry_at=ahead_at or moment,
+        last_happened_at=happened,
+        ahead_since=happened,
+        version=4,
+    )
     assert not posted.is_original
     assert replace(posted, sequence=0).is_original
 
@@ -142,6 +159,63 @@ def test_time_never_runs_backwards_within_an_account():
 
     assert behind.timestamp == NOW + timedelta(microseconds=1)
     assert same.timestamp == NOW + timedelta(microseconds=2)
+
+
+@pytest.mark.threat(112)
+def test_a_row_years_ahead_does_not_move_the_time_of_those_that_follow():
+    _, ahead = post(ADA, entry(1), NOW + YEARS)
+    first, after = post(ahead, entry(1), NOW + timedelta(days=2))
+    second, later = post(after, entry(1), NOW + timedelta(days=1))  # of two right machines one may be a little behind
+    third, last = post(later, entry(1), NOW + YEARS + timedelta(days=1))
+
+    assert [row.timestamp for row in (first, second)] == [NOW + timedelta(days=2), NOW + timedelta(days=1)]
+    assert [row.listed_at for row in (first, second)] == [NOW + YEARS + MOMENT, NOW + YEARS + 2 * MOMENT]
+    assert (after.last_entry_at, after.last_happened_at) == (first.listed_at, first.timestamp)
+    assert (ahead.ahead_since, after.ahead_since, later.ahead_since) == (None, first.timestamp, second.timestamp)
+    assert (third.ahead_at, last.last_happened_at, last.ahead_since) == (None, None, second.timestamp)
+
+
+@pytest.mark.threat(112)
+def test_days_that_a_clock_ahead_has_written_fall_out_of_the_chart():
+    _, ahead = post(ADA, entry(-10, SPEND), NOW + YEARS)
+    _, after = post(ahead, entry(-10, SPEND), NOW)
+
+    assert after.spend_by_day == {"2026-11-22": 10}
+
+
+JUMPS = st.sampled_from([timedelta(0)] * 4 + [YEARS, -YEARS, timedelta(days=40), timedelta(days=-40)])
+HISTORIES = st.lists(st.tuples(JUMPS, st.integers(0, 60 * 86_400), st.integers(-20, 40)), min_size=1, max_size=25)
+
+
+@pytest.mark.threat(112)
+@given(HISTORIES)
+def test_whatever_clocks_say_each_row_lies_in_one_month_and_statements_add_up(history):
+    """Each row is written by a machine whose clock is so far off, so many seconds after the one before."""
+    account, rows, true = replace(ADA, credits_balance=0), [], NOW
+    for off, seconds, amount in history:
+        true += timedelta(seconds=seconds)
+        with suppress(InsufficientCredits):
+            posted, account = post(account, entry(amount), true + off)
+            rows.append((posted, off, true))
+    found = [*dated([row for row, _, _ in reversed(rows)], true)][::-1]
+
+    assert [row.sequence for row in sorted(found, key=lambda row: row.listed_at)] == list(range(1, len(rows) + 1))
+    assert len({row.listed_at for row in found}) == len(rows)
+    assert [row.timestamp for row in found] == sorted(row.timestamp for row in found)
+    assert all(row.timestamp <= true + OUT_OF_TIME for row in found)
+    balance = 0
+    for _, month in groupby(found, key=lambda row: f"{row.timestamp:%Y-%m}"):
+        of_month = list(month)
+        assert of_month[0].balance_after - of_month[0].amount == balance
+        balance += sum(row.amount for row in of_month)
+    assert balance == account.credits_balance
+    if all(off >= timedelta(0) for _, off, _ in rows):  # then each has its time, or that of the next right row
+        right = [(number, true) for number, (_, off, true) in enumerate(rows) if not off]
+        for number, moment in right:
+            assert abs(found[number].timestamp - moment) <= OUT_OF_TIME
+        for number, row in enumerate(found):
+            following = [moment for place, moment in right if place >= number]
+            assert row.timestamp <= (following[0] if following else true) + OUT_OF_TIME
 
 
 def test_spending_is_kept_by_day_and_old_days_fall_out():

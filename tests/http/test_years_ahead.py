@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from bs4 import BeautifulSoup
 
 from app.data import Store
 from app.data.codec import decode_item
@@ -142,3 +143,39 @@ def test_a_clock_that_jumps_while_a_machine_serves_moves_nothing(wrong, store):
             assert began - SOON <= at <= utcnow() + SOON, days
     finally:
         wrong.clock.set(days=wrong.days)
+
+
+@pytest.mark.threat(112)
+def test_statements_add_up_after_rows_that_a_machine_has_dated_years_ahead(
+    library, dynamodb_url, server, store, tmp_path
+):
+    """As an earlier version wrote them, or one whose store tells no time."""
+    make_account(store, credits=100)
+    month = f"{utcnow():%Y-%m}"
+    clock = Clock(tmp_path / "clock")
+    clock.set(days=YEARS)
+    settings = clock.settings(library) | {"CLOCK_TOLERANCE_SECONDS": "0"}
+    with Server(dynamodb_url, tmp_path / "server.log", workers=1, **settings) as ahead:
+        program = Program(ahead)
+        for text in ("First", "Second"):
+            assert from_iso(program.submit(ahead, text)["created_at"]) > utcnow() + timedelta(days=YEARS - 1)
+
+    program, began = Program(server), utcnow()
+    for text in ("Third", "Fourth"):
+        program.submit(server, text)
+
+    found = program.get(server, "/api/transactions")["transactions"]
+    assert [row["sequence"] for row in found] == [5, 4, 3, 2, 1]
+    assert [row["balance_after"] for row in found] == [60, 70, 80, 90, 100]
+    times = [from_iso(row["timestamp"]) for row in found]
+    assert all(began - SOON <= moment <= utcnow() + SOON for moment in times[:2])  # the others as they were written
+    of_month = program.get(server, f"/api/transactions?month={month}&type=spend")["transactions"]
+    assert [row["sequence"] for row in of_month] == [5, 4, 3, 2]
+    with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as browser:
+        token = browser.get("/login").text.partition('name="csrf_token" value="')[2].partition('"')[0]
+        browser.post("/login", data={"csrf_token": token, "email": EMAIL, "password": PASSWORD})
+        page = BeautifulSoup(browser.get(f"/transactions/statement/{month}").text, "html.parser")
+    statement = " ".join(page.get_text(" ").split())
+    assert "Went out −40" in statement
+    assert "Closing balance 60" in statement
+    assert f"{utcnow().year + 10}" not in statement

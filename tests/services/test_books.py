@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from app.data.codec import encode_item
+from app.domain.clock import utcnow
 from app.domain.errors import AccountFrozen
 from app.domain.payments import DisputeFact, RefundFact
 from app.domain.sales import GUEST, MARK
@@ -283,11 +284,28 @@ def test_liability_is_what_the_ledger_says_at_that_moment(store):
     make_account(store, "owing@example.com", credits=-30)
     payments.record_fact(store, paid(1, email="late@example.com"), now=NOW + timedelta(days=1))
 
-    today = books.liability(store, at=NOW)
-    later = books.liability(store, at=NOW + timedelta(days=2))
+    today = books.liability(store, at=NOW, now=utcnow())
+    later = books.liability(store, at=NOW + timedelta(days=2), now=utcnow())
 
     assert (today.owed_to_customers, today.owed_by_customers, today.accounts) == (100, 30, 2)
     assert later.owed_to_customers == 1100
+
+
+@pytest.mark.threat(112)
+def test_liability_counts_a_row_of_a_clock_years_ahead_once_another_has_followed(store):
+    account = make_account(store, credits=100)
+    tasks.submit(store, account, "On a machine years ahead", now=NOW + timedelta(days=3650))
+    before = books.liability(store, at=NOW + timedelta(hours=1), now=NOW + timedelta(hours=2))
+    tasks.submit(store, store.get_account(account.email), "On another", now=NOW + timedelta(days=1))
+
+    def owed(days: int, now: int) -> int:
+        found = books.liability(store, at=NOW + timedelta(days=days), now=NOW + timedelta(days=now))
+        return found.owed_to_customers
+
+    assert before.owed_to_customers == 100  # nobody can say yet when it happened
+    assert [owed(0, 2), owed(1, 2), owed(2, 2)] == [100, 80, 80]
+    tasks.submit(store, store.get_account(account.email), "Years ahead again", now=NOW + timedelta(days=7300))
+    assert [owed(1, 2), owed(2, 2)] == [80, 70]
 
 
 def test_what_is_unspent_of_each_payment_is_told_first_in_first_out(store):
