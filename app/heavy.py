@@ -22,20 +22,27 @@ def search(read: Callable[[], Page[T]]) -> Page[T]:
 
     Who only looks is not counted, so nothing is read: HEAD shows no rows, and a browser that fetches ahead is put off.
     """
-    if is_head():
-        return Page()
-    if only_looking():
-        raise PlacesTaken("Searching")
     said = "You have searched many times in a short while."
-    deps.get().throttle.hit(SEARCH_BY_ACCOUNT, "search", g.account.email, said=said)
-    return beside("Searching", read)
+    return _limited("Searching", read, Page, SEARCH_BY_ACCOUNT, "search", said)
 
 
-def file(write: Callable[[], T], limit: RateLimitItem = FILE_BY_ACCOUNT, name: str = "file") -> T:
-    """A file, or a page as long as one, for whoever is signed in. Raises RateLimited and PlacesTaken."""
-    said = "You have fetched many files in a short while."
-    deps.get().throttle.hit(limit, name, g.account.email, said=said)
-    return beside("Making files", write)
+def file(
+    write: Callable[[], T], *, head: Callable[[], T], limit: RateLimitItem = FILE_BY_ACCOUNT, name: str = "file"
+) -> T:
+    """A file, or a page as long as one, for whoever is signed in. Raises RateLimited and PlacesTaken.
+
+    `head` makes the answer to HEAD, for which nothing is read either.
+    """
+    return _limited("Making files", write, head, limit, name, "You have fetched many files in a short while.")
+
+
+def _limited(what: str, act: Callable[[], T], head: Callable[[], T], limit: RateLimitItem, name: str, said: str) -> T:
+    deps.get().throttle.hit(limit, name, g.account.email, said=said)  # counts nobody who only looks, but refuses them
+    if is_head():
+        return head()
+    if only_looking():
+        raise PlacesTaken(what)
+    return beside(what, act)
 
 
 def beside(what: str, act: Callable[[], T]) -> T:

@@ -62,13 +62,16 @@ class Throttle:
         self._limiter = FixedWindowRateLimiter(storage)
         self.signup_by_address = parse(f"{signups_per_hour} per hour")
 
-    def hit(self, limit: RateLimitItem, name: str, who: str, *, count: int = 1, said: str = "") -> None:
+    def hit(
+        self, limit: RateLimitItem, name: str, who: str, *, count: int = 1, said: str = "", costs: bool = False
+    ) -> None:
         """Count once. With the counters out of reach this lets pass: only sign-in fails closed.
 
-        `said` is the sentence for who is over the limit, in place of the common one.
+        `said` is the sentence for who is over the limit, in place of the common one; what `costs` the same for who only
+        looks is counted for them, too.
         """
         try:
-            if not self._only_looking():
+            if costs or not self._only_looking():
                 self._hit(limit, name, who, count)
             elif not self._limiter.test(limit, name, who):
                 raise self._limited(limit, name, who)

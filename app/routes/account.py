@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import IO, Any
+from typing import Any
 
-from flask import Blueprint, flash, g, redirect, render_template, request, session, url_for
+from flask import Blueprint, Response, flash, g, redirect, render_template, request, session, url_for
 from flask_wtf import FlaskForm
 
 from app import deps, heavy
@@ -14,7 +14,6 @@ from app.domain.clock import utcnow
 from app.domain.errors import BadCredentials, InvalidInput
 from app.exports import announced, attachment, spooled
 from app.forms.account import ChangePasswordForm, DeleteForm, SettingsForm
-from app.looking import only_looking
 from app.security import current_session_key, login_required, start_browser_session
 from app.services import accounts, statements
 from app.services.own_data import write_export
@@ -111,17 +110,18 @@ def sign_out_everywhere():
 @login_required
 def export():
     """One's own data. Written to a file first: an answer that breaks off half-way would pass for the whole."""
-    if only_looking():
-        deps.get().throttle.hit(EXPORT_BY_ACCOUNT, "export", g.account.email)
-        return announced("application/json", OWN_DATA)
 
-    def write() -> IO[bytes]:
+    def write() -> Response:
         with spooled(MAX_OWN_DATA) as (text, file):
             write_export(deps.store(), g.account.email, text)
-        return file
+        return attachment(file, "application/json", OWN_DATA)
 
-    made = heavy.file(lambda: statements.once_settled(write), EXPORT_BY_ACCOUNT, "export")
-    return attachment(made, "application/json", OWN_DATA)
+    return heavy.file(
+        lambda: statements.once_settled(write),
+        head=lambda: announced("application/json", OWN_DATA),
+        limit=EXPORT_BY_ACCOUNT,
+        name="export",
+    )
 
 
 @bp.post("/delete")

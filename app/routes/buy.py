@@ -110,4 +110,5 @@ def _looks() -> int:
 
 
 def _count_question() -> None:
-    deps.get().throttle.hit(GUEST_LOOKS_BY_ADDRESS, "guest-look", network_of(request.remote_addr or ""))
+    """Stripe is asked for HEAD and for what is fetched ahead as well, or they could not answer as GET does."""
+    deps.get().throttle.hit(GUEST_LOOKS_BY_ADDRESS, "guest-look", network_of(request.remote_addr or ""), costs=True)

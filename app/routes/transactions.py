@@ -16,7 +16,6 @@ from app.domain.errors import Malformed, NotFound
 from app.exports import csv_file
 from app.forms.paging import check_month, read_month, read_paging
 from app.fragments import render
-from app.looking import only_looking
 from app.security import login_required
 from app.services import statements
 
@@ -64,20 +63,21 @@ def export():
 
     def write() -> Response:
         store = deps.store()
-        entries: Iterable[PostedEntry]
         if task:
-            entries = store.entries_of_task(g.account.email, task)
-        else:
-            entries = statements.whole_ledger(store, g.account.email, type=kind, month=month)
-        return csv_file(
-            "impacteragi-transactions.csv",
-            COLUMNS,
-            map(_csv_row, entries),
-            total=lambda count, credits: ("", "total", f"{count} rows, sum {credits}", "", "", ""),
-            adding=lambda row: row[COLUMNS.index("credits")],
-        )
+            return _csv(store.entries_of_task(g.account.email, task))
+        return _csv(statements.whole_ledger(store, g.account.email, type=kind, month=month))
 
-    return write() if only_looking() else heavy.file(lambda: statements.once_settled(write))
+    return heavy.file(lambda: statements.once_settled(write), head=lambda: _csv(()))
+
+
+def _csv(entries: Iterable[PostedEntry]) -> Response:
+    return csv_file(
+        "impacteragi-transactions.csv",
+        COLUMNS,
+        map(_csv_row, entries),
+        total=lambda count, credits: ("", "total", f"{count} rows, sum {credits}", "", "", ""),
+        adding=lambda row: row[COLUMNS.index("credits")],
+    )
 
 
 @bp.get("/transactions/statement/<month>")
@@ -85,7 +85,9 @@ def export():
 def statement(month: str):
     checked = check_month(month)
     read = partial(statements.of_month, deps.store(), g.account.email, checked)
-    found = heavy.file(lambda: statements.once_settled(read))
+    found = heavy.file(lambda: statements.once_settled(read), head=lambda: None)
+    if found is None:
+        return ""
     return render_template("transactions/statement.html", account=g.account, month=month, **found)
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from limits import parse
 
 from app import deps
 from app.domain.clock import to_iso, utcnow
@@ -152,6 +153,58 @@ def test_head_makes_no_export_and_does_not_go_round_its_limit(app, store, calls)
 def test_a_browser_that_fetches_a_file_ahead_is_put_off_and_never_gets_an_empty_one(app, store, headers, path):
     """It may show what it has fetched when its person asks."""
     assert World(app, store).ask("GET", path, headers).status_code == 503
+
+
+@pytest.mark.threat(110)
+@pytest.mark.parametrize("headers", [None, *AHEAD[:2]], ids=str)
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/transactions/statement/{month}", "/transactions.csv", "/transactions.csv?task={task_id}"),
+        *("/account/export.json", "/dashboard?q=needle", "/transactions?type=spend"),
+        *("/api/tasks?q=needle", "/api/transactions?type=spend"),
+    ],
+)
+def test_what_is_limited_is_not_read_for_who_only_looks(app, store, calls, path, headers):
+    """HEAD has the status of GET; a browser that fetches ahead is put off, or its header would go round the limit."""
+    world = World(app, store)
+    path = path.format(**world.values)
+    method = "GET" if headers else "HEAD"
+
+    with calls() as made:
+        answer = world.ask(method, path, headers)
+
+    assert answer.status_code == (503 if headers else 200)
+    assert "Query" not in made
+
+
+@pytest.mark.threat(110)
+def test_head_of_a_statement_is_refused_when_get_is(app, store):
+    world = World(app, store)
+    path = "/transactions/statement/{month}".format(**world.values)
+
+    assert {world.ask("HEAD", path).status_code for _ in range(70)} == {200}
+    assert {world.ask("GET", path).status_code for _ in range(60)} == {200}
+    for each in (path, "/transactions.csv"):
+        assert [world.ask(method, each).status_code for method in ("GET", "HEAD")] == [429, 429]
+
+
+@pytest.mark.threat(110)
+@pytest.mark.parametrize(("method", "headers"), [("HEAD", None), ("GET", AHEAD[0])])
+def test_stripe_is_asked_for_a_guest_who_only_looks_as_often_as_for_any_other(
+    app, stripe, method, headers, monkeypatch
+):
+    monkeypatch.setattr("app.routes.buy.GUEST_LOOKS_BY_ADDRESS", parse("3 per hour"))
+    asked = []
+    stripe.sessions["cs_guest"] = {"status": "open", "metadata": {}}
+    monkeypatch.setattr(stripe, "get_session", lambda session: (asked.append(session), stripe.sessions[session])[1])
+    client = app.test_client()
+
+    for _ in range(6):
+        answer = client.open("/buy/return?session_id=cs_guest", method=method, headers=headers)
+        assert answer.status_code == 200
+
+    assert len(asked) == 3
 
 
 @pytest.mark.threat(110)
