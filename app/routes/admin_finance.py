@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, flash, g, redirect, render_template, request, url_for
 
-from app import deps
+from app import deps, heavy
 from app.data.adjustments import Adjustment
 from app.domain import payments as facts
 from app.domain.clock import utcnow
@@ -21,6 +21,7 @@ from app.services import books, codes, parked, payments, sales
 
 bp = Blueprint("admin_finance", __name__, url_prefix="/admin/finance")
 
+LISTS = "Reading long lists"
 PROPOSED = "Proposed. Another operator must approve it: it waits under Corrections."
 
 
@@ -28,12 +29,13 @@ PROPOSED = "Proposed. Another operator must approve it: it waits under Correctio
 @admin_required
 def index():
     paging, store, now = read_paging(request), deps.store(), utcnow()
-    contact = store.stripe_contact()
+    contact, named = store.stripe_contact(), deps.named_sales()
+    not_ours, every = heavy.beside(LISTS, lambda: (sales.list_waiting(store, named), store.every_sale()))
     return render_template(
         "admin_finance/index.html",
         parked=store.list_parked(limit=paging.limit, cursor=paging.cursor),
-        not_ours=sales.list_waiting(store, deps.named_sales()),
-        decided=[sale for sale in store.every_sale() if sale.decision],
+        not_ours=not_ours,
+        decided=[sale for sale in every if sale.decision],
         most_counted=sales.MOST_COUNTED,
         contact=contact,
         silent=contact.is_silent(now),
@@ -209,7 +211,8 @@ def _payment_page(payment_id: str, form: CreditForm, status: int = 200) -> tuple
     if record is None:
         raise NotFound("There is no such payment.")
     form.email.data = form.email.data or record.payer_email or ""
-    entries = list(store.entries_of(record.user_email))[::-1] if record.user_email else []
+    owner = record.user_email
+    entries = heavy.beside(LISTS, lambda: list(store.entries_of(owner))[::-1]) if owner else []
     unspent = books.unspent_by_payment(entries).get(payment_id, 0)
     context: dict[str, Any] = {
         "record": record,
@@ -231,7 +234,7 @@ def _codes_page(form: CodeForm) -> str:
     return render_template(
         "admin_finance/codes.html",
         form=form,
-        codes=deps.store().every_code(),
+        codes=heavy.beside(LISTS, deps.store().every_code),
         limit=deps.config().adjust_limit,
         now=utcnow(),
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, g, request, url_for
 
-from app import deps
+from app import deps, heavy
 from app.data.adjustments import Adjustment
 from app.domain.accounts import Account, normalise_email
 from app.domain.clock import to_iso, utcnow
@@ -35,12 +36,9 @@ def list_tasks():
     found = finder(read_search(request))
     if status not in OPEN_STATUSES:
         raise Malformed(f"status must be one of {', '.join(sorted(OPEN_STATUSES))}.")
-    page = deps.store().list_queue(
-        status,
-        limit=paging.limit,
-        cursor=paging.cursor,
-        keep=(lambda task: found(f"{task.description} {task.user_email}")) if found else None,
-    )
+    keep = (lambda task: found(f"{task.description} {task.user_email}")) if found else None
+    read = partial(deps.store().list_queue, status, limit=paging.limit, cursor=paging.cursor, keep=keep)
+    page = heavy.beside("Searching", read) if found else read()
     return {"tasks": [queue_json(task) for task in page.items], "next_cursor": page.next_cursor}
 
 

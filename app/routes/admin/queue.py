@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import flash, g, make_response, redirect, render_template, request, url_for
 
-from app import deps
+from app import deps, heavy
 from app.data.base import Page
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, Malformed
@@ -33,8 +33,11 @@ def index():
         raise Malformed(f"view must be one of {', '.join(VIEWS)}.")
     search, cursor = read_search(request), request.args.get("cursor") or None
     now = utcnow()
-    page = _page(view, search, cursor)
-    lapsed = _lapsed(search) if view == "waiting" and not cursor else []
+
+    def read() -> tuple[Page[Task], list[Task]]:
+        return _page(view, search, cursor), _lapsed(search) if view == "waiting" and not cursor else []
+
+    page, lapsed = heavy.beside("Searching", read) if search or view == "mine" else read()
     chosen = set(read_task_ids(request.args.getlist("task_id")))
     tag = _tag(view, search, cursor, chosen, now.strftime("%H:%M"), [*page.items, *lapsed])
     if is_fragment_request() and request.headers.get("HX-PTag") == tag:
