@@ -70,11 +70,13 @@ class FaultProxy:
                 head = f"HTTP/1.1 {status} Here\r\nX-Slow: {'x' * 600}\r\nContent-Length: {len(content)}\r\n\r\n"
                 self.close_connection = True
                 with contextlib.suppress(OSError):  # the caller has given up
-                    for byte in head.encode() + content:
-                        self.wfile.write(bytes([byte]))
+                    *most, last = (bytes([byte]) for byte in head.encode() + content)
+                    for byte in most:
+                        self.wfile.write(byte)
                         if proxy.closed.wait(DRIBBLE_SECONDS):
                             return
                     proxy.heard_out += 1
+                    self.wfile.write(last)
 
             do_GET = do_PUT = do_POST
 
