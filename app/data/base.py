@@ -24,7 +24,9 @@ from .transaction import Failure, check_table, update_request, with_condition
 Row = TypeVar("Row")
 
 UPDATE_ATTEMPTS = 6
-MARK = "last_write"  # of the newest conditional update of a row: what a try whose answer was lost is known by again
+# Of the newest conditional updates of a row: what a try whose answer was lost is known by again. There are three, or a
+# rival's update between the try and its repeat would hide the one.
+MARK, *OLDER = "last_write", "last_write_2", "last_write_3"
 LOOK_WITHIN_SECONDS = 2.0
 MAX_KEY_BYTES = 1_024  # what DynamoDB takes for a range key
 # What one page of a search may read, whichever is used up first: its cost depends neither on the length of the history
@@ -134,6 +136,7 @@ class Base:
         request = update_request(self.prefix + table, key, written, add or {}, remove)
         request = with_condition(request, condition, params) | {"ReturnValues": "ALL_NEW"}
         if mark:
+            _keep_older_marks(request)
             request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
         begun = time.monotonic()
         for attempt in range(UPDATE_ATTEMPTS):
@@ -290,7 +293,14 @@ def _fits_a_key(value: object) -> bool:
 def _written_by_us(item: Item | None, mark: str | None) -> dict[str, Any] | None:
     """The row, if it is as this very write has left it: a try went through whose answer was lost on the way."""
     row = decode_item(item) if item and mark else None
-    return row if row and row.get(MARK) == mark else None
+    return row if row and mark in (row.get(name) for name in (MARK, *OLDER)) else None
+
+
+def _keep_older_marks(request: dict[str, Any]) -> None:
+    """Each mark moves on to the next place, as it was before this write."""
+    moves = [f"{to} = if_not_exists({of}, :no_mark)" for of, to in zip((MARK, *OLDER), OLDER, strict=False)]
+    request["UpdateExpression"] = f"SET {', '.join(moves)}, " + request["UpdateExpression"].removeprefix("SET ")
+    request["ExpressionAttributeValues"][":no_mark"] = {"S": ""}
 
 
 def _cursor(values: Mapping[str, str]) -> str:

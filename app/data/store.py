@@ -17,6 +17,7 @@ from .clock import read_clock
 from .drafts import DraftReads, DraftWrites
 from .erasure import Erasure
 from .ledger import LedgerReads, LedgerWrites
+from .once import OnceReads, OnceWrites
 from .outbox import OutboxReads, OutboxWrites
 from .payments import PaymentReads, PaymentWrites
 from .queue import QueueReads
@@ -34,6 +35,7 @@ class Transaction(
     LedgerWrites,
     TaskWrites,
     PaymentWrites,
+    OnceWrites,
     OutboxWrites,
     RedeemCodeWrites,
     AuditWrites,
@@ -52,6 +54,7 @@ class Store(
     TaskReads,
     QueueReads,
     PaymentReads,
+    OnceReads,
     OutboxReads,
     RedeemCodeReads,
     AuditReads,

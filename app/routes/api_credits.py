@@ -55,7 +55,8 @@ def buy() -> tuple[dict[str, Any], int]:
 @bp.post("/redeem")
 @token_required
 def redeem() -> dict[str, int]:
+    request_id = idempotency_key(request)
     code = text_field(read_json(request), "code")
     deps.get().throttle.hit(REDEEM_BY_ACCOUNT, "redeem", g.account.email)
-    added = codes.redeem(deps.store(), g.account, code, now=utcnow())
+    added = codes.redeem(deps.store(), g.account, code, now=utcnow(), request_id=request_id)
     return {"credits_added": added, "credits": deps.store().get_account(g.account.email).credits_balance}

@@ -89,7 +89,7 @@ def signup():
         form[error.field or "email"].errors = [error.message]
         return render_template("auth/signup.html", form=form), 422
     start_browser_session(signed_in)
-    return redirect(url_for("dashboard.show"), code=303)
+    return redirect(url_for("second_factor.ask" if signed_in.half else "dashboard.show"), code=303)
 
 
 @bp.post("/logout")
@@ -135,9 +135,19 @@ def confirm():
             return render_template("auth/confirm.html", email=account.email, account=who)
         accounts.confirm_mailbox(store, links, token, signed_in_as=who.email, now=utcnow())
     except LinkExpired:
-        return _confirm_expired()
+        if who is None or not _confirmed_before(who, token):
+            return _confirm_expired()
     session.pop("confirm", None)
-    return render_template("auth/confirmed.html", email=account.email, account=who)
+    return render_template("auth/confirmed.html", email=who.email, account=who)
+
+
+def _confirmed_before(who: Account, token: str) -> bool:
+    """Whether a link of ours to this very account is used up because its mailbox is proven: nothing is left to do."""
+    try:
+        email, _ = deps.get().links.email_of(token, CONFIRM)
+    except LinkExpired:
+        return False
+    return who.confirmed and who.email == email
 
 
 def _confirm_expired():
@@ -306,9 +316,30 @@ def finish_with_code(signed_in: accounts.SignedIn, code: object) -> accounts.Sig
 def sign_up(email: object, password: object, kind: str) -> accounts.SignedIn:
     throttle = deps.get().throttle
     throttle.hit(throttle.signup_by_address, "sign-up", network_of(request.remote_addr or ""))
-    return accounts.sign_up(
-        deps.store(), deps.get().passwords, email, password, now=utcnow(), kind=kind, label=client_label()
-    )
+    try:
+        return accounts.sign_up(
+            deps.store(), deps.get().passwords, email, password, now=utcnow(), kind=kind, label=client_label()
+        )
+    except AccountExists:
+        again = _signed_up_before(email, password, kind)
+        if again is None:
+            raise
+        return again
+
+
+def _signed_up_before(email: object, password: object, kind: str) -> accounts.SignedIn | None:
+    """The sign-in of who signs up once more, because the answer never came.
+
+    Whoever has the password may sign in by it: this opens no other door, and the same limits guard it.
+    """
+    try:
+        signed_in = sign_in(email, password, kind)
+    except (BadCredentials, RateLimited):
+        return None
+    if signed_in.half and kind == API:  # a program is asked for its code where it signs in
+        deps.store().remove_session(signed_in.account, session_key(signed_in.session_id))
+        return None
+    return signed_in
 
 
 def safe_path(target: str | None) -> str:

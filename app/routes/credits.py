@@ -87,7 +87,9 @@ def redeem():
         return _page(form), 422
     deps.get().throttle.hit(REDEEM_BY_ACCOUNT, "redeem", g.account.email)
     try:
-        added = codes.redeem(deps.store(), g.account, form.code.data, now=utcnow())
+        added = codes.redeem(
+            deps.store(), g.account, form.code.data, now=utcnow(), request_id=form.request_id.data or None
+        )
     except MailboxUnproven:
         return _page(form, unproven=True), 403
     except InvalidInput as error:
@@ -98,6 +100,7 @@ def redeem():
 
 
 def _page(form: RedeemForm, **more: Any) -> str:
+    form.request_id.data = form.request_id.data or new_request_id()
     return render_template(
         "credits/show.html",
         account=g.account,

@@ -107,9 +107,7 @@ def begin_totp():
 @login_required
 def totp():
     """The secret to enter into an app, and the first code that comes back."""
-    sealer = deps.get().sealer
-    authenticator = second_factor.pending_totp(sealer, g.account)
-    form = CodeForm()
+    sealer, form = deps.get().sealer, CodeForm()
     if request.method == "POST":
         try:
             with _counted(g.account):
@@ -119,6 +117,7 @@ def totp():
             return _done("Your authenticator app is set up.", codes)
         except WrongCode as error:
             form.code.errors = [error.message]
+    authenticator = second_factor.pending_totp(sealer, g.account)
     qr = Markup(segno.make(authenticator.uri).svg_inline(border=4, light="#fff", dark="#000", omitsize=True))  # nosec B704 # noqa: S704
     status = 422 if form.code.errors else 200
     return render_template("account/totp.html", form=form, secret=authenticator.secret, qr=qr), status

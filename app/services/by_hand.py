@@ -162,6 +162,8 @@ def decline(store: Store, operator: str, adjustment_id: str, *, now: datetime) -
             )
 
     waiting = store.get_adjustment(adjustment_id)
+    if waiting.state == DECLINED and waiting.decided_by == operator:  # sent again: its answer never came
+        return
     optimistic(adjustment_id, attempt, waiting, lambda _stale: store.get_adjustment(adjustment_id))
 
 

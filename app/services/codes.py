@@ -138,13 +138,17 @@ def disable(store: Store, code: object, *, actor: str, reason: str, now: datetim
     optimistic(name, attempt, None, lambda _stale: None)  # somebody redeems it at this moment
 
 
-def redeem(store: Store, account: Account, code: object, *, now: datetime) -> int:
+def redeem(store: Store, account: Account, code: object, *, now: datetime, request_id: str | None = None) -> int:
     """Add a code's credits to an account; returns them. Once a person, and never beyond the code's cap.
 
     A person is told by the address, without `+tag` and dots: see domain/people.py. Raises InvalidInput with the reason,
-    and MailboxUnproven. A race for the last use, or of one person's accounts, is decided by the store.
+    and MailboxUnproven. A race for the last use, or of one person's accounts, is decided by the store. A repeat with
+    the same `request_id` is told what the first one did.
     """
     name = normalise_code(code)
+    act = f"redeem {name}"
+    if request_id and (first := store.find_done(account.account_id, act, request_id)):
+        return first
 
     def attempt(current: Account) -> int:
         check_mailbox(current)
@@ -156,11 +160,15 @@ def redeem(store: Store, account: Account, code: object, *, now: datetime) -> in
             tx.not_recorded(earlier_entry_id(found, current))
             tx.use_code(found)
             tx.move_balance(current, after, if_confirmed=True)
+            if request_id:
+                tx.keep_done(current.account_id, act, request_id, found.credits, now)
         return found.credits
 
     try:
         added = store.change_account(account, attempt)
     except AlreadyRecorded as error:
+        if request_id and (first := store.find_done(account.account_id, act, request_id)):  # sent twice at once
+            return first
         raise InvalidInput("You have redeemed this code already.", field="code") from error
     log.info("code redeemed", extra={"code": name, "credits": added, "email": mask_email(account.email)})
     return added

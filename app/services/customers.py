@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from app.data import Store
-from app.data.adjustments import CODE, CORRECTION, PAYMENT, SALE, Adjustment
+from app.data.adjustments import APPROVED, CODE, CORRECTION, PAYMENT, SALE, Adjustment
 from app.data.store import Transaction
 from app.domain import credits
 from app.domain.accounts import Account, mask_email
@@ -115,6 +115,8 @@ def approve(
     waiting = store.get_adjustment(adjustment_id)
     if waiting.user_email:
         by_hand.not_for_oneself(operator, waiting.user_email)
+    if waiting.state == APPROVED and waiting.decided_by == operator:  # sent again: its answer never came
+        return _booked(store, waiting)
 
     def authority() -> Authority:
         return by_hand.together(store, waiting, operator, now=now)
@@ -124,6 +126,15 @@ def approve(
         return APPROVED_BY_KIND[waiting.kind](store, waiting, now, authority)
     except AlreadyRecorded as error:
         raise WrongState("This is booked already.") from error
+
+
+def _booked(store: Store, approved: Adjustment) -> PostedEntry | RedeemCode | Outcome | None:
+    """What came of a proposal that was approved."""
+    if approved.kind == CODE:
+        return store.find_code(approved.terms["code"])
+    if approved.kind == PAYMENT:
+        return Outcome(store.find_payment(approved.terms["payment_id"]))
+    return store.find_entry(_entry_id(approved)) if approved.kind == CORRECTION else None
 
 
 def decline(store: Store, operator: str, adjustment_id: str, *, now: datetime) -> None:

@@ -15,7 +15,11 @@ from webauthn import (
     verify_authentication_response,
     verify_registration_response,
 )
-from webauthn.helpers import bytes_to_base64url, parse_authentication_credential_json
+from webauthn.helpers import (
+    bytes_to_base64url,
+    parse_authentication_credential_json,
+    parse_registration_credential_json,
+)
 from webauthn.helpers.exceptions import WebAuthnException
 from webauthn.helpers.structs import (
     AuthenticatorSelectionCriteria,
@@ -124,6 +128,14 @@ class Passkeys:
             },
             remove=("challenge",),
         )
+
+    @staticmethod
+    def key_of(credential: str) -> str | None:
+        """The key that a credential is or would be kept under, whether it is right or not; None when it is none."""
+        try:
+            return passkey_key(bytes_to_base64url(parse_registration_credential_json(_checked(credential)).raw_id))
+        except (*UNACCEPTABLE, WrongCode):
+            return None
 
 
 def passkey_key(credential_id: str) -> str:

@@ -88,7 +88,12 @@ def pending_totp(sealer: Sealer, account: Account) -> Authenticator:
 
 
 def enable_totp(store: Store, sealer: Sealer, account: Account, code: object, key: str, *, now: datetime) -> list[str]:
-    """Turn the authenticator on; returns the recovery codes if it is the first factor. Raises WrongCode."""
+    """Turn the authenticator on; returns the recovery codes if it is the first factor. Raises WrongCode, NotFound.
+
+    The same code sent again, because its answer never came, changes nothing.
+    """
+    if account.totp_pending is None and _turned_on_by(sealer, account, code, now):
+        return []
     secret, six = pending_totp(sealer, account).secret, digits(code)
     counter = totp_counter(secret, six, now, 0) if six else None
     if counter is None:
@@ -103,13 +108,25 @@ def enable_totp(store: Store, sealer: Sealer, account: Account, code: object, ke
 def add_passkey(
     store: Store, passkeys: Passkeys, account: Account, credential: str, name: str, key: str, *, now: datetime
 ) -> list[str]:
-    """Keep a passkey; returns the recovery codes if it is the first factor. Raises WrongCode."""
+    """Keep a passkey; returns the recovery codes if it is the first factor. Raises WrongCode.
+
+    One that is kept already, sent again because its answer never came, changes nothing.
+    """
+    if passkeys.key_of(credential) in account.passkeys:
+        return []
     made = passkeys.verify_registration(account, credential, name, now)
     codes, hashes = _first_codes(account)
     what = f"A passkey was added as a second factor: {made.name}."
     changed(store, account, what, now, lambda tx: tx.add_passkey(account, made, hashes, key, now))
     log.info("second factor added", extra={"email": mask_email(account.email), "second_factor": "passkey"})
     return codes
+
+
+def _turned_on_by(sealer: Sealer, account: Account, code: object, now: datetime) -> bool:
+    """Whether this is the code that was used last, of the authenticator that is on."""
+    secret, six = sealer.open(account.totp) if account.totp else None, digits(code)
+    used = account.totp_counter
+    return bool(secret and six and used and totp_counter(secret, six, now, used - 1) == used)
 
 
 def remove_totp(store: Store, account: Account, *, now: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -14,11 +15,12 @@ from app.data import Store
 from app.data.client import make_client
 from app.data.outbox import Mail
 from app.data.second_factors import Proof
-from app.domain.accounts import BROWSER, HALF, Session, session_key
+from app.domain.accounts import BROWSER, HALF, Passkey, Session, session_key
 from app.domain.clock import utcnow
 from app.domain.errors import BadCredentials, DomainError, LinkExpired, WrongCode
 from app.services import accounts, codes, customers, mail, queue, second_factor, tasks
 from app.services.links import Links
+from app.services.passkeys import passkey_key
 from app.services.passwords import Passwords
 from app.services.sealing import Sealer
 from app.visitors import adopter
@@ -254,3 +256,145 @@ def test_an_old_bystander_does_not_hide_ones_own_write(store, shaky, proxy, ada,
 
     with pytest.raises(BadCredentials):
         accounts.sign_in(store, BCRYPT, ADA, PASSWORD, now=utcnow(), kind=BROWSER)
+
+
+# Sent again by a person or a program, after everything was lost
+
+
+@pytest.mark.threat(107)
+def test_a_sign_up_that_is_sent_again_signs_in(app, store):
+    form = {"email": "new@example.com", "password": NEW}
+    accounts.sign_up(store, BCRYPT, **form, now=utcnow(), kind=BROWSER)  # whose answer never came
+    browser, program = Browser(app), app.test_client()
+
+    again = browser.post("/signup", form)
+
+    assert (again.status_code, again.location) == (303, "/dashboard")
+    assert browser.get("/dashboard").status_code == 200
+    answer = program.post("/api/auth/signup", json=form)
+    assert answer.status_code == 201
+    bearer = {"Authorization": f"Bearer {answer.get_json()['token']}"}
+    assert program.get("/api/user", headers=bearer).status_code == 200
+    assert Browser(app).post("/signup", form | {"password": "quite another password"}).status_code == 409
+    assert len(all_mails(store)) == 1
+
+
+@pytest.mark.threat(107)
+def test_a_sign_up_that_is_sent_again_goes_around_no_second_factor(app, store, ada):
+    browser, form = Browser(app), {"email": ADA, "password": PASSWORD}
+
+    answer = browser.post("/signup", form)
+
+    assert (answer.status_code, answer.location) == (303, "/login/second-factor")
+    assert browser.get("/dashboard").status_code == 303
+    sessions = dict(store.get_account(ADA).sessions)
+    assert app.test_client().post("/api/auth/signup", json=form).status_code == 409
+    assert dict(store.get_account(ADA).sessions) == sessions
+
+
+@pytest.mark.threat(107)
+@pytest.mark.parametrize("uses", [1, 3])
+def test_a_code_that_is_sent_again_was_redeemed_by_it(app, store, uses):
+    make_account(store)
+    make_code(store, max_uses=uses, expires_at=utcnow() + timedelta(days=1))
+    browser = Browser(app)
+    browser.sign_in()
+    form = {"code": "SPRING-2026"}
+    form["request_id"] = browser.page("/credits").select_one("form[action$=redeem] [name=request_id]")["value"]
+
+    first, again = browser.post("/credits/redeem", form), browser.post("/credits/redeem", form)
+    other = browser.post("/credits/redeem", form | {"request_id": "another"})
+
+    assert (first.status_code, again.status_code, other.status_code) == (303, 303, 422)
+    assert len(ledger(store, ADA)) == 1
+
+
+@pytest.mark.threat(107)
+def test_a_program_that_redeems_again_with_its_key_is_told_what_the_first_call_did(app, store):
+    make_account(store)
+    make_code(store, expires_at=utcnow() + timedelta(days=1))
+    program = app.test_client()
+    token = program.post("/api/auth/login", json={"email": ADA, "password": PASSWORD}).get_json()["token"]
+    headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": "k-1"}
+
+    answers = [program.post("/api/redeem", json={"code": "SPRING-2026"}, headers=headers) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].get_json() == answers[1].get_json()
+    assert len(ledger(store, ADA)) == 1
+
+
+@pytest.mark.threat(107)
+def test_a_confirmation_that_is_sent_again_says_that_the_mailbox_is_proven(app, store, links):
+    make_account(store, confirmed_at=None, link_nonces={"confirm": "c" * 22})
+    make_account(store, "eve@example.com")
+    path = links.url(store.get_account(ADA), "confirm").removeprefix(app.extensions["impacteragi"].config.app_url)
+    browser = Browser(app)
+    browser.sign_in()
+    browser.follow(path)
+    accounts.confirm_mailbox(store, links, path.rpartition("/")[2], signed_in_as=ADA, now=utcnow())
+
+    assert browser.post("/confirm", {}).status_code == 200
+    eve = Browser(app)
+    eve.sign_in("eve@example.com")
+    assert eve.post("/confirm", {}).status_code == 410
+
+
+@pytest.mark.threat(107)
+def test_an_authenticator_that_is_turned_on_again_is_on(app, store):
+    make_account(store)
+    browser = Browser(app)
+    browser.sign_in()
+    path = "/account/second-factor/totp"
+    browser.post(path, {"password": PASSWORD})
+    secret = browser.page(f"{path}/code").select_one("#totp-secret").text.replace(" ", "")
+    six = code(secret)
+
+    first, again = browser.post(f"{path}/code", {"code": six}), browser.post(f"{path}/code", {"code": six})
+
+    assert (first.status_code, again.status_code) == (200, 303)
+    assert browser.post(f"{path}/code", {"code": "000000"}).status_code == 404
+    assert [mail.kind for mail in all_mails(store)] == ["security"]
+
+
+@pytest.mark.threat(107)
+def test_a_passkey_that_is_sent_again_is_kept(app, store):
+    kept = Passkey(passkey_key("AQID"), "AQID", "AQID", 0, "Mine", NOW)
+    row = {"credential_id": "AQID", "public_key": "AQID", "sign_count": 0, "name": "Mine", "created_at": iso(NOW)}
+    store.update_account(make_account(store), passkeys={kept.key: row})
+    (session,) = [accounts.sign_in(store, BCRYPT, ADA, PASSWORD, now=utcnow(), kind=BROWSER)]
+    with app.app_context():
+        account, passkeys = store.get_account(ADA), deps.get().passkeys
+
+        def add(credential_id: str) -> list[str]:
+            response = {"clientDataJSON": "e30", "attestationObject": "AQID"}
+            about = {"id": credential_id, "rawId": credential_id, "type": "public-key", "response": response}
+            key = session_key(session.session_id)
+            return second_factor.add_passkey(store, passkeys, account, json.dumps(about), "Mine", key, now=utcnow())
+
+        assert add("AQID") == []
+        with pytest.raises(WrongCode):
+            add("BAUG")
+    assert dict(store.get_account(ADA).passkeys) == {kept.key: kept}
+    assert all_mails(store) == []
+
+
+@pytest.mark.threat(107)
+@pytest.mark.parametrize("rivals", [1, 2])
+def test_a_rival_between_a_lost_try_and_its_repeat_hides_nothing(
+    store, shaky, proxy, ada, links, sealer, monkeypatch, rivals
+):
+    tries = []
+
+    def before(operation: str, _body: bytes) -> None:
+        tries.append(operation)
+        if len(tries) == 2:  # the repeat is on its way
+            for _ in range(rivals):
+                store.touch_session(store.get_account(ADA), replace(ada.sessions[session_key("whole")]), utcnow())
+
+    lose(proxy, 1)
+    proxy.before = lambda operation, body: before(operation, body) if operation == "UpdateItem" else None
+
+    ACTS["confirm link"](shaky, ada, links, sealer)
+
+    assert store.get_account(ADA).confirmed

@@ -105,7 +105,7 @@ def test_one_account_whatever_the_case_and_spaces(browser, store, typed):
     make_account(store)
 
     assert browser.sign_in(typed).status_code == 303
-    assert browser.post("/signup", {"email": typed, "password": PASSWORD}).status_code == 409
+    assert browser.post("/signup", {"email": typed, "password": NEW_PASSWORD}).status_code == 409
 
 
 # Pre-hijack: row 45, both ways

@@ -210,10 +210,13 @@ def test_a_large_correction_waits_until_a_second_operator_approves(store, accoun
     assert entry.balance_after == 6100
     assert store.list_waiting_adjustments(limit=10).items == []
     assert acts(store) == [("credits.propose", OP), ("credits.approve", TWO)]
+    assert customers.approve(store, TWO, proposal.adjustment_id, now=NOW) == entry  # sent again
+    make_operators(store, "three@example.com")
     with pytest.raises(WrongState):
-        customers.approve(store, TWO, proposal.adjustment_id, now=NOW)
+        customers.approve(store, "three@example.com", proposal.adjustment_id, now=NOW)
     with pytest.raises(WrongState):
         customers.decline(store, TWO, proposal.adjustment_id, now=NOW)
+    assert len(ledger(store, account.email)) == 2
 
 
 def test_a_large_correction_is_decided_once_when_operators_race(store, account):

@@ -247,6 +247,7 @@ CREDITS: Json = {
             "redeem",
             "Redeem a promotional code, once a person",
             tag="credits",
+            parameters=[IDEMPOTENCY_KEY],
             body=Body(fields(code=TEXT | {"description": "5 to 40 letters, digits and dashes; spaces do not matter."})),
             answers={200: fields(credits_added=WHOLE, credits=WHOLE)},
             refusals=[InvalidInput, MailboxUnproven, RateLimited, *MOVES_CREDITS],

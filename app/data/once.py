@@ -1,0 +1,32 @@
+"""Marks of acts that were done once, under the key of their form or request: a repeat is told what the first did."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Any
+
+from .base import Base
+from .client import Stale
+from .tables import RATE_LIMITS
+from .transaction import Writes
+
+KEPT = timedelta(days=30)
+
+
+class OnceReads(Base):
+    def find_done(self, account_id: str, act: str, key: str) -> Any:
+        """What was kept of the act; None when there was none under this key."""
+        row = self._get(RATE_LIMITS.suffix, _key(account_id, act, key))
+        return row["done"] if row else None
+
+
+class OnceWrites(Writes):
+    def keep_done(self, account_id: str, act: str, key: str, done: Any, now: datetime) -> None:
+        """Beside what it tells of, in the same transaction. The row goes by itself."""
+        row = _key(account_id, act, key) | {"done": done, "expires_at": int((now + KEPT).timestamp())}
+        self.put(RATE_LIMITS.suffix, row, condition=None, failure=Stale)
+
+
+def _key(account_id: str, act: str, key: str) -> dict[str, str]:
+    return {"key": "done#" + hashlib.sha256("\n".join((account_id, act, key)).encode()).hexdigest()}
