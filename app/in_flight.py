@@ -30,6 +30,10 @@ class InFlight:
             raise
         return OwedAnswer(answer, self)
 
+    @property
+    def owes_nothing(self) -> bool:
+        return self._count == 0
+
     def change(self, by: int) -> None:
         with self._changed:
             self._count += by

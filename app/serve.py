@@ -7,6 +7,7 @@ and it lets a client that dribbles delay a stop until the workers are killed (do
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import multiprocessing
 import os
 import select
@@ -30,6 +31,7 @@ CONNECTIONS = 512  # a thread for each connection of a worker: app/work_slots.py
 REQUEST_SECONDS = 20.0  # what a request in flight may still take once the server was asked to stop
 BODY_SECONDS = 1.0  # and clients that have not sent their whole request, or not read their whole answer
 LONGEST_PAUSE = 1.0  # before a worker that keeps dying is started again; a start takes a second of a core
+STUCK_SECONDS = 5.0  # for a worker that owes nothing
 SENDING_SECONDS = 0.2  # the last answer's way out of the process, or a whole body's way in
 STEADY_SECONDS = 10.0  # a worker that lived that long is well
 
@@ -69,8 +71,16 @@ class Server(MPServer):
                 del due[index]
                 self.wrks[index] = self._spawn_worker(index, spawn_target, target_loader)
                 self.wrks[index].start()
-        self.interrupt_children.clear()  # or granian's stop would end with status 1
+
+    def _stop_workers(self) -> None:
+        """Let go of the workers. Whatever ends from here on was asked to: granian would call it a crash, and its stop
+        would end with status 1.
+        """
+        for worker in self.wrks:
+            worker.interrupt_by_parent = True
         os.close(self._leash_end)
+        super()._stop_workers()
+        self.interrupt_children.clear()
 
     def _pause(self, index: int, lived: float) -> float:
         """At once after a steady life, then longer each time, so that one that cannot start leaves the others room."""
@@ -100,8 +110,12 @@ def stop_in_time(signs: list[int], loaded: list[InFlight]) -> None:
     select.select(signs, [], [])
     if not loaded:
         os._exit(0)  # it has not begun to serve
+    # Should something hold on to the interpreter, this ends the process without it, and says where each thread was.
+    ends_anyhow = partial(faulthandler.dump_traceback_later, exit=True)
+    ends_anyhow(STUCK_SECONDS if loaded[0].owes_nothing else REQUEST_SECONDS + BODY_SECONDS + SENDING_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)  # granian lets nobody in any more, and ends by itself if nobody is left
     time.sleep(BODY_SECONDS)
+    ends_anyhow(REQUEST_SECONDS + SENDING_SECONDS)  # begun anew: bodies may have come meanwhile
     if owed := loaded[0].wait_until_none(REQUEST_SECONDS, SENDING_SECONDS):
         logger.error(f"Stopped without the answers to {owed} requests, after {REQUEST_SECONDS:g} s")
     os._exit(0)

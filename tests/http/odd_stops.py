@@ -1,0 +1,43 @@
+"""Servers of a two-line app whose stop meets what is rare: python -m tests.http.odd_stops <kind> <port>."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import threading
+import time
+
+from app import serve
+
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"here"]
+
+
+class LateToTell(serve.Server):
+    """Time passes between the end of its watch and its word to the workers: they may be gone by then."""
+
+    def _drop_shared_socket(self) -> None:
+        time.sleep(3)
+        super()._drop_shared_socket()
+
+
+def held_app(environ, start_response):
+    """Once its worker is asked to stop, something holds on to the interpreter and never gives it back."""
+    sleep = time.sleep
+
+    def hold(seconds: float) -> None:
+        if threading.current_thread().name == "stop":
+            ctypes.PyDLL(None).sleep(600)
+        sleep(seconds)
+
+    time.sleep = hold
+    return app(environ, start_response)
+
+
+if __name__ == "__main__":
+    kind, port = sys.argv[1:]
+    serve.Server = LateToTell if kind == "late" else serve.Server
+    target = "tests.http.odd_stops:held_app" if kind == "held" else "tests.http.odd_stops:app"
+    sys.exit(serve.main(["--port", port, "--workers", "1", "--target", target]))
