@@ -520,6 +520,17 @@ def test_an_approval_by_the_same_person_or_by_no_operator_is_named(store, by_han
 
 
 @pytest.mark.threat(105)
+@pytest.mark.parametrize(("seconds", "named"), [(20, False), (3600, True)])
+def test_an_act_that_crossed_the_revocation_is_not_named(store, account, seconds, named):
+    """The revocation had taken its time when the act was begun and booked; whatever is later than that is named."""
+    make_operators(store, "op@example.com")
+    correct(store, 100, "r-1", now=NOW + timedelta(seconds=seconds))
+    operators.revoke(store, "op@example.com", actor="command line", now=NOW)
+
+    assert found(store) == ({"operator of what was made by hand"} if named else set())
+
+
+@pytest.mark.threat(105)
 def test_an_operator_who_was_demoted_later_was_one_then(store, by_hand):
     operators.revoke(store, "two@example.com", actor="command line", now=NOW + timedelta(hours=1))
     assert books.check(store) == []
