@@ -66,8 +66,11 @@ def one_line(text: str) -> str:
 
 
 def compact(code: object) -> str:
-    """A code as it was meant: without spaces and what nobody sees, in plain characters (full-width digits, dashes)."""
+    """A code as it was meant: without spaces and what nobody sees, in plain characters (dashes, full-width letters, the
+    digits of any script).
+    """
     text = unicodedata.normalize("NFKC", code) if isinstance(code, str) else ""
+    text = "".join(str(unicodedata.decimal(char, char)) for char in text)
     return "".join(_alike(_IGNORED.sub("", text)).split())
 
 
