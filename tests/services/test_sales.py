@@ -457,8 +457,7 @@ def test_a_name_that_would_credit_more_than_one_makes_alone_waits_for_a_second_o
     assert (release(waiting).credits, made_alone(waiting)) == (0, 100)
     with pytest.raises(Forbidden):
         approve(waiting, first, "op@example.com")
-    approve(waiting, first)
-    with pytest.raises(WrongState):
+    for _ in range(2):  # sent again, because its answer never came, it changes nothing
         approve(waiting, first)
     assert [release(waiting).credits for _ in range(2)] == [2750, 0]
     sale = waiting.find_sale(LINK)
