@@ -235,7 +235,7 @@ def _keep(found: Typed) -> bool:
         return False
     try:
         store = deps.store()
-        account = store.find_account(email)
+        account = store.accounts.find(email)
         return account is not None and drafts.keep(store, account, found.place, found.fields, now=utcnow())
     except domain.DomainError:
         return False

@@ -202,13 +202,13 @@ def _from_bearer() -> Account:
 
 def _live(email: str, session_id: str) -> Account:
     """The account, if this session of it is alive. One consistent read: a signed-out session is dead everywhere."""
-    account = deps.store().find_account(email)
+    account = deps.store().accounts.find(email)
     now = utcnow()
     live = account.live_session(session_id, now) if account else None
     if account is None or live is None:
         raise NotSignedIn
     if now - live.seen_at > SEEN_GRAIN and not only_looking():
-        deps.store().touch_session(account, live, now)
+        deps.store().updates.accounts.touch_session(account, live, now)
     g.session_id, g.session = session_id, live
     return account
 
@@ -217,7 +217,7 @@ def half_signed_in() -> tuple[Account, Session]:
     """The account whose password this browser has given, while the second factor is still to come."""
     email, session_id = session.get("email"), session.get("half")
     if isinstance(email, str) and isinstance(session_id, str):
-        account = deps.store().find_account(email)
+        account = deps.store().accounts.find(email)
         half = account.live_session(session_id, utcnow(), half=True) if account else None
         if account and half:
             return account, half

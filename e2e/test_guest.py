@@ -23,7 +23,7 @@ def test_a_guest_buys_from_the_front_page_and_sets_a_password_by_mail(site, open
     expect(page.get_by_role("heading", name="Paid: look in your mail")).to_be_visible()
     assert EMAIL not in page.content()
     site.stripe.wait_until_idle()
-    assert site.store.get_account(EMAIL).credits_balance == 1000
+    assert site.store.accounts.get(EMAIL).credits_balance == 1000
     (mail,) = (mail for mail in site.mails() if mail["to"] == EMAIL)
     page.goto(re.search(r"https?://\S+/set-password/\S+", mail["text"])[0])
     page.locator("main input[name=password]").fill("a long enough phrase")

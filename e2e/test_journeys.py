@@ -176,7 +176,7 @@ def test_signed_out_page_keeps_the_text_and_says_so(site, page):
     make_account(site.store, credits=100)
     dashboard = sign_in(page)
     dashboard.text.fill("Precious words")
-    site.store.update_account(site.store.get_account(EMAIL), sessions={})
+    site.store.updates.accounts.change(site.store.accounts.get(EMAIL), sessions={})
 
     dashboard.button.click()
     expect(page.locator("#toasts")).to_contain_text("You were signed out.")

@@ -42,7 +42,7 @@ def ada(site):
     account = make_account(site.store, EMAIL, credits=95, link_nonces={RESET: "r", SET_PASSWORD: "s"})
     for words in (w.LONG_WORD, "Summarise the report " * 40, "<b>Translate</b> the letter"):
         task = tasks.submit(site.store, account, words, now=NOW).task
-    return site.store.get_account(EMAIL), task
+    return site.store.accounts.get(EMAIL), task
 
 
 def enter(page: Page, world: w.World, who: str) -> Page:
@@ -250,7 +250,7 @@ def test_same_form_goes_out_again_when_the_store_has_failed(site, open_browser, 
 
     expect(page.get_by_role("heading", name="Precious words")).to_be_visible()
     assert [entry.amount for entry in ledger(site.store, EMAIL)] == [100, -10]
-    assert site.store.list_tasks(EMAIL, limit=5).items[0].task_id == task_id_for(EMAIL, key)
+    assert site.store.tasks.page(EMAIL, limit=5).items[0].task_id == task_id_for(EMAIL, key)
 
 
 def test_mails_are_accessible(running, world, open_browser):
@@ -359,7 +359,7 @@ def test_fragment_costs_at_most_two_and_a_half_kb(site, ada):
         )
         polled = browser.get("/dashboard/live", headers=fragment)
         unchanged = browser.get(
-            "/dashboard/live", headers=fragment | {"HX-PTag": str(site.store.get_account(EMAIL).version)}
+            "/dashboard/live", headers=fragment | {"HX-PTag": str(site.store.accounts.get(EMAIL).version)}
         )
 
     for answer in (submitted, polled):

@@ -85,11 +85,11 @@ def test_the_open_queue_follows_when_customers_and_operators_are_busy(site, ada,
     op.goto("/admin")
     expect(op.get_by_text("Nothing is waiting.")).to_be_visible()
 
-    account = site.store.get_account("ada@example.com")
+    account = site.store.accounts.get("ada@example.com")
     first = tasks.submit(site.store, account, "First", now=utcnow()).task
     expect(op.locator("#queue .queue a")).to_have_text(["First"])
     op.get_by_label("Tick: First").check()
-    tasks.submit(site.store, site.store.get_account("ada@example.com"), "Second", now=utcnow())
+    tasks.submit(site.store, site.store.accounts.get("ada@example.com"), "Second", now=utcnow())
 
     expect(op.locator("#queue .queue a")).to_have_text(["First", "Second"])
     expect(op.get_by_label("Tick: First")).to_be_checked()
@@ -98,7 +98,7 @@ def test_the_open_queue_follows_when_customers_and_operators_are_busy(site, ada,
 
 
 def test_a_customer_cancels_and_has_the_credits_back_when_work_has_not_begun(site, ada):
-    task = tasks.submit(site.store, site.store.get_account("ada@example.com"), "Not this one", now=utcnow()).task
+    task = tasks.submit(site.store, site.store.accounts.get("ada@example.com"), "Not this one", now=utcnow()).task
     ada.goto(f"/tasks/{task.task_id}")
 
     ada.get_by_text("Cancel this task").click()
@@ -109,7 +109,7 @@ def test_a_customer_cancels_and_has_the_credits_back_when_work_has_not_begun(sit
 
 
 def test_the_queue_is_worked_when_javascript_is_off(site, ada, op, open_browser):
-    task = tasks.submit(site.store, site.store.get_account("ada@example.com"), "Plain work", now=utcnow()).task
+    task = tasks.submit(site.store, site.store.accounts.get("ada@example.com"), "Plain work", now=utcnow()).task
     plain = open_browser(java_script_enabled=False)
     plain.context.add_cookies(op.context.cookies())
 
@@ -120,7 +120,7 @@ def test_the_queue_is_worked_when_javascript_is_off(site, ada, op, open_browser)
     plain.get_by_label("Result").fill("Done plainly")
     plain.get_by_role("button", name="Complete the task").click()
 
-    assert site.store.get_task(task.task_id, owner="ada@example.com").status == "completed"
+    assert site.store.tasks.get(task.task_id, owner="ada@example.com").status == "completed"
 
 
 def test_the_pages_are_accessible_and_fit_when_they_are_looked_at(site, ada, open_browser):
@@ -128,7 +128,7 @@ def test_the_pages_are_accessible_and_fit_when_they_are_looked_at(site, ada, ope
     make_account(store, "op@example.com", role="admin")
 
     def submit(text):
-        return tasks.submit(store, store.get_account("ada@example.com"), text, now=utcnow()).task
+        return tasks.submit(store, store.accounts.get("ada@example.com"), text, now=utcnow()).task
 
     done, held, waiting = submit("Done " * 30), submit("Held"), submit("Waiting")
     queue.claim(store, "op@example.com", done.task_id, now=now)
@@ -137,7 +137,7 @@ def test_the_pages_are_accessible_and_fit_when_they_are_looked_at(site, ada, ope
     page = open_browser(reduced_motion="reduce")
     sign_in(page, "op@example.com")
     paths = ["", "?view=mine", "/customers", "/corrections", "/mails?view=due", "/audit"]
-    paths.append(f"/customers/{store.get_account('ada@example.com').account_id}")
+    paths.append(f"/customers/{store.accounts.get('ada@example.com').account_id}")
     paths += ["/overview", *(f"/tasks/{task.task_id}" for task in (done, held, waiting))]
     customer = open_browser(reduced_motion="reduce")
     sign_in(customer, "ada@example.com")

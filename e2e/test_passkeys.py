@@ -109,7 +109,7 @@ def test_a_passkey_is_made_and_opens_the_account(page, store):  # noqa: F811
     page.get_by_role("button", name="Use a passkey").click()
     page.wait_for_url("**/dashboard")
 
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     passkey = next(iter(account.passkeys.values()))
     assert passkey.used_at is not None
     assert account.challenge is None
@@ -144,9 +144,9 @@ def test_a_cloned_passkey_is_noticed_when_its_counter_runs_back(page, store):  #
     sign_in(page)
     add_passkey(page)
     expect(page.get_by_role("heading", name="Recovery codes")).to_be_visible()
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     key = next(iter(account.passkeys))
-    store.update_account(account, **{f"passkeys.{key}.sign_count": 1000})
+    store.updates.accounts.change(account, **{f"passkeys.{key}.sign_count": 1000})
     page.context.clear_cookies()
     sign_in(page)
 

@@ -43,7 +43,7 @@ def pay_by_card(page: Page, number: str = "4242 4242 4242 4242") -> None:
 
 
 def balance(site) -> int:
-    return site.store.get_account(EMAIL).credits_balance
+    return site.store.accounts.get(EMAIL).credits_balance
 
 
 def reconcile(site) -> books.Reconciliation:
@@ -140,7 +140,7 @@ def test_a_refund_after_spending_stops_spending_and_a_purchase_lifts_it(site, cu
     customer.get_by_label("What should we do?").fill("Spend a little")
     customer.get_by_role("button", name="Submit task (10 credits)").click()
     expect(customer.locator("#balance")).to_contain_text("995")
-    purchase = next(entry for entry in site.store.every_entry() if entry.type == "purchase")
+    purchase = next(entry for entry in site.store.ledger.every() if entry.type == "purchase")
 
     site.stripe.control("refunds", {"payment_intent": purchase.stripe_payment_intent})
     site.stripe.wait_until_idle()
@@ -160,7 +160,7 @@ def test_a_dispute_holds_and_winning_it_gives_back_what_was_held(site, customer)
     choose_pack(customer)
     pay_by_card(customer)
     expect(customer.get_by_role("heading", name="1,000 credits added")).to_be_visible()
-    purchase = next(entry for entry in site.store.every_entry() if entry.type == "purchase")
+    purchase = next(entry for entry in site.store.ledger.every() if entry.type == "purchase")
     intent = {"payment_intent": purchase.stripe_payment_intent}
 
     site.stripe.control("disputes", intent | {"status": "needs_response"})

@@ -28,7 +28,7 @@ def sign_in_again(page, email: str) -> None:
 def test_the_composer_goes_on_when_its_session_ended_and_was_renewed_in_another_tab(site, page):
     account = make_account(site.store, EMAIL, credits=100)
     dashboard = sign_in(page)
-    site.store.end_sessions(site.store.get_account(account.email))
+    site.store.updates.accounts.end_sessions(site.store.accounts.get(account.email))
 
     dashboard.submit(TEXT)
 
@@ -48,7 +48,7 @@ def test_the_composer_goes_on_when_its_session_ended_and_was_renewed_in_another_
     dashboard.submit("And another")
     dashboard.expect_balance("80")
     assert [task["description"].replace("\r\n", "\n") for task in every_task(site.store)].count(TEXT) == 1
-    assert not site.store.get_account(EMAIL).unsent
+    assert not site.store.accounts.get(EMAIL).unsent
 
 
 @pytest.mark.threat(101)
@@ -62,7 +62,7 @@ def test_an_operators_answer_goes_on_when_the_session_has_ended(site, open_brows
     sign_in(page, OPERATOR)
     page.goto(f"/admin/tasks/{task.task_id}")
     page.get_by_label("Result").fill(TEXT)
-    site.store.end_sessions(site.store.get_account(OPERATOR))
+    site.store.updates.accounts.end_sessions(site.store.accounts.get(OPERATOR))
 
     page.get_by_role("button", name="Complete the task").click()
     sign_in_again(page, OPERATOR)
@@ -71,7 +71,7 @@ def test_an_operators_answer_goes_on_when_the_session_has_ended(site, open_brows
     expect(page.get_by_label("Result")).to_have_value(TEXT)
     page.get_by_role("button", name="Send it").click()
     expect(page.get_by_text("Completed. The customer has been told.")).to_be_visible()
-    assert site.store.get_task_and_result(task.task_id)[1].text == TEXT
+    assert site.store.tasks.get_with_result(task.task_id)[1].text == TEXT
 
 
 def test_files_that_do_not_fit_are_named_before_they_are_sent(site, page, tmp_path):

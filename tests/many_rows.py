@@ -37,9 +37,9 @@ def with_ledger(store: Store, rows: int, *, email: str = ADA) -> Account:
     while some := list(islice(every, 90)):
         with store.transaction() as tx:
             for posted in some:
-                tx.record_once(posted)
+                tx.ledger.append_once(posted)
     with store.transaction() as tx:
-        tx.create_account(after[0])
+        tx.accounts.create(after[0])
     return after[0]
 
 
@@ -49,4 +49,4 @@ def with_audit(store: Store, rows: int) -> None:
         with store.transaction() as tx:
             for number in range(begin, min(begin + 90, rows)):
                 at = now - timedelta(milliseconds=number)
-                tx.record_audit(actor="op@example.com", action="task.claim", subject=f"task_{number}", now=at)
+                tx.audit.record(actor="op@example.com", action="task.claim", subject=f"task_{number}", now=at)

@@ -39,15 +39,15 @@ def make_account(store: Store, email: str = "ada@example.com", *, credits: int =
             kind = PROMO if credits > 0 else CLAWBACK
             gift = LedgerEntry(f"promo#{email}", email, kind, credits, "To begin with")
             posted, account = post(account, gift, NOW)
-            tx.record_once(posted)
-        tx.create_account(account)
+            tx.ledger.append_once(posted)
+        tx.accounts.create(account)
     return account
 
 
 def make_operators(store: Store, *emails: str) -> None:
     """Operators in good standing, where there are none of these addresses yet."""
     for email in emails or ("op@example.com",):
-        if store.find_account(email) is None:
+        if store.accounts.find(email) is None:
             make_account(store, email, role="admin")
 
 
@@ -185,10 +185,10 @@ def assert_books_agree(store: Store) -> None:
     Rows of the original product have no place in the sequence; they count towards the sum.
     """
     rows = defaultdict(list)
-    for entry in store.every_entry():
+    for entry in store.ledger.every():
         rows[entry.user_email].append(entry)
     spends: dict[str, int] = {}
-    for account in store.every_account():
+    for account in store.accounts.every():
         every = rows.pop(account.email, [])
         entries = sorted((e for e in every if not e.is_original), key=lambda e: e.sequence)
         assert [e.sequence for e in entries] == list(range(1, len(entries) + 1)), f"gap in {account.email}"
@@ -220,7 +220,7 @@ def every_task(store: Store) -> list[dict[str, Any]]:
 
 def ledger(store: Store, email: str) -> list[Any]:
     """The account's rows, oldest first."""
-    return sorted((e for e in store.every_entry() if e.user_email == email), key=lambda e: e.sequence)
+    return sorted((e for e in store.ledger.every() if e.user_email == email), key=lambda e: e.sequence)
 
 
 def all_mails(store: Store) -> list[Any]:

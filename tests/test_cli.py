@@ -25,22 +25,22 @@ def test_check_ends_with_0_when_the_books_agree(run, empty_store):
     result = run("books", "check")
 
     assert (result.exit_code, result.output) == (0, "The books agree.\n")
-    assert empty_store.last_books_check()[1] == 0
+    assert empty_store.signs.last_books_check()[1] == 0
 
 
 @pytest.mark.threat(27)
 def test_check_ends_with_1_and_a_table_when_something_differs(run, empty_store, monkeypatch):
     monkeypatch.setattr("app.cli.books.time.sleep", lambda seconds: None)
     make_account(empty_store, credits=10)
-    empty_store.update_account(empty_store.get_account("ada@example.com"), credits_balance=11)
+    empty_store.updates.accounts.change(empty_store.accounts.get("ada@example.com"), credits_balance=11)
 
     result = run("books", "check", "--freeze")
 
     assert result.exit_code == 1
     assert "ada@example.com  balance and sum of the ledger" in result.output
-    assert empty_store.get_account("ada@example.com").frozen_at
+    assert empty_store.accounts.get("ada@example.com").frozen_at
     assert run("books", "unfreeze", "ada@example.com", "--reason", "looked at it").exit_code == 0
-    assert empty_store.get_account("ada@example.com").frozen_at is None
+    assert empty_store.accounts.get("ada@example.com").frozen_at is None
     assert len(json.loads(run("books", "check", "--json").stdout)) == 2
 
 
@@ -56,13 +56,13 @@ def test_the_log_tells_how_a_scheduled_command_ended_when_it_went_well_and_when_
 def test_reconcile_repairs_ten_withheld_webhooks_and_then_finds_nothing(run, empty_store):
     dry = run("books", "reconcile", "--dry-run")
     assert dry.exit_code == 1
-    assert list(empty_store.every_account()) == []
+    assert list(empty_store.accounts.every()) == []
 
     first, again = run("books", "reconcile"), run("books", "reconcile")
 
     assert "10 were missing and are recorded now" in first.output
     assert "0 were missing" in again.output
-    assert sum(account.credits_balance for account in empty_store.every_account()) == 10_000
+    assert sum(account.credits_balance for account in empty_store.accounts.every()) == 10_000
 
 
 def test_liability_is_told_for_people_and_for_programs(run, empty_store):

@@ -112,7 +112,7 @@ def test_a_result_is_read_as_windows_wrote_it(app, store, task, tmp_path, encodi
     )
 
     assert done.exit_code == 0, done.output
-    assert store.get_task_and_result(task.task_id)[1].text == TEXT
+    assert store.tasks.get_with_result(task.task_id)[1].text == TEXT
 
 
 @pytest.mark.threat(111)
@@ -129,7 +129,7 @@ def test_what_is_no_text_is_refused_in_a_sentence(app, store, task, tmp_path, co
     assert done.exit_code == 1
     assert isinstance(done.exception, SystemExit)
     assert "UTF-8" in done.output
-    assert store.find_task(task.task_id).status == "in-progress"
+    assert store.tasks.find(task.task_id).status == "in-progress"
 
 
 @pytest.mark.threat(111)

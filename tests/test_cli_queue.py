@@ -54,7 +54,7 @@ def test_a_rejection_gives_the_credits_back_when_it_is_typed(run, store, task):
     done = run("tasks", "reject", task.task_id, "--reason", "Not possible")
 
     assert "10 credits given back" in done.output
-    assert store.get_account("ada@example.com").credits_balance == 100
+    assert store.accounts.get("ada@example.com").credits_balance == 100
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_nothing_is_written_when_the_id_is_unknown_or_the_rule_says_no(run, stor
     assert result.output.startswith("Error: ")
     assert every_task(store)[0]["status"] == "pending"
     assert len(ledger(store, "ada@example.com")) == 2
-    assert store.search_audit(until=utcnow().date(), days=1, limit=5).items == []
+    assert store.audit.search(until=utcnow().date(), days=1, limit=5).items == []
 
 
 def test_users_are_listed_shown_and_corrected_when_asked(run, store, task):
@@ -96,7 +96,7 @@ def test_users_are_listed_shown_and_corrected_when_asked(run, store, task):
     assert (body["credits"], body["transactions"][0]["amount"]) == (60, -30)
     assert "Correction: Billed twice" in run("users", "show", "ada@example.com").output
     assert "Proposed" in run("users", "adjust", "ada@example.com", "6000", "--reason", "Migration").output
-    assert store.get_account("ada@example.com").credits_balance == 60
+    assert store.accounts.get("ada@example.com").credits_balance == 60
 
 
 LISTS = {
@@ -117,7 +117,7 @@ def test_a_list_that_was_cut_says_so_and_how_the_rest_is_seen(run, store, task, 
     make_account(store, "bea@example.com")
     make_account(store, "cyd@example.com")
     for number in range(2):
-        tasks.submit(store, store.get_account("ada@example.com"), f"Number {number}", now=utcnow())
+        tasks.submit(store, store.accounts.get("ada@example.com"), f"Number {number}", now=utcnow())
     for act in ("claim", "release", "claim"):
         run("tasks", act, task.task_id)
     if name == "tasks pending":
@@ -138,7 +138,7 @@ def test_a_list_that_was_cut_says_so_and_how_the_rest_is_seen(run, store, task, 
 
 def test_open_tasks_are_listed_by_age_whatever_their_status(run, store, task):
     for number in range(3):
-        tasks.submit(store, store.get_account("ada@example.com"), f"Number {number}", now=utcnow())
+        tasks.submit(store, store.accounts.get("ada@example.com"), f"Number {number}", now=utcnow())
     by_age = [row["task_id"] for row in json.loads(run("tasks", "pending", "--json").stdout)]
     run("tasks", "claim", by_age[1])
 
@@ -149,7 +149,7 @@ def test_mails_are_sent_to_the_last_when_more_are_due_than_one_look_takes(run, s
     with store.transaction() as tx:
         for number in range(30):
             what = {"what": "Something was changed."}
-            tx.enqueue_mail(Mail(f"m-{number}", "security", "ada@example.com", utcnow(), what))
+            tx.mails.enqueue(Mail(f"m-{number}", "security", "ada@example.com", utcnow(), what))
 
     assert run("mail", "send").output == "30 sent, 0 put off\n"
 
@@ -157,7 +157,7 @@ def test_mails_are_sent_to_the_last_when_more_are_due_than_one_look_takes(run, s
 def test_the_overview_knows_the_ledger_when_the_figures_are_read(run, store, task):
     assert run("tasks", "figures").exit_code == 0
 
-    days, read_at = store.ledger_days()
+    days, read_at = store.statistics.ledger_days()
 
     assert days[utcnow().date().isoformat()] == {"sold": 0, "spent": 10, "submitted": 1}
     assert read_at is not None

@@ -46,10 +46,10 @@ class World:
 
     @property
     def ada(self) -> str:
-        return self.store.get_account(ADA).account_id
+        return self.store.accounts.get(ADA).account_id
 
     def task(self, claimed: bool = False) -> str:
-        account, now = self.store.get_account(ADA), utcnow()
+        account, now = self.store.accounts.get(ADA), utcnow()
         task = tasks.submit(self.store, account, f"Task {next(numbers)}", now=now).task
         if claimed:
             queue.claim(self.store, OP, task.task_id, now=now)
@@ -79,8 +79,8 @@ class World:
         return customers.adjust(self.store, TWO, ADA, 5, "Gift", **how).adjustment_id
 
     def failed_mail(self) -> str:
-        mail = self.store.find_mail(self.mail())
-        self.store.mark_mail_unsent(mail, "MessageRejected", utcnow(), give_up=True)
+        mail = self.store.mails.find(self.mail())
+        self.store.updates.mails.mark_unsent(mail, "MessageRejected", utcnow(), give_up=True)
         return mail.mail_id
 
     def mail(self) -> str:
@@ -229,7 +229,7 @@ def test_every_command_that_changes_something_writes_its_row_in_its_transaction(
     def differing() -> str:
         monkeypatch.setattr("app.cli.books.time.sleep", lambda seconds: None)
         account = make_account(store, "differs@example.com", credits=5)
-        store.update_account(account, credits_balance=6)
+        store.updates.accounts.change(account, credits_balance=6)
         return account.email
 
     def operator() -> str:
@@ -262,7 +262,7 @@ def test_every_command_that_changes_something_writes_its_row_in_its_transaction(
     every = {f"{group.name} {name}" for group in GROUPS for name in group.commands}
     assert every - COMMANDS_WITHOUT == {name.removesuffix(" --freeze") for name in verbs} - COMMANDS_WITHOUT
     assert without_its_row(store, monkeypatch, verbs) == []
-    store.update_account(store.get_account("differs@example.com"), credits_balance=5)
+    store.updates.accounts.change(store.accounts.get("differs@example.com"), credits_balance=5)
 
 
 def verbs_of(app, access: str) -> set[str]:

@@ -38,9 +38,9 @@ task = tasks.submit(store, account, "Look at the roof", now=NOW).task
 make_operators(store, "op@example.com")
 queue.claim(store, "op@example.com", task.task_id, now=NOW, minutes=30)
 queue.complete(store, "op@example.com", task.task_id, "It leaks.", now=NOW)
-assert store.get_account("new@example.com").credits_balance == 90
+assert store.accounts.get("new@example.com").credits_balance == 90
 
-old = store.get_account(EMAIL)  # can be read, and nothing moves it
+old = store.accounts.get(EMAIL)  # can be read, and nothing moves it
 assert old.unexplained == NOT_ADOPTED and old.credits_balance == 100
 try:
     tasks.submit(store, old, "A task", now=NOW)
@@ -77,4 +77,4 @@ def test_the_app_works_with_the_folder_deleted(tmp_path, dynamodb_url, empty_sto
 
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip().endswith("all well")
-    assert empty_store.get_account(EMAIL).unexplained is None  # and with the folder its first read adopts it
+    assert empty_store.accounts.get(EMAIL).unexplained is None  # and with the folder its first read adopts it

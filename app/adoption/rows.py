@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from app.data.accounts import AccountWrites, account_from_row
-from app.data.audit import AuditWrites
+from app.data.account_rows import account_from_row
 from app.data.base import Base
 from app.data.client import Stale
 from app.data.codec import decode_item
-from app.data.ledger import LedgerReads, LedgerWrites
+from app.data.ledger import LedgerReads
 from app.data.lives import Life, UserUpdates, UserWrites
-from app.data.payments import PaymentReads, PaymentWrites
+from app.data.payments import PaymentReads
+from app.data.store import Transaction
 from app.data.tables import TASKS, USERS
 from app.data.tasks import queue_shard, task_from_row, task_title, user_status
 from app.domain import credits
@@ -54,10 +54,6 @@ class Opening:
         return self.account.credits_balance - self.counted
 
 
-class _Writes(AccountWrites, LedgerWrites, PaymentWrites, AuditWrites):
-    pass
-
-
 def unadopted_accounts(base: Base) -> Iterator[Opening]:
     """A consistent scan: accounts without an opening row, and what adopting each would record."""
     for row in _scan(base, USERS.suffix, "attribute_not_exists(ledger_sequence)"):
@@ -88,7 +84,7 @@ def opening_of(base: Base, row: dict[str, Any]) -> Opening:
     counted, newest = 0, None
     bought: dict[str, list[PostedEntry]] = defaultdict(list)
     untraced = []
-    for entry in LedgerReads(base.client, base.prefix).entries_of(account.email):
+    for entry in LedgerReads(base.client, base.prefix).every_of(account.email):
         if not entry.is_original:
             return Opening(account, problem=f"its ledger has begun already, with row {entry.sequence}")
         if entry.unreadable:
@@ -172,8 +168,8 @@ def _with_maps(base: Base, row: dict[str, Any]) -> dict[str, Any]:
     if not missing:
         return row
     if "account_id" in missing:  # before anybody is shown it
-        writes = _Writes(base.client, base.prefix)
-        writes.announce_id(values["account_id"], row["email"])
+        writes = Transaction(base.client, base.prefix)
+        writes.accounts.announce_id(values["account_id"], row["email"])
         writes.commit()
     condition = " AND ".join(f"attribute_not_exists({name})" for name in missing)
     users = UserUpdates(base.client, base.prefix)
@@ -191,12 +187,12 @@ def _open_ledger(base: Base, row: dict[str, Any], found: Opening) -> dict[str, A
     }
     if after.ahead_since:
         set_now |= {"last_happened_at": to_iso(posted.timestamp), "ahead_since": to_iso(after.ahead_since)}
-    writes = _Writes(base.client, base.prefix)
-    writes.record_once(posted)
+    writes = Transaction(base.client, base.prefix)
+    writes.ledger.append_once(posted)
     unopened = "attribute_not_exists(ledger_sequence) AND #credits_balance = :stored"
     life = Life.of_original(after.email, unopened, stored=row["credits_balance"])
-    writes.update_user(life, set=set_now, add={"version": 1})
-    writes.record_audit(
+    writes.accounts.update_user(life, set=set_now, add={"version": 1})
+    writes.audit.record(
         actor=ACTOR,
         action="account.adopt",
         subject=after.email,
@@ -231,7 +227,7 @@ def _payment(payment_id: str, entries: list[PostedEntry]) -> PaymentRecord:
 
 def _record_payment(base: Base, payment: PaymentRecord, now: datetime) -> None:
     """Without it, a late delivery or a reconciliation would credit the payment again. Raises Stale."""
-    before = PaymentReads(base.client, base.prefix).find_payment(payment.payment_id)
+    before = PaymentReads(base.client, base.prefix).find(payment.payment_id)
     after = payment
     if before is not None:
         if before.granted or before.parked_reason or before.resolution:
@@ -247,8 +243,8 @@ def _record_payment(base: Base, payment: PaymentRecord, now: datetime) -> None:
             applied=payment.applied,
             entries=payment.entries,
         )
-    writes = _Writes(base.client, base.prefix)
-    writes.save_payment(before, after, payment.created_at or now)
+    writes = Transaction(base.client, base.prefix)
+    writes.payments.save(before, after, payment.created_at or now)
     writes.commit()
 
 

@@ -34,7 +34,7 @@ def adopt(store: Store, *, apply: bool, now: datetime) -> Adopted:
     for opening in unadopted_accounts(store):
         email, problem = opening.account.email, opening.problem
         if apply and not problem:
-            account = store.find_account(email)  # the first read adopts
+            account = store.accounts.find(email)  # the first read adopts
             problem = account.unexplained if account else "it is gone"
         if problem:
             done.refused.append((email, problem))
@@ -42,7 +42,7 @@ def adopt(store: Store, *, apply: bool, now: datetime) -> Adopted:
         done.openings.append(opening)
         done.untraced += [(email, transaction_id) for transaction_id in opening.untraced]
     for task in unadopted_tasks(store):
-        stands = store.find_task(task.task_id) if apply else task
+        stands = store.tasks.find(task.task_id) if apply else task
         problem = stands.unexplained if stands else "it is gone"
         if problem and (apply or problem != NOT_ADOPTED):
             done.refused.append((task.task_id, problem))
@@ -55,6 +55,6 @@ def adopt(store: Store, *, apply: bool, now: datetime) -> Adopted:
 
 def _settle_payments(store: Store, now: datetime) -> None:
     """Take back what was refunded before its payment was known here, also of accounts that a sign-in has adopted."""
-    for record in store.every_payment():
+    for record in store.payments.every():
         if record.granted and record.delta:
             payments.record_fact(store, ChargeRefundedFact(record.payment_id, 0), now=now)

@@ -21,7 +21,7 @@ def erase() -> None:
     """Erase the words and files that deleted accounts have left. Run it daily; safe to repeat."""
     found = deps.get()
     try:
-        for email, deleted_at in list(found.store.accounts_to_erase()):
+        for email, deleted_at in list(found.store.accounts.every_to_erase()):
             seen = accounts.finish_erasure(found.store, found.files, email, deleted_at=deleted_at)
             click.echo(f"An account with {seen} tasks is erased.")
     except DomainError as error:
@@ -34,7 +34,7 @@ def erase() -> None:
 def reset_second_factor(email: str, actor: str) -> None:
     """Remove every second factor of an account whose owner has lost them all. Check who is asking first."""
     try:
-        account = deps.store().get_account(plain_address(email))
+        account = deps.store().accounts.get(plain_address(email))
         second_factor.remove_all(deps.store(), account, actor=actor, now=utcnow())
     except DomainError as error:
         raise click.ClickException(error.message) from error

@@ -38,8 +38,8 @@ def check(freeze: bool, as_json: bool) -> None:
     try:
         differences = books.check(store, again=lambda: time.sleep(2))
         frozen = books.freeze(store, differences, now=utcnow()) if freeze else []
-        store.note_books(utcnow(), len(differences))
-        figures.read_ledger(store, store.every_entry(), utcnow())  # what the operators' charts show
+        store.updates.signs.note_books(utcnow(), len(differences))
+        figures.read_ledger(store, store.ledger.every(), utcnow())  # what the operators' charts show
     except DomainError as error:
         raise click.ClickException(error.message) from error
     if as_json:
@@ -135,7 +135,7 @@ def liability(at: datetime | None, as_json: bool) -> None:
 @scheduled
 def webhooks() -> None:
     """When Stripe last reached us; ends with 1 if it seems to have gone silent."""
-    contact = deps.store().stripe_contact()
+    contact = deps.store().signs.stripe_contact()
     last = f"{contact.last_delivery_at:%Y-%m-%d %H:%M:%S} UTC" if contact.last_delivery_at else "never"
     click.echo(f"Last delivery: {last}. Checkout Sessions opened since: {contact.sessions_since}.")
     if contact.is_silent(utcnow()):

@@ -53,7 +53,7 @@ def list_codes() -> None:
     """All codes, newest first."""
     rows = [
         (c.code, f"{c.credits:,}", f"{c.uses} of {c.max_uses}", f"{c.expires_at:%Y-%m-%d}", "off" if c.disabled else "")
-        for c in deps.store().every_code()
+        for c in deps.store().codes.every()
     ]
     print_table(("code", "credits", "used", "expires", ""), rows)
 

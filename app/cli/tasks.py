@@ -67,8 +67,8 @@ def pending(limit: int, as_json: bool) -> None:
 @as_json
 def show(task_id: str, most: int, as_json: bool) -> None:
     """One task with its result and what happened to it."""
-    task, result = told(lambda: deps.store().get_task_and_result(task_id))
-    acts, more = told(lambda: first_of(deps.store().audit_of(task_id), most))
+    task, result = told(lambda: deps.store().tasks.get_with_result(task_id))
+    acts, more = told(lambda: first_of(deps.store().audit.every_of(task_id), most))
     if as_json:
         body = queue_json(task) | {"reason": task.reason, "result": result.text if result else None}
         _print_json(
@@ -166,7 +166,7 @@ def reject(task_id: str, reason: str, operator: str, as_json: bool) -> None:
 @group.command("figures")
 def read_figures() -> None:
     """Read the whole ledger once for the overview's charts: for a nightly run."""
-    told(lambda: figures.read_ledger(deps.store(), deps.store().every_entry(), utcnow()))
+    told(lambda: figures.read_ledger(deps.store(), deps.store().ledger.every(), utcnow()))
     click.echo("The overview shows the ledger as it is now.")
 
 
@@ -181,8 +181,8 @@ def told(act: Callable[[], Answer]) -> Answer:
 def _listed(status: str | None, email: str | None) -> Iterator[Task]:
     store = deps.store()
     if email:
-        owner = store.get_account(plain_address(email)).email
-        return each(lambda cursor: store.list_tasks(owner, limit=PAGE, cursor=cursor, status=status or ""))
+        owner = store.accounts.get(plain_address(email)).email
+        return each(lambda cursor: store.tasks.page(owner, limit=PAGE, cursor=cursor, status=status or ""))
     if status and status not in OPEN_STATUSES:
         raise click.UsageError("Closed tasks are listed for one customer: add --user.")
     wanted = [status] if status else [PENDING, IN_PROGRESS]
@@ -191,7 +191,7 @@ def _listed(status: str | None, email: str | None) -> Iterator[Task]:
 
 def _in_queue(status: str) -> Iterator[Task]:
     """Oldest first, page by page."""
-    return each(lambda cursor: deps.store().list_queue(status, limit=PAGE, cursor=cursor))
+    return each(lambda cursor: deps.store().queue.page(status, limit=PAGE, cursor=cursor))
 
 
 def _print_tasks(tasks: Sequence[Task], as_json: bool) -> None:

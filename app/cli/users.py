@@ -27,7 +27,7 @@ group = Group("users", help="Accounts.")
 def named(words: str) -> Account:
     """The account of an e-mail address, or of an account's id. Raises NotFound."""
     words, store = trimmed(words), deps.store()
-    return store.get_account(plain_address(words)) if "@" in words else store.get_account_by_id(words)
+    return store.accounts.get(plain_address(words)) if "@" in words else store.accounts.get_by_id(words)
 
 
 @group.command("list")
@@ -37,7 +37,7 @@ def named(words: str) -> Account:
 def list_users(beginning: str, limit: int, as_json: bool) -> None:
     """Accounts, or those whose address begins with BEGINNING, which walks the table. Says so when there are more."""
     store, address = deps.store(), plain_address(beginning)
-    pages = each(lambda cursor: store.search_accounts(address, limit=1_000, cursor=cursor))
+    pages = each(lambda cursor: store.accounts.search(address, limit=1_000, cursor=cursor))
     accounts, more = told(lambda: first_of(pages, limit))
     if as_json:
         click.echo(json.dumps([user_json(account) for account in accounts], ensure_ascii=False))
@@ -62,7 +62,7 @@ def _print_accounts(accounts: list[Account]) -> None:
 def show(account: str, most: int, as_json: bool) -> None:
     """One account, named by its address or its id, and its latest ledger rows."""
     found = told(lambda: named(account))
-    entries, more = told(lambda: first_of(deps.store().entries_of(found.email), most))
+    entries, more = told(lambda: first_of(deps.store().ledger.every_of(found.email), most))
     if as_json:
         body = user_json(found) | {"transactions": [entry_json(entry) for entry in entries]}
         click.echo(json.dumps(body, ensure_ascii=False))

@@ -43,19 +43,19 @@ class Adjustment:
         return self.terms[SUBJECTS[self.kind]] if self.kind in SUBJECTS else self.user_email
 
 
-class AdjustmentReads(Base):
-    def find_adjustment(self, adjustment_id: str) -> Adjustment | None:
+class ProposalReads(Base):
+    def find(self, adjustment_id: str) -> Adjustment | None:
         row = self._get(TABLE, {"adjustment_id": adjustment_id})
         return _adjustment(row) if row else None
 
-    def get_adjustment(self, adjustment_id: str) -> Adjustment:
+    def get(self, adjustment_id: str) -> Adjustment:
         """Raises NotFound."""
-        found = self.find_adjustment(adjustment_id)
+        found = self.find(adjustment_id)
         if found is None:
             raise NotFound("There is no such proposal.")
         return found
 
-    def list_waiting_adjustments(self, *, limit: int, cursor: str | None = None) -> Page[Adjustment]:
+    def list_waiting(self, *, limit: int, cursor: str | None = None) -> Page[Adjustment]:
         return self._page(
             TABLE,
             ADJUSTMENT_INDEX,
@@ -68,8 +68,8 @@ class AdjustmentReads(Base):
         )
 
 
-class AdjustmentWrites(Writes):
-    def put_adjustment(self, adjustment: Adjustment) -> None:
+class ProposalWrites(Writes):
+    def add(self, adjustment: Adjustment) -> None:
         """Propose, once for an id. Raises AlreadyRecorded."""
         self.put(
             TABLE,
@@ -98,7 +98,7 @@ class AdjustmentWrites(Writes):
             failure=AlreadyRecorded,
         )
 
-    def decide_adjustment(self, adjustment_id: str, state: str, by: str, now: datetime) -> None:
+    def decide(self, adjustment_id: str, state: str, by: str, now: datetime) -> None:
         """Approve or decline what still waits. Raises WrongState."""
         self.update(
             TABLE,

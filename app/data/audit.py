@@ -33,7 +33,7 @@ class AuditRow:
 
 
 class AuditReads(Base):
-    def search_audit(
+    def search(
         self, *, until: date, days: int, limit: int, cursor: str | None = None, actor: str = "", action: str = ""
     ) -> Page[AuditRow]:
         """Newest first, from `until` back over some days: a query for each day, and with a filter a bounded look.
@@ -55,13 +55,13 @@ class AuditReads(Base):
                 return Page(rows, (last - timedelta(days=back + 1)).isoformat())
         return Page(rows, None)
 
-    def list_audit_of(self, subject: str, *, limit: int, cursor: str | None = None) -> Page[AuditRow]:
+    def page_of(self, subject: str, *, limit: int, cursor: str | None = None) -> Page[AuditRow]:
         """Everything done to one task, account, payment or code, newest first."""
         return self._audit(AUDIT_SUBJECT_INDEX, ("subject", subject), limit, cursor)
 
-    def audit_of(self, subject: str) -> Iterator[AuditRow]:
+    def every_of(self, subject: str) -> Iterator[AuditRow]:
         """The same to the end, page by page."""
-        return each(lambda cursor: self.list_audit_of(subject, limit=500, cursor=cursor))
+        return each(lambda cursor: self.page_of(subject, limit=500, cursor=cursor))
 
     def _audit(
         self,
@@ -76,7 +76,7 @@ class AuditReads(Base):
 
 
 class AuditWrites(Writes):
-    def record_audit(
+    def record(
         self,
         *,
         actor: str,

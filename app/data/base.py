@@ -69,7 +69,7 @@ class Adopter(Protocol):
 
 
 class Base:
-    """Holds the client and the table prefix; the mixins in this package add the access patterns."""
+    """Holds the client and the table prefix; the repositories in this package add the access patterns."""
 
     def __init__(self, client: Any, prefix: str, adopter: Adopter | None = None):
         self.client = client

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.domain.by_hand import Hand, hand_of, is_person
 
-from .accounts import account_from_row
+from .account_rows import account_from_row
 from .base import Base
 from .client import Stale
 from .lives import Life, UserWrites
@@ -20,7 +20,7 @@ GOOD_STANDING = (
 
 
 class ByHandReads(Base):
-    def find_hand(self, name: str) -> Hand:
+    def find(self, name: str) -> Hand:
         """The count of an operator or of the command line; somebody without an account is in no good standing."""
         if is_person(name):
             account = self._get(USERS.suffix, {"email": name})
@@ -30,7 +30,7 @@ class ByHandReads(Base):
 
 
 class ByHandWrites(UserWrites):
-    def count_by_hand(self, hand: Hand, amount: int, *, limit: int, now: datetime) -> None:
+    def count(self, hand: Hand, amount: int, *, limit: int, now: datetime) -> None:
         """Add what is made alone to the day's count, which lies in one row for all accounts and means.
 
         Raises Stale when that would pass `limit` by now, when another day has begun, or when the operator is none any

@@ -40,7 +40,7 @@ class Drafts:
 
 
 class DraftReads(Base):
-    def get_drafts(self, account_id: str, now: datetime) -> Drafts:
+    def get(self, account_id: str, now: datetime) -> Drafts:
         row = self._get(DRAFTS.suffix, {"account_id": account_id})
         if row is None or row["expires_at"] <= now.timestamp():
             return Drafts(account_id, row["version"] if row else 0)
@@ -49,7 +49,7 @@ class DraftReads(Base):
 
 
 class DraftWrites(UserWrites):
-    def keep_draft(self, account: Account, draft: Draft) -> None:
+    def keep(self, account: Account, draft: Draft) -> None:
         """Beside it the account says that something waits. Raises NotFound for an account that is deleted by now."""
         row = {"place": draft.place, "fields": pack(draft), "saved_at": to_iso(draft.saved_at)}
         self.update(
@@ -62,7 +62,7 @@ class DraftWrites(UserWrites):
         )
         self._say(account, True)
 
-    def drop_draft(self, account: Account, before: Drafts, key: str) -> None:
+    def drop(self, account: Account, before: Drafts, key: str) -> None:
         """Raises Stale if anything changed since `before` was read, NotFound as above."""
         row = {"account_id": account.account_id}
         if not before.version:  # DynamoDB has removed it: it was too old
@@ -80,7 +80,7 @@ class DraftWrites(UserWrites):
         if before.packed.keys() <= {PREFIX + key}:
             self._say(account, None)
 
-    def drop_drafts(self, account_id: str) -> None:
+    def drop_all(self, account_id: str) -> None:
         """For an account that goes."""
         self.delete(DRAFTS.suffix, {"account_id": account_id}, condition=None, failure=Stale)
 

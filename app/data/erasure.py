@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 
-from app.domain.clock import from_iso
-
-from .accounts import TABLE as USERS_TABLE
 from .client import Stale
-from .codec import decode_item
 from .lives import Life, UserUpdates
 from .tables import RESULTS, TASKS
 from .transaction import Writes
@@ -18,7 +13,7 @@ from .transaction import Writes
 ERASED = "(erased)"
 
 
-class Erasure(UserUpdates):
+class ErasureUpdates(UserUpdates):
     def erase_task(self, task_id: str) -> None:
         """Take the words out of a task and drop its result. Safe to repeat."""
         writes = Writes(self.client, self.prefix)
@@ -30,15 +25,6 @@ class Erasure(UserUpdates):
         )
         writes.delete(RESULTS.suffix, {"task_id": task_id}, condition=None, failure=Stale)
         writes.commit()
-
-    def accounts_to_erase(self) -> Iterator[tuple[str, datetime]]:
-        """A scan: addresses of accounts that were deleted and are not erased to the end, and when they were deleted."""
-        pages = self.client.get_paginator("scan").paginate(
-            TableName=self.prefix + USERS_TABLE, FilterExpression="attribute_exists(erasure_due)"
-        )
-        for page in pages:
-            rows = map(decode_item, page["Items"])
-            yield from ((row["email"], from_iso(row["erasure_due"])) for row in rows)
 
     def mark_erased(self, email: str, deleted_at: datetime) -> None:
         """Nothing is left to erase; an account that was deleted once more meanwhile stays on the list."""

@@ -20,11 +20,11 @@ TABLE = TRANSACTIONS.suffix
 
 
 class LedgerReads(Base):
-    def find_entry(self, transaction_id: str) -> PostedEntry | None:
+    def find(self, transaction_id: str) -> PostedEntry | None:
         row = self._get(TABLE, {"transaction_id": transaction_id})
         return _entry(row) if row else None
 
-    def list_entries(
+    def page(
         self,
         email: str,
         *,
@@ -50,12 +50,12 @@ class LedgerReads(Base):
             between=("timestamp", *(keys or (f"{month}-", f"{month}-~"))) if month or keys else None,
         )
 
-    def entries_of_task(self, email: str, task_id: str) -> list[PostedEntry]:
+    def of_task(self, email: str, task_id: str) -> list[PostedEntry]:
         """What one task moved: its spend and, if there was one, its refund; newest first."""
         rows = self._get_many([(TABLE, {"transaction_id": f"{kind}#{task_id}"}) for kind in ("refund", "spend")])
         return [entry for entry in (_entry(row) for row in rows if row) if entry.user_email == email]
 
-    def last_entry_before(self, email: str, moment: datetime, *, ahead: bool = False) -> PostedEntry | None:
+    def last_before(self, email: str, moment: datetime, *, ahead: bool = False) -> PostedEntry | None:
         """The last row, by its place, that says that it happened before: an opening balance comes from it.
 
         `ahead`: rows that are listed later may have happened earlier. Then all that are listed later are read.
@@ -83,22 +83,20 @@ class LedgerReads(Base):
         )
         return next(each(lambda cursor: read(cursor=cursor)), None)
 
-    def entries_of(
+    def every_of(
         self, email: str, *, type: str = "", month: str = "", keys: tuple[str, str] | None = None
     ) -> Iterator[PostedEntry]:
         """Every row of an account, newest first, page by page."""
-        return each(
-            lambda cursor: self.list_entries(email, limit=500, cursor=cursor, type=type, month=month, keys=keys)
-        )
+        return each(lambda cursor: self.page(email, limit=500, cursor=cursor, type=type, month=month, keys=keys))
 
-    def every_entry(self) -> Iterator[PostedEntry]:
+    def every(self) -> Iterator[PostedEntry]:
         """A consistent scan: for the nightly check only."""
         for page in self.client.get_paginator("scan").paginate(TableName=self.prefix + TABLE, ConsistentRead=True):
             yield from (_entry(decode_item(item)) for item in page["Items"])
 
 
 class LedgerWrites(Writes):
-    def record_once(self, entry: PostedEntry) -> None:
+    def append_once(self, entry: PostedEntry) -> None:
         """Append a row. Raises AlreadyRecorded if its id stands in the ledger, however long ago."""
         self.put(
             TABLE,

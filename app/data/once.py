@@ -15,14 +15,14 @@ KEPT = timedelta(days=30)
 
 
 class OnceReads(Base):
-    def find_done(self, account_id: str, act: str, key: str) -> Any:
+    def find(self, account_id: str, act: str, key: str) -> Any:
         """What was kept of the act; None when there was none under this key."""
         row = self._get(RATE_LIMITS.suffix, _key(account_id, act, key))
         return row["done"] if row else None
 
 
 class OnceWrites(Writes):
-    def keep_done(self, account_id: str, act: str, key: str, done: Any, now: datetime) -> None:
+    def keep(self, account_id: str, act: str, key: str, done: Any, now: datetime) -> None:
         """Beside what it tells of, in the same transaction. The row goes by itself."""
         row = _key(account_id, act, key) | {"done": done, "expires_at": int((now + KEPT).timestamp())}
         self.put(RATE_LIMITS.suffix, row, condition=None, failure=Stale)

@@ -70,8 +70,8 @@ class Mail:
         return self.queued_at or self.created_at
 
 
-class OutboxReads(Base):
-    def list_due_mails(self, now: datetime, *, limit: int = 25) -> list[Mail]:
+class MailReads(Base):
+    def list_due(self, now: datetime, *, limit: int = 25) -> list[Mail]:
         return self._page(
             TABLE,
             OUTBOX_INDEX,
@@ -83,7 +83,7 @@ class OutboxReads(Base):
             newest_first=False,
         ).items
 
-    def list_failed_mails(
+    def list_failed(
         self, *, limit: int, cursor: str | None = None, between: tuple[datetime, datetime] | None = None
     ) -> Page[Mail]:
         """Newest first; `between` two moments at which they failed."""
@@ -98,13 +98,13 @@ class OutboxReads(Base):
             between=("due_at", to_iso(between[0]), to_iso(between[1])) if between else None,
         )
 
-    def list_mails_to(self, email: str, *, limit: int, cursor: str | None = None) -> Page[Mail]:
+    def list_to(self, email: str, *, limit: int, cursor: str | None = None) -> Page[Mail]:
         names = ("created_at", "mail_id")
         return self._page(
             TABLE, OUTBOX_USER_INDEX, ("to", email), key_names=names, make=_mail, limit=limit, cursor=cursor
         )
 
-    def find_mail(self, mail_id: str) -> Mail | None:
+    def find(self, mail_id: str) -> Mail | None:
         row = self._get(TABLE, {"mail_id": mail_id})
         return _mail(row) if row else None
 
@@ -114,7 +114,16 @@ class OutboxReads(Base):
         over = stands is None or now - stands[0] >= TOLD_WINDOW
         return Told(now, 0, stands) if over or stands is None else Told(*stands, stands)
 
-    def lease_mail(self, mail: Mail, until: datetime) -> bool:
+    def trouble(self) -> MailTrouble | None:
+        """Why no mail is sent at the moment, if that is so."""
+        row = self._get(STATUS.suffix, TROUBLE)
+        if not row or "reason" not in row:
+            return None
+        return MailTrouble(row["reason"], from_iso(row["since"]), from_iso(row["until"]), row["times"])
+
+
+class MailUpdates(Base):
+    def lease(self, mail: Mail, until: datetime) -> bool:
         """Take a due mail for this sender until `until`; False if another sender has it."""
         try:
             self._update(
@@ -130,7 +139,7 @@ class OutboxReads(Base):
             return False
         return True
 
-    def mark_mail_sent(self, mail: Mail, now: datetime) -> None:
+    def mark_sent(self, mail: Mail, now: datetime) -> None:
         self._update(
             TABLE,
             {"mail_id": mail.mail_id},
@@ -138,9 +147,7 @@ class OutboxReads(Base):
             remove=["last_error"],
         )
 
-    def mark_mail_unsent(
-        self, mail: Mail, error: str, due_at: datetime, *, give_up: bool, uncounted: bool = False
-    ) -> None:
+    def mark_unsent(self, mail: Mail, error: str, due_at: datetime, *, give_up: bool, uncounted: bool = False) -> None:
         """Due again at `due_at`; given up, that is the moment at which it failed. `uncounted`: it was no try of it."""
         queue = FAILED if give_up else DUE
         self._update(
@@ -150,28 +157,21 @@ class OutboxReads(Base):
             | ({"attempts": mail.attempts} if uncounted else {}),
         )
 
-    def drop_mail(self, mail: Mail, why: str, now: datetime) -> None:
+    def drop(self, mail: Mail, why: str, now: datetime) -> None:
         """Nobody needs it any more: it leaves the queue unsent, and says why."""
         expires_at = int((now + KEEP_SENT).timestamp())
         self._update(TABLE, {"mail_id": mail.mail_id}, set={"last_error": why, "expires_at": expires_at, "queue": None})
 
-    def mail_trouble(self) -> MailTrouble | None:
-        """Why no mail is sent at the moment, if that is so."""
-        row = self._get(STATUS.suffix, TROUBLE)
-        if not row or "reason" not in row:
-            return None
-        return MailTrouble(row["reason"], from_iso(row["since"]), from_iso(row["until"]), row["times"])
-
-    def note_mail_trouble(self, trouble: MailTrouble) -> None:
+    def note_trouble(self, trouble: MailTrouble) -> None:
         times = {"since": to_iso(trouble.since), "until": to_iso(trouble.until)}
         self._put(STATUS.suffix, TROUBLE | times | {"reason": trouble.reason, "times": trouble.times})
 
-    def end_mail_trouble(self) -> None:
+    def end_trouble(self) -> None:
         self._put(STATUS.suffix, TROUBLE)
 
 
-class OutboxWrites(Writes):
-    def enqueue_mail(self, mail: Mail) -> None:
+class MailWrites(Writes):
+    def enqueue(self, mail: Mail) -> None:
         """Promise a mail beside what it tells of; what it tells of is what happens once, by a condition of its own.
 
         So a mail never stands in the way of money: should its id be taken, it is promised again.
@@ -204,7 +204,7 @@ class OutboxWrites(Writes):
         row = _told_key(account_id) | {"since": to_iso(told.since), "times": told.times + 1, "expires_at": expires_at}
         self.put(RATE_LIMITS.suffix, row, condition=condition, failure=ToldMeanwhile, **params)
 
-    def requeue_mail(self, mail_id: str, now: datetime, *, if_failed: bool = False) -> None:
+    def requeue(self, mail_id: str, now: datetime, *, if_failed: bool = False) -> None:
         """Send again: a failed mail, or one that was sent and asked for once more. Raises NotFound.
 
         Nothing of its first life stays: `expires_at` would take it away while it waits. With `if_failed` raises

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from app.domain.accounts import Account
@@ -13,44 +13,26 @@ from app.domain.payments import PaymentRecord
 from app.domain.reversals import Amount
 from app.domain.sales import Line, Origin
 
-from .accounts import account_from_row, completed
+from .account_rows import account_from_row, completed
 from .base import Base, Page
 from .client import Stale, call
 from .codec import decode_item
-from .tables import PARKED_INDEX, PAYMENT_USER_INDEX, PAYMENTS, STATUS, USERS
+from .tables import PARKED_INDEX, PAYMENT_USER_INDEX, PAYMENTS, USERS
 from .transaction import Writes
 
 TABLE = PAYMENTS.suffix
 PARKED = "parked"  # and "not ours#<source>" for what is not ours, so that ten thousand books never hide one of these
-SILENCE = timedelta(hours=1)
-SILENT_SESSIONS = 3  # buyers do walk away from Stripe's page, so one session without a delivery says nothing
-
-
-@dataclass(frozen=True, slots=True)
-class StripeContact:
-    """When Stripe last reached us, and how many Checkout Sessions were opened since."""
-
-    last_delivery_at: datetime | None
-    last_session_at: datetime | None
-    sessions_since: int
-
-    def is_silent(self, now: datetime) -> bool:
-        """Whether deliveries seem to have stopped: several sessions, and no word for an hour."""
-        quiet = self.last_delivery_at is None or now - self.last_delivery_at > SILENCE
-        return quiet and self.sessions_since >= SILENT_SESSIONS
 
 
 class PaymentReads(Base):
-    def find_payment(self, payment_id: str) -> PaymentRecord | None:
+    def find(self, payment_id: str) -> PaymentRecord | None:
         row = self._get(TABLE, {"payment_id": payment_id})
         return _record(row) if row else None
 
-    def find_payment_and_account(
-        self, payment_id: str, email: str | None
-    ) -> tuple[PaymentRecord | None, Account | None]:
+    def find_with_account(self, payment_id: str, email: str | None) -> tuple[PaymentRecord | None, Account | None]:
         """Both in one consistent call: all that a webhook reads."""
         if email is None:
-            return self.find_payment(payment_id), None
+            return self.find(payment_id), None
         payment, account = self._get_many([(TABLE, {"payment_id": payment_id}), (USERS.suffix, {"email": email})])
         return _record(payment) if payment else None, account_from_row(completed(self, account)) if account else None
 
@@ -66,46 +48,21 @@ class PaymentReads(Base):
         query = self._query(TABLE, PARKED_INDEX, ("parked", _aside(source)), most, None, None, True)
         return int(call(self.client, "query", **query, Select="COUNT")["Count"])
 
-    def list_payments(self, email: str, *, limit: int, cursor: str | None = None) -> Page[PaymentRecord]:
+    def page(self, email: str, *, limit: int, cursor: str | None = None) -> Page[PaymentRecord]:
         return self._payments(PAYMENT_USER_INDEX, ("user_email", email), limit, cursor)
 
     def _payments(self, index: str, key: tuple[str, str], limit: int, cursor: str | None) -> Page[PaymentRecord]:
         names = ("created_at", "payment_id")
         return self._page(TABLE, index, key, key_names=names, make=_record, limit=limit, cursor=cursor)
 
-    def every_payment(self) -> Iterator[PaymentRecord]:
+    def every(self) -> Iterator[PaymentRecord]:
         """A consistent scan: for the nightly check and the reconciliation only."""
         for page in self.client.get_paginator("scan").paginate(TableName=self.prefix + TABLE, ConsistentRead=True):
             yield from (_record(decode_item(item)) for item in page["Items"])
 
-    def note_webhook(self, now: datetime) -> None:
-        """Remember when Stripe last reached us, for the silence alarm."""
-        self._update(STATUS.suffix, {"name": "stripe"}, set={"last_delivery_at": to_iso(now), "sessions_since": 0})
-
-    def note_checkout(self, now: datetime) -> None:
-        """Remember that a session was opened since Stripe last reached us."""
-        self._update(STATUS.suffix, {"name": "stripe"}, set={"last_session_at": to_iso(now)}, add={"sessions_since": 1})
-
-    def note_books(self, now: datetime, differences: int) -> None:
-        """Remember how the last check of the books ended."""
-        self._update(STATUS.suffix, {"name": "books"}, set={"checked_at": to_iso(now), "differences": differences})
-
-    def last_books_check(self) -> tuple[datetime, int] | None:
-        """When the books were last checked, and how many differences there were."""
-        row = self._get(STATUS.suffix, {"name": "books"})
-        return (from_iso(row["checked_at"]), row["differences"]) if row else None
-
-    def stripe_contact(self) -> StripeContact:
-        row = self._get(STATUS.suffix, {"name": "stripe"}) or {}
-        return StripeContact(
-            last_delivery_at=from_iso(row["last_delivery_at"]) if "last_delivery_at" in row else None,
-            last_session_at=from_iso(row["last_session_at"]) if "last_session_at" in row else None,
-            sessions_since=row.get("sessions_since", 0),
-        )
-
 
 class PaymentWrites(Writes):
-    def save_payment(self, before: PaymentRecord | None, after: PaymentRecord, now: datetime) -> None:
+    def save(self, before: PaymentRecord | None, after: PaymentRecord, now: datetime) -> None:
         """Store the record one version on. Raises Stale if it is no longer the one that was read."""
         condition, params = "attribute_not_exists(payment_id)", {}
         if before is not None:

@@ -36,7 +36,7 @@ class _Chunk:
 
 
 class QueueReads(Base):
-    def list_queue(
+    def page(
         self,
         status: str,
         *,

@@ -17,20 +17,20 @@ from .transaction import Writes
 TABLE = REDEEM_CODES.suffix
 
 
-class RedeemCodeReads(Base):
-    def find_code(self, code: str) -> RedeemCode | None:
+class CodeReads(Base):
+    def find(self, code: str) -> RedeemCode | None:
         row = self._get(TABLE, {"code": code})
         return _code(row) if row else None
 
-    def every_code(self) -> list[RedeemCode]:
+    def every(self) -> list[RedeemCode]:
         """A scan: codes are few and only operators list them. Newest first."""
         pages = self.client.get_paginator("scan").paginate(TableName=self.prefix + TABLE, ConsistentRead=True)
         codes = [_code(decode_item(item)) for page in pages for item in page["Items"]]
         return sorted(codes, key=lambda code: code.created_at, reverse=True)
 
 
-class RedeemCodeWrites(Writes):
-    def create_code(self, code: RedeemCode) -> None:
+class CodeWrites(Writes):
+    def create(self, code: RedeemCode) -> None:
         """Raises AlreadyRecorded when there is one of this name."""
         self.put(
             TABLE,
@@ -50,7 +50,7 @@ class RedeemCodeWrites(Writes):
             failure=AlreadyRecorded,
         )
 
-    def use_code(self, code: RedeemCode) -> None:
+    def use(self, code: RedeemCode) -> None:
         """Count one use. Raises Stale when it was used up, changed or switched off since it was read."""
         self.update(
             TABLE,
@@ -63,7 +63,7 @@ class RedeemCodeWrites(Writes):
             expires_at=to_iso(code.expires_at),
         )
 
-    def disable_code(self, code: str) -> None:
+    def disable(self, code: str) -> None:
         self.update(
             TABLE, {"code": code}, set={"disabled": True}, condition="attribute_exists(#code)", failure=NotFound
         )

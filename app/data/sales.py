@@ -20,18 +20,18 @@ MOST_ASKED = 90  # of a session with more lines than that nobody has named each
 
 
 class SaleReads(Base):
-    def find_sale(self, source: str) -> Sale | None:
+    def find(self, source: str) -> Sale | None:
         row = self._get(TABLE, {"source": source})
         return _sale(row) if row else None
 
-    def find_sales(self, sources: Sequence[str]) -> dict[str, Sale]:
+    def find_many(self, sources: Sequence[str]) -> dict[str, Sale]:
         """Those of `sources` that have a row, in one consistent call."""
         if not sources:
             return {}
         rows = self._get_many([(TABLE, {"source": source}) for source in sources[:MOST_ASKED]])
         return {row["source"]: _sale(row) for row in rows if row}
 
-    def every_sale(self) -> list[Sale]:
+    def every(self) -> list[Sale]:
         """A scan: links and products are few and only operators list them. Newest first."""
         pages = self.client.get_paginator("scan").paginate(TableName=self.prefix + TABLE, ConsistentRead=True)
         sales = [_sale(decode_item(item)) for page in pages for item in page["Items"]]
@@ -39,7 +39,7 @@ class SaleReads(Base):
 
 
 class SaleWrites(Writes):
-    def keep_sale(self, known: Sale | None, source: str, label: str, now: datetime) -> None:
+    def keep(self, known: Sale | None, source: str, label: str, now: datetime) -> None:
         """Beside a payment that is set aside: nobody has said anything else of its source since it was read.
 
         Raises Stale. The row is written once, so that many payments at once do not queue for it.
@@ -51,15 +51,13 @@ class SaleWrites(Writes):
             condition = "attribute_exists(#source) AND attribute_not_exists(#decision)"
             self.check(TABLE, {"source": source}, condition=condition, failure=Stale)
         else:
-            self.require_sale(source, known.decision)
+            self.require(source, known.decision)
 
-    def require_sale(self, source: str, decision: str) -> None:
+    def require(self, source: str, decision: str) -> None:
         """Raises Stale unless this is what operators say of it."""
         self.check(TABLE, {"source": source}, condition="#decision = :decision", failure=Stale, decision=decision)
 
-    def decide_sale(
-        self, known: Sale, decision: str | None, by: str, now: datetime, approved_by: str | None = None
-    ) -> None:
+    def decide(self, known: Sale, decision: str | None, by: str, now: datetime, approved_by: str | None = None) -> None:
         """Raises Stale when somebody else has decided since it was read."""
         condition = "attribute_exists(#source) AND attribute_not_exists(#decision)"
         params: dict[str, Any] = {}

@@ -11,7 +11,7 @@ from app.domain.accounts import Account, Passkey, Session
 from app.domain.clock import to_iso
 from app.domain.errors import NotSignedIn, WrongCode, WrongState
 
-from .accounts import account_from_row, session_row
+from .account_rows import account_from_row, session_row
 from .lives import Life, UserUpdates, UserWrites
 
 
@@ -29,7 +29,7 @@ class Proof:
 MAX_PASSKEYS = 10
 
 
-class SecondFactorReads(UserUpdates):
+class SecondFactorUpdates(UserUpdates):
     def finish_sign_in(self, account: Account, half_key: str, session: Session, proof: Proof, now: datetime) -> Account:
         """Use up the proof and make the half sign-in a session, in one write. Raises WrongCode."""
         return account_from_row(

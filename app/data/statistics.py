@@ -20,16 +20,27 @@ TABLE = STATUS.suffix
 SAMPLES = 50  # the turnarounds that the estimate is made from
 
 
-class Statistics(Base):
-    def count_day(self, day: date, **figures: int) -> None:
-        """Add to the figures of one UTC day, such as `completed=1`."""
-        self._update(TABLE, {"name": f"day#{day.isoformat()}"}, add=figures)
-
+class StatisticsReads(Base):
     def figures_by_day(self, today: date, days: int) -> list[tuple[date, dict[str, int]]]:
         """The figures of the last days, oldest first, in one call."""
         wanted = [today - timedelta(days=back) for back in range(days - 1, -1, -1)]
         rows = self._get_many([(TABLE, {"name": f"day#{day.isoformat()}"}) for day in wanted])
         return [(day, _figures(row)) for day, row in zip(wanted, rows, strict=True)]
+
+    def turnarounds(self) -> list[int]:
+        """Seconds from submitted to completed of the latest tasks, oldest first."""
+        row = self._get(TABLE, {"name": "turnaround"}, consistent=False)
+        return row.get("samples", []) if row else []
+
+    def ledger_days(self) -> tuple[dict[str, dict[str, int]], datetime | None]:
+        row = self._get(TABLE, {"name": "ledger-days"}, consistent=False)
+        return (row["days"], from_iso(row["at"])) if row else ({}, None)
+
+
+class StatisticsUpdates(Base):
+    def count_day(self, day: date, **figures: int) -> None:
+        """Add to the figures of one UTC day, such as `completed=1`."""
+        self._update(TABLE, {"name": f"day#{day.isoformat()}"}, add=figures)
 
     def note_turnaround(self, created_at: datetime, finished_at: datetime) -> None:
         """Keep how long a task took among the last SAMPLES. A sample that loses a race is dropped: others come."""
@@ -49,19 +60,10 @@ class Statistics(Base):
         except Stale:
             return
 
-    def turnarounds(self) -> list[int]:
-        """Seconds from submitted to completed of the latest tasks, oldest first."""
-        row = self._get(TABLE, {"name": "turnaround"}, consistent=False)
-        return row.get("samples", []) if row else []
-
     def keep_ledger_days(self, days: Mapping[str, Mapping[str, int]], now: datetime) -> None:
         """What the ledger said of each day when it was last read as a whole."""
         rows = {day: dict(figures) for day, figures in days.items()}
         self._put(TABLE, {"name": "ledger-days", "days": rows, "at": to_iso(now)})
-
-    def ledger_days(self) -> tuple[dict[str, dict[str, int]], datetime | None]:
-        row = self._get(TABLE, {"name": "ledger-days"}, consistent=False)
-        return (row["days"], from_iso(row["at"])) if row else ({}, None)
 
 
 def _figures(row: dict[str, Any] | None) -> dict[str, int]:

@@ -1,73 +1,138 @@
-"""The one door to the store: reads by name, and the transaction that every write of money goes through."""
+"""The one door to the store: a repository for each kind of thing, and the transaction that money is written through.
+
+Three places, by what a call does: `store.<repository>` reads and never writes; `tx.<repository>`, within
+`store.transaction()`, collects writes that all stand or none; `store.updates.<repository>` is one write of one row, at
+once, for what needs no transaction (a session, a mail's lease, a running figure).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cached_property
+from typing import Any
 
 from app.domain.clock_reading import ClockReading
 
-from .account_search import AccountSearch
-from .accounts import AccountReads, AccountWrites
-from .adjustments import AdjustmentReads, AdjustmentWrites
+from .account_updates import AccountUpdates
+from .account_writes import AccountWrites
+from .accounts import AccountReads
+from .adjustments import ProposalReads, ProposalWrites
 from .audit import AuditReads, AuditWrites
+from .base import Adopter, Base
 from .by_hand import ByHandReads, ByHandWrites
 from .clock import read_clock
 from .drafts import DraftReads, DraftWrites
-from .erasure import Erasure
+from .erasure import ErasureUpdates
 from .ledger import LedgerReads, LedgerWrites
 from .once import OnceReads, OnceWrites
-from .outbox import OutboxReads, OutboxWrites
+from .outbox import MailReads, MailUpdates, MailWrites
 from .payments import PaymentReads, PaymentWrites
 from .queue import QueueReads
-from .redeem_codes import RedeemCodeReads, RedeemCodeWrites
+from .redeem_codes import CodeReads, CodeWrites
 from .sales import SaleReads, SaleWrites
-from .second_factors import SecondFactorReads, SecondFactorWrites
-from .statistics import Statistics
+from .second_factors import SecondFactorUpdates, SecondFactorWrites
+from .signs import SignReads, SignUpdates
+from .statistics import StatisticsReads, StatisticsUpdates
 from .table_setup import Difference, differences
 from .tables import USERS
 from .tasks import TaskReads, TaskWrites
+from .transaction import Writes
 
 
-class Transaction(
-    AccountWrites,
-    LedgerWrites,
-    TaskWrites,
-    PaymentWrites,
-    OnceWrites,
-    OutboxWrites,
-    RedeemCodeWrites,
-    AuditWrites,
-    AdjustmentWrites,
-    ByHandWrites,
-    SaleWrites,
-    SecondFactorWrites,
-    DraftWrites,
-):
+class Transaction(Writes):
     """Writes by name; at most 100 writes, one for each item. It cannot read its own writes: read before the block."""
 
+    @cached_property
+    def accounts(self) -> AccountWrites:
+        return AccountWrites.beside(self)
 
-class Store(
-    AccountReads,
-    LedgerReads,
-    TaskReads,
-    QueueReads,
-    PaymentReads,
-    OnceReads,
-    OutboxReads,
-    RedeemCodeReads,
-    AuditReads,
-    AdjustmentReads,
-    ByHandReads,
-    SaleReads,
-    SecondFactorReads,
-    DraftReads,
-    Erasure,
-    AccountSearch,
-    Statistics,
-):
-    """`get_` raises NotFound, `find_` may return None, `list_` returns one page and a cursor."""
+    @cached_property
+    def ledger(self) -> LedgerWrites:
+        return LedgerWrites.beside(self)
+
+    @cached_property
+    def tasks(self) -> TaskWrites:
+        return TaskWrites.beside(self)
+
+    @cached_property
+    def payments(self) -> PaymentWrites:
+        return PaymentWrites.beside(self)
+
+    @cached_property
+    def once(self) -> OnceWrites:
+        return OnceWrites.beside(self)
+
+    @cached_property
+    def mails(self) -> MailWrites:
+        return MailWrites.beside(self)
+
+    @cached_property
+    def codes(self) -> CodeWrites:
+        return CodeWrites.beside(self)
+
+    @cached_property
+    def audit(self) -> AuditWrites:
+        return AuditWrites.beside(self)
+
+    @cached_property
+    def proposals(self) -> ProposalWrites:
+        return ProposalWrites.beside(self)
+
+    @cached_property
+    def by_hand(self) -> ByHandWrites:
+        return ByHandWrites.beside(self)
+
+    @cached_property
+    def sales(self) -> SaleWrites:
+        return SaleWrites.beside(self)
+
+    @cached_property
+    def second_factors(self) -> SecondFactorWrites:
+        return SecondFactorWrites.beside(self)
+
+    @cached_property
+    def drafts(self) -> DraftWrites:
+        return DraftWrites.beside(self)
+
+
+class Updates:
+    """Single writes: each is one row, at once, on a condition of its own where it needs one."""
+
+    def __init__(self, client: Any, prefix: str):
+        self.accounts = AccountUpdates(client, prefix)
+        self.second_factors = SecondFactorUpdates(client, prefix)
+        self.mails = MailUpdates(client, prefix)
+        self.signs = SignUpdates(client, prefix)
+        self.statistics = StatisticsUpdates(client, prefix)
+        self.erasure = ErasureUpdates(client, prefix)
+
+
+class Store(Base):
+    """`get` raises NotFound, `find` may return None, `page` and `list_` return one page and a cursor, `every` scans.
+
+    The `adopter` makes rows of an earlier product whole as they are read: the one write that a read may cause.
+    """
+
+    def __init__(self, client: Any, prefix: str, adopter: Adopter | None = None):
+        super().__init__(client, prefix, adopter)
+        self.accounts = AccountReads(client, prefix, adopter)
+        self.ledger = LedgerReads(client, prefix, adopter)
+        self.tasks = TaskReads(client, prefix, adopter)
+        self.queue = QueueReads(client, prefix, adopter)
+        self.payments = PaymentReads(client, prefix, adopter)
+        self.once = OnceReads(client, prefix, adopter)
+        self.mails = MailReads(client, prefix, adopter)
+        self.codes = CodeReads(client, prefix, adopter)
+        self.audit = AuditReads(client, prefix, adopter)
+        self.proposals = ProposalReads(client, prefix, adopter)
+        self.by_hand = ByHandReads(client, prefix, adopter)
+        self.sales = SaleReads(client, prefix, adopter)
+        self.drafts = DraftReads(client, prefix, adopter)
+        self.signs = SignReads(client, prefix, adopter)
+        self.statistics = StatisticsReads(client, prefix, adopter)
+        self.updates = Updates(client, prefix)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:

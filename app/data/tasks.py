@@ -23,25 +23,25 @@ QUEUE_SHARDS = 4
 
 
 class TaskReads(Base):
-    def find_task(self, task_id: str) -> Task | None:
+    def find(self, task_id: str) -> Task | None:
         row = self._get(TABLE, {"task_id": task_id})
         return task_from_row(complete_task(self, row)) if row else None
 
-    def get_task(self, task_id: str, *, owner: str) -> Task:
+    def get(self, task_id: str, *, owner: str) -> Task:
         """Raises NotFound when there is none or it is somebody else's: nobody can tell the two apart."""
-        task = self.find_task(task_id)
+        task = self.find(task_id)
         if task is None or task.user_email != owner:
             raise NotFound("There is no such task.")
         return task
 
-    def get_task_and_result(self, task_id: str, *, owner: str | None = None) -> tuple[Task, Result | None]:
+    def get_with_result(self, task_id: str, *, owner: str | None = None) -> tuple[Task, Result | None]:
         """Both in one consistent call. Raises NotFound; with `owner`, also for a task of somebody else."""
         task, result = self._get_many([(TABLE, {"task_id": task_id}), (RESULTS.suffix, {"task_id": task_id})])
         if task is None or (owner is not None and task["user_email"] != owner):
             raise NotFound("There is no such task.")
         return task_from_row(complete_task(self, task)), _result(result) if result else None
 
-    def list_tasks(
+    def page(
         self,
         email: str,
         *,
@@ -75,18 +75,18 @@ class TaskReads(Base):
             newest_first=not oldest_first,
         )
 
-    def tasks_of(self, email: str) -> Iterator[Task]:
+    def every_of(self, email: str) -> Iterator[Task]:
         """Every task of an account, newest first, page by page."""
-        return each(lambda cursor: self.list_tasks(email, limit=500, cursor=cursor))
+        return each(lambda cursor: self.page(email, limit=500, cursor=cursor))
 
-    def every_task(self) -> Iterator[Task]:
+    def every(self) -> Iterator[Task]:
         """A consistent scan: for the nightly check only."""
         for page in self.client.get_paginator("scan").paginate(TableName=self.prefix + TABLE, ConsistentRead=True):
             yield from (task_from_row(decode_item(item)) for item in page["Items"])
 
 
 class TaskWrites(Writes):
-    def put_task(self, task: Task) -> None:
+    def add(self, task: Task) -> None:
         self.put(
             TABLE,
             {
@@ -104,7 +104,7 @@ class TaskWrites(Writes):
             failure=AlreadyRecorded,
         )
 
-    def change_task(self, before: Task, after: Task) -> None:
+    def change(self, before: Task, after: Task) -> None:
         """Move a task on from the very state that was read. Raises Stale with the row as it is now."""
         self.update(
             TABLE,
@@ -114,7 +114,7 @@ class TaskWrites(Writes):
             version=before.version,
         )
 
-    def put_result(self, task_id: str, result: Result) -> None:
+    def add_result(self, task_id: str, result: Result) -> None:
         """Keep a result, once for a task. Raises AlreadyRecorded."""
         self.put(
             RESULTS.suffix,

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -53,6 +53,13 @@ class Writes:
         self._prefix = prefix
         self._operations: list[dict[str, Any]] = []
         self._failures: list[Failure] = []
+
+    @classmethod
+    def beside(cls, other: Writes) -> Self:
+        """More writes by name that leave together with those of `other`."""
+        made = cls(other._client, other._prefix)
+        made._operations, made._failures = other._operations, other._failures
+        return made
 
     def put(self, table: str, values: Mapping[str, Any], *, condition: str | None, failure: Failure, **params: Any):
         """Put one item. `condition` names attributes plainly; `params` are its `:values`."""

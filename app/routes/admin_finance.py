@@ -29,17 +29,17 @@ PROPOSED = "Proposed. Another operator must approve it: it waits under Correctio
 @admin_required
 def index():
     paging, store, now = read_paging(request), deps.store(), utcnow()
-    contact, named = store.stripe_contact(), deps.named_sales()
-    not_ours, every = heavy.beside(LISTS, lambda: (sales.list_waiting(store, named), store.every_sale()))
+    contact, named = store.signs.stripe_contact(), deps.named_sales()
+    not_ours, every = heavy.beside(LISTS, lambda: (sales.list_waiting(store, named), store.sales.every()))
     return render_template(
         "admin_finance/index.html",
-        parked=store.list_parked(limit=paging.limit, cursor=paging.cursor),
+        parked=store.payments.list_parked(limit=paging.limit, cursor=paging.cursor),
         not_ours=not_ours,
         decided=[sale for sale in every if sale.decision],
         most_counted=sales.MOST_COUNTED,
         contact=contact,
         silent=contact.is_silent(now),
-        checked=store.last_books_check(),
+        checked=store.signs.last_books_check(),
     )
 
 
@@ -184,15 +184,15 @@ def _released(source: str):
 
 def _sale_page(source: str) -> str:
     store, paging, named = deps.store(), read_paging(request), deps.named_sales()
-    found = store.find_sale(source)
+    found = store.sales.find(source)
     if found is None:
         raise NotFound("Nothing was sold by that.")
     return render_template(
         "admin_finance/sale.html",
         waiting=sales.look(store, found, named),
         by_setting=source in named.ids,
-        payments=store.list_set_aside(source, limit=paging.limit, cursor=paging.cursor),
-        audit=store.list_audit_of(source, limit=20).items,
+        payments=store.payments.list_set_aside(source, limit=paging.limit, cursor=paging.cursor),
+        audit=store.audit.page_of(source, limit=20).items,
         most_counted=sales.MOST_COUNTED,
         request_id=new_request_id(),
     )
@@ -207,19 +207,19 @@ def _read_reason() -> str:
 
 def _payment_page(payment_id: str, form: CreditForm, status: int = 200) -> tuple[str, int]:
     store = deps.store()
-    record = store.find_payment(payment_id)
+    record = store.payments.find(payment_id)
     if record is None:
         raise NotFound("There is no such payment.")
     form.email.data = form.email.data or record.payer_email or ""
     owner = record.user_email
-    entries = heavy.beside(LISTS, lambda: list(store.entries_of(owner))[::-1]) if owner else []
+    entries = heavy.beside(LISTS, lambda: list(store.ledger.every_of(owner))[::-1]) if owner else []
     unspent = books.unspent_by_payment(entries).get(payment_id, 0)
     context: dict[str, Any] = {
         "record": record,
-        "ids": store.account_ids([record.user_email] if record.user_email else []),
+        "ids": store.accounts.ids_of([record.user_email] if record.user_email else []),
         "form": form,
         "entries": [entry for entry in entries if entry.payment_id == payment_id],
-        "audit": store.list_audit_of(payment_id, limit=20).items,
+        "audit": store.audit.page_of(payment_id, limit=20).items,
         "refunded": facts.refunded_sums(record),
         "held": facts.held_sums(record),
         "unknown": facts.unknown_currencies(record),
@@ -234,7 +234,7 @@ def _codes_page(form: CodeForm) -> str:
     return render_template(
         "admin_finance/codes.html",
         form=form,
-        codes=heavy.beside(LISTS, deps.store().every_code),
+        codes=heavy.beside(LISTS, deps.store().codes.every),
         limit=deps.config().adjust_limit,
         now=utcnow(),
     )

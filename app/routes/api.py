@@ -81,7 +81,7 @@ def list_tasks():
     paging = read_paging(request)
     search = read_search(request)
     read = partial(
-        deps.store().list_tasks,
+        deps.store().tasks.page,
         g.account.email,
         limit=paging.limit,
         cursor=paging.cursor,
@@ -95,7 +95,7 @@ def list_tasks():
 @bp.get("/tasks/<task_id>")
 @token_required
 def get_task(task_id: str):
-    task, result = deps.store().get_task_and_result(task_id, owner=g.account.email)
+    task, result = deps.store().tasks.get_with_result(task_id, owner=g.account.email)
     return task_json(task.as_of(utcnow())) | result_json(task, result)
 
 
@@ -116,7 +116,7 @@ def redo_task(task_id: str):
 @bp.get("/tasks/<task_id>/files/<int:number>")
 @token_required
 def get_file(task_id: str, number: int):
-    _, result = deps.store().get_task_and_result(task_id, owner=g.account.email)
+    _, result = deps.store().tasks.get_with_result(task_id, owner=g.account.email)
     return file_link(result, number)
 
 

@@ -37,7 +37,7 @@ def list_tasks():
     if status not in OPEN_STATUSES:
         raise Malformed(f"status must be one of {', '.join(sorted(OPEN_STATUSES))}.")
     keep = (lambda task: found(f"{task.description} {task.user_email}")) if found else None
-    read = partial(deps.store().list_queue, status, limit=paging.limit, cursor=paging.cursor, keep=keep)
+    read = partial(deps.store().queue.page, status, limit=paging.limit, cursor=paging.cursor, keep=keep)
     page = heavy.beside("Searching", read) if found else read()
     return {"tasks": [queue_json(task) for task in page.items], "next_cursor": page.next_cursor}
 
@@ -45,7 +45,7 @@ def list_tasks():
 @bp.get("/tasks/<task_id>")
 @operator_token_required
 def get_task(task_id: str):
-    task, result = deps.store().get_task_and_result(task_id)
+    task, result = deps.store().tasks.get_with_result(task_id)
     return queue_json(task) | result_json(task, result)
 
 
@@ -109,14 +109,14 @@ def reject(task_id: str):
 @operator_token_required
 def find_customer():
     """The one account of an address: a list of one or none."""
-    account = deps.store().find_account(normalise_email(request.args.get("email")))
+    account = deps.store().accounts.find(normalise_email(request.args.get("email")))
     return {"customers": [user_json(account)] if account else []}
 
 
 @bp.get("/customers/<account:account_id>")
 @operator_token_required
 def get_customer(account_id: str):
-    return user_json(deps.store().get_account_by_id(account_id))
+    return user_json(deps.store().accounts.get_by_id(account_id))
 
 
 @bp.post("/customers/<account:account_id>/adjust")
@@ -126,20 +126,20 @@ def adjust(account_id: str):
 
     202 when the amount needs a second operator: nothing is booked yet.
     """
-    return _adjust(deps.store().get_account_by_id(account_id).email)
+    return _adjust(deps.store().accounts.get_by_id(account_id).email)
 
 
 @bp.get("/users/<address:email>", merge_slashes=False)
 @operator_token_required
 def get_customer_by_address(email: str):
-    account = deps.store().get_account(normalise_email(email))
+    account = deps.store().accounts.get(normalise_email(email))
     return user_json(account), _deprecated("api_admin.get_customer", account)
 
 
 @bp.post("/users/<address:email>/adjust", merge_slashes=False)
 @operator_token_required
 def adjust_by_address(email: str):
-    account = deps.store().get_account(normalise_email(email))
+    account = deps.store().accounts.get(normalise_email(email))
     return (*_adjust(account.email), _deprecated("api_admin.adjust", account))
 
 

@@ -59,4 +59,4 @@ def redeem() -> dict[str, int]:
     code = text_field(read_json(request), "code")
     deps.get().throttle.hit(REDEEM_BY_ACCOUNT, "redeem", g.account.email)
     added = codes.redeem(deps.store(), g.account, code, now=utcnow(), request_id=request_id)
-    return {"credits_added": added, "credits": deps.store().get_account(g.account.email).credits_balance}
+    return {"credits_added": added, "credits": deps.store().accounts.get(g.account.email).credits_balance}

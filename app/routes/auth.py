@@ -285,7 +285,7 @@ def _device(email: object) -> str | None:
     if not devices.any():
         return None
     try:
-        return devices.of(deps.store().find_account(normalise_email(email)))
+        return devices.of(deps.store().accounts.find(normalise_email(email)))
     except InvalidInput:
         return None
 
@@ -309,7 +309,7 @@ def finish_with_code(signed_in: accounts.SignedIn, code: object) -> accounts.Sig
             proof = second_factor.prove_code(deps.get().sealer, account, code, now=utcnow())
             return second_factor.finish_sign_in(store, account, half, proof, now=utcnow(), kind=API)
     except DomainError:
-        store.remove_session(account, half.key)
+        store.updates.accounts.remove_session(account, half.key)
         raise
 
 
@@ -337,7 +337,7 @@ def _signed_up_before(email: object, password: object, kind: str) -> accounts.Si
     except (BadCredentials, RateLimited):
         return None
     if signed_in.half and kind == API:  # a program is asked for its code where it signs in
-        deps.store().remove_session(signed_in.account, session_key(signed_in.session_id))
+        deps.store().updates.accounts.remove_session(signed_in.account, session_key(signed_in.session_id))
         return None
     return signed_in
 

@@ -38,7 +38,7 @@ def keep_draft():
     text = DraftForm().description.data or ""
     if shows(text):
         check_description(text)
-    deps.store().update_account(g.account, visible=False, draft=text if shows(text) else None)
+    deps.store().updates.accounts.change(g.account, visible=False, draft=text if shows(text) else None)
     return redirect(url_for("credits.show"), code=303)
 
 
@@ -137,7 +137,7 @@ def _standing() -> dict[str, Any]:
         only_looking=only_looking(),
     )
     if purchase.state == checkout.ADDED:
-        g.account = deps.store().get_account(g.account.email)
+        g.account = deps.store().accounts.get(g.account.email)
     return {
         "account": g.account,
         "state": purchase.state,

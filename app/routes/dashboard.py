@@ -34,7 +34,7 @@ def asked() -> tuple[Paging, TaskFilter]:
 
 def reading_history(email: str, paging: Paging, found: TaskFilter) -> Callable[[], Page[Task]]:
     read = partial(
-        deps.store().list_tasks,
+        deps.store().tasks.page,
         email,
         limit=paging.limit,
         cursor=paging.cursor,
@@ -58,7 +58,7 @@ def reading_ahead(email: str) -> Callable[[], Page[Task]] | None:
 def show():
     form = blank_form(keep_draft=not is_fragment_request())  # a filtered history leaves the composer as it is
     if again := request.args.get("again"):
-        form.description.data = deps.store().get_task(again, owner=g.account.email).description
+        form.description.data = deps.store().tasks.get(again, owner=g.account.email).description
     try:
         return render(TEMPLATE, "history", **context(form), again=bool(again))
     except (RateLimited, PlacesTaken) as error:

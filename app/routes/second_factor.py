@@ -247,7 +247,7 @@ def _done(message: str, codes: list[str]) -> Any:
     """The recovery codes are on this one answer and nowhere else. How the account is entered has changed, and this
     browser has proven that it may: it stays known.
     """
-    deps.get().devices.remember(deps.store().get_account(g.account.email))
+    deps.get().devices.remember(deps.store().accounts.get(g.account.email))
     if codes:
         return render_template("account/recovery_codes.html", message=message, codes=codes)
     flash(message)

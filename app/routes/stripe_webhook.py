@@ -51,6 +51,6 @@ def _note_delivery(now: datetime) -> None:
         return
     _noted_at = now
     try:
-        deps.store().note_webhook(now)
+        deps.store().updates.signs.note_webhook(now)
     except DomainError:
         log.warning("webhook delivery not noted")

@@ -54,7 +54,7 @@ def submit():
             deps.store(), g.account, form.description.data, now=utcnow(), request_id=form.request_id.data or None
         )
     except InsufficientCredits:  # answered in the form itself, with a way to buy that keeps the text
-        g.account = deps.store().get_account(g.account.email)
+        g.account = deps.store().accounts.get(g.account.email)
         return dashboard.composer(form, 402, short=True)
     g.account = done.account
     if is_fragment_request():
@@ -111,7 +111,7 @@ def _batch_page(lines: str = "", error: str = "") -> str:
 
 
 def _batch_preview(found: list[str], error: str = "") -> str:
-    earlier = deps.store().list_tasks(g.account.email, limit=LOOKED_AT).items
+    earlier = deps.store().tasks.page(g.account.email, limit=LOOKED_AT).items
     return render_template(
         "tasks/batch_preview.html",
         texts=found,
@@ -134,7 +134,7 @@ def show(task_id: str):
     if is_fragment_request() and request.headers.get("HX-PTag") == tag:
         return make_response("", 304)
     store, now = deps.store(), utcnow()
-    stored, result = store.get_task_and_result(task_id, owner=g.account.email)
+    stored, result = store.tasks.get_with_result(task_id, owner=g.account.email)
     task = stored.as_of(now)
     waiting = task.status == PENDING
     return render(
@@ -145,9 +145,9 @@ def show(task_id: str):
         task=task,
         result=result,
         events=events_of(task),
-        ahead=store.count_before(task, MAX_AHEAD) if waiting else None,
+        ahead=store.queue.count_before(task, MAX_AHEAD) if waiting else None,
         max_ahead=MAX_AHEAD,
-        usual_minutes=median_minutes(store.turnarounds()) if task.is_open else None,
+        usual_minutes=median_minutes(store.statistics.turnarounds()) if task.is_open else None,
         may_redo=task.may_be_redone(now),
         redo_days=REDO_WINDOW.days,
         ptag=tag,
@@ -182,7 +182,7 @@ def redo(task_id: str):
 @login_required
 def download(task_id: str):
     """The result as it was written."""
-    _, result = deps.store().get_task_and_result(task_id, owner=g.account.email)
+    _, result = deps.store().tasks.get_with_result(task_id, owner=g.account.email)
     if result is None or not result.text:
         raise NotFound("This task has no written result.")
     response = Response(result.text, content_type="text/markdown; charset=utf-8")
@@ -194,7 +194,7 @@ def download(task_id: str):
 @login_required
 def file(task_id: str, number: int):
     """On to a file of the result, by a link that opens for a minute."""
-    _, result = deps.store().get_task_and_result(task_id, owner=g.account.email)
+    _, result = deps.store().tasks.get_with_result(task_id, owner=g.account.email)
     return file_link(result, number)
 
 

@@ -30,7 +30,7 @@ def index():
     paging, kind, month = read_paging(request), _read_type(), read_month(request)
     task = request.args.get("task", "")
     if task:
-        page = Page(deps.store().entries_of_task(g.account.email, task))
+        page = Page(deps.store().ledger.of_task(g.account.email, task))
     else:
         read = partial(
             statements.list_page,
@@ -64,7 +64,7 @@ def export():
     def write() -> Response:
         store = deps.store()
         if task:
-            return _csv(store.entries_of_task(g.account.email, task))
+            return _csv(store.ledger.of_task(g.account.email, task))
         return _csv(statements.whole_ledger(store, g.account.email, type=kind, month=month))
 
     return heavy.file(lambda: statements.once_settled(write), head=lambda: _csv(()))
@@ -95,7 +95,7 @@ def statement(month: str):
 @login_required
 def receipt(payment_id: str):
     """On to Stripe's own receipt, for the payer's eyes only."""
-    record = deps.store().find_payment(payment_id)
+    record = deps.store().payments.find(payment_id)
     if record is None or record.user_email != g.account.email or record.payment_intent is None:
         raise NotFound
     address = record.receipt_url or deps.get().stripe.receipt_url(record.payment_intent)

@@ -39,13 +39,13 @@ def notice(store: Store, account: Account, what: str, now: datetime) -> Callable
     The first goes at once and so do those that follow, up to MOST: a thief silences none of them, and neither a loop
     nor a stranger with the password fills the mailbox. The last of a day says that there may be more.
     """
-    told = store.told_of_security(account.account_id, now)
+    told = store.mails.told_of_security(account.account_id, now)
     mail_id = f"security#{account.account_id}#{to_iso(told.since)}#{told.times + 1}"
     context = {"what": what, "last": told.times + 1 == MOST}
 
     def promise(tx: Transaction) -> None:
         if told.times < MOST:
-            tx.count_security_notice(account.account_id, told)
-            tx.enqueue_mail(Mail(mail_id, "security", account.email, now, context))
+            tx.mails.count_security_notice(account.account_id, told)
+            tx.mails.enqueue(Mail(mail_id, "security", account.email, now, context))
 
     return promise

@@ -71,10 +71,10 @@ def sign_up(
     )
     try:
         with store.transaction() as tx:
-            tx.create_account(account)
-            tx.enqueue_mail(Mail(f"confirm#{account.account_id}", "confirm", address, now))
+            tx.accounts.create(account)
+            tx.mails.enqueue(Mail(f"confirm#{account.account_id}", "confirm", address, now))
     except AccountExists:
-        existing = store.find_account(address)
+        existing = store.accounts.find(address)
         if existing and session.key in existing.sessions:  # our own write, whose answer was lost on the way
             return SignedIn(existing, session_id)
         if existing and existing.password_hash is None:
@@ -97,7 +97,7 @@ def sign_in(
         address = normalise_email(email)
     except InvalidInput:
         address = ""
-    account = store.find_account(address) if address else None
+    account = store.accounts.find(address) if address else None
     given = password if isinstance(password, str) else ""
     matches = passwords.matches(given, account.password_hash if account else None)
     if account is None or not matches or account.disabled:
@@ -109,26 +109,26 @@ def sign_in(
     session_id = new_session_id()
     half = account.has_second_factor
     session = Session(session_key(session_id), HALF if half else kind, now, now, label)
-    account = store.add_session(account, session, now, **settings)
+    account = store.updates.accounts.add_session(account, session, now, **settings)
     log.info("password accepted" if half else "signed in", extra={"email": mask_email(address), "kind": kind})
     return SignedIn(account, session_id, half)
 
 
 def sign_out(store: Store, account: Account, session_id: str) -> None:
     """End one session at the server. Safe to repeat."""
-    store.remove_session(account, session_key(session_id))
+    store.updates.accounts.remove_session(account, session_key(session_id))
     log.info("signed out", extra={"email": mask_email(account.email)})
 
 
 def sign_out_one(store: Store, account: Account, key: str) -> None:
     """End one session by its key, as the list of sessions names it. Safe to repeat, and for a key that is unknown."""
     if key in account.sessions:
-        store.remove_session(account, key)
+        store.updates.accounts.remove_session(account, key)
         log.info("signed out by the list", extra={"email": mask_email(account.email)})
 
 
 def sign_out_everywhere(store: Store, account: Account) -> None:
-    store.end_sessions(account)
+    store.updates.accounts.end_sessions(account)
     log.info("signed out everywhere", extra={"email": mask_email(account.email)})
 
 
@@ -163,7 +163,7 @@ def change_password(
     fresh = Session(session_key(session_id), BROWSER, now, now, session.label, session.mfa_at)
     hashed = passwords.hash(chosen)
     what = "The password of your account was changed."
-    changed(store, account, what, now, lambda tx: tx.change_password(account, hashed, fresh))
+    changed(store, account, what, now, lambda tx: tx.accounts.change_password(account, hashed, fresh))
     log.info("password changed", extra={"email": mask_email(account.email)})
     after = replace(account, sessions={fresh.key: fresh}, session_version=account.session_version + 1)
     return SignedIn(after, session_id)
@@ -175,7 +175,9 @@ def change_settings(store: Store, account: Account, *, low_balance_threshold: in
         raise InvalidInput(f"Use a number from 0 to {MAX_LOW_BALANCE:,}.", field="low_balance_threshold")
     if theme not in THEMES:
         raise InvalidInput("Choose one of the themes.", field="theme")
-    store.update_account(account, low_balance_threshold=low_balance_threshold, theme=theme, shortcuts=shortcuts)
+    store.updates.accounts.change(
+        account, low_balance_threshold=low_balance_threshold, theme=theme, shortcuts=shortcuts
+    )
 
 
 def delete(store: Store, passwords: Passwords, account: Account, password: object, *, now: datetime) -> None:
@@ -194,10 +196,10 @@ def delete(store: Store, passwords: Passwords, account: Account, password: objec
                 "Some of your tasks are open. Cancel them or wait for their results, then delete the account."
             )
         with store.transaction() as tx:
-            tx.erase_account(current, now)
-            tx.drop_drafts(current.account_id)
+            tx.accounts.erase(current, now)
+            tx.drafts.drop_all(current.account_id)
             if current.is_admin:
-                tx.record_audit(
+                tx.audit.record(
                     actor=current.email,
                     action="admin.revoke",
                     subject=current.email,
@@ -208,9 +210,9 @@ def delete(store: Store, passwords: Passwords, account: Account, password: objec
                 )
 
     _count_original_tasks(store, account.email)
-    store.change_account(store.get_account(account.email), attempt)
+    store.accounts.decide(store.accounts.get(account.email), attempt)
     log.info("account deleted", extra={"email": mask_email(account.email)})
-    for task in islice(store.tasks_of(account.email), ERASED_AT_ONCE):
+    for task in islice(store.tasks.every_of(account.email), ERASED_AT_ONCE):
         _erase_words(store, task)
 
 
@@ -218,10 +220,10 @@ def _count_original_tasks(store: Store, email: str) -> None:
     """Reading a task of the original product adopts it, and an open one counts from then on. They are the oldest."""
     cursor = None
     while True:
-        page = store.list_tasks(email, limit=100, cursor=cursor, oldest_first=True)
+        page = store.tasks.page(email, limit=100, cursor=cursor, oldest_first=True)
         for task in page.items:
             if task.unexplained == NOT_ADOPTED:
-                store.find_task(task.task_id)
+                store.tasks.find(task.task_id)
         cursor = page.next_cursor
         if cursor is None or not any(task.original or task.unexplained for task in page.items):
             return
@@ -233,18 +235,18 @@ def finish_erasure(store: Store, files: FileStore, email: str, *, deleted_at: da
     Tasks that came after `deleted_at` are of an owner who has come back. Safe to repeat. Raises FilesUnavailable.
     """
     seen = 0
-    for task in store.tasks_of(email):
+    for task in store.tasks.every_of(email):
         if task.created_at <= deleted_at:
             _erase_words(store, task)
             files.remove_all(task.task_id)
             seen += 1
-    store.mark_erased(email, deleted_at)
+    store.updates.erasure.mark_erased(email, deleted_at)
     return seen
 
 
 def _erase_words(store: Store, task: Task) -> None:
     if task.description != ERASED:
-        store.erase_task(task.task_id)
+        store.updates.erasure.erase_task(task.task_id)
 
 
 def set_password(
@@ -270,15 +272,15 @@ def set_password(
     session = Session(session_key(session_id), HALF if half else BROWSER, now, now, label)
     updated = replace(account, sessions={session.key: session})
     used = (SET_PASSWORD, RESET, CONFIRM)
-    store.set_password(updated, passwords.hash(chosen), used=used, nonce=(purpose, nonce), now=now)
+    store.updates.accounts.set_password(updated, passwords.hash(chosen), used=used, nonce=(purpose, nonce), now=now)
     log.info("password set by link", extra={"email": mask_email(account.email)})
-    return SignedIn(store.get_account(account.email), session_id, half)
+    return SignedIn(store.accounts.get(account.email), session_id, half)
 
 
 def account_of_link(store: Store, links: Links, token: str, purpose: str) -> tuple[Account, str]:
     """The account that a live link belongs to, and the link's nonce. Raises LinkExpired."""
     email, nonce = links.email_of(token, purpose)
-    account = check_nonce(store.find_account(email), purpose, nonce)
+    account = check_nonce(store.accounts.find(email), purpose, nonce)
     if account.disabled:
         raise LinkExpired
     return account, nonce
@@ -293,7 +295,7 @@ def confirm_mailbox(store: Store, links: Links, token: str, *, signed_in_as: str
     account, nonce = account_of_link(store, links, token, CONFIRM)
     if account.email != signed_in_as:
         raise LinkExpired
-    store.confirm_mailbox(account, (CONFIRM, nonce), now)
+    store.updates.accounts.confirm_mailbox(account, (CONFIRM, nonce), now)
     log.info("mailbox confirmed", extra={"email": mask_email(account.email)})
     return account
 
@@ -301,14 +303,14 @@ def confirm_mailbox(store: Store, links: Links, token: str, *, signed_in_as: str
 def ask_for_link(store: Store, email: object, *, now: datetime) -> None:
     """Mail a link to set or reset the password. Tells nobody, not by its time either, whether there is an account."""
     address = normalise_email(email)
-    account, mails = store.find_account_or_pretence(address)
+    account, mails = store.accounts.find_or_pretence(address)
     if account is not None and not account.disabled and account.deleted_at is None:
         _mail_link(store, account, RESET if account.password_hash else SET_PASSWORD, now)
         return
     try:
         with store.transaction() as tx:
             not_since = mails.not_since(LIFETIMES[RESET], now)
-            tx.pretend_link(address, mails=mails.and_one_more(now), now=now, not_since=not_since)
+            tx.accounts.pretend_link(address, mails=mails.and_one_more(now), now=now, not_since=not_since)
     except AlreadyRecorded:
         pass
     log.info("link asked for an address without an account", extra={"email": mask_email(address)})
@@ -325,8 +327,8 @@ def _mail_link(store: Store, account: Account, purpose: str, now: datetime) -> N
     not_since = mails.not_since(LIFETIMES[purpose], now)
     try:
         with store.transaction() as tx:
-            tx.enqueue_mail(Mail(f"{purpose}#{account.account_id}#{to_iso(now)}", purpose, account.email, now))
+            tx.mails.enqueue(Mail(f"{purpose}#{account.account_id}#{to_iso(now)}", purpose, account.email, now))
             one_more = mails.and_one_more(now)
-            tx.renew_link(account, purpose, new_nonce(), mails=one_more, now=now, not_since=not_since)
+            tx.accounts.renew_link(account, purpose, new_nonce(), mails=one_more, now=now, not_since=not_since)
     except AlreadyRecorded:
         log.info("link mail held back: one was sent just now", extra={"email": mask_email(account.email)})

@@ -95,12 +95,12 @@ class Ledger:
 
 
 def _differences(store: Store) -> Iterator[Difference]:
-    uses = {code.code: code.uses for code in store.every_code()}
-    accounts = {account.email: account for account in store.every_account()}
+    uses = {code.code: code.uses for code in store.codes.every()}
+    accounts = {account.email: account for account in store.accounts.every()}
     ledger = _read_ledger(store, accounts)
     for email in sorted(accounts.keys() | ledger.rows.keys()):
         account = accounts.get(email)
-        if account is None and store.find_account(email) is not None:
+        if account is None and store.accounts.find(email) is not None:
             continue  # made while this ran
         yield from _account_differences(email, account, ledger.rows[email])
     for email, sequence in ledger.ahead.items():
@@ -117,7 +117,7 @@ def _differences(store: Store) -> Iterator[Difference]:
 
 def _read_ledger(store: Store, accounts: dict[str, Account]) -> Ledger:
     ledger = Ledger()
-    for entry in store.every_entry():
+    for entry in store.ledger.every():
         account = accounts.get(entry.user_email)
         if account is None or entry.sequence <= account.ledger_sequence:
             ledger.rows[entry.user_email].add(entry)
@@ -169,7 +169,7 @@ def _account_differences(email: str, account: Account | None, rows: Rows) -> Ite
 
 def _task_differences(store: Store, ledger: Ledger) -> Iterator[Difference]:
     seen = set()
-    for task in store.every_task():
+    for task in store.tasks.every():
         seen.add(task.task_id)
         if task.unexplained:
             yield Difference(task.task_id, "task of the original product", "a place in the queue", task.unexplained)
@@ -192,7 +192,7 @@ def _payment_differences(
 ) -> Iterator[Difference]:
     """Those that an operator has credited are put into `credited`: the payments are read once."""
     seen = set()
-    for record in store.every_payment():
+    for record in store.payments.every():
         seen.add(record.payment_id)
         if record.resolution == CREDITED:
             credited.append(record)
@@ -211,7 +211,7 @@ def _payment_differences(
 def _code_differences(store: Store, uses_before: dict[str, int], ledger: Ledger) -> Iterator[Difference]:
     """Codes are redeemed meanwhile: the rows found lie between the uses before the ledger was read and those after."""
     seen = set()
-    for code in store.every_code():
+    for code in store.codes.every():
         seen.add(code.code)
         rows = ledger.redeemed.get(code.code, 0)
         if not uses_before.get(code.code, 0) <= rows <= code.uses:
@@ -238,7 +238,7 @@ def _by_hand_differences(store: Store, ledger: Ledger, credited: list[PaymentRec
     """
     made: list[ByHand] = []
     for email, entries in sorted(ledger.corrections.items()):
-        acts = {row.after["correction"]: row for row in store.audit_of(email) if "correction" in row.after}
+        acts = {row.after["correction"]: row for row in store.audit.every_of(email) if "correction" in row.after}
         before: dict[tuple[str, date], int] = defaultdict(int)
         for entry in sorted(entries, key=lambda entry: entry.sequence):
             act = acts.get(entry.transaction_id.removeprefix(CORRECTION))
@@ -253,19 +253,19 @@ def _by_hand_differences(store: Store, ledger: Ledger, credited: list[PaymentRec
                 place = (act.actor, act.at.date())
                 yield from _above(before, place, entry.transaction_id, entry.amount, act)
     for record in credited:
-        act = next((row for row in store.audit_of(record.payment_id) if row.action == "payment.credit"), None)
+        act = next((row for row in store.audit.every_of(record.payment_id) if row.action == "payment.credit"), None)
         if act is None:
             yield Difference(record.payment_id, "operator of the credited payment", "one in the audit log", "none")
         elif "day" in act.after:
             made.append(ByHand(record.payment_id, record.granted, act))
-    for code in store.every_code():
-        act = next((row for row in store.audit_of(code.code) if row.action == "code.create"), None)
+    for code in store.codes.every():
+        act = next((row for row in store.audit.every_of(code.code) if row.action == "code.create"), None)
         if act is None:
             yield Difference(code.code, "operator of the code", "one in the audit log", "none")
         elif "day" in act.after:
             made.append(ByHand(code.code, code.worth, act))
-    for sale in store.every_sale():
-        named = [row for row in store.audit_of(sale.source) if row.action == "sale.name"]
+    for sale in store.sales.every():
+        named = [row for row in store.audit.every_of(sale.source) if row.action == "sale.name"]
         if sale.decision == OURS and not named:
             yield Difference(sale.source, "operator of the name", "one in the audit log", "none")
         made += [ByHand(sale.source, row.after["amount"], row) for row in named if "day" in row.after]
@@ -318,9 +318,9 @@ class _Operators:
 
     def at(self, email: str, moment: datetime) -> bool:
         if email not in self._known:
-            rows = [row for row in self._store.audit_of(email) if row.action in ("admin.grant", "admin.revoke")]
+            rows = [row for row in self._store.audit.every_of(email) if row.action in ("admin.grant", "admin.revoke")]
             turns = sorted((row.at, row.action == "admin.grant") for row in rows)
-            account = self._store.find_account(email)
+            account = self._store.accounts.find(email)
             at_first = not turns[0][1] if turns else account is not None and account.is_admin
             self._known[email] = at_first, turns
         role, turns = self._known[email]
@@ -397,7 +397,7 @@ def reconcile(
                 continue
         result.missing.append((fact.payment_id, what, moved))
     _credit_what_was_named(store, result, named, now, dry_run)
-    for record in store.every_payment():
+    for record in store.payments.every():
         if record.is_parked and record.source is not None:
             result.not_ours[record.source] += 1
         elif record.is_parked:
@@ -412,7 +412,7 @@ def _credit_what_was_named(store: Store, result: Reconciliation, named: Named, n
     """What a setting or an operator names since it was set aside; an operator's click credits some, this the rest."""
     if dry_run:
         return
-    for sale in store.every_sale():
+    for sale in store.sales.every():
         if sale.decision == OURS or sale.source in named.ids:
             released = payments.release(store, sale.source, named=named, now=now, limit=MOST_RELEASED)
             if released.payments:
@@ -450,7 +450,7 @@ def freeze(store: Store, differences: list[Difference], *, now: datetime, actor:
 
     frozen = []
     for email, reasons in sorted(why.items()):
-        account = store.find_account(email)
+        account = store.accounts.find(email)
         if account is not None:
             _freeze(store, account, "; ".join(reasons)[:MAX_REASON], actor, now)
             log.error("account frozen: its books differ", extra={"email": mask_email(email)})
@@ -463,10 +463,10 @@ def _freeze(store: Store, account: Account, reason: str, actor: str, now: dateti
         if current.frozen_at is not None:
             return
         with store.transaction() as tx:
-            tx.change_settings(current, frozen_at=now)
-            tx.record_audit(actor=actor, action="account.freeze", subject=current.email, reason=reason, now=now)
+            tx.accounts.change_settings(current, frozen_at=now)
+            tx.audit.record(actor=actor, action="account.freeze", subject=current.email, reason=reason, now=now)
 
-    store.change_account(account, attempt)
+    store.accounts.decide(account, attempt)
 
 
 def unfreeze(store: Store, email: str, *, actor: str, reason: str, now: datetime) -> None:
@@ -475,10 +475,10 @@ def unfreeze(store: Store, email: str, *, actor: str, reason: str, now: datetime
 
     def attempt(current: Account) -> None:
         with store.transaction() as tx:
-            tx.change_settings(current, frozen_at=None)
-            tx.record_audit(actor=actor, action="account.unfreeze", subject=current.email, reason=words, now=now)
+            tx.accounts.change_settings(current, frozen_at=None)
+            tx.audit.record(actor=actor, action="account.unfreeze", subject=current.email, reason=words, now=now)
 
-    store.change_account(store.get_account(email), attempt)
+    store.accounts.decide(store.accounts.get(email), attempt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -499,7 +499,7 @@ def liability(store: Store, *, at: datetime, now: datetime) -> Liability:
     balances: dict[str, int] = defaultdict(int)
     until: dict[str, int] = defaultdict(int)  # the last place in each account's sequence that says so
     later: list[PostedEntry] = []
-    for entry in store.every_entry():
+    for entry in store.ledger.every():
         if entry.timestamp <= at or at >= now:
             balances[entry.user_email] += entry.amount
             until[entry.user_email] = max(until[entry.user_email], entry.sequence)

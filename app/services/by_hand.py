@@ -45,7 +45,7 @@ def alone(
 
     def hold(tx: Transaction) -> None:
         for hand in hands:
-            tx.count_by_hand(hand, abs(amount), limit=limit, now=now)
+            tx.by_hand.count(hand, abs(amount), limit=limit, now=now)
 
     day = max(hand.day_of(now) for hand in hands)
     counted = [hand.name for hand in hands]
@@ -69,16 +69,16 @@ def together(store: Store, waiting: Adjustment, operator: str, *, now: datetime)
     proposer = waiting.proposed_by
     if are_one(proposer, operator):
         raise Forbidden("Another operator must approve what you proposed.")
-    (approving,), proposing = _hands(store, operator), store.find_hand(proposer)
+    (approving,), proposing = _hands(store, operator), store.by_hand.find(proposer)
     if not proposing.in_good_standing:
         raise WrongState(
             f"{proposer} proposed this and is no operator any more. Decline it; if it is right, propose it yourself."
         )
 
     def hold(tx: Transaction) -> None:
-        tx.check_operator(proposing)
-        tx.check_operator(approving)
-        tx.decide_adjustment(waiting.adjustment_id, APPROVED, operator, now)
+        tx.by_hand.check_operator(proposing)
+        tx.by_hand.check_operator(approving)
+        tx.proposals.decide(waiting.adjustment_id, APPROVED, operator, now)
 
     day = now.date().isoformat()
     return Authority(operator, {"amount": waiting.amount, "proposed_by": proposer, "day": day}, hold)
@@ -87,7 +87,7 @@ def together(store: Store, waiting: Adjustment, operator: str, *, now: datetime)
 def good_standing(store: Store, operator: str) -> Callable[[Transaction], None]:
     """The condition that who decides is still an operator as it is booked. Raises Forbidden."""
     (hand, *_) = _hands(store, operator)
-    return lambda tx: tx.check_operator(hand)
+    return lambda tx: tx.by_hand.check_operator(hand)
 
 
 def not_for_oneself(operator: str, email: str) -> None:
@@ -119,10 +119,10 @@ def propose(store: Store, wanted: Adjustment, *, unless: Callable[[Transaction],
     def attempt(_: None) -> Adjustment:
         hand = _hands(store, wanted.proposed_by)[0]
         with store.transaction() as tx:
-            tx.put_adjustment(wanted)
+            tx.proposals.add(wanted)
             unless(tx)
-            tx.check_operator(hand)
-            tx.record_audit(
+            tx.by_hand.check_operator(hand)
+            tx.audit.record(
                 actor=wanted.proposed_by,
                 action=f"{ACTIONS[wanted.kind]}.propose",
                 subject=wanted.subject,
@@ -140,7 +140,7 @@ def propose_once(store: Store, wanted: Adjustment) -> Adjustment:
     try:
         return propose(store, wanted)
     except AlreadyRecorded:
-        first = store.get_adjustment(wanted.adjustment_id)
+        first = store.proposals.get(wanted.adjustment_id)
         if (first.user_email, first.amount, first.terms) != (wanted.user_email, wanted.amount, wanted.terms):
             raise RequestIdReused from None
         return first
@@ -151,8 +151,8 @@ def decline(store: Store, operator: str, adjustment_id: str, *, now: datetime) -
 
     def attempt(waiting: Adjustment) -> None:
         with store.transaction() as tx:
-            tx.decide_adjustment(adjustment_id, DECLINED, operator, now)
-            tx.record_audit(
+            tx.proposals.decide(adjustment_id, DECLINED, operator, now)
+            tx.audit.record(
                 actor=operator,
                 action=f"{ACTIONS[waiting.kind]}.decline",
                 subject=waiting.subject,
@@ -161,15 +161,15 @@ def decline(store: Store, operator: str, adjustment_id: str, *, now: datetime) -
                 after={"amount": waiting.amount, "proposed_by": waiting.proposed_by},
             )
 
-    waiting = store.get_adjustment(adjustment_id)
+    waiting = store.proposals.get(adjustment_id)
     if waiting.state == DECLINED and waiting.decided_by == operator:  # sent again: its answer never came
         return
-    optimistic(adjustment_id, attempt, waiting, lambda _stale: store.get_adjustment(adjustment_id))
+    optimistic(adjustment_id, attempt, waiting, lambda _stale: store.proposals.get(adjustment_id))
 
 
 def _hands(store: Store, operator: str, on_command_line: bool = False) -> list[Hand]:
     """Raises Forbidden when one of them is no operator (any more)."""
-    hands = [store.find_hand(name) for name in hands_of(operator, on_command_line=on_command_line)]
+    hands = [store.by_hand.find(name) for name in hands_of(operator, on_command_line=on_command_line)]
     for hand in hands:
         if not hand.in_good_standing:
             raise Forbidden(f"{hand.name} is no operator with a confirmed address: nothing was changed.")

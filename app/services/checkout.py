@@ -63,7 +63,7 @@ def open_session(
     customer_id = account.stripe_customer_id
     if customer_id is None:
         customer_id = stripe.ensure_customer(account.account_id, account.email)
-        store.update_account(account, visible=False, stripe_customer_id=customer_id)
+        store.updates.accounts.change(account, visible=False, stripe_customer_id=customer_id)
     session = stripe.create_checkout(
         account_id=account.account_id,
         email=account.email,
@@ -76,7 +76,7 @@ def open_session(
         cancel_url=f"{app_url}/credits",
         product_name=f"{pack.credits:,} ImpacterAGI credits",
     )
-    store.note_checkout(now)
+    store.updates.signs.note_checkout(now)
     log.info("checkout opened", extra={"email": mask_email(account.email), "pack": pack.pack_id})
     return session["url"]
 
@@ -121,7 +121,7 @@ def look_up_guest(
     """
     if not 0 < len(session_id) <= MAX_SESSION_ID or not session_id.isascii():
         raise NotFound
-    if store.find_entry(f"purchase#{session_id}") is not None:
+    if store.ledger.find(f"purchase#{session_id}") is not None:
         return ADDED
     before_asking()
     try:
@@ -146,7 +146,7 @@ def _fulfil_guest(store: Store, session: dict[str, Any], *, livemode: bool, now:
     outcome = payments.record_fact(store, fact, now=now, named=named)
     record = outcome.record
     if outcome.moved:
-        store.note_checkout(now)  # paid, and not by a webhook: three of those are worth an alarm
+        store.updates.signs.note_checkout(now)  # paid, and not by a webhook: three of those are worth an alarm
     if record is None:
         return WAITING
     if record.source is not None:  # a book that was sold by the same Stripe account
@@ -175,7 +175,7 @@ def look_up(
     """
     if not 0 < len(session_id) <= MAX_SESSION_ID:
         raise NotFound
-    entry = store.find_entry(f"purchase#{session_id}")
+    entry = store.ledger.find(f"purchase#{session_id}")
     if entry is not None:
         if entry.user_email != account.email:
             raise NotFound

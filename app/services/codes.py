@@ -64,7 +64,7 @@ def create(
     try:
         return _make(store, made, authority, now)
     except NeedsSecond:
-        if store.find_code(name):
+        if store.codes.find(name):
             raise InvalidInput("There is a code of this name already.", field="code") from None
     terms = {
         "code": name,
@@ -108,9 +108,9 @@ def _make(store: Store, made: RedeemCode, authority: Callable[[], Authority], no
     def attempt(_: None) -> RedeemCode:
         stands = authority()
         with store.transaction() as tx:
-            tx.create_code(made)
+            tx.codes.create(made)
             stands.hold(tx)
-            tx.record_audit(
+            tx.audit.record(
                 actor=stands.actor,
                 action="code.create",
                 subject=made.code,
@@ -132,8 +132,8 @@ def disable(store: Store, code: object, *, actor: str, reason: str, now: datetim
 
     def attempt(_: None) -> None:
         with store.transaction() as tx:
-            tx.disable_code(name)
-            tx.record_audit(actor=actor, action="code.disable", subject=name, reason=words, now=now)
+            tx.codes.disable(name)
+            tx.audit.record(actor=actor, action="code.disable", subject=name, reason=words, now=now)
 
     optimistic(name, attempt, None, lambda _stale: None)  # somebody redeems it at this moment
 
@@ -147,27 +147,27 @@ def redeem(store: Store, account: Account, code: object, *, now: datetime, reque
     """
     name = normalise_code(code)
     act = f"redeem {name}"
-    if request_id and (first := store.find_done(account.account_id, act, request_id)):
+    if request_id and (first := store.once.find(account.account_id, act, request_id)):
         return first
 
     def attempt(current: Account) -> int:
         check_mailbox(current)
-        found = check_redeemable(store.find_code(name), now)
+        found = check_redeemable(store.codes.find(name), now)
         check_redeemer(found, current)
         posted, after = credits.post(current, promo_entry(found, current), now)
         with store.transaction() as tx:
-            tx.record_once(posted)
-            tx.not_recorded(earlier_entry_id(found, current))
-            tx.use_code(found)
-            tx.move_balance(current, after, if_confirmed=True)
+            tx.ledger.append_once(posted)
+            tx.ledger.not_recorded(earlier_entry_id(found, current))
+            tx.codes.use(found)
+            tx.accounts.move_balance(current, after, if_confirmed=True)
             if request_id:
-                tx.keep_done(current.account_id, act, request_id, found.credits, now)
+                tx.once.keep(current.account_id, act, request_id, found.credits, now)
         return found.credits
 
     try:
-        added = store.change_account(account, attempt)
+        added = store.accounts.decide(account, attempt)
     except AlreadyRecorded as error:
-        if request_id and (first := store.find_done(account.account_id, act, request_id)):  # sent twice at once
+        if request_id and (first := store.once.find(account.account_id, act, request_id)):  # sent twice at once
             return first
         raise InvalidInput("You have redeemed this code already.", field="code") from error
     log.info("code redeemed", extra={"code": name, "credits": added, "email": mask_email(account.email)})

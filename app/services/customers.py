@@ -78,7 +78,7 @@ def adjust(
     own account; no operator any more) and RequestIdReused.
     """
     words = check_reason(reason)
-    account = store.get_account(email)
+    account = store.accounts.get(email)
     by_hand.not_for_oneself(operator, account.email)
     checked = _check_amount(amount)
     wanted = by_hand.proposal(
@@ -112,7 +112,7 @@ def approve(
 
     Both have to be operators as it is booked. Raises NotFound, Forbidden, InvalidInput, WrongState.
     """
-    waiting = store.get_adjustment(adjustment_id)
+    waiting = store.proposals.get(adjustment_id)
     if waiting.user_email:
         by_hand.not_for_oneself(operator, waiting.user_email)
     if waiting.state == APPROVED and waiting.decided_by == operator:  # sent again: its answer never came
@@ -131,10 +131,10 @@ def approve(
 def _booked(store: Store, approved: Adjustment) -> PostedEntry | RedeemCode | Outcome | None:
     """What came of a proposal that was approved."""
     if approved.kind == CODE:
-        return store.find_code(approved.terms["code"])
+        return store.codes.find(approved.terms["code"])
     if approved.kind == PAYMENT:
-        return Outcome(store.find_payment(approved.terms["payment_id"]))
-    return store.find_entry(_entry_id(approved)) if approved.kind == CORRECTION else None
+        return Outcome(store.payments.find(approved.terms["payment_id"]))
+    return store.ledger.find(_entry_id(approved)) if approved.kind == CORRECTION else None
 
 
 def decline(store: Store, operator: str, adjustment_id: str, *, now: datetime) -> None:
@@ -145,7 +145,7 @@ def decline(store: Store, operator: str, adjustment_id: str, *, now: datetime) -
 def disable(store: Store, operator: str, email: str, reason: object, *, now: datetime) -> None:
     """Shut an account and end its sessions at once; payments still reach it. Raises NotFound, InvalidInput."""
     words = check_reason(reason)
-    account = store.get_account(email)
+    account = store.accounts.get(email)
     if account.email == operator:
         raise Forbidden("You cannot disable your own account.")
 
@@ -156,7 +156,7 @@ def disable(store: Store, operator: str, email: str, reason: object, *, now: dat
 def enable(store: Store, operator: str, email: str, reason: object, *, now: datetime) -> None:
     """Open a disabled account again. Raises NotFound, InvalidInput."""
     words = check_reason(reason)
-    _set_disabled(store, operator, store.get_account(email), words, disabled=False, now=now)
+    _set_disabled(store, operator, store.accounts.get(email), words, disabled=False, now=now)
 
 
 def _set_disabled(store: Store, operator: str, account: Account, words: str, *, disabled: bool, now: datetime) -> bool:
@@ -167,8 +167,8 @@ def _set_disabled(store: Store, operator: str, account: Account, words: str, *, 
         if current.disabled == disabled:
             return False
         with store.transaction() as tx:
-            tx.change_settings(current, **settings)
-            tx.record_audit(
+            tx.accounts.change_settings(current, **settings)
+            tx.audit.record(
                 actor=operator,
                 action="account.disable" if disabled else "account.enable",
                 subject=current.email,
@@ -179,7 +179,7 @@ def _set_disabled(store: Store, operator: str, account: Account, words: str, *, 
             )
         return True
 
-    return store.change_account(account, attempt)
+    return store.accounts.decide(account, attempt)
 
 
 def end_sessions(store: Store, operator: str, email: str, *, now: datetime) -> None:
@@ -187,8 +187,8 @@ def end_sessions(store: Store, operator: str, email: str, *, now: datetime) -> N
 
     def attempt(current: Account) -> None:
         with store.transaction() as tx:
-            tx.change_settings(current, sessions={})
-            tx.record_audit(
+            tx.accounts.change_settings(current, sessions={})
+            tx.audit.record(
                 actor=operator,
                 action="account.end_sessions",
                 subject=current.email,
@@ -197,7 +197,7 @@ def end_sessions(store: Store, operator: str, email: str, *, now: datetime) -> N
                 after={"sessions": 0},
             )
 
-    store.change_account(store.get_account(email), attempt)
+    store.accounts.decide(store.accounts.get(email), attempt)
 
 
 def timeline(store: Store, account: Account) -> list[Event]:
@@ -209,12 +209,12 @@ def timeline(store: Store, account: Account) -> list[Event]:
     sign_ins = [Event(s.created_at, "sign-in", s) for s in account.sessions.values()]
     reads: tuple[Callable[[], list[Event]], ...] = (
         lambda: [
-            Event(p.created_at, "payment", p) for p in store.list_payments(email, limit=limit).items if p.created_at
+            Event(p.created_at, "payment", p) for p in store.payments.page(email, limit=limit).items if p.created_at
         ],
-        lambda: [Event(m.created_at, "mail", m) for m in store.list_mails_to(email, limit=limit).items],
-        lambda: [Event(t.created_at, "task", t) for t in store.list_tasks(email, limit=limit).items],
-        lambda: [Event(e.timestamp, "ledger", e) for e in store.list_entries(email, limit=limit).items],
-        lambda: [Event(a.at, "act", a) for a in store.list_audit_of(email, limit=limit).items],
+        lambda: [Event(m.created_at, "mail", m) for m in store.mails.list_to(email, limit=limit).items],
+        lambda: [Event(t.created_at, "task", t) for t in store.tasks.page(email, limit=limit).items],
+        lambda: [Event(e.timestamp, "ledger", e) for e in store.ledger.page(email, limit=limit).items],
+        lambda: [Event(a.at, "act", a) for a in store.audit.page_of(email, limit=limit).items],
     )
     found = _side_by_side.map(lambda read: read(), reads)
     events = [event for kind in (sign_ins, *found) for event in kind]
@@ -229,17 +229,17 @@ def _check_amount(amount: object) -> int:
 
 def _propose_once(store: Store, wanted: Adjustment) -> PostedEntry | Adjustment:
     try:
-        return by_hand.propose(store, wanted, unless=lambda tx: tx.not_recorded(_entry_id(wanted)))
+        return by_hand.propose(store, wanted, unless=lambda tx: tx.ledger.not_recorded(_entry_id(wanted)))
     except AlreadyRecorded:
         return _answered(store, wanted)
 
 
 def _not_proposed(tx: Transaction, wanted: Adjustment) -> None:
-    tx.not_proposed(wanted.adjustment_id)
+    tx.proposals.not_proposed(wanted.adjustment_id)
 
 
 def _book_approved(store: Store, waiting: Adjustment, now: datetime, authority: Callable[[], Authority]) -> PostedEntry:
-    account = store.get_account(waiting.user_email)
+    account = store.accounts.get(waiting.user_email)
     return _book(store, waiting, account, now, authority, "credits.approve")
 
 
@@ -280,10 +280,10 @@ def _book(
         except InsufficientCredits as error:
             raise InvalidInput("A correction never takes a balance below zero.", field="amount") from error
         with store.transaction() as tx:
-            tx.record_once(posted)
-            tx.move_balance(current, after)
+            tx.ledger.append_once(posted)
+            tx.accounts.move_balance(current, after)
             stands.hold(tx)
-            tx.record_audit(
+            tx.audit.record(
                 actor=stands.actor,
                 action=action,
                 subject=current.email,
@@ -295,15 +295,15 @@ def _book(
             and_also(tx)
         return posted
 
-    posted = store.change_account(account, attempt)
+    posted = store.accounts.decide(account, attempt)
     log.info("balance corrected", extra={"email": mask_email(account.email), "credits": adjustment.amount})
     return posted
 
 
 def _first(store: Store, repeat: Adjustment) -> PostedEntry | Adjustment | None:
     """What the first request with this id did, if there was one. Raises RequestIdReused if that was something else."""
-    first: PostedEntry | Adjustment | None = store.find_entry(_entry_id(repeat))
-    first = first or store.find_adjustment(repeat.adjustment_id)
+    first: PostedEntry | Adjustment | None = store.ledger.find(_entry_id(repeat))
+    first = first or store.proposals.find(repeat.adjustment_id)
     if first and (first.user_email, first.amount) != (repeat.user_email, repeat.amount):
         raise RequestIdReused("This request was sent before with other contents. Nothing was changed.")
     return first

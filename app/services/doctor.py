@@ -105,7 +105,7 @@ def _at_stripe(stripe: Stripe, variable: str, item_id: str) -> Finding:
 
 def sales_that_are_not_ours(patient: Patient) -> Iterator[Finding]:
     """What operators have named for good, and what waits for a word of theirs."""
-    for sale in patient.store.every_sale():
+    for sale in patient.store.sales.every():
         if sale.decision == OURS:
             yield Finding(OK, f"{sale.source} was named for good by an operator: what it sells is credited.")
     for waiting in list_waiting(patient.store, patient.named):

@@ -21,12 +21,12 @@ def keep(store: Store, account: Account, place: str, fields: Fields, *, now: dat
     draft = Draft(place, fields, now)
     if account.deleted_at or not account.account_id:
         return False
-    others = store.get_drafts(account.account_id, now)
+    others = store.drafts.get(account.account_id, now)
     if others.size_bytes + len(pack(draft)) > MAX_KEPT_BYTES:
         return False
     try:
         with store.transaction() as tx:
-            tx.keep_draft(account, draft)
+            tx.drafts.keep(account, draft)
     except NotFound:
         return False
     return True
@@ -34,7 +34,7 @@ def keep(store: Store, account: Account, place: str, fields: Fields, *, now: dat
 
 def waiting(store: Store, account: Account, *, now: datetime) -> list[Draft]:
     """Newest first. One read, and none while the account says that nothing waits."""
-    return store.get_drafts(account.account_id, now).newest_first() if account.unsent else []
+    return store.drafts.get(account.account_id, now).newest_first() if account.unsent else []
 
 
 def drop(store: Store, account: Account, key: str, *, now: datetime) -> None:
@@ -42,12 +42,12 @@ def drop(store: Store, account: Account, key: str, *, now: datetime) -> None:
 
     def attempt(before: Drafts) -> None:
         with store.transaction() as tx:
-            tx.drop_draft(account, before, key)
+            tx.drafts.drop(account, before, key)
 
     def reread(_stale: Stale) -> Drafts:
-        return store.get_drafts(account.account_id, now)
+        return store.drafts.get(account.account_id, now)
 
-    optimistic(account.email, attempt, store.get_drafts(account.account_id, now), reread)
+    optimistic(account.email, attempt, store.drafts.get(account.account_id, now), reread)
 
 
 def drop_sent(store: Store, account: Account, place: str, sent: Fields, *, now: datetime) -> None:

@@ -39,9 +39,9 @@ class Overview:
 
 def overview(store: Store, now: datetime) -> Overview:
     """Eleven small reads, however many tasks and ledger rows there are."""
-    ledger_days, read_at = store.ledger_days()
+    ledger_days, read_at = store.statistics.ledger_days()
     days = []
-    for day, counted in store.figures_by_day(now.date(), DAYS):
+    for day, counted in store.statistics.figures_by_day(now.date(), DAYS):
         of_ledger = ledger_days.get(day.isoformat(), {})
         days.append(
             Day(
@@ -56,9 +56,9 @@ def overview(store: Store, now: datetime) -> Overview:
         )
     return Overview(
         days=days,
-        pending=store.count_open(PENDING, COUNT_CAP),
-        in_progress=store.count_open(IN_PROGRESS, COUNT_CAP),
-        turnarounds=store.turnarounds(),
+        pending=store.queue.count_open(PENDING, COUNT_CAP),
+        in_progress=store.queue.count_open(IN_PROGRESS, COUNT_CAP),
+        turnarounds=store.statistics.turnarounds(),
         ledger_read_at=read_at,
     )
 
@@ -77,4 +77,4 @@ def read_ledger(store: Store, entries: Iterable[PostedEntry], now: datetime) -> 
         elif entry.type in (SPEND, REFUND):
             figures["spent"] -= entry.amount
             figures["submitted"] += entry.type == SPEND
-    store.keep_ledger_days(days, now)
+    store.updates.statistics.keep_ledger_days(days, now)

@@ -77,8 +77,8 @@ def deliver_due(store: Store, room: MailRoom, sender: Sender, *, now: datetime) 
     When SES takes no mail at all (SendingLimited) nothing is offered until a pause is over, then one mail at a time
     until it takes them again. A look ends after LOOK_SECONDS, so that what has just become due is not kept waiting.
     """
-    due, started = store.list_due_mails(now), monotonic()
-    trouble = store.mail_trouble() if due else None
+    due, started = store.mails.list_due(now), monotonic()
+    trouble = store.mails.trouble() if due else None
     if trouble and now < trouble.until:
         return 0, 0
     sent = put_off = 0
@@ -86,7 +86,7 @@ def deliver_due(store: Store, room: MailRoom, sender: Sender, *, now: datetime) 
         moment = now + timedelta(seconds=monotonic() - started)
         if moment - now > LOOK:
             break
-        if not store.lease_mail(mail, moment + LEASE):
+        if not store.updates.mails.lease(mail, moment + LEASE):
             continue
         try:
             done = _deliver(store, room, sender, mail, now)
@@ -94,7 +94,7 @@ def deliver_due(store: Store, room: MailRoom, sender: Sender, *, now: datetime) 
             _wait_for_ses(store, mail, trouble, str(error), now)
             return sent, put_off + 1
         if done and trouble:
-            store.end_mail_trouble()
+            store.updates.mails.end_trouble()
             log.info("mail is taken again", extra={"since": to_iso(trouble.since)})
             trouble = None
         sent, put_off = sent + done, put_off + (not done)
@@ -105,9 +105,9 @@ def _deliver(store: Store, room: MailRoom, sender: Sender, mail: Mail, now: date
     """Whether the mail is done with. Raises SendingLimited."""
     attempts = mail.attempts + 1
     try:
-        account = store.find_account(mail.to)
+        account = store.accounts.find(mail.to)
         if why := _is_idle(mail, account):
-            store.drop_mail(mail, why, now)
+            store.updates.mails.drop(mail, why, now)
             return True
         rendered = room.render(mail, account)
         sender.send(to=mail.to, subject=rendered.subject, text=rendered.text, html=rendered.html)
@@ -120,7 +120,7 @@ def _deliver(store: Store, room: MailRoom, sender: Sender, mail: Mail, now: date
     except Exception as error:  # a mail that cannot be rendered must not hold up the ones behind it
         log.exception("mail could not be rendered", extra={"mail_id": mail.mail_id})
         return _put_off(store, mail, type(error).__name__, attempts, now)
-    store.mark_mail_sent(mail, now)
+    store.updates.mails.mark_sent(mail, now)
     log.info("mail sent", extra={"mail_id": mail.mail_id, "kind": mail.kind, "email": mask_email(mail.to)})
     return True
 
@@ -138,7 +138,7 @@ def _put_off(store: Store, mail: Mail, reason: str, attempts: int, now: datetime
     if now - mail.waiting_since >= PATIENCE:
         return _end(store, mail, reason, attempts, now)
     wait = min(LONGEST_WAIT, 2.0**attempts) * random.uniform(0.75, 1.25)  # nosec B311 # noqa: S311 - jitter, no secret
-    store.mark_mail_unsent(mail, reason, now + timedelta(seconds=wait), give_up=False)
+    store.updates.mails.mark_unsent(mail, reason, now + timedelta(seconds=wait), give_up=False)
     about = {"mail_id": mail.mail_id, "reason": without_addresses(reason), "attempts": attempts}
     log.warning("mail put off", extra=about)
     return False
@@ -146,7 +146,7 @@ def _put_off(store: Store, mail: Mail, reason: str, attempts: int, now: datetime
 
 def _end(store: Store, mail: Mail, reason: str, attempts: int, now: datetime) -> bool:
     """Among the failed ones, where operators see it and may send it again."""
-    store.mark_mail_unsent(mail, reason, now, give_up=True)
+    store.updates.mails.mark_unsent(mail, reason, now, give_up=True)
     about = {"mail_id": mail.mail_id, "reason": without_addresses(reason), "attempts": attempts}
     log.error("mail given up", extra=about)
     return False
@@ -157,8 +157,8 @@ def _wait_for_ses(store: Store, mail: Mail, before: MailTrouble | None, reason: 
     times = before.times + 1 if before else 1
     wait = min(LONGEST_WAIT, 2.0 ** min(times, 20)) * random.uniform(0.75, 1)  # nosec B311 # noqa: S311 - no secret
     trouble = MailTrouble(reason, before.since if before else now, now + timedelta(seconds=wait), times)
-    store.note_mail_trouble(trouble)
-    store.mark_mail_unsent(mail, reason, trouble.until, give_up=False, uncounted=True)
+    store.updates.mails.note_trouble(trouble)
+    store.updates.mails.mark_unsent(mail, reason, trouble.until, give_up=False, uncounted=True)
     about = {"reason": without_addresses(reason), "since": to_iso(trouble.since), "until": to_iso(trouble.until)}
     alert = {"alert": "mail"} if now - trouble.since >= ALERT_AFTER else {}
     log.error("SES takes no mail", extra=about | alert)

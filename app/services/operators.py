@@ -37,8 +37,8 @@ def grant(store: Store, email: str, *, actor: str, reason: str = "", now: dateti
             )
         told = notice(store, current, "Your account was made an operator's. Sign in anew.", now)
         with store.transaction() as tx:
-            tx.change_settings(current, proven=True, role=OPERATOR, sessions={})
-            tx.record_audit(
+            tx.accounts.change_settings(current, proven=True, role=OPERATOR, sessions={})
+            tx.audit.record(
                 actor=actor,
                 action="admin.grant",
                 subject=current.email,
@@ -50,8 +50,8 @@ def grant(store: Store, email: str, *, actor: str, reason: str = "", now: dateti
             told(tx)
         log.warning("operator made", extra={"email": mask_email(current.email), "actor": mask_email(actor)})
 
-    store.change_account(store.get_account(email), attempt)
-    return store.get_account(email)
+    store.accounts.decide(store.accounts.get(email), attempt)
+    return store.accounts.get(email)
 
 
 def revoke(store: Store, email: str, *, actor: str, reason: str = "", now: datetime) -> Account:
@@ -64,8 +64,8 @@ def revoke(store: Store, email: str, *, actor: str, reason: str = "", now: datet
         if not current.is_admin:
             return
         with store.transaction() as tx:
-            tx.change_settings(current, role=CUSTOMER)
-            tx.record_audit(
+            tx.accounts.change_settings(current, role=CUSTOMER)
+            tx.audit.record(
                 actor=actor,
                 action="admin.revoke",
                 subject=current.email,
@@ -76,5 +76,5 @@ def revoke(store: Store, email: str, *, actor: str, reason: str = "", now: datet
             )
         log.warning("operator ended", extra={"email": mask_email(current.email), "actor": mask_email(actor)})
 
-    store.change_account(store.get_account(email), attempt)
-    return store.get_account(email)
+    store.accounts.decide(store.accounts.get(email), attempt)
+    return store.accounts.get(email)

@@ -13,7 +13,7 @@ AT_ONCE = 50  # mails of one call: each is a transaction
 
 def resend(store: Store, operator: str, mail_id: str, *, now: datetime) -> Mail:
     """Put a failed or a sent mail back into the outbox. Raises NotFound."""
-    mail = store.find_mail(mail_id)
+    mail = store.mails.find(mail_id)
     if mail is None:
         raise NotFound("There is no such mail.")
     _requeue(store, operator, mail, now)
@@ -28,7 +28,7 @@ def resend_failed(store: Store, operator: str, since: datetime, until: datetime,
     """
     if since > until:
         raise InvalidInput("The beginning must be before the end.", field="since")
-    page = store.list_failed_mails(limit=AT_ONCE, between=(since, until))
+    page = store.mails.list_failed(limit=AT_ONCE, between=(since, until))
     done = 0
     for mail in page.items:
         try:
@@ -41,8 +41,8 @@ def resend_failed(store: Store, operator: str, since: datetime, until: datetime,
 
 def _requeue(store: Store, operator: str, mail: Mail, now: datetime, *, if_failed: bool = False) -> None:
     with store.transaction() as tx:
-        tx.requeue_mail(mail.mail_id, now, if_failed=if_failed)
-        tx.record_audit(
+        tx.mails.requeue(mail.mail_id, now, if_failed=if_failed)
+        tx.audit.record(
             actor=operator,
             action="mail.resend",
             subject=mail.to,

@@ -52,7 +52,7 @@ def _account_and_ledger(store: Store, email: str) -> tuple[Account, list[dict[st
     """Both as of one moment: a row that was added between the two reads makes them be read again."""
     for _ in range(CALM_TRIES):
         rows = list(whole_ledger(store, email))
-        account = store.get_account(email)
+        account = store.accounts.get(email)
         if max((entry.sequence for entry in rows), default=0) == account.ledger_sequence:
             return account, [_ledger_row(entry) for entry in rows]
     raise StoreBusy
@@ -95,8 +95,8 @@ def _unsent(store: Store, account: Account) -> Iterator[dict[str, Any]]:
 
 
 def _tasks(store: Store, account: Account) -> Iterator[dict[str, Any]]:
-    for task in store.tasks_of(account.email):
-        result = store.get_task_and_result(task.task_id, owner=account.email)[1]
+    for task in store.tasks.every_of(account.email):
+        result = store.tasks.get_with_result(task.task_id, owner=account.email)[1]
         yield {
             "task_id": task.task_id,
             "description": task.description,
@@ -121,5 +121,5 @@ def _ledger_row(entry: PostedEntry) -> dict[str, Any]:
 
 
 def _mails(store: Store, account: Account) -> Iterator[dict[str, Any]]:
-    for mail in each(lambda cursor: store.list_mails_to(account.email, limit=CHUNK, cursor=cursor)):
+    for mail in each(lambda cursor: store.mails.list_to(account.email, limit=CHUNK, cursor=cursor)):
         yield {"kind": mail.kind, "created_at": to_iso(mail.created_at), "about": dict(mail.context)}

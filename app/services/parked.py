@@ -117,14 +117,14 @@ def _credit(
         def audit(tx: Any) -> None:
             stands.hold(tx)
             done = {"credits": credits, "email": address, **stands.about}
-            tx.record_audit(
+            tx.audit.record(
                 actor=stands.actor, action="payment.credit", subject=payment_id, reason=reason, now=now, after=done
             )
 
         return settle(store, known, after, fact, now, and_also=audit)
 
     def read(_stale: object = None) -> Known:
-        return Known(*store.find_payment_and_account(payment_id, address))
+        return Known(*store.payments.find_with_account(payment_id, address))
 
     return optimistic(payment_id, attempt, read(), read)
 
@@ -138,7 +138,7 @@ def refund(store: Store, stripe: Refunds, payment_id: str, *, reason: str, actor
     Raises InvalidInput, NotFound, WrongState, PaymentRefused and PaymentsUnavailable.
     """
     _need(reason)
-    record = _parked(store.find_payment(payment_id))
+    record = _parked(store.payments.find(payment_id))
     if record.payment_intent is None:
         raise InvalidInput("There is no payment at Stripe to refund.")
     if record.resolution != REFUNDING:
@@ -156,7 +156,7 @@ def refund(store: Store, stripe: Refunds, payment_id: str, *, reason: str, actor
     try:
         _resolve(store, payment_id, "refunded", "payment.refunded", reason, actor, now, of=_refunding, told=made)
     except WrongState:
-        after = store.find_payment(payment_id)
+        after = store.payments.find(payment_id)
         if after is None or after.resolution != "refunded":  # by the same refund, asked for twice at once
             raise
 
@@ -190,11 +190,11 @@ def _resolve(
     def attempt(record: PaymentRecord | None) -> None:
         before = of(record)
         with store.transaction() as tx:
-            tx.save_payment(before, replace(merge(before, told) if told else before, resolution=resolution), now)
-            tx.record_audit(actor=actor, action=action, subject=payment_id, reason=reason, now=now)
+            tx.payments.save(before, replace(merge(before, told) if told else before, resolution=resolution), now)
+            tx.audit.record(actor=actor, action=action, subject=payment_id, reason=reason, now=now)
 
     def read(_stale: object = None) -> PaymentRecord | None:
-        return store.find_payment(payment_id)
+        return store.payments.find(payment_id)
 
     optimistic(payment_id, attempt, read(), read)
 

@@ -132,7 +132,7 @@ def release(
     One that cannot be credited keeps none of the others waiting.
     """
     released = credited = 0
-    for record in each(lambda cursor: store.list_set_aside(source, limit=limit, cursor=cursor)):
+    for record in each(lambda cursor: store.payments.list_set_aside(source, limit=limit, cursor=cursor)):
         if released >= limit:
             return Released(released, credited, more=True)
         try:
@@ -166,17 +166,17 @@ def _release(store: Store, payment_id: str, source: str, named: Named, now: date
 
         def still_said(tx: Any) -> None:
             for sale in said:
-                tx.require_sale(sale.source, OURS)
+                tx.sales.require(sale.source, OURS)
             done = {"credits": after.granted, "sale": source}
-            tx.record_audit(actor=actor, action="sale.credit", subject=payment_id, now=now, after=done)
+            tx.audit.record(actor=actor, action="sale.credit", subject=payment_id, now=now, after=done)
 
         return _told(record, settle(store, known, after, fact, now, and_also=still_said))
 
     def read(_stale: object = None) -> Known:
-        record = store.find_payment(payment_id)
+        record = store.payments.find(payment_id)
         if record is None or record.origin is None:
             return Known(record, None)
-        return replace(_read_payment(store, _fact_of(record)), sales=store.find_sales(record.origin.ids))
+        return replace(_read_payment(store, _fact_of(record)), sales=store.sales.find_many(record.origin.ids))
 
     try:
         outcome = optimistic(payment_id, attempt, read(), read)
@@ -220,7 +220,7 @@ def _judged(fact: Fact, known: Known, named: Named) -> Fact:
 def judged(store: Store, fact: Fact, named: Named) -> tuple[PaymentRecord | None, Fact]:
     """The payment as it is known, and the fact as `record_fact` would take it now. Changes nothing."""
     if not isinstance(fact, SessionFact) or fact.origin is None:
-        return store.find_payment(fact.payment_id), fact
+        return store.payments.find(fact.payment_id), fact
     known = _read(store, fact)
     return known.record, _judged(fact, known, named)
 
@@ -232,25 +232,25 @@ def _read(store: Store, fact: Fact) -> Known:
         return known
     stored = known.record.origin if known.record else None
     ids = dict.fromkeys([*fact.origin.ids, *(stored.ids if stored else ()), ELSEWHERE])
-    return replace(known, sales=store.find_sales(list(ids)))
+    return replace(known, sales=store.sales.find_many(list(ids)))
 
 
 def _read_payment(store: Store, fact: Fact) -> Known:
     """The payment and the account it is for: our own id first, then the e-mail address, then Stripe's customer."""
     if not isinstance(fact, SessionFact):
-        record = store.find_payment(fact.payment_id)
-        return Known(record, store.find_account(record.user_email) if record and record.user_email else None)
+        record = store.payments.find(fact.payment_id)
+        return Known(record, store.accounts.find(record.user_email) if record and record.user_email else None)
     email = fact.account_email if fact.account_id else fact.email
-    record, account = store.find_payment_and_account(fact.payment_id, email)
+    record, account = store.payments.find_with_account(fact.payment_id, email)
     if record and record.user_email:
         if account is None or account.email != record.user_email:
-            account = store.find_account(record.user_email)
+            account = store.accounts.find(record.user_email)
         return Known(record, account)
     if fact.account_id and (account is None or account.account_id != fact.account_id):
-        account = store.find_account(fact.email) if fact.email else None
+        account = store.accounts.find(fact.email) if fact.email else None
     if account is None and fact.customer_id:
-        known_as = store.find_email_by_customer(fact.customer_id)
-        account = store.find_account(known_as) if known_as else None
+        known_as = store.accounts.find_email_by_customer(fact.customer_id)
+        account = store.accounts.find(known_as) if known_as else None
     return Known(record, account)
 
 
@@ -273,7 +273,7 @@ def settle(
         is_new = True
     if account is None or not after.granted:
         with store.transaction() as tx:
-            tx.save_payment(known.record, after, now)
+            tx.payments.save(known.record, after, now)
             and_also(tx)
         return Outcome(after)
 
@@ -282,23 +282,25 @@ def settle(
     first_grant = isinstance(fact, SessionFact) and (known.record is None or known.record.granted == 0)
     account, settings = _prepared(account, fact, first_grant)
     with store.transaction() as tx:
-        tx.save_payment(known.record, settled, now)
+        tx.payments.save(known.record, settled, now)
         if entry is not None:
             posted, moved_account = credits.post(account, entry, now)
-            tx.record_once(posted)
+            tx.ledger.append_once(posted)
             if is_new:
-                tx.create_account(replace(moved_account, **settings), failure=Stale)
+                tx.accounts.create(replace(moved_account, **settings), failure=Stale)
             else:
-                tx.move_balance(account, moved_account, unless_confirmed="link_nonces" in settings, **_paths(settings))
+                tx.accounts.move_balance(
+                    account, moved_account, unless_confirmed="link_nonces" in settings, **_paths(settings)
+                )
             if not first_grant:
-                tx.enqueue_mail(notices.correction(settled, posted, now))
+                tx.mails.enqueue(notices.correction(settled, posted, now))
         elif is_new:
-            tx.create_account(replace(account, **settings), failure=Stale)
+            tx.accounts.create(replace(account, **settings), failure=Stale)
         elif settings:
-            tx.change_settings(account, unproven="link_nonces" in settings, **_paths(settings))
+            tx.accounts.change_settings(account, unproven="link_nonces" in settings, **_paths(settings))
         and_also(tx)
         if first_grant:
-            tx.enqueue_mail(notices.purchase(settled, account, entry.amount if entry else 0, now))
+            tx.mails.enqueue(notices.purchase(settled, account, entry.amount if entry else 0, now))
     return Outcome(settled, entry.amount if entry else 0)
 
 

@@ -75,7 +75,7 @@ def renew(store: Store, operator: str, task_id: str, *, now: datetime, minutes: 
     def attempt(task: Task) -> Task:
         after = rules.renewed(task, operator, now, minutes)
         with store.transaction() as tx:
-            tx.change_task(task, after)
+            tx.tasks.change(task, after)
             _audit(tx, task, after, "task.renew", operator, "", now)
         return after
 
@@ -112,21 +112,21 @@ def complete(
         raise InvalidInput("Write a result or add a file.", field="result")
 
     def beside(tx: Transaction, task: Task) -> None:
-        tx.put_result(task_id, result)
+        tx.tasks.add_result(task_id, result)
         context = {
             "task_id": task.task_id,
             "title": excerpt(task.description, 60),
             "files": len(result.files),
             "redo": task.redo_of is not None,
         }
-        tx.enqueue_mail(Mail(f"task_completed#{task_id}", "task_completed", task.user_email, now, context))
+        tx.mails.enqueue(Mail(f"task_completed#{task_id}", "task_completed", task.user_email, now, context))
 
     try:
         task = _move(
             store, task_id, lambda t: rules.completed(t, operator, now), "task.complete", operator, now, beside=beside
         )
     except (WrongState, AlreadyRecorded):
-        stands, first = store.get_task_and_result(task_id)
+        stands, first = store.tasks.get_with_result(task_id)
         if first and first.by == operator and first.text == result.text and stands.status == COMPLETED:
             return stands  # our own answer, sent again
         raise
@@ -149,7 +149,7 @@ def reject(store: Store, operator: str, task_id: str, reason: object, *, now: da
             "credits": task.credits_spent,
             "redo": task.redo_of is not None,
         }
-        tx.enqueue_mail(Mail(f"task_rejected#{task_id}", "task_rejected", task.user_email, now, context))
+        tx.mails.enqueue(Mail(f"task_rejected#{task_id}", "task_rejected", task.user_email, now, context))
 
     task, _ = _give_back(
         store,
@@ -171,7 +171,7 @@ def cancel(store: Store, account: Account, task_id: str, *, now: datetime) -> tu
 
     Raises NotFound (also for a task of somebody else) and WrongState.
     """
-    store.get_task(task_id, owner=account.email)
+    store.tasks.get(task_id, owner=account.email)
     try:
         task, after = _give_back(
             store,
@@ -183,9 +183,9 @@ def cancel(store: Store, account: Account, task_id: str, *, now: datetime) -> tu
             why="cancelled",
         )
     except WrongState:
-        stands = store.get_task(task_id, owner=account.email)
+        stands = store.tasks.get(task_id, owner=account.email)
         if stands.status == CANCELLED:
-            return stands, store.get_account(account.email)
+            return stands, store.accounts.get(account.email)
         raise
     _count(store, task, now, cancelled=1)
     return task, after
@@ -197,18 +197,18 @@ def request_redo(store: Store, account: Account, task_id: str, note: object, *, 
     Raises NotFound, InvalidInput, WrongState.
     """
     rules.check_note(note)  # before a repeat is answered: what is not acceptable never is
-    original = store.get_task(task_id, owner=account.email)
+    original = store.tasks.get(task_id, owner=account.email)
     if original.description == ERASED:
         raise WrongState("The words of this task were erased with the account that it belonged to.")
     if original.redone_by:
-        return store.get_task(original.redone_by, owner=account.email)
+        return store.tasks.get(original.redone_by, owner=account.email)
 
     def attempt(task: Task) -> Task:
         marked, again = rules.redo(task, note, now)
         with store.transaction() as tx:
-            tx.put_task(again)
-            tx.change_task(task, marked)
-            tx.record_audit(
+            tx.tasks.add(again)
+            tx.tasks.change(task, marked)
+            tx.audit.record(
                 actor=account.email,
                 action="task.redo",
                 subject=task_id,
@@ -216,13 +216,13 @@ def request_redo(store: Store, account: Account, task_id: str, note: object, *, 
                 reason=again.redo_note or "",
                 after={"redone_by": again.task_id},
             )
-            tx.change_settings(account, failure=NotSignedIn, open_tasks_delta=1)
+            tx.accounts.change_settings(account, failure=NotSignedIn, open_tasks_delta=1)
         return again
 
     try:
         again = optimistic(account.email, attempt, original, lambda _stale: _read(store, task_id))
     except (AlreadyRecorded, WrongState):
-        if first := store.find_task(rules.redo_id_for(original)):  # asked twice at once
+        if first := store.tasks.find(rules.redo_id_for(original)):  # asked twice at once
             return first
         raise
     log.info("redo requested", extra={"task_id": task_id, "redo": again.task_id})
@@ -244,8 +244,8 @@ def each(act: Callable[[str], Task], task_ids: Sequence[str]) -> tuple[list[Task
 
 def _free_tasks(store: Store, now: datetime) -> Iterator[Task]:
     """Candidates, oldest first. The index lags a little behind: each is checked again as it is claimed."""
-    pending = store.list_queue(PENDING, limit=CANDIDATES).items
-    leased = store.list_queue(IN_PROGRESS, limit=CANDIDATES, keep=lambda task: task.as_of(now).status == PENDING).items
+    pending = store.queue.page(PENDING, limit=CANDIDATES).items
+    leased = store.queue.page(IN_PROGRESS, limit=CANDIDATES, keep=lambda task: task.as_of(now).status == PENDING).items
     yield from sorted([*pending, *leased], key=lambda task: (task.created_at, task.task_id))
 
 
@@ -265,9 +265,9 @@ def _move(
     def attempt(task: Task) -> Task:
         after = step(task)
         with store.transaction() as tx:
-            tx.change_task(task, after)
+            tx.tasks.change(task, after)
             _audit(tx, task, after, action, actor, reason, now)
-            tx.count_open_task(task, after.is_open - task.is_open)
+            tx.accounts.count_open_task(task, after.is_open - task.is_open)
             if beside:
                 beside(tx, after)
         return after
@@ -294,7 +294,7 @@ def _give_back(
 
     def read(_stale: Stale | None = None) -> tuple[Task, Account]:
         task = _read(store, task_id)
-        return task, store.get_account(task.user_email)
+        return task, store.accounts.get(task.user_email)
 
     def attempt(state: tuple[Task, Account]) -> tuple[Task, Account]:
         task, account = state
@@ -302,11 +302,11 @@ def _give_back(
         with store.transaction() as tx:
             if task.credits_spent:
                 posted, account_after = credits.post(account, credits.task_refund_entry(task, why), now)
-                tx.record_once(posted)
-                tx.move_balance(account, account_after, open_tasks=-1)
+                tx.ledger.append_once(posted)
+                tx.accounts.move_balance(account, account_after, open_tasks=-1)
             else:
-                tx.count_open_task(task, -1)
-            tx.change_task(task, after)
+                tx.accounts.count_open_task(task, -1)
+            tx.tasks.change(task, after)
             _audit(tx, task, after, action, actor, reason, now)
             if beside:
                 beside(tx, after)
@@ -322,7 +322,7 @@ def _give_back(
 
 
 def _read(store: Store, task_id: str) -> Task:
-    task = store.find_task(task_id)
+    task = store.tasks.find(task_id)
     if task is None:
         raise NotFound("There is no such task.")
     return task
@@ -332,7 +332,7 @@ def _audit(tx: Transaction, before: Task, after: Task, action: str, actor: str, 
     def state(task: Task) -> dict[str, str]:
         return {"status": task.status} | ({"lease_owner": task.lease_owner} if task.lease_owner else {})
 
-    tx.record_audit(
+    tx.audit.record(
         actor=actor,
         action=action,
         subject=after.task_id,
@@ -346,8 +346,8 @@ def _audit(tx: Transaction, before: Task, after: Task, action: str, actor: str, 
 def _count(store: Store, task: Task, now: datetime, **figures: int) -> None:
     """Running figures, after the fact: they must never undo or refuse what has been done."""
     try:
-        store.count_day(now.date(), **figures)
+        store.updates.statistics.count_day(now.date(), **figures)
         if task.status == COMPLETED:
-            store.note_turnaround(task.created_at, now)
+            store.updates.statistics.note_turnaround(task.created_at, now)
     except StoreUnavailable:
         log.warning("figures not counted", extra={"task_id": task.task_id})

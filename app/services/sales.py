@@ -39,7 +39,7 @@ class Waiting:
 def list_waiting(store: Store, named: Named) -> list[Waiting]:
     """What operators should look at, newest first: undecided, or named with payments that still wait."""
     found = []
-    for sale in store.every_sale():
+    for sale in store.sales.every():
         if sale.decision == NEVER:
             continue
         waiting = look(store, sale, named)
@@ -50,7 +50,7 @@ def list_waiting(store: Store, named: Named) -> list[Waiting]:
 
 def look(store: Store, sale: Sale, named: Named) -> Waiting:
     is_named = sale.decision == OURS or sale.source in named.ids
-    return Waiting(sale, store.count_set_aside(sale.source, MOST_COUNTED), is_named)
+    return Waiting(sale, store.payments.count_set_aside(sale.source, MOST_COUNTED), is_named)
 
 
 def with_lines(
@@ -73,12 +73,12 @@ def with_lines(
         return fact
     if origin.link is not None and origin.link in named.payment_links:
         return fact
-    record = store.find_payment(fact.payment_id)
+    record = store.payments.find(fact.payment_id)
     if record is not None and (record.granted or record.resolution):
         return fact
     if record is not None and record.origin is not None and record.origin.lines is not None:
         return replace(fact, origin=record.origin)
-    if origin.link is not None and (sale := store.find_sale(origin.link)) is not None and sale.decision is not None:
+    if origin.link is not None and (sale := store.sales.find(origin.link)) is not None and sale.decision is not None:
         return fact
     try:
         return replace(fact, origin=replace(origin, lines=lines_of(ask(fact.session_id))))
@@ -94,7 +94,7 @@ def with_lines(
 def kept(known: Mapping[str, Sale], record: PaymentRecord, now: datetime) -> Callable[[Any], None]:
     """What goes into the transaction that sets `record` aside: nobody has named its source meanwhile."""
     source, label = record.source or "", label_of(record.origin) if record.origin else ""
-    return lambda tx: tx.keep_sale(known.get(source), source, label, now)
+    return lambda tx: tx.sales.keep(known.get(source), source, label, now)
 
 
 def name_for_good(
@@ -149,7 +149,7 @@ def _good_standing(store: Store, actor: str) -> Callable[[], Authority]:
 
 def _worth(store: Store, source: str) -> int:
     """The credits that naming this would give to those who have paid: of what is told of them now."""
-    waiting = each(lambda cursor: store.list_set_aside(source, limit=MOST_COUNTED, cursor=cursor))
+    waiting = each(lambda cursor: store.payments.list_set_aside(source, limit=MOST_COUNTED, cursor=cursor))
     return sum(target(as_ours(record)) for record in waiting if record.resolution is None)
 
 
@@ -177,8 +177,8 @@ def _decide(
         stands = authority()
         with store.transaction() as tx:
             stands.hold(tx)
-            tx.decide_sale(sale, decision, by, now, approved_by)
-            tx.record_audit(
+            tx.sales.decide(sale, decision, by, now, approved_by)
+            tx.audit.record(
                 actor=stands.actor,
                 action=action,
                 subject=source,
@@ -189,6 +189,6 @@ def _decide(
             )
 
     def read(_stale: object = None) -> Sale | None:
-        return store.find_sale(source)
+        return store.sales.find(source)
 
     optimistic(f"sale#{source}", attempt, read(), read)

@@ -63,20 +63,20 @@ def finish_sign_in(
     """Turn the half sign-in into a session of its own id; the proof is used up with it. Raises WrongCode."""
     session_id = new_session_id()
     session = Session(session_key(session_id), kind, now, now, half.label, mfa_at=now)
-    account = store.finish_sign_in(account, half.key, session, proof, now)
+    account = store.updates.second_factors.finish_sign_in(account, half.key, session, proof, now)
     log.info("signed in", extra={"email": mask_email(account.email), "kind": kind, "second_factor": proof.what})
     return SignedIn(account, session_id)
 
 
 def prove_session(store: Store, account: Account, key: str, proof: Proof, *, now: datetime) -> None:
     """Prove the second factor in a session that is open already. Raises WrongCode."""
-    store.prove_session(account, key, proof, now)
+    store.updates.second_factors.prove_session(account, key, proof, now)
     log.info("second factor proven", extra={"email": mask_email(account.email), "second_factor": proof.what})
 
 
 def begin_totp(store: Store, sealer: Sealer, account: Account) -> None:
     """Make an authenticator's secret; it counts once a first code has come back. Raises WrongState."""
-    store.put_pending_totp(account, sealer.seal(new_totp_secret()))
+    store.updates.second_factors.put_pending_totp(account, sealer.seal(new_totp_secret()))
 
 
 def pending_totp(sealer: Sealer, account: Account) -> Authenticator:
@@ -100,7 +100,7 @@ def enable_totp(store: Store, sealer: Sealer, account: Account, code: object, ke
         raise WrongCode("That code is not right. Check the clock of your phone and try the next one.")
     codes, hashes = _first_codes(account)
     what = "An authenticator app was set up as a second factor."
-    changed(store, account, what, now, lambda tx: tx.enable_totp(account, counter, hashes, key, now))
+    changed(store, account, what, now, lambda tx: tx.second_factors.enable_totp(account, counter, hashes, key, now))
     log.info("second factor added", extra={"email": mask_email(account.email), "second_factor": "totp"})
     return codes
 
@@ -117,7 +117,7 @@ def add_passkey(
     made = passkeys.verify_registration(account, credential, name, now)
     codes, hashes = _first_codes(account)
     what = f"A passkey was added as a second factor: {made.name}."
-    changed(store, account, what, now, lambda tx: tx.add_passkey(account, made, hashes, key, now))
+    changed(store, account, what, now, lambda tx: tx.second_factors.add_passkey(account, made, hashes, key, now))
     log.info("second factor added", extra={"email": mask_email(account.email), "second_factor": "passkey"})
     return codes
 
@@ -133,7 +133,7 @@ def remove_totp(store: Store, account: Account, *, now: datetime) -> None:
     if account.totp is None:
         raise WrongState("There is no authenticator app to remove.")
     what = "The authenticator app was removed as a second factor."
-    changed(store, account, what, now, lambda tx: tx.remove_factor(account, last=not account.passkeys))
+    changed(store, account, what, now, lambda tx: tx.second_factors.remove_factor(account, last=not account.passkeys))
     log.info("second factor removed", extra={"email": mask_email(account.email), "second_factor": "totp"})
 
 
@@ -144,7 +144,7 @@ def remove_passkey(store: Store, account: Account, key: str, *, now: datetime) -
         raise NotFound("There is no such passkey.")
     last = account.totp is None and len(account.passkeys) == 1
     what = f"A passkey was removed: {passkey.name}."
-    changed(store, account, what, now, lambda tx: tx.remove_factor(account, passkey=key, last=last))
+    changed(store, account, what, now, lambda tx: tx.second_factors.remove_factor(account, passkey=key, last=last))
     log.info("second factor removed", extra={"email": mask_email(account.email), "second_factor": "passkey"})
 
 
@@ -152,8 +152,8 @@ def remove_all(store: Store, account: Account, *, actor: str, now: datetime) -> 
     """For a person who has lost every factor and every recovery code: done by hand, and written down."""
 
     def remove(tx: Transaction) -> None:
-        tx.remove_factor(account, last=True)
-        tx.record_audit(actor=actor, action="account.reset_second_factor", subject=account.email, now=now)
+        tx.second_factors.remove_factor(account, last=True)
+        tx.audit.record(actor=actor, action="account.reset_second_factor", subject=account.email, now=now)
 
     changed(store, account, "Every second factor was removed by our support.", now, remove)
     log.warning(
@@ -167,14 +167,14 @@ def renew_recovery_codes(store: Store, account: Account, *, now: datetime) -> li
         raise WrongState("Recovery codes come with a second factor. Set one up first.")
     codes = new_recovery_codes()
     what = "New recovery codes were made; the earlier ones no longer work."
-    changed(store, account, what, now, lambda tx: tx.replace_recovery_codes(account, _hashes(codes)))
+    changed(store, account, what, now, lambda tx: tx.second_factors.replace_recovery_codes(account, _hashes(codes)))
     return codes
 
 
 def new_challenge(store: Store, account: Account, purpose: str, *, now: datetime) -> bytes:
     """A fresh WebAuthn challenge, good once, for a few minutes and for one purpose."""
     challenge = secrets.token_bytes(32)
-    store.put_challenge(account, f"{purpose}:{int(now.timestamp())}:{challenge.hex()}")
+    store.updates.second_factors.put_challenge(account, f"{purpose}:{int(now.timestamp())}:{challenge.hex()}")
     return challenge
 
 

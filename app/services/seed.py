@@ -28,9 +28,9 @@ def first_operator(store: Store, email: str, *, now: datetime) -> bool:
     account = Account(address, new_account_id(), now, role="admin", link_nonces={SET_PASSWORD: new_nonce()})
     try:
         with store.transaction() as tx:
-            tx.create_account(account)
-            tx.enqueue_mail(Mail(f"{SET_PASSWORD}#{account.account_id}#first", SET_PASSWORD, address, now))
-            tx.record_audit(actor="set-up", action="admin.grant", subject=address, reason="ADMIN_EMAIL", now=now)
+            tx.accounts.create(account)
+            tx.mails.enqueue(Mail(f"{SET_PASSWORD}#{account.account_id}#first", SET_PASSWORD, address, now))
+            tx.audit.record(actor="set-up", action="admin.grant", subject=address, reason="ADMIN_EMAIL", now=now)
     except AccountExists:
         return False
     return True
@@ -47,10 +47,10 @@ def demo(store: Store, passwords: Passwords, *, password: str | None, now: datet
                 if role == "customer":
                     gift = LedgerEntry("promo#demo", email, PROMO, 1000, "Demo credits")
                     posted, account = post(account, gift, now)
-                    tx.record_once(posted)
+                    tx.ledger.append_once(posted)
                 else:
-                    tx.record_audit(actor="demo", action="admin.grant", subject=email, reason="Demo data", now=now)
-                tx.create_account(account)
+                    tx.audit.record(actor="demo", action="admin.grant", subject=email, reason="Demo data", now=now)
+                tx.accounts.create(account)
         except (AccountExists, AlreadyRecorded):
             yield {"role": role, "email": email, "password": password}
             continue

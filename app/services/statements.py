@@ -30,7 +30,7 @@ def list_page(
 ) -> Page[PostedEntry]:
     """One page of what the filter names, newest first."""
     keys = _keys(store, account, month, utcnow())
-    return store.list_entries(account.email, limit=limit, cursor=cursor, type=type, month=month, keys=keys)
+    return store.ledger.page(account.email, limit=limit, cursor=cursor, type=type, month=month, keys=keys)
 
 
 def whole_ledger(store: Store, email: str, *, type: str = "", month: str = "") -> Iterator[PostedEntry]:
@@ -39,10 +39,10 @@ def whole_ledger(store: Store, email: str, *, type: str = "", month: str = "") -
     They are read from an index that lags a little behind. Sequence numbers show a gap, the account the newest of them;
     so rows of other types are read as well. Rows that are added meanwhile are newer than all of these.
     """
-    account, now = store.get_account(email), utcnow()
+    account, now = store.accounts.get(email), utcnow()
     last_month = _month_of_newest(account, now)
     following = None
-    for entry in store.entries_of(email, month=month, keys=_keys(store, account, month, now)):
+    for entry in store.ledger.every_of(email, month=month, keys=_keys(store, account, month, now)):
         if not entry.is_original:
             is_newest = following is None and (not month or month == last_month)
             if entry.sequence < account.ledger_sequence if is_newest else following not in (None, entry.sequence + 1):
@@ -73,7 +73,7 @@ def of_month(store: Store, email: str, month: str) -> dict[str, Any]:
     if entries and not entries[0].is_original:
         opening = entries[0].balance_after - entries[0].amount
     else:
-        opening = _balance_before(store, store.get_account(email), _begin(month), utcnow())
+        opening = _balance_before(store, store.accounts.get(email), _begin(month), utcnow())
     credits_in = sum(entry.amount for entry in entries if entry.amount > 0)
     credits_out = -sum(entry.amount for entry in entries if entry.amount < 0)
     return {
@@ -90,7 +90,7 @@ def _balance_before(store: Store, account: Account, moment: datetime, now: datet
     row = _last_before(store, account, moment, now)
     if row is None or not row.is_original:
         return row.balance_after if row else 0
-    return sum(entry.amount for entry in store.entries_of(account.email, keys=("0", _after(row))))
+    return sum(entry.amount for entry in store.ledger.every_of(account.email, keys=("0", _after(row))))
 
 
 def _is_ahead(account: Account, now: datetime) -> bool:
@@ -128,9 +128,9 @@ def _edge(store: Store, account: Account, moment: datetime, now: datetime) -> st
 
 def _last_before(store: Store, account: Account, moment: datetime, now: datetime) -> PostedEntry | None:
     if _is_ahead(account, now) and moment > now:
-        return next(iter(store.list_entries(account.email, limit=1).items), None)
+        return next(iter(store.ledger.page(account.email, limit=1).items), None)
     ahead = account.ahead_since is not None and account.ahead_since < moment
-    return store.last_entry_before(account.email, moment, ahead=ahead)
+    return store.ledger.last_before(account.email, moment, ahead=ahead)
 
 
 def _after(row: PostedEntry) -> str:

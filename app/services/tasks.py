@@ -61,25 +61,25 @@ def submit(
         try:
             posted, after = credits.post(current, credits.spend_entry(task), now)
         except (AccountFrozen, InsufficientCredits, RateLimited):
-            if request_id and store.find_task(task.task_id):
+            if request_id and store.tasks.find(task.task_id):
                 raise AlreadyRecorded from None
             raise
         with store.transaction() as tx:
-            tx.record_once(posted)  # first: a replay is a replay, whatever else has changed
-            tx.put_task(task)
+            tx.ledger.append_once(posted)  # first: a replay is a replay, whatever else has changed
+            tx.tasks.add(task)
             recent = remember(current.recent_marks, task.description)
             mail, noted = notices.low_balance(current, after, now)
             told = noted if by_program else {"draft": None} | noted
-            tx.move_balance(current, after, open_tasks=1, spending=True, recent_marks=recent, **told)
+            tx.accounts.move_balance(current, after, open_tasks=1, spending=True, recent_marks=recent, **told)
             if mail:
-                tx.enqueue_mail(mail)
+                tx.mails.enqueue(mail)
         # What the page shows next is this account: it has to know of the open task, or it would not start to poll.
         draft = after.draft if by_program else ""
         shown = replace(after, open_tasks=after.open_tasks + 1, draft=draft, **noted)
         return Submitted(task, shown, after.credits_balance)
 
     try:
-        done = store.change_account(account, attempt)
+        done = store.accounts.decide(account, attempt)
     except AlreadyRecorded:
         return _first(store, task)
     log.info("task submitted", extra={"email": mask_email(account.email), "task_id": task.task_id})
@@ -110,7 +110,7 @@ def submit_batch(
                 entries.append(posted)
                 recent = remember(recent, task.description)
         except (AccountFrozen, InsufficientCredits, RateLimited) as refusal:
-            if store.find_task(tasks[0].task_id):
+            if store.tasks.find(tasks[0].task_id):
                 raise AlreadyRecorded from None
             if not isinstance(refusal, InsufficientCredits):
                 raise
@@ -119,22 +119,22 @@ def submit_batch(
             raise InsufficientCredits(required=total, available=current.credits_balance, several=several) from None
         with store.transaction() as tx:
             for posted in entries:
-                tx.record_once(posted)
+                tx.ledger.append_once(posted)
             for task in tasks:
-                tx.put_task(task)
+                tx.tasks.add(task)
             mail, noted = notices.low_balance(current, after, now)
-            tx.move_balance(current, after, open_tasks=len(tasks), spending=True, recent_marks=recent, **noted)
+            tx.accounts.move_balance(current, after, open_tasks=len(tasks), spending=True, recent_marks=recent, **noted)
             if mail:
-                tx.enqueue_mail(mail)
+                tx.mails.enqueue(mail)
         return replace(after, open_tasks=after.open_tasks + len(tasks), **noted)
 
     try:
-        after = store.change_account(account, attempt)
+        after = store.accounts.decide(account, attempt)
     except AlreadyRecorded:
         beyond = task_id_for(account.email, f"{request_id}#{len(tasks) + 1}")
-        if store.find_task(beyond):  # the first request had more lines
+        if store.tasks.find(beyond):  # the first request had more lines
             raise RequestIdReused from None
-        return [_first(store, task).task for task in tasks], store.get_account(account.email)
+        return [_first(store, task).task for task in tasks], store.accounts.get(account.email)
     log.info("batch submitted", extra={"email": mask_email(account.email), "tasks": len(tasks)})
     return tasks, after
 
@@ -146,7 +146,7 @@ def find_twin(store: Store, account: Account, description: str, request_id: str)
     """
     if not may_repeat(account.recent_marks, description):
         return None
-    earlier = store.list_tasks(account.email, limit=LOOKED_AT).items
+    earlier = store.tasks.page(account.email, limit=LOOKED_AT).items
     if any(task.task_id == task_id_for(account.email, request_id) for task in earlier):
         return None
     return duplicates.find_twin(description, earlier)
@@ -160,10 +160,10 @@ def _check_signed_in(current: Account, asking: Account) -> None:
 
 def _first(store: Store, repeat: Task) -> Submitted:
     """What the first request with this id did. Raises RequestIdReused if that was for another text."""
-    first = store.find_task(repeat.task_id)  # none: the first request had fewer lines
+    first = store.tasks.find(repeat.task_id)  # none: the first request had fewer lines
     if first is None or first.user_email != repeat.user_email or first.description != repeat.description:
         raise RequestIdReused
-    entry = store.find_entry(f"spend#{first.task_id}")
-    account = store.get_account(repeat.user_email)
+    entry = store.ledger.find(f"spend#{first.task_id}")
+    account = store.accounts.get(repeat.user_email)
     remaining = entry.balance_after if entry else account.credits_balance
     return Submitted(first, account, remaining, replayed=True)

@@ -201,18 +201,18 @@ def furnish(site: Any) -> World:
     names = _tasks(site, now) | _payments(site, now)
     _operators_work(store, now)
     for purpose, email in ((RESET, ADA), (SET_PASSWORD, ADA), (CONFIRM, CAREFUL)):
-        names[purpose] = found.links.url(store.get_account(email), purpose).removeprefix(site.url)
-    names["ada"], names["gone"] = (store.get_account(email).account_id for email in (ADA, "gone@example.com"))
+        names[purpose] = found.links.url(store.accounts.get(email), purpose).removeprefix(site.url)
+    names["ada"], names["gone"] = (store.accounts.get(email).account_id for email in (ADA, "gone@example.com"))
     names["month"] = f"{now:%Y-%m}"
-    names["cursor"] = store.list_tasks(ADA, limit=20).next_cursor or ""
+    names["cursor"] = store.tasks.page(ADA, limit=20).next_cursor or ""
     assert not books.check(store)
-    figures.read_ledger(store, store.every_entry(), now)
-    store.note_books(now, 0)
+    figures.read_ledger(store, store.ledger.every(), now)
+    store.updates.signs.note_books(now, 0)
     signed_in = (ADA, NEWCOMER, BROKE, OWING, CAREFUL, OPERATOR, COLLEAGUE)
     cookies = {email: _sign_in(site, email) for email in signed_in}
     for email in (COLLEAGUE, OPERATOR):
         _give_second_factor(store, found.sealer, email, now)
-    second_factor.begin_totp(store, found.sealer, store.get_account(CAREFUL))
+    second_factor.begin_totp(store, found.sealer, store.accounts.get(CAREFUL))
     return World(names, cookies)
 
 
@@ -228,8 +228,8 @@ def _accounts(store: Store, now: datetime, sealer: Any) -> None:
                 kind, words = (PROMO, "Welcome credits") if credits > 0 else (CLAWBACK, "Payment refunded by the bank")
                 entry = LedgerEntry(f"promo#{email}", email, kind, credits, words)
                 posted, account = post(account, entry, long_ago)
-                tx.record_once(posted)
-            tx.create_account(account)
+                tx.ledger.append_once(posted)
+            tx.accounts.create(account)
 
     make(ADA, 700, link_nonces={RESET: "r", SET_PASSWORD: "s"})
     make(NEWCOMER, confirmed_at=None)
@@ -239,10 +239,10 @@ def _accounts(store: Store, now: datetime, sealer: Any) -> None:
     make("gone@example.com", 30)
     make("a-very-long-address-of-somebody-whose-name-does-not-end@subdomain.example.com", 1_234_567)
     for email in (BROKE, CAREFUL):
-        store.update_account(store.get_account(email), draft=DRAFT)
+        store.updates.accounts.change(store.accounts.get(email), draft=DRAFT)
     unsent = (("description", DRAFT * 3), ("request_id", "unsent"))
-    drafts.keep(store, store.get_account(CAREFUL), "/tasks", unsent, now=now)
-    drafts.keep(store, store.get_account(CAREFUL), "/tasks/batch", (("lines", "One\nTwo"),), now=now)
+    drafts.keep(store, store.accounts.get(CAREFUL), "/tasks", unsent, now=now)
+    drafts.keep(store, store.accounts.get(CAREFUL), "/tasks/batch", (("lines", "One\nTwo"),), now=now)
     make(OPERATOR, role="admin")
     make(COLLEAGUE, role="admin")
 
@@ -281,7 +281,7 @@ def _sessions(site: Any, now: datetime) -> dict[str, str]:
         address = checkout.open_session(
             site.store,
             deps.stripe,
-            site.store.get_account(ADA),
+            site.store.accounts.get(ADA),
             deps.config.packs[0],
             request_id=f"look-{state}",
             app_url=site.url,
@@ -307,7 +307,7 @@ def _tasks(site: Any, now: datetime) -> dict[str, str]:
     words = [*(TEXTS[number % len(TEXTS)] for number in range(28)), LONG_WORD, "<b>Translate</b> the letter"]
     for number, text in enumerate(words):
         at = now - timedelta(days=28 - number * 28 / len(words), minutes=number)
-        made.append(tasks.submit(store, store.get_account(ADA), text, now=at, request_id=f"look-{number}").task)
+        made.append(tasks.submit(store, store.accounts.get(ADA), text, now=at, request_id=f"look-{number}").task)
     file = site.app.extensions["impacteragi"].files.put(made[0].task_id, "quotes.csv", b"quote,price\n" * 400)
     for task in made[:20]:
         at = task.created_at + timedelta(minutes=7)
@@ -317,11 +317,11 @@ def _tasks(site: Any, now: datetime) -> dict[str, str]:
     rejected, cancelled, working, lapsed = made[20:24]
     queue.claim(store, OPERATOR, rejected.task_id, now=now - timedelta(days=5))
     queue.reject(store, OPERATOR, rejected.task_id, "The attachment cannot be opened.", now=now - timedelta(days=5))
-    queue.cancel(store, store.get_account(ADA), cancelled.task_id, now=now - timedelta(days=4))
+    queue.cancel(store, store.accounts.get(ADA), cancelled.task_id, now=now - timedelta(days=4))
     queue.claim(store, OPERATOR, working.task_id, now=now)
     queue.claim(store, COLLEAGUE, lapsed.task_id, now=now - timedelta(hours=3))
     note = "The table leaves out the shipping costs."
-    redo = queue.request_redo(store, store.get_account(ADA), made[19].task_id, note, now=now)
+    redo = queue.request_redo(store, store.accounts.get(ADA), made[19].task_id, note, now=now)
     return {
         "completed": made[0].task_id,
         "rejected": rejected.task_id,
@@ -363,11 +363,11 @@ def _operators_work(store: Store, now: datetime) -> None:
         parked.refund(store, Silent(), "pi_cs_refunding", reason="No account to credit", **by)
     codes.disable(store, "CONFERENCE", actor=OPERATOR, reason="The fair is over.", now=now)
     with store.transaction() as tx:
-        tx.enqueue_mail(Mail("low_balance#look", "low_balance", ADA, now, {"balance": 40, "threshold": 50}))
-    mail = store.find_mail("low_balance#look")
+        tx.mails.enqueue(Mail("low_balance#look", "low_balance", ADA, now, {"balance": 40, "threshold": 50}))
+    mail = store.mails.find("low_balance#look")
     assert mail
     refused = "MessageRejected: Email address is not verified."
-    store.mark_mail_unsent(mail, refused, now + timedelta(hours=1), give_up=True)
+    store.updates.mails.mark_unsent(mail, refused, now + timedelta(hours=1), give_up=True)
 
 
 def _sign_in(site: Any, email: str) -> dict[str, str]:
@@ -382,10 +382,10 @@ def _sign_in(site: Any, email: str) -> dict[str, str]:
 def _give_second_factor(store: Store, sealer: Any, email: str, now: datetime) -> None:
     """An authenticator app with four codes left; proven in the operator's session, not in the colleague's."""
     proven = now if email == OPERATOR else None
-    live = store.get_account(email).sessions.items()
+    live = store.accounts.get(email).sessions.items()
     sessions = {key: session_row(replace(session, mfa_at=proven)) for key, session in live}
-    store.update_account(
-        store.get_account(email),
+    store.updates.accounts.change(
+        store.accounts.get(email),
         totp=sealer.seal("JBSWY3DPEHPK3PXP"),
         recovery_codes=dict.fromkeys("abcd", True),
         sessions=sessions,

@@ -117,8 +117,8 @@ def race(world: World, port: int, rounds: int, submits: int = 50) -> Race:
     for number in range(rounds):
         visitor = world.account(f"race{number}@example.com", credits=100)
         statuses = asyncio.run(_submit_at_once(port, visitor, submits))
-        balance = world.store.get_account(visitor.account.email).credits_balance
-        tasks = world.store.list_tasks(visitor.account.email, limit=100).items
+        balance = world.store.accounts.get(visitor.account.email).credits_balance
+        tasks = world.store.tasks.page(visitor.account.email, limit=100).items
         result.exact += statuses.count(201) == 10 and balance == 0 and len(tasks) == 10
         result.statuses.update(statuses)
     return result

@@ -123,8 +123,8 @@ class World:
         )
         posted, account = post(account, LedgerEntry(f"promo#{email}", email, PROMO, credits, "To begin with"), now)
         with self.store.transaction() as tx:
-            tx.record_once(posted)
-            tx.create_account(account)
+            tx.ledger.append_once(posted)
+            tx.accounts.create(account)
         self._add_history(email, tasks, now)
         return Visitor(self, account, session_id)
 
@@ -135,7 +135,7 @@ class World:
                     moment = now - timedelta(minutes=number + 1)
                     task_id = f"task_{email.partition('@')[0]}_{number:012d}"
                     task = Task(task_id, email, f"{number}. {WORDS}", COMPLETED, 10, moment, moment, version=2)
-                    tx.put_task(task)
+                    tx.tasks.add(task)
 
 
 class Visitor:

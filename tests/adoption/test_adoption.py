@@ -47,13 +47,13 @@ def bought(payment: str, credits: int = 500) -> SessionFact:
 def test_a_balance_gets_its_opening_row_when_no_row_explains_it(store):
     put_user(store, balance=490)
 
-    account = store.get_account(EMAIL)
+    account = store.accounts.get(EMAIL)
 
     (entry,) = ledger(store, EMAIL)
     assert (entry.transaction_id, entry.type, entry.amount) == (f"opening#{EMAIL}", "adjustment", 490)
     assert (entry.sequence, entry.balance_after) == (1, 490)
     assert (account.credits_balance, account.ledger_sequence, account.unexplained) == (490, 1, None)
-    (act,) = store.list_audit_of(EMAIL, limit=5).items
+    (act,) = store.audit.page_of(EMAIL, limit=5).items
     assert (act.action, act.actor, dict(act.after)) == ("account.adopt", "adoption", {"balance": 490, "opening": 490})
     assert books.check(store) == []
 
@@ -69,7 +69,7 @@ def test_all_rows_together_add_up_to_the_balance_when_there_are_rows_of_the_orig
         put_transaction(store, f"txn-{place}", amount, "purchase" if amount > 0 else "spend", day=place + 2)
     before = [raw(store, "Transactions", transaction_id=f"txn-{place}") for place in range(len(rows))]
 
-    store.get_account(EMAIL)
+    store.accounts.get(EMAIL)
 
     entries = ledger(store, EMAIL)
     assert sum(entry.amount for entry in entries) == 490
@@ -109,11 +109,11 @@ def test_everything_works_on_an_account_when_it_was_adopted(store):
     submitted = tasks.submit(store, account, "A new task", now=NOW, request_id="r-1")
     payments.record_fact(store, bought("pi_new", 1000), now=NOW)
     customers.adjust(store, "op@example.com", EMAIL, 5, "Goodwill", request_id="a-1", limit=50, now=NOW)
-    queue.cancel(store, store.get_account(EMAIL), submitted.task.task_id, now=NOW)
+    queue.cancel(store, store.accounts.get(EMAIL), submitted.task.task_id, now=NOW)
     queue.reject(store, "op@example.com", task_id, "Cannot be done", now=NOW)
 
-    assert store.get_account(EMAIL).credits_balance == 490 + 1000 + 5 + 10
-    assert store.get_account(EMAIL).open_tasks == 0
+    assert store.accounts.get(EMAIL).credits_balance == 490 + 1000 + 5 + 10
+    assert store.accounts.get(EMAIL).open_tasks == 0
     assert books.check(store) == []
     assert books.liability(store, at=utcnow().replace(year=2099), now=utcnow()).owed_to_customers == 1505
 
@@ -128,7 +128,7 @@ def test_a_payment_of_the_original_is_not_credited_again_when_stripe_tells_of_it
     again = payments.record_fact(store, fact, now=NOW)
 
     assert (first.moved, again.moved) == (0, 0)
-    assert store.get_account(EMAIL).credits_balance == 490
+    assert store.accounts.get(EMAIL).credits_balance == 490
     assert books.check(store) == []
 
 
@@ -142,12 +142,12 @@ def test_a_refund_of_a_payment_of_the_original_is_taken_back_once(store, told):
 
     adopt(store)
     if told == "before the adoption":
-        assert store.get_account(EMAIL).credits_balance == 490 - 250
+        assert store.accounts.get(EMAIL).credits_balance == 490 - 250
     payments.record_fact(store, refund, now=NOW)
     adopt(store)
     payments.record_fact(store, refund, now=NOW)
 
-    assert store.get_account(EMAIL).credits_balance == 490 - 250
+    assert store.accounts.get(EMAIL).credits_balance == 490 - 250
     assert [entry.type for entry in ledger(store, EMAIL) if not entry.is_original] == ["adjustment", "clawback"]
     assert books.check(store) == []
 
@@ -163,7 +163,7 @@ def test_what_a_payment_asks_for_is_settled_when_any_fact_of_it_is_told_again(st
     moved = [payments.record_fact(store, refund, now=NOW).moved for _ in range(2)]
 
     assert moved == [-500, 0]
-    assert store.get_account(EMAIL).credits_balance == -10
+    assert store.accounts.get(EMAIL).credits_balance == -10
     assert books.check(store) == []
 
 
@@ -172,12 +172,12 @@ def test_a_payment_that_the_original_credited_twice_is_one_payment(store):
     for place in (1, 2):
         put_transaction(store, f"txn-{place}", 500, "purchase", payment="pi_twice", day=place + 1)
 
-    store.get_account(EMAIL)
+    store.accounts.get(EMAIL)
 
-    record = store.find_payment("pi_twice")
+    record = store.payments.find("pi_twice")
     assert (record.granted, record.applied, record.entries, record.total_cents) == (1000, 1000, 2, 500)
     payments.record_fact(store, DisputeFact("pi_twice", "dp_1", 500, "lost"), now=NOW)
-    assert store.get_account(EMAIL).credits_balance == 0
+    assert store.accounts.get(EMAIL).credits_balance == 0
     assert books.check(store) == []
 
 
@@ -196,7 +196,7 @@ def test_one_opening_row_is_written_when_many_adopt_and_move_the_balance_at_once
         for n in range(6)
     ]
     acts += [
-        lambda n=n: tasks.submit(store, store.get_account(EMAIL), f"Task {n}", now=NOW, request_id=f"r-{n}")
+        lambda n=n: tasks.submit(store, store.accounts.get(EMAIL), f"Task {n}", now=NOW, request_id=f"r-{n}")
         for n in range(6)
     ]
     acts += [lambda: payments.record_fact(store, bought(PAYMENT), now=NOW)] * 4  # credited by the original
@@ -205,7 +205,7 @@ def test_one_opening_row_is_written_when_many_adopt_and_move_the_balance_at_once
     with ThreadPoolExecutor(len(acts)) as pool:
         list(pool.map(lambda act: act(), acts))
 
-    account = store.get_account(EMAIL)
+    account = store.accounts.get(EMAIL)
     assert account.credits_balance == 490 + 600 - 60
     assert account.open_tasks == 12
     assert [entry.transaction_id for entry in ledger(store, EMAIL)].count(f"opening#{EMAIL}") == 1
@@ -224,7 +224,7 @@ def test_the_balance_is_not_opened_when_it_moved_after_it_was_read(store, monkey
         return opening_of(base, row)
 
     monkeypatch.setattr(data, "opening_of", meanwhile)
-    account = store.get_account(EMAIL)
+    account = store.accounts.get(EMAIL)
 
     assert account.credits_balance == 480
     assert [entry.amount for entry in ledger(store, EMAIL)] == [480]
@@ -237,12 +237,12 @@ def test_an_account_is_whole_when_another_adopts_it_after_it_was_read(store, mon
     def somebody_else_is_quicker(base, row):
         if not raced:
             raced.append(1)
-            store.get_account(EMAIL)
+            store.accounts.get(EMAIL)
         return opening_of(base, row)
 
     monkeypatch.setattr(data, "opening_of", somebody_else_is_quicker)
 
-    assert tasks.submit(store, store.get_account(EMAIL), "A task", now=NOW).credits_remaining == 480
+    assert tasks.submit(store, store.accounts.get(EMAIL), "A task", now=NOW).credits_remaining == 480
 
 
 @pytest.mark.parametrize("balance", ["10.5", "many", "", None, True, Decimal("99.9"), "1e99", "NaN"])
@@ -295,8 +295,8 @@ def test_a_balance_that_cannot_be_read_keeps_no_other_payment_waiting(empty_stor
 
     assert (found.payments, found.credits) == (2, 2000)
     assert result.unexplained == ["pi_cs_refused"]
-    assert store.get_account("new@example.com").credits_balance == 2000
-    assert [record.payment_id for record in store.list_set_aside("plink_a", limit=5).items] == ["pi_cs_1"]
+    assert store.accounts.get("new@example.com").credits_balance == 2000
+    assert [record.payment_id for record in store.payments.list_set_aside("plink_a", limit=5).items] == ["pi_cs_1"]
 
 
 @pytest.mark.parametrize(
@@ -317,8 +317,8 @@ def test_an_account_is_named_when_a_row_of_it_cannot_be_read(empty_store):
     put_transaction(store, "txn-1", "9.99", "purchase")
 
     assert adopt(store).refused == [(EMAIL, "an amount cannot be read: txn-1, 9.99")]
-    assert store.get_account(EMAIL).unexplained == NOT_ADOPTED
-    (entry,) = store.list_entries(EMAIL, limit=5).items
+    assert store.accounts.get(EMAIL).unexplained == NOT_ADOPTED
+    (entry,) = store.ledger.page(EMAIL, limit=5).items
     assert (entry.amount, entry.description) == (0, "purchase of the original (amount as it was stored: 9.99)")
 
 
@@ -339,7 +339,7 @@ def test_an_account_is_named_when_it_was_put_back_from_a_backup_over_a_ledger_of
     assert adopt(store).refused == [(EMAIL, "its ledger has begun already, with row 1")]
     assert len(ledger(store, EMAIL)) == 1
     with pytest.raises(BalanceUnexplained):
-        tasks.submit(store, store.get_account(EMAIL), "A task", now=NOW)
+        tasks.submit(store, store.accounts.get(EMAIL), "A task", now=NOW)
 
 
 def test_rows_that_the_original_writes_after_the_adoption_are_named(empty_store):
@@ -392,22 +392,22 @@ def test_a_task_joins_the_queue_when_it_is_open(store, status, open_tasks):
     adopt(store)
     adopt(store)
 
-    assert store.get_account(EMAIL).open_tasks == open_tasks
-    assert [task.task_id for task in store.list_tasks(EMAIL, limit=5, status=status).items] == ["task-1"]
+    assert store.accounts.get(EMAIL).open_tasks == open_tasks
+    assert [task.task_id for task in store.tasks.page(EMAIL, limit=5, status=status).items] == ["task-1"]
     waiting = queue.claim_next(store, "op@example.com", now=NOW)
     assert (waiting.task_id if waiting else None) == ("task-1" if open_tasks else None)
     if waiting:
         queue.complete(store, "op@example.com", "task-1", "Done", now=NOW)
-        assert store.get_account(EMAIL).open_tasks == 0
+        assert store.accounts.get(EMAIL).open_tasks == 0
     assert books.check(store) == []
 
 
 def test_a_customer_may_cancel_a_task_that_no_command_has_adopted(store):
     put_history(store)
 
-    _, account = queue.cancel(store, store.get_account(EMAIL), TASK, now=NOW)
+    _, account = queue.cancel(store, store.accounts.get(EMAIL), TASK, now=NOW)
 
-    assert (account.credits_balance, store.get_account(EMAIL).open_tasks) == (500, 0)
+    assert (account.credits_balance, store.accounts.get(EMAIL).open_tasks) == (500, 0)
     assert books.check(store) == []
 
 
@@ -422,7 +422,7 @@ def test_a_task_that_cannot_be_read_is_named_and_cannot_move(empty_store, cost, 
 
     assert adopt(store).refused == [("task-1", problem)]
     assert [d.found for d in books.check(store)] == [problem]
-    assert store.find_task("task-1").credits_spent in (0, 10)
+    assert store.tasks.find("task-1").credits_spent in (0, 10)
     with pytest.raises(WrongState):
         queue.reject(store, "op@example.com", "task-1", "No", now=NOW)
 
@@ -433,20 +433,20 @@ def test_a_task_without_an_account_joins_alone(empty_store):
 
     adopt(store)
 
-    assert store.find_task("task-1").unexplained is None
-    assert store.find_account("gone@example.com") is None
+    assert store.tasks.find("task-1").unexplained is None
+    assert store.accounts.find("gone@example.com") is None
 
 
 def test_a_row_gets_its_maps_when_only_they_are_missing(store):
     """A row as an earlier version of this app left it: an id, but no map of links."""
     put_user(store, balance=0, account_id={"S": "acc_1"}, sessions={"M": {}})
 
-    account = store.get_account(EMAIL)
+    account = store.accounts.get(EMAIL)
 
     assert account.account_id == "acc_1"
     assert set(raw(store, "Users", email=EMAIL)) >= {"sessions", "link_nonces", "ledger_sequence"}
     accounts.ask_for_link(store, EMAIL, now=NOW)
-    assert store.get_account(EMAIL).link_nonces
+    assert store.accounts.get(EMAIL).link_nonces
 
 
 def test_a_repeat_after_a_lost_answer_does_not_open_twice(store, monkeypatch):
@@ -461,7 +461,7 @@ def test_a_repeat_after_a_lost_answer_does_not_open_twice(store, monkeypatch):
 
     monkeypatch.setattr(data._Writes, "commit", loses_the_first_answer)
 
-    assert store.get_account(EMAIL).credits_balance == 490
+    assert store.accounts.get(EMAIL).credits_balance == 490
     assert len(ledger(store, EMAIL)) == 1
 
 
@@ -473,9 +473,9 @@ def test_a_refund_that_was_told_first_is_taken_back_when_a_sign_in_adopted(store
 
     adopt(store)
 
-    assert store.get_account(EMAIL).credits_balance == -10
+    assert store.accounts.get(EMAIL).credits_balance == -10
     adopt(store)
-    assert store.get_account(EMAIL).credits_balance == -10
+    assert store.accounts.get(EMAIL).credits_balance == -10
     assert books.check(store) == []
 
 
@@ -511,26 +511,26 @@ def test_an_adoption_leaves_a_payment_that_was_parked_or_decided_as_it_is(store,
         if decision not in ("parked", "credited at once"):
             payments.record_fact(store, PARKED, now=NOW)
         DECISIONS[decision](store)
-        return store.find_payment(PAYMENT)
+        return store.payments.find(PAYMENT)
 
     put_history(store, task=False)
     stands = decide() if told == "before" else None
-    find = data.PaymentReads.find_payment
+    find = data.PaymentReads.find
 
     def read_then_decide(reads, payment_id):
         nonlocal stands
         known = find(reads, payment_id)
         if stands is None:
-            monkeypatch.setattr(data.PaymentReads, "find_payment", find)
+            monkeypatch.setattr(data.PaymentReads, "find", find)
             stands = decide()
         return known
 
-    monkeypatch.setattr(data.PaymentReads, "find_payment", read_then_decide)
+    monkeypatch.setattr(data.PaymentReads, "find", read_then_decide)
 
-    store.get_account(EMAIL)
+    store.accounts.get(EMAIL)
 
     assert stands is not None
-    assert store.find_payment(PAYMENT) == stands
+    assert store.payments.find(PAYMENT) == stands
     assert [entry.amount for entry in ledger(store, EMAIL)][-1] == 0, "its account is adopted all the same"
 
 
@@ -543,7 +543,7 @@ def test_nobody_is_frozen_for_an_adoption_that_broke_off(empty_store, monkeypatc
     with monkeypatch.context() as patched:
         patched.setattr(data, "_open_ledger", crash)
         with pytest.raises(KeyboardInterrupt):
-            empty_store.get_account(EMAIL)
+            empty_store.accounts.get(EMAIL)
 
     found = books.check(empty_store)
 
@@ -569,4 +569,4 @@ def test_an_account_is_not_deleted_while_a_task_of_the_original_is_open(store):
     with pytest.raises(WrongState):
         accounts.delete(store, BCRYPT, signed_in, PASSWORD, now=NOW)
 
-    assert store.get_account(EMAIL).deleted_at is None
+    assert store.accounts.get(EMAIL).deleted_at is None

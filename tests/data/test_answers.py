@@ -207,7 +207,7 @@ def test_every_account_is_not_gone_when_somebody_else_answers_a_scan(says):
     store = Store(says({"error": "x"}), "ImpacterAGI_")
 
     with pytest.raises((StoreUnavailable, ResponseParserError)):
-        list(store.every_entry())
+        list(store.ledger.every())
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -151,9 +151,9 @@ def test_cursor_that_does_not_fit_its_list_is_the_clients_fault():
     cursor = "WyIyMDI2LTExLTIyVDEyOjAwOjAwLjAwMDAwMFoiLCJ0YXNrX3giXQ"
 
     with pytest.raises(BadCursor):
-        store.list_entries("ada@example.com", limit=10, cursor=cursor, month="2026-01")
+        store.ledger.page("ada@example.com", limit=10, cursor=cursor, month="2026-01")
     with pytest.raises(ClientError):
-        store.list_entries("ada@example.com", limit=10, month="2026-01")
+        store.ledger.page("ada@example.com", limit=10, month="2026-01")
 
 
 def test_health_reports_what_cannot_be_reached():

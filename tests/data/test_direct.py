@@ -276,12 +276,12 @@ def test_transaction_happens_once_when_its_answer_is_lost(shaky, proxy, store):
         "UpdateExpression": "ADD version :one",
         "ExpressionAttributeValues": {":one": {"N": "1"}},
     }
-    before = store.get_account("ada@example.com").version
+    before = store.accounts.get("ada@example.com").version
 
     shaky.transact_write_items(TransactItems=[{"Update": write}])
 
     assert [seen for _, seen in proxy.calls] == ["lost", "pass"]
-    assert store.get_account("ada@example.com").version == before + 1
+    assert store.accounts.get("ada@example.com").version == before + 1
 
 
 @pytest.mark.threat(15)

@@ -29,38 +29,55 @@ FRESH = Session(NEW_KEY, BROWSER, NOW, NOW)
 PASSKEY = Passkey("d" * 32, "id", "key", 0, "Phone", NOW)
 
 SINGLE: dict[str, Callable[[Store, Account], Any]] = {
-    "add_session": lambda s, a: s.add_session(a, FRESH, NOW),
-    "touch_session": lambda s, a: s.touch_session(a, a.sessions[KEY], LATER),
-    "end_sessions": lambda s, a: s.end_sessions(a),
-    "remove_session": lambda s, a: s.remove_session(a, KEY),
-    "set_password": lambda s, a: s.set_password(a, "new", used=(), nonce=("reset", "n"), now=NOW),
-    "confirm_mailbox": lambda s, a: s.confirm_mailbox(a, ("reset", "n"), NOW),
-    "update_account": lambda s, a: s.update_account(a, visible=False, draft="typed", stripe_customer_id="cus_1"),
-    "finish_sign_in": lambda s, a: s.finish_sign_in(a, HALF_KEY, FRESH, PROOF, NOW),
-    "prove_session": lambda s, a: s.prove_session(a, KEY, PROOF, NOW),
-    "put_challenge": lambda s, a: s.put_challenge(a, "assert:0:00"),
-    "put_pending_totp": lambda s, a: s.put_pending_totp(a, "sealed anew"),
+    "accounts.add_session": lambda s, a: s.updates.accounts.add_session(a, FRESH, NOW),
+    "accounts.touch_session": lambda s, a: s.updates.accounts.touch_session(a, a.sessions[KEY], LATER),
+    "accounts.end_sessions": lambda s, a: s.updates.accounts.end_sessions(a),
+    "accounts.remove_session": lambda s, a: s.updates.accounts.remove_session(a, KEY),
+    "accounts.set_password": lambda s, a: s.updates.accounts.set_password(
+        a, "new", used=(), nonce=("reset", "n"), now=NOW
+    ),
+    "accounts.confirm_mailbox": lambda s, a: s.updates.accounts.confirm_mailbox(a, ("reset", "n"), NOW),
+    "accounts.change": lambda s, a: s.updates.accounts.change(
+        a, visible=False, draft="typed", stripe_customer_id="cus_1"
+    ),
+    "second_factors.finish_sign_in": lambda s, a: s.updates.second_factors.finish_sign_in(
+        a, HALF_KEY, FRESH, PROOF, NOW
+    ),
+    "second_factors.prove_session": lambda s, a: s.updates.second_factors.prove_session(a, KEY, PROOF, NOW),
+    "second_factors.put_challenge": lambda s, a: s.updates.second_factors.put_challenge(a, "assert:0:00"),
+    "second_factors.put_pending_totp": lambda s, a: s.updates.second_factors.put_pending_totp(a, "sealed anew"),
 }
 WITHIN: dict[str, Callable[[Transaction, Account], Any]] = {
-    "move_balance": lambda tx, a: tx.move_balance(a, replace(a, spend_by_day={"2026-01-01": 1})),
-    "renew_link": lambda tx, a: tx.renew_link(a, "reset", "newer", mails=LinkMails(NOW, 1), now=NOW, not_since=NOW),
-    "change_password": lambda tx, a: tx.change_password(a, "new", FRESH),
-    "erase_account": lambda tx, a: tx.erase_account(a, NOW),
-    "change_settings": lambda tx, a: tx.change_settings(a, theme="dark"),
-    "enable_totp": lambda tx, a: tx.enable_totp(a, 1, [], KEY, NOW),
-    "add_passkey": lambda tx, a: tx.add_passkey(a, PASSKEY, [], KEY, NOW),
-    "remove_factor": lambda tx, a: tx.remove_factor(a, last=True),
-    "count_by_hand": lambda tx, a: tx.count_by_hand(hand_of(a), 1, limit=9, now=NOW),
-    "replace_recovery_codes": lambda tx, a: tx.replace_recovery_codes(a, ["e" * 40]),
+    "accounts.move_balance": lambda tx, a: tx.accounts.move_balance(a, replace(a, spend_by_day={"2026-01-01": 1})),
+    "accounts.renew_link": lambda tx, a: tx.accounts.renew_link(
+        a, "reset", "newer", mails=LinkMails(NOW, 1), now=NOW, not_since=NOW
+    ),
+    "accounts.change_password": lambda tx, a: tx.accounts.change_password(a, "new", FRESH),
+    "accounts.erase": lambda tx, a: tx.accounts.erase(a, NOW),
+    "accounts.change_settings": lambda tx, a: tx.accounts.change_settings(a, theme="dark"),
+    "second_factors.enable_totp": lambda tx, a: tx.second_factors.enable_totp(a, 1, [], KEY, NOW),
+    "second_factors.add_passkey": lambda tx, a: tx.second_factors.add_passkey(a, PASSKEY, [], KEY, NOW),
+    "second_factors.remove_factor": lambda tx, a: tx.second_factors.remove_factor(a, last=True),
+    "by_hand.count": lambda tx, a: tx.by_hand.count(hand_of(a), 1, limit=9, now=NOW),
+    "second_factors.replace_recovery_codes": lambda tx, a: tx.second_factors.replace_recovery_codes(a, ["e" * 40]),
 }
-# What names its row otherwise: an open task keeps its owner from being deleted, and a deletion names itself.
-OTHERWISE = {"count_open_task", "mark_erased"}
+# Two name their row otherwise: an open task keeps its owner from being deleted, and a deletion names itself.
 
 
-def writers(door: type, through: str) -> set[str]:
+def parts(door: object) -> dict[str, object]:
+    """The repositories behind a door, by name."""
+    names = {*vars(door), *vars(type(door))}
+    return {name: getattr(door, name) for name in names if hasattr(getattr(door, name), "__module__")}
+
+
+def found(repositories: dict[str, object], through: str) -> set[str]:
+    return {f"{name}.{method}" for name, part in repositories.items() for method in writers(type(part), through)}
+
+
+def writers(part: type, through: str) -> set[str]:
     return {
         name
-        for name, method in inspect.getmembers(door, inspect.isfunction)
+        for name, method in inspect.getmembers(part, inspect.isfunction)
         if not name.startswith("_")
         and method not in (vars(UserWrites).get(name), vars(UserUpdates).get(name))
         and f"self.{through}(" in inspect.getsource(method)
@@ -79,7 +96,7 @@ def ada(store) -> Account:
     sessions = {KEY: Session(KEY, BROWSER, NOW, NOW), HALF_KEY: Session(HALF_KEY, HALF, NOW, NOW)}
     account = replace(make_account(store, credits=0), link_nonces={"reset": "n"}, sessions=sessions)
     rows = {key: {"kind": s.kind, "created_at": to_iso(NOW), "seen_at": to_iso(NOW)} for key, s in sessions.items()}
-    return store.update_account(
+    return store.updates.accounts.change(
         account,
         role="admin",
         sessions=rows,
@@ -93,9 +110,9 @@ def ada(store) -> Account:
     )
 
 
-def test_every_method_that_writes_an_account_is_walked_here():
-    assert writers(Store, "_update_user") == {*SINGLE, *OTHERWISE - {"count_open_task"}}
-    assert writers(Transaction, "update_user") == {*WITHIN, *OTHERWISE - {"mark_erased"}}
+def test_every_method_that_writes_an_account_is_walked_here(store):
+    assert found(parts(store.updates), "_update_user") == {*SINGLE, "erasure.mark_erased"}
+    assert found(parts(Transaction(store.client, store.prefix)), "update_user") == {*WITHIN, "accounts.count_open_task"}
 
 
 @pytest.mark.parametrize("name", [*SINGLE, *WITHIN])
@@ -119,7 +136,10 @@ def test_a_write_of_an_ended_life_changes_nothing(store, ada, name, since):
     left = row_of(store) | marks
     store.client.put_item(TableName=store.prefix + "Users", Item=encode_item(left))
 
-    if name in ("end_sessions", "remove_session"):  # that life has no session left, which is what was asked for
+    if name in (
+        "accounts.end_sessions",
+        "accounts.remove_session",
+    ):  # that life has no session left, which is what was asked for
         SINGLE[name](store, ada)
     else:
         with pytest.raises(DomainError), store.transaction() as tx:
@@ -131,14 +151,14 @@ def test_a_write_of_an_ended_life_changes_nothing(store, ada, name, since):
 def test_who_reads_the_tombstone_can_write_it(store, ada):
     """Payments reach it, and its owner comes back by a mailed link: the same account in another life."""
     with store.transaction() as tx:
-        tx.erase_account(ada, NOW)
-    tombstone = store.get_account(ADA)
+        tx.accounts.erase(ada, NOW)
+    tombstone = store.accounts.get(ADA)
 
     with store.transaction() as tx:
-        tx.renew_link(tombstone, "set_password", "m", mails=LinkMails(NOW, 1), now=NOW, not_since=NOW)
-    store.set_password(store.get_account(ADA), "new", used=(), nonce=("set_password", "m"), now=NOW)
+        tx.accounts.renew_link(tombstone, "set_password", "m", mails=LinkMails(NOW, 1), now=NOW, not_since=NOW)
+    store.updates.accounts.set_password(store.accounts.get(ADA), "new", used=(), nonce=("set_password", "m"), now=NOW)
 
-    back = store.get_account(ADA)
+    back = store.accounts.get(ADA)
     assert (back.deleted_at, back.life, back.account_id) == (None, 1, ada.account_id)
 
 

@@ -21,9 +21,9 @@ def add_tasks(store, account, count: int, words: str = "Task"):
         task = new_task(account.email, f"{words} {number}", f"{words}-{number}", moment)
         posted, after = post(account, spend_entry(task), moment)
         with store.transaction() as tx:
-            tx.record_once(posted)
-            tx.put_task(task)
-            tx.move_balance(account, after)
+            tx.ledger.append_once(posted)
+            tx.tasks.add(task)
+            tx.accounts.move_balance(account, after)
         account = after
     return account
 
@@ -43,7 +43,7 @@ def test_pages_hold_each_task_once_newest_first(any_store, limit):
     account = make_account(any_store, credits=60)
     add_tasks(any_store, account, 6)
 
-    rows = walk(lambda **kw: any_store.list_tasks(account.email, limit=limit, **kw))
+    rows = walk(lambda **kw: any_store.tasks.page(account.email, limit=limit, **kw))
 
     assert [task.description for task in rows] == [f"Task {number}" for number in range(5, -1, -1)]
 
@@ -52,7 +52,7 @@ def test_last_page_has_no_next_one_when_it_is_exactly_full(any_store):
     account = make_account(any_store, credits=60)
     add_tasks(any_store, account, 4)
 
-    assert any_store.list_tasks(account.email, limit=4).next_cursor is None
+    assert any_store.tasks.page(account.email, limit=4).next_cursor is None
 
 
 def test_tasks_of_one_instant_are_all_there(any_store):
@@ -60,7 +60,7 @@ def test_tasks_of_one_instant_are_all_there(any_store):
     for number in range(5):
         account = add_tasks(any_store, account, 1, f"Same instant {number}")
 
-    rows = walk(lambda **kw: any_store.list_tasks(account.email, limit=2, **kw))
+    rows = walk(lambda **kw: any_store.tasks.page(account.email, limit=2, **kw))
 
     assert len({task.task_id for task in rows}) == len(rows) == 5
 
@@ -70,12 +70,12 @@ def test_search_and_status_narrow_the_list(any_store):
     account = add_tasks(any_store, account, 3, "Translate")
     add_tasks(any_store, account, 3, "Summarise")
 
-    found = walk(lambda **kw: any_store.list_tasks(account.email, limit=2, **kw), search="TRANSL")
-    pending = walk(lambda **kw: any_store.list_tasks(account.email, limit=4, **kw), status="pending")
-    both = walk(lambda **kw: any_store.list_tasks(account.email, limit=4, **kw), status="pending", search="sum")
+    found = walk(lambda **kw: any_store.tasks.page(account.email, limit=2, **kw), search="TRANSL")
+    pending = walk(lambda **kw: any_store.tasks.page(account.email, limit=4, **kw), status="pending")
+    both = walk(lambda **kw: any_store.tasks.page(account.email, limit=4, **kw), status="pending", search="sum")
 
     assert [len(found), len(pending), len(both)] == [3, 6, 3]
-    assert any_store.list_tasks(account.email, limit=4, status="completed").items == []
+    assert any_store.tasks.page(account.email, limit=4, status="completed").items == []
 
 
 def test_search_looks_at_a_bounded_number_of_rows_and_says_where_it_stopped(any_store, monkeypatch):
@@ -84,10 +84,10 @@ def test_search_looks_at_a_bounded_number_of_rows_and_says_where_it_stopped(any_
     account = make_account(any_store, credits=100)
     add_tasks(any_store, account, 9)
 
-    first = any_store.list_tasks(account.email, limit=5, search="Task 0")
+    first = any_store.tasks.page(account.email, limit=5, search="Task 0")
 
     assert (first.items, first.next_cursor is not None) == ([], True)
-    found = walk(lambda **kw: any_store.list_tasks(account.email, limit=5, **kw), search="Task 0")
+    found = walk(lambda **kw: any_store.tasks.page(account.email, limit=5, **kw), search="Task 0")
     assert [task.description for task in found] == ["Task 0"]
 
 
@@ -120,7 +120,7 @@ def test_a_page_of_a_search_reads_no_more_than_its_bytes_and_skips_nothing(moto_
 
     while True:
         answers.clear()
-        page = moto_store.list_tasks(account.email, limit=20, cursor=cursor, **filters)
+        page = moto_store.tasks.page(account.email, limit=20, cursor=cursor, **filters)
         assert bytes_of(answers) <= 1_100_000
         assert len(answers) <= 5
         found += [task.description for task in page.items]
@@ -136,7 +136,7 @@ def test_a_search_among_short_texts_looks_at_as_many_rows_as_ever_in_few_calls(m
     account = make_account(moto_store, credits=7_000)
     add_tasks(moto_store, account, 600)
 
-    page = moto_store.list_tasks(account.email, limit=20, search="nothing of that kind")
+    page = moto_store.tasks.page(account.email, limit=20, search="nothing of that kind")
 
     assert (page.items, page.next_cursor) == ([], None)
     assert [len(items) for items in answers] == [25, 250, 250, 75]
@@ -148,7 +148,7 @@ def test_long_rows_after_short_ones_end_a_search_with_the_next_call(moto_store, 
     account = add_tasks(moto_store, account, 60, "\U0001f40b" * 4_980)
     add_tasks(moto_store, account, 25, "Short")
 
-    walk(lambda **kw: moto_store.list_tasks(account.email, limit=5, **kw), search="whales")
+    walk(lambda **kw: moto_store.tasks.page(account.email, limit=5, **kw), search="whales")
 
     assert sum(map(len, answers)) == 85
     assert bytes_of(answers[:2]) <= 1_000_000
@@ -159,7 +159,7 @@ def test_a_page_of_long_rows_reads_on_for_what_is_missing_alone(moto_store, answ
     account = make_account(moto_store, credits=2_000)
     add_tasks(moto_store, account, 80, "\U0001f40b" * 4_980)
 
-    page = moto_store.list_tasks(account.email, limit=70)
+    page = moto_store.tasks.page(account.email, limit=70)
 
     assert len(page.items) == 70
     assert sum(map(len, answers)) == 71
@@ -170,14 +170,14 @@ def test_each_customer_sees_only_their_own(any_store):
     bob = make_account(any_store, "bob@example.com", credits=20)
     add_tasks(any_store, ada, 2, "Ada")
     add_tasks(any_store, bob, 2, "Bob")
-    cursor = any_store.list_tasks(ada.email, limit=1).next_cursor
+    cursor = any_store.tasks.page(ada.email, limit=1).next_cursor
 
-    rows = any_store.list_tasks(bob.email, limit=10, cursor=cursor).items
+    rows = any_store.tasks.page(bob.email, limit=10, cursor=cursor).items
 
     assert {task.user_email for task in rows} <= {bob.email}
-    task_id = any_store.list_tasks(ada.email, limit=1).items[0].task_id
+    task_id = any_store.tasks.page(ada.email, limit=1).items[0].task_id
     with pytest.raises(NotFound):
-        any_store.get_task(task_id, owner=bob.email)
+        any_store.tasks.get(task_id, owner=bob.email)
 
 
 def test_ledger_is_filtered_by_month_and_type(any_store):
@@ -186,14 +186,14 @@ def test_ledger_is_filtered_by_month_and_type(any_store):
         entry = LedgerEntry(f"promo#{number}", account.email, PROMO, 100, "A gift")
         posted, after = post(account, entry, moment)
         with any_store.transaction() as tx:
-            tx.record_once(posted)
-            tx.move_balance(account, after)
+            tx.ledger.append_once(posted)
+            tx.accounts.move_balance(account, after)
         account = after
     add_tasks(any_store, account, 1)
 
     def amounts(**filters):
         return [
-            entry.amount for entry in walk(lambda **kw: any_store.list_entries(account.email, limit=2, **kw, **filters))
+            entry.amount for entry in walk(lambda **kw: any_store.ledger.page(account.email, limit=2, **kw, **filters))
         ]
 
     assert amounts() == [-10, 100, 100, 100]
@@ -202,13 +202,13 @@ def test_ledger_is_filtered_by_month_and_type(any_store):
     assert amounts(month="2026-09") == []
     assert amounts(type="spend") == [-10]
     assert amounts(type="promo", month="2026-11") == [100, 100]
-    assert [entry.amount for entry in any_store.entries_of(account.email)] == [-10, 100, 100, 100]
+    assert [entry.amount for entry in any_store.ledger.every_of(account.email)] == [-10, 100, 100, 100]
 
 
 @pytest.mark.parametrize("cursor", ["x", "W10", "bnVsbA", "WyIiLCJ4Il0", "WzEsMl0", "WyJhIiwiYiIsImMiXQ", "é", "W1tb"])
 def test_refused_when_a_cursor_was_made_up(any_store, cursor):
     with pytest.raises(BadCursor):
-        any_store.list_tasks("ada@example.com", limit=5, cursor=cursor)
+        any_store.tasks.page("ada@example.com", limit=5, cursor=cursor)
 
 
 def test_many_rows_of_several_tables_are_read_in_one_call(any_store):
@@ -232,6 +232,6 @@ def test_nothing_lies_between_a_later_and_an_earlier_day(any_store, monkeypatch)
     add_tasks(any_store, account, 1)
     monkeypatch.setattr(any_store, "_query", lambda *args: pytest.fail("the store was asked"))
 
-    page = any_store.list_tasks(account.email, limit=5, since=date(2026, 11, 23), until=date(2026, 11, 22))
+    page = any_store.tasks.page(account.email, limit=5, since=date(2026, 11, 23), until=date(2026, 11, 22))
 
     assert (page.items, page.next_cursor) == ([], None)

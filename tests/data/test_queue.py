@@ -45,7 +45,7 @@ def load(store, count, email="ada@example.com", *, status=PENDING, spread=1):
 def walk(store, **kwargs):
     found, cursor, pages = [], None, 0
     while True:
-        page = store.list_queue(PENDING, cursor=cursor, **kwargs)
+        page = store.queue.page(PENDING, cursor=cursor, **kwargs)
         found += [task.task_id for task in page.items]
         cursor, pages = page.next_cursor, pages + 1
         if cursor is None:
@@ -79,7 +79,7 @@ def test_a_filter_finds_all_when_the_pages_are_followed(empty_store):
 def test_the_index_carries_what_the_queue_shows_and_no_more(moto_store):
     load(moto_store, 1)
 
-    (task,) = moto_store.list_queue(PENDING, limit=5).items
+    (task,) = moto_store.queue.page(PENDING, limit=5).items
 
     assert task.description == "Task 0"
     assert task.version == 1
@@ -88,15 +88,15 @@ def test_the_index_carries_what_the_queue_shows_and_no_more(moto_store):
 @pytest.mark.parametrize("cursor", ["x", "W10", "WzEsMiwzLDRd", "e30", "\u00e9", "W1siIiwiIl0sbnVsbCxudWxsLG51bGxd"])
 def test_a_cursor_is_refused_when_it_is_not_ours(moto_store, cursor):
     with pytest.raises(BadCursor):
-        moto_store.list_queue(PENDING, limit=5, cursor=cursor)
+        moto_store.queue.page(PENDING, limit=5, cursor=cursor)
 
 
 def test_the_place_in_the_queue_is_counted_no_further_than_the_cap(empty_store):
     made = load(empty_store, 1500)
 
-    assert empty_store.count_before(made[0], 200) == 0
-    assert empty_store.count_before(made[150], 200) == 150
-    assert empty_store.count_before(made[-1], 200) > 200
+    assert empty_store.queue.count_before(made[0], 200) == 0
+    assert empty_store.queue.count_before(made[150], 200) == 150
+    assert empty_store.queue.count_before(made[-1], 200) > 200
 
 
 def test_the_pages_cost_the_same_when_there_are_ten_tasks_or_thousands(empty_store, config, monkeypatch):

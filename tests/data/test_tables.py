@@ -64,7 +64,7 @@ def test_set_up_keeps_what_is_there(any_store, client):
     make_account(any_store)
 
     assert create_tables(client, "ImpacterAGI_") == []
-    assert any_store.get_account("ada@example.com")
+    assert any_store.accounts.get("ada@example.com")
     assert any_store.table_differences(ttl=True) == []
 
 

@@ -37,11 +37,11 @@ def grant(store, account, number: int = 1, credits: int = 10):
     def attempt(current):
         posted, after = post(current, gift(number, credits), NOW)
         with store.transaction() as tx:
-            tx.record_once(posted)
-            tx.move_balance(current, after)
+            tx.ledger.append_once(posted)
+            tx.accounts.move_balance(current, after)
         return after
 
-    return store.change_account(account, attempt)
+    return store.accounts.decide(account, attempt)
 
 
 def test_balance_and_ledger_row_arrive_together(any_store):
@@ -49,7 +49,7 @@ def test_balance_and_ledger_row_arrive_together(any_store):
 
     grant(any_store, account)
 
-    stored = any_store.get_account(account.email)
+    stored = any_store.accounts.get(account.email)
     assert (stored.credits_balance, stored.ledger_sequence, stored.version) == (10, 1, 1)
     assert [(e.amount, e.balance_after, e.sequence) for e in ledger(any_store, account.email)] == [(10, 10, 1)]
 
@@ -58,7 +58,7 @@ def test_nothing_is_sent_when_the_block_raises(any_store):
     account = make_account(any_store)
 
     with pytest.raises(RuntimeError), any_store.transaction() as tx:
-        tx.record_once(post(account, gift(1), NOW)[0])
+        tx.ledger.append_once(post(account, gift(1), NOW)[0])
         raise RuntimeError
 
     assert ledger(any_store, account.email) == []
@@ -69,11 +69,11 @@ def test_nothing_is_kept_when_one_condition_fails(any_store):
     posted, _ = post(account, gift(1), NOW)
 
     with pytest.raises(AccountExists), any_store.transaction() as tx:
-        tx.record_once(posted)
-        tx.create_account(account)
+        tx.ledger.append_once(posted)
+        tx.accounts.create(account)
 
     assert ledger(any_store, account.email) == []
-    assert any_store.get_account(account.email).credits_balance == 0
+    assert any_store.accounts.get(account.email).credits_balance == 0
 
 
 def test_an_empty_block_sends_nothing(any_store):
@@ -88,7 +88,7 @@ def test_once_means_once_however_long_ago(any_store):
     with pytest.raises(AlreadyRecorded):
         grant(any_store, after)
 
-    assert any_store.get_account(account.email).credits_balance == 10
+    assert any_store.accounts.get(account.email).credits_balance == 10
 
 
 def test_the_first_failed_condition_decides(any_store):
@@ -98,12 +98,12 @@ def test_the_first_failed_condition_decides(any_store):
     posted, after = post(account, gift(1), NOW)
 
     with pytest.raises(AlreadyRecorded), any_store.transaction() as tx:
-        tx.record_once(posted)
-        tx.move_balance(account, after)
+        tx.ledger.append_once(posted)
+        tx.accounts.move_balance(account, after)
 
     with pytest.raises(Stale), any_store.transaction() as tx:
-        tx.record_once(replace(posted, transaction_id="promo#2"))
-        tx.move_balance(account, after)
+        tx.ledger.append_once(replace(posted, transaction_id="promo#2"))
+        tx.accounts.move_balance(account, after)
 
 
 def test_stale_hands_back_the_row_as_it_is_now(any_store):
@@ -112,8 +112,8 @@ def test_stale_hands_back_the_row_as_it_is_now(any_store):
     posted, after = post(account, gift(2), NOW)
 
     with pytest.raises(Stale) as stale, any_store.transaction() as tx:
-        tx.record_once(posted)
-        tx.move_balance(account, after)
+        tx.ledger.append_once(posted)
+        tx.accounts.move_balance(account, after)
 
     assert stale.value.item["email"] == account.email
     assert stale.value.item["credits_balance"] == 70
@@ -132,7 +132,7 @@ def test_old_state_is_read_again_and_decided_again(any_store):
 def test_reread_after_a_conflict_costs_no_call(store, monkeypatch):
     old = make_account(store)
     grant(store, old, 1)
-    monkeypatch.setattr(store, "get_account", lambda email: pytest.fail("the row came with the refusal"))
+    monkeypatch.setattr(store.accounts, "get", lambda email: pytest.fail("the row came with the refusal"))
 
     assert grant(store, old, 2).credits_balance == 20
 
@@ -151,9 +151,9 @@ def test_the_account_is_read_when_a_conflict_hands_back_no_row_of_its_own(moto_s
             raise Stale(item)
         return current
 
-    moto_store.change_account(old, attempt)
+    moto_store.accounts.decide(old, attempt)
 
-    assert seen == [old, moto_store.get_account(old.email)]
+    assert seen == [old, moto_store.accounts.get(old.email)]
     assert seen[1].credits_balance == 10
 
 
@@ -163,20 +163,20 @@ def test_every_grant_counts_when_many_race(store):
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda number: grant(store, account, number), range(48)))
 
-    assert store.get_account(account.email).credits_balance == 480
+    assert store.accounts.get(account.email).credits_balance == 480
     assert [e.sequence for e in ledger(store, account.email)] == list(range(1, 49))
 
 
 def test_settings_change_beside_the_balance(any_store):
     account = make_account(any_store, draft="")
-    any_store.update_account(account, draft="typed")
+    any_store.updates.accounts.change(account, draft="typed")
     posted, after = post(account, gift(1), NOW)
 
     with any_store.transaction() as tx:
-        tx.record_once(posted)
-        tx.move_balance(account, after, open_tasks=2, draft=None, **{"link_nonces.reset": "n"})
+        tx.ledger.append_once(posted)
+        tx.accounts.move_balance(account, after, open_tasks=2, draft=None, **{"link_nonces.reset": "n"})
 
-    stored = any_store.get_account(account.email)
+    stored = any_store.accounts.get(account.email)
     assert (stored.draft, stored.open_tasks, dict(stored.link_nonces)) == ("", 2, {"reset": "n"})
 
 
@@ -185,14 +185,14 @@ def test_a_task_is_put_once(any_store):
     task = new_task(account.email, "Words", "r-1", NOW)
     posted, after = post(account, spend_entry(task), NOW)
     with any_store.transaction() as tx:
-        tx.record_once(posted)
-        tx.put_task(task)
-        tx.move_balance(account, after)
+        tx.ledger.append_once(posted)
+        tx.tasks.add(task)
+        tx.accounts.move_balance(account, after)
 
     with pytest.raises(AlreadyRecorded), any_store.transaction() as tx:
-        tx.put_task(task)
+        tx.tasks.add(task)
 
-    found = any_store.get_task(task.task_id, owner=account.email)
+    found = any_store.tasks.get(task.task_id, owner=account.email)
     assert (found.description, found.status, found.created_at) == ("Words", "pending", NOW)
 
 
@@ -201,7 +201,7 @@ def test_refused_when_a_transaction_grows_beyond_100_writes(any_store):
 
     with pytest.raises(ValueError, match="100"), any_store.transaction() as tx:
         for number in range(MAX_WRITES + 1):
-            tx.record_once(post(account, gift(number), NOW)[0])
+            tx.ledger.append_once(post(account, gift(number), NOW)[0])
 
     assert ledger(any_store, account.email) == []
 

@@ -26,14 +26,14 @@ def shaky(config, store, proxy) -> Store:
 
 def submit(store: Store, account) -> None:
     with store.transaction() as tx:
-        tx.change_settings(account, theme="dark")
+        tx.accounts.change_settings(account, theme="dark")
 
 
 CALLS = {
-    "read": (lambda store, account: store.find_account(ADA), StoreUnavailable),
-    "write of one row": (lambda store, account: store.update_account(account, theme="dark"), StoreUnavailable),
+    "read": (lambda store, account: store.accounts.find(ADA), StoreUnavailable),
+    "write of one row": (lambda store, account: store.updates.accounts.change(account, theme="dark"), StoreUnavailable),
     "transaction": (submit, OutcomeUnknown),
-    "scan, which goes the long way": (lambda store, account: store.search_accounts("a", limit=5), StoreUnavailable),
+    "scan, which goes the long way": (lambda store, account: store.accounts.search("a", limit=5), StoreUnavailable),
 }
 
 
@@ -55,7 +55,7 @@ def test_a_call_whose_first_answer_dribbles_is_answered_by_the_next_try(store, s
     account = make_account(store)
     proxy.first(1, "dribble", "UpdateItem")
 
-    assert shaky.update_account(account, theme="dark").theme == "dark"
+    assert shaky.updates.accounts.change(account, theme="dark").theme == "dark"
     assert [fault for _, fault in proxy.calls] == ["dribble", "pass"]
 
 

@@ -61,7 +61,7 @@ def ada(store, sealer):
         session_key("whole"): {"kind": BROWSER, "created_at": iso(now), "seen_at": iso(now)},
     }
     hashed = second_factor.recovery_hash(RECOVERY)
-    return store.update_account(
+    return store.updates.accounts.change(
         account,
         sessions=sessions,
         confirmed_at=None,
@@ -133,7 +133,7 @@ def test_an_act_that_counts_once_says_yes_when_its_answer_was_lost(store, shaky,
     ACTS[act](shaky, ada, links, sealer)
 
     assert [fault for _, fault in proxy.calls].count("lost") == tries
-    new = set(store.get_account(ADA).sessions) - before
+    new = set(store.accounts.get(ADA).sessions) - before
     assert len(new) == (0 if act in ("confirm link", "code in an open session") else 1)
 
 
@@ -143,12 +143,12 @@ def test_it_still_counts_once(store, shaky, proxy, ada, links, sealer, act):
     """Somebody else's use is not taken for one's own, with the same clock and the same words."""
     lose(proxy, 1)
     ACTS[act](shaky, ada, links, sealer)
-    left = store.get_account(ADA)
+    left = store.accounts.get(ADA)
 
     with pytest.raises((LinkExpired, WrongCode)):
         ACTS[act](shaky, ada, links, sealer)
 
-    assert dict(store.get_account(ADA).sessions) == dict(left.sessions)
+    assert dict(store.accounts.get(ADA).sessions) == dict(left.sessions)
 
 
 @pytest.mark.threat(107)
@@ -159,7 +159,7 @@ def test_a_write_that_never_arrived_is_not_taken_for_done(store, shaky, proxy, a
         ACTS["reset link"](shaky, ada, links, sealer)
 
     assert raised.value.code == "store_unavailable"
-    assert BCRYPT.matches(PASSWORD, store.get_account(ADA).password_hash)
+    assert BCRYPT.matches(PASSWORD, store.accounts.get(ADA).password_hash)
 
 
 @pytest.mark.threat(107)
@@ -167,7 +167,7 @@ def test_a_write_that_never_arrived_is_not_taken_for_done(store, shaky, proxy, a
 def test_a_mail_is_taken_and_sent_in_the_same_run(store, shaky, proxy, config, sender, tries):
     make_account(store)
     with store.transaction() as tx:
-        tx.enqueue_mail(Mail("m-1", "security", ADA, NOW, {"what": "Something was changed."}))
+        tx.mails.enqueue(Mail("m-1", "security", ADA, NOW, {"what": "Something was changed."}))
     lose(proxy, tries)
 
     room = mail.MailRoom(Links(config.jwt_secrets, config.app_url), config.app_url)
@@ -204,7 +204,7 @@ def test_a_transaction_that_counts_once_says_yes_when_its_answer_was_lost(store,
         queue.claim(store, OP, task_id, now=utcnow())
     lose(proxy, tries, "TransactWriteItems")
 
-    TRANSACTIONS[act](shaky, store.get_account(ADA), task_id)
+    TRANSACTIONS[act](shaky, store.accounts.get(ADA), task_id)
 
     assert [fault for _, fault in proxy.calls].count("lost") == tries
     assert len([entry for entry in ledger(store, ADA) if entry.type == "promo"]) == (2 if act == "redeem" else 1)
@@ -238,18 +238,18 @@ def test_the_form_of_a_used_link_opens_nothing_with_another_password(app, store,
         accounts.set_password(
             store, deps.get().passwords, links, path.rpartition("/")[2], NEW, purpose="reset", now=utcnow()
         )
-    sessions = dict(store.get_account(ADA).sessions)
+    sessions = dict(store.accounts.get(ADA).sessions)
 
     assert browser.post("/reset", form | {"password": "quite another password"}).status_code == 410
 
-    assert dict(store.get_account(ADA).sessions) == sessions
-    assert BCRYPT.matches(NEW, store.get_account(ADA).password_hash)
+    assert dict(store.accounts.get(ADA).sessions) == sessions
+    assert BCRYPT.matches(NEW, store.accounts.get(ADA).password_hash)
 
 
 @pytest.mark.threat(107)
 def test_an_old_bystander_does_not_hide_ones_own_write(store, shaky, proxy, ada, links, sealer):
     """The mark is that of the write, not of the row: another write before it does not confuse the look."""
-    store.touch_session(ada, replace(ada.sessions[session_key("whole")]), utcnow())
+    store.updates.accounts.touch_session(ada, replace(ada.sessions[session_key("whole")]), utcnow())
     lose(proxy, 1)
 
     ACTS["reset link"](shaky, ada, links, sealer)
@@ -287,9 +287,9 @@ def test_a_sign_up_that_is_sent_again_goes_around_no_second_factor(app, store, a
 
     assert (answer.status_code, answer.location) == (303, "/login/second-factor")
     assert browser.get("/dashboard").status_code == 303
-    sessions = dict(store.get_account(ADA).sessions)
+    sessions = dict(store.accounts.get(ADA).sessions)
     assert app.test_client().post("/api/auth/signup", json=form).status_code == 409
-    assert dict(store.get_account(ADA).sessions) == sessions
+    assert dict(store.accounts.get(ADA).sessions) == sessions
 
 
 @pytest.mark.threat(107)
@@ -328,7 +328,7 @@ def test_a_program_that_redeems_again_with_its_key_is_told_what_the_first_call_d
 def test_a_confirmation_that_is_sent_again_says_that_the_mailbox_is_proven(app, store, links):
     make_account(store, confirmed_at=None, link_nonces={"confirm": "c" * 22})
     make_account(store, "eve@example.com")
-    path = links.url(store.get_account(ADA), "confirm").removeprefix(app.extensions["impacteragi"].config.app_url)
+    path = links.url(store.accounts.get(ADA), "confirm").removeprefix(app.extensions["impacteragi"].config.app_url)
     browser = Browser(app)
     browser.sign_in()
     browser.follow(path)
@@ -361,10 +361,10 @@ def test_an_authenticator_that_is_turned_on_again_is_on(app, store):
 def test_a_passkey_that_is_sent_again_is_kept(app, store):
     kept = Passkey(passkey_key("AQID"), "AQID", "AQID", 0, "Mine", NOW)
     row = {"credential_id": "AQID", "public_key": "AQID", "sign_count": 0, "name": "Mine", "created_at": iso(NOW)}
-    store.update_account(make_account(store), passkeys={kept.key: row})
+    store.updates.accounts.change(make_account(store), passkeys={kept.key: row})
     (session,) = [accounts.sign_in(store, BCRYPT, ADA, PASSWORD, now=utcnow(), kind=BROWSER)]
     with app.app_context():
-        account, passkeys = store.get_account(ADA), deps.get().passkeys
+        account, passkeys = store.accounts.get(ADA), deps.get().passkeys
 
         def add(credential_id: str) -> list[str]:
             response = {"clientDataJSON": "e30", "attestationObject": "AQID"}
@@ -375,7 +375,7 @@ def test_a_passkey_that_is_sent_again_is_kept(app, store):
         assert add("AQID") == []
         with pytest.raises(WrongCode):
             add("BAUG")
-    assert dict(store.get_account(ADA).passkeys) == {kept.key: kept}
+    assert dict(store.accounts.get(ADA).passkeys) == {kept.key: kept}
     assert all_mails(store) == []
 
 
@@ -390,11 +390,13 @@ def test_a_rival_between_a_lost_try_and_its_repeat_hides_nothing(
         tries.append(operation)
         if len(tries) == 2:  # the repeat is on its way
             for _ in range(rivals):
-                store.touch_session(store.get_account(ADA), replace(ada.sessions[session_key("whole")]), utcnow())
+                store.updates.accounts.touch_session(
+                    store.accounts.get(ADA), replace(ada.sessions[session_key("whole")]), utcnow()
+                )
 
     lose(proxy, 1)
     proxy.before = lambda operation, body: before(operation, body) if operation == "UpdateItem" else None
 
     ACTS["confirm link"](shaky, ada, links, sealer)
 
-    assert store.get_account(ADA).confirmed
+    assert store.accounts.get(ADA).confirmed

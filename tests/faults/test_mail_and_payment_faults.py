@@ -39,7 +39,7 @@ def test_a_purchase_is_credited_and_its_mail_comes_later_once(config, store, pro
 
     assert post_webhook(client, event).status_code == 200
 
-    assert store.get_account("new@example.com").credits_balance == 1000
+    assert store.accounts.get("new@example.com").credits_balance == 1000
     now = utcnow()
     assert deliver_due(store, room, ses, now=now) == (0, 1)
     assert all_mails(store)[0].sent_at is None
@@ -69,7 +69,7 @@ def test_buying_says_unavailable_while_paid_sessions_are_still_credited(config, 
     assert "nothing was charged" in answer.text.lower()
     assert time.monotonic() - begun < 15
     assert post_webhook(app.test_client(), session_event("ada@example.com")).status_code == 200
-    assert store.get_account("ada@example.com").credits_balance == 1100
+    assert store.accounts.get("ada@example.com").credits_balance == 1100
 
 
 @pytest.mark.threat(46, 34, 35)
@@ -82,4 +82,4 @@ def test_a_clock_that_is_ten_minutes_off_refuses_and_the_redelivery_credits_once
     assert post_webhook(client, payload, **skewed).status_code == status
 
     assert post_webhook(client, payload).status_code == 200
-    assert store.get_account("ada@example.com").credits_balance == 1000
+    assert store.accounts.get("ada@example.com").credits_balance == 1000

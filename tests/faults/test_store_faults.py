@@ -206,7 +206,7 @@ def test_a_webhook_is_503_until_the_write_is_durable_and_credits_once_afterwards
     assert seconds < BOUND_SECONDS
     proxy.heal()
     assert [post_webhook(client, event).status_code for _ in range(2)] == [200, 200]
-    assert store.get_account("new@example.com").credits_balance == 1000
+    assert store.accounts.get("new@example.com").credits_balance == 1000
     assert len(ledger(store, "new@example.com")) == 1
 
 
@@ -222,7 +222,7 @@ def test_a_webhook_credits_once_when_the_answer_to_its_write_is_lost(shaky_app, 
 
     assert first.status_code in (200, 503)
     assert again.status_code == 200
-    assert store.get_account("new@example.com").credits_balance == 1000
+    assert store.accounts.get("new@example.com").credits_balance == 1000
 
 
 @pytest.mark.threat(64)

@@ -144,7 +144,7 @@ class World:
 
     @property
     def account_id(self) -> str:
-        return str(self.store.get_account(CUSTOMER).account_id)
+        return str(self.store.accounts.get(CUSTOMER).account_id)
 
     def headers(self, email: str | None) -> dict[str, str]:
         plain = {"Accept-Encoding": "identity"}
@@ -160,7 +160,7 @@ class World:
         if email not in self.tokens:
             now, session_id = utcnow(), new_session_id()
             session = Session(session_key(session_id), API, now, now)
-            self.store.add_session(self.store.get_account(email), session, now)
+            self.store.updates.accounts.add_session(self.store.accounts.get(email), session, now)
             self.tokens[email] = self.app.extensions["impacteragi"].tokens.issue(email, session_id, now)
         return self.tokens[email]
 
@@ -245,7 +245,7 @@ def populated(made: World) -> World:
     queue.complete(store, OPERATOR, plain, "Done.", now=utcnow())
     queue.complete(store, OPERATOR, with_file, "Done.", files=[report], now=utcnow())
     queue.reject(store, OPERATOR, rejected, "Not possible", now=utcnow())
-    queue.cancel(store, store.get_account(CUSTOMER), cancelled, now=utcnow())
+    queue.cancel(store, store.accounts.get(CUSTOMER), cancelled, now=utcnow())
     return made
 
 

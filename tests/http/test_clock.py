@@ -291,7 +291,7 @@ def test_webhook_refused_by_a_wrong_clock_credits_once_when_it_comes_again(serve
 
     clock.set(minutes=minutes)
     refused = in_every_worker(server, deliver)
-    before = store.find_account(EMAIL)
+    before = store.accounts.find(EMAIL)
     clock.set()
     taken = in_every_worker(server, deliver)
 

@@ -58,7 +58,7 @@ def test_each_long_text_is_kept_and_sent_once_when_the_session_had_ended(server,
     lines = "\n".join(f"{number} " + "行" * 2000 for number in range(30))
     answering = {"csrf_token": operator.token("/admin"), "result": answer}
     for email in (ada.email, OPERATOR):
-        store.end_sessions(store.get_account(email))
+        store.updates.accounts.end_sessions(store.accounts.get(email))
 
     sent = [
         customer.web.post("/tasks", data={"csrf_token": token, "description": description, "request_id": "long"}),
@@ -82,6 +82,6 @@ def test_each_long_text_is_kept_and_sent_once_when_the_session_had_ended(server,
     assert customer.page("/unsent").select("form:has(input[name=unsent])") == []
     fields, response = operator.send_again(operator.page("/unsent"), f"/admin/tasks/{task.task_id}/complete")
     assert (fields["result"], response.status_code) == ([answer], 303)
-    assert store.get_task_and_result(task.task_id)[1].text == answer
+    assert store.tasks.get_with_result(task.task_id)[1].text == answer
     assert sorted(len(row["description"]) for row in every_task(store))[-2:] == [2003, MAX_DESCRIPTION]
     assert len(every_task(store)) == 32

@@ -72,7 +72,7 @@ def test_three_retries_under_an_odd_key_are_refused_and_charge_nothing(server, s
     assert [status for status, _, _ in answers] == [400] * 3
     assert json.loads(answers[0][2])["code"] == "malformed"
     assert every_task(store) == []
-    assert store.get_account("ada@example.com").credits_balance == 100
+    assert store.accounts.get("ada@example.com").credits_balance == 100
 
 
 @pytest.mark.threat(9)
@@ -96,7 +96,7 @@ def test_an_odd_key_is_refused_on_each_other_call_that_takes_one(server, store):
         )
 
         assert (path, status) == (path, 400), content
-    assert store.get_account("ada@example.com").credits_balance == 100
+    assert store.accounts.get("ada@example.com").credits_balance == 100
 
 
 def test_every_call_that_takes_a_key_reads_it_in_the_one_place():
@@ -143,7 +143,7 @@ def test_odd_signatures_are_a_400(server, store, value):
     payload = json.dumps(session_event(session="cs_odd")).encode()
 
     assert ask(server.url, "POST", "/api/stripe/webhook", payload, Stripe_Signature=value)[0] == 400
-    assert store.find_account("ada@example.com") is None
+    assert store.accounts.find("ada@example.com") is None
 
 
 @pytest.mark.parametrize("kind", ["application/json; x=é".encode(), b"", b"text/plain", b"application/json\xff"])
@@ -199,7 +199,7 @@ def test_a_signed_event_in_chunks_credits_once(server, store):
         )
         assert answer.status_code == 200, answer.text
 
-    assert store.get_account("ada@example.com").credits_balance == 1000
+    assert store.accounts.get("ada@example.com").credits_balance == 1000
 
 
 def test_a_form_that_breaks_off_charges_nothing(server, store):
@@ -218,7 +218,7 @@ def test_a_form_that_breaks_off_charges_nothing(server, store):
         line.recv(65536)
 
     assert every_task(store) == []
-    assert store.get_account("ada@example.com").credits_balance == 100
+    assert store.accounts.get("ada@example.com").credits_balance == 100
 
 
 @pytest.mark.threat(96)

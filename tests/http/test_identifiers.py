@@ -57,7 +57,9 @@ def browser(server, email: str) -> Client:
 
 def program(server, store, email: str) -> Client:
     now, session_id = utcnow(), new_session_id()
-    store.add_session(store.get_account(email), Session(session_key(session_id), API, now, now, mfa_at=now), now)
+    store.updates.accounts.add_session(
+        store.accounts.get(email), Session(session_key(session_id), API, now, now, mfa_at=now), now
+    )
     token = Tokens((SETTINGS["JWT_SECRET"],)).issue(email, session_id, now)
     return Client(server, Authorization=f"Bearer {token}")
 

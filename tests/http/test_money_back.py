@@ -84,6 +84,6 @@ def test_the_ledger_ends_the_same_when_webhooks_race_in_any_order_and_again(serv
         answers = list(pool.map(deliver, deliveries))
 
     assert set(answers) == {200}
-    assert store.get_account("ada@example.com").credits_balance == credits
+    assert store.accounts.get("ada@example.com").credits_balance == credits
     assert sum(entry.amount for entry in ledger(store, "ada@example.com")) == credits
     assert books.check(store) == []

@@ -96,13 +96,13 @@ def test_others_are_answered_while_forty_senders_dribble(one_worker, store, star
             stack.callback(sender.connection.close)
 
         others = [httpx.get(f"{one_worker.url}/healthz", timeout=30, trust_env=False).status_code for _ in range(20)]
-        before = store.get_account(EMAIL).credits_balance
+        before = store.accounts.get(EMAIL).credits_balance
         answers = {sender.finish() for sender in senders}
 
     assert others == [200] * 20
     assert before == 1000
     assert answers == {answer}  # the slow are served too, once they are done; 400 is a form without its CSRF token
-    assert store.get_account(EMAIL).credits_balance == credits
+    assert store.accounts.get(EMAIL).credits_balance == credits
 
 
 @pytest.mark.threat(17, 40)

@@ -54,7 +54,7 @@ def test_one_hundred_of_four_hundred_submits_are_taken_when_1000_credits_are_the
         statuses = Counter(status for answers in pool.map(client, range(16)) for status in answers)
 
     assert statuses == {201: 100, 402: 300}
-    assert store.get_account("ada@example.com").credits_balance == 0
+    assert store.accounts.get("ada@example.com").credits_balance == 0
     assert Counter(entry.type for entry in ledger(store, "ada@example.com"))[SPEND] == 100
     assert len(every_task(store)) == 100
 
@@ -72,7 +72,7 @@ def test_one_credit_when_a_webhook_arrives_twelve_times_at_once(server, store):
         answers = list(pool.map(deliver, range(12)))
 
     assert answers == [200] * 12
-    assert store.get_account("ada@example.com").credits_balance == 1000
+    assert store.accounts.get("ada@example.com").credits_balance == 1000
     assert [mail.kind for mail in all_mails(store)] == ["welcome"]
 
 
@@ -95,7 +95,7 @@ def test_purchases_and_spends_at_the_same_time_add_up(server, store):
         taken = sum(spends)
         list(buys)
 
-    assert store.get_account("ada@example.com").credits_balance == 200 + 20 * 100 - 10 * taken
+    assert store.accounts.get("ada@example.com").credits_balance == 200 + 20 * 100 - 10 * taken
     assert taken == 40
 
 
@@ -127,7 +127,7 @@ def test_each_key_is_charged_once_when_workers_are_killed_under_load(server, sto
     assert set(again) == {201}
     assert len(every_task(store)) == 160
     for email in emails:
-        assert store.get_account(email).credits_balance == 1000 - 40 * 10
+        assert store.accounts.get(email).credits_balance == 1000 - 40 * 10
         assert sum(entry.amount for entry in ledger(store, email)) == 600
 
 

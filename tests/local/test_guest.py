@@ -192,7 +192,7 @@ def test_a_guest_pays_gets_the_mail_sets_a_password_and_has_the_credits(shop: Sh
 @pytest.mark.threat(45, 103)
 @pytest.mark.parametrize("webhook_first", [True, False])
 def test_the_way_back_tells_the_same_whether_the_payer_had_an_account(shop: Shop, webhook_first: bool) -> None:
-    before = shop.store.get_account(CUSTOMER).credits_balance
+    before = shop.store.accounts.get(CUSTOMER).credits_balance
     known, unknown = (Visitor(shop, f"127.0.2.{number + 2 * webhook_first}") for number in (1, 2))
 
     session = buy(shop, known, CUSTOMER, webhook_first=webhook_first)
@@ -201,7 +201,7 @@ def test_the_way_back_tells_the_same_whether_the_payer_had_an_account(shop: Shop
     assert known.seen == unknown.seen
     assert all(CUSTOMER not in body and "set-cookie" not in names for _, names, body in known.seen[1:])
     assert not known.is_signed_in()
-    assert shop.store.get_account(CUSTOMER).credits_balance == before + 1000
+    assert shop.store.accounts.get(CUSTOMER).credits_balance == before + 1000
     rows = [row.amount for row in ledger(shop.store, CUSTOMER) if row.transaction_id == f"purchase#{session}"]
     assert rows == [1000]
 
@@ -242,10 +242,12 @@ def test_a_book_that_is_told_again_and_again_is_set_aside_once_and_credited_once
         shop.until_told()
 
     tell_again()
-    assert shop.store.find_account(reader) is None
-    assert [record.session_id for record in shop.store.list_set_aside("plink_book", limit=9).items] == [session]
+    assert shop.store.accounts.find(reader) is None
+    assert [record.session_id for record in shop.store.payments.list_set_aside("plink_book", limit=9).items] == [
+        session
+    ]
     assert shop.told_of_sales() == ["plink_book"]
-    assert shop.store.list_parked(limit=9).items == []
+    assert shop.store.payments.list_parked(limit=9).items == []
     visitor = Visitor(shop, "127.0.4.1")
     assert visitor.http.get("/buy/return", params={"session_id": session}).status_code == 404
 
@@ -257,7 +259,7 @@ def test_a_book_that_is_told_again_and_again_is_set_aside_once_and_credited_once
     tell_again()
 
     assert [row.transaction_id for row in ledger(shop.store, reader)] == [f"purchase#{session}"]
-    assert shop.store.list_set_aside("plink_book", limit=9).items == []
+    assert shop.store.payments.list_set_aside("plink_book", limit=9).items == []
     assert "Set a password" in shop.mail(reader, "Your payment")
-    assert [row.action for row in shop.store.list_audit_of("plink_book", limit=9).items] == ["sale.name"]
+    assert [row.action for row in shop.store.audit.page_of("plink_book", limit=9).items] == ["sale.name"]
     assert shop.told_of_sales() == ["plink_book"]

@@ -90,7 +90,7 @@ def test_each_kept_state_comes_back_under_its_own_name(store, dynamodb_url):
 
     for name, known in (("one", 1), ("both", 2), ("one", 1)):
         assert keep_or_put_back(port, "back", name)
-        assert len(list(store.every_account())) == known
+        assert len(list(store.accounts.every())) == known
     assert not keep_or_put_back(port, "back", "none")
 
 

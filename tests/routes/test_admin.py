@@ -45,11 +45,11 @@ def task(store, ada):
 
 
 def submit(store, text="Summarise the report"):
-    return tasks.submit(store, store.get_account("ada@example.com"), text, now=utcnow()).task
+    return tasks.submit(store, store.accounts.get("ada@example.com"), text, now=utcnow()).task
 
 
 def filled(store, path, task):
-    return path.format(task=task.task_id, ada=store.get_account("ada@example.com").account_id)
+    return path.format(task=task.task_id, ada=store.accounts.get("ada@example.com").account_id)
 
 
 def words(response):
@@ -57,7 +57,7 @@ def words(response):
 
 
 def status(store, task):
-    return store.get_task(task.task_id, owner="ada@example.com").status
+    return store.tasks.get(task.task_id, owner="ada@example.com").status
 
 
 @pytest.mark.threat(88)
@@ -98,8 +98,8 @@ def test_an_act_is_refused_when_a_customer_tries_it(store, app, task, path, data
     assert bob.post(filled(store, path, task), data).status_code == 403
 
     assert status(store, task) == "pending"
-    assert store.get_account("ada@example.com").credits_balance == 90
-    assert store.search_audit(until=utcnow().date(), days=1, limit=10).items == []
+    assert store.accounts.get("ada@example.com").credits_balance == 90
+    assert store.audit.search(until=utcnow().date(), days=1, limit=10).items == []
 
 
 def test_an_act_is_refused_when_the_form_has_no_token(store, op, task):
@@ -113,7 +113,7 @@ def test_an_act_is_refused_when_the_form_has_no_token(store, op, task):
 def test_a_demoted_operator_is_out_at_the_next_request(store, op):
     assert op.get("/admin").status_code == 200
 
-    store.update_account(store.get_account("op@example.com"), role="customer")
+    store.updates.accounts.change(store.accounts.get("op@example.com"), role="customer")
 
     assert op.get("/admin").status_code == 403
     assert op.post("/admin/claim-next", {}).status_code == 403
@@ -165,7 +165,7 @@ def test_a_task_is_worked_from_the_queue_when_all_goes_well(store, op, task):
     assert page.select_one("#answer textarea")
     assert done.status_code == 303
     assert status(store, task) == "completed"
-    _, result = store.get_task_and_result(task.task_id)
+    _, result = store.tasks.get_with_result(task.task_id)
     assert result.text == "# Done\n\nAll of it."
     assert [mail.kind for mail in all_mails(store)] == ["task_completed"]
     assert "Complete by op@example.com" in words(op.get(f"/admin/tasks/{task.task_id}"))
@@ -212,10 +212,10 @@ def test_what_was_written_stays_when_the_lease_is_lost(store, op, task):
 
 def test_a_rejection_needs_a_reason_when_it_is_sent(store, op, task):
     assert op.post(f"/admin/tasks/{task.task_id}/reject", {"reason": " "}).status_code == 422
-    assert store.get_account("ada@example.com").credits_balance == 90
+    assert store.accounts.get("ada@example.com").credits_balance == 90
 
     assert op.post(f"/admin/tasks/{task.task_id}/reject", {"reason": "Not possible"}).status_code == 303
-    assert store.get_account("ada@example.com").credits_balance == 100
+    assert store.accounts.get("ada@example.com").credits_balance == 100
     assert op.post(f"/admin/tasks/{task.task_id}/reject", {"reason": "Again"}).status_code == 409
 
 
@@ -243,11 +243,11 @@ def test_a_correction_is_previewed_then_booked_when_it_is_confirmed(store, op, a
 
     preview = op.post(f"/admin/customers/{ada.account_id}/adjust", form)
     assert "Balance after 70" in words(preview)
-    assert store.get_account("ada@example.com").credits_balance == 100
+    assert store.accounts.get("ada@example.com").credits_balance == 100
 
     for _ in range(2):  # a double click
         assert op.post(f"/admin/customers/{ada.account_id}/adjust", form | {"confirmed": "yes"}).status_code == 303
-    assert store.get_account("ada@example.com").credits_balance == 70
+    assert store.accounts.get("ada@example.com").credits_balance == 70
 
 
 @pytest.mark.parametrize("amount", ["", "abc", "0", "-101", "1.5"])
@@ -261,7 +261,7 @@ def test_a_correction_is_refused_in_its_form_when_it_is_wrong(store, op, ada, am
 def test_a_large_correction_needs_two_when_it_is_confirmed(store, app, op, ada):
     form = {"amount": "6000", "reason": "Migration", "request_id": "r-1", "confirmed": "yes"}
     op.post(f"/admin/customers/{ada.account_id}/adjust", form)
-    (waiting,) = store.list_waiting_adjustments(limit=5).items
+    (waiting,) = store.proposals.list_waiting(limit=5).items
     assert op.post(f"/admin/corrections/{waiting.adjustment_id}/approve", {}).status_code == 403
     make_account(store, "two@example.com", role="admin")
     two = Browser(app)
@@ -270,7 +270,7 @@ def test_a_large_correction_needs_two_when_it_is_confirmed(store, app, op, ada):
     assert "ada@example.com" in words(two.get("/admin/corrections"))
     assert two.post(f"/admin/corrections/{waiting.adjustment_id}/approve", {}).status_code == 303
 
-    assert store.get_account("ada@example.com").credits_balance == 6100
+    assert store.accounts.get("ada@example.com").credits_balance == 6100
 
 
 @pytest.mark.threat(68)
@@ -309,15 +309,15 @@ def test_customers_are_found_by_address_or_its_beginning(store, op, ada):
 
 def test_a_failed_mail_goes_out_again_when_an_operator_resends_it(store, app, op, task, sender):
     queue.reject(store, "op@example.com", task.task_id, "No", now=utcnow())
-    (mail,) = store.list_due_mails(utcnow())
-    store.mark_mail_unsent(mail, "Throttled", utcnow(), give_up=True)
+    (mail,) = store.mails.list_due(utcnow())
+    store.updates.mails.mark_unsent(mail, "Throttled", utcnow(), give_up=True)
 
     assert "Throttled" in words(op.get("/admin/mails"))
     assert op.post("/admin/mails/resend", {"mail_id": mail.mail_id}).status_code == 303
     assert op.post("/admin/mails/resend", {"mail_id": "unknown"}).status_code == 404
 
-    assert [due.mail_id for due in store.list_due_mails(utcnow())] == [mail.mail_id]
-    assert [row.action for row in store.list_audit_of("ada@example.com", limit=5).items] == ["mail.resend"]
+    assert [due.mail_id for due in store.mails.list_due(utcnow())] == [mail.mail_id]
+    assert [row.action for row in store.audit.page_of("ada@example.com", limit=5).items] == ["mail.resend"]
 
 
 def test_the_audit_log_filters_and_pages_when_asked(store, op, task):

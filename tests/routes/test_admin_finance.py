@@ -47,7 +47,7 @@ def test_crediting_a_parked_payment_makes_the_account_and_closes_it(operator, pa
     response = operator.post(f"{parked_payment}/credit", data=form, follow_redirects=True)
 
     assert "650 credits granted" in words(response)
-    assert store.get_account("buyer@example.com").credits_balance == 650
+    assert store.accounts.get("buyer@example.com").credits_balance == 650
     assert "Nothing is parked" in words(operator.get("/admin/finance"))
     assert operator.post(f"{parked_payment}/credit", data=form).status_code == 409
 
@@ -64,22 +64,22 @@ def test_a_decision_is_refused_beside_the_field_and_keeps_what_was_typed(operato
     assert response.status_code == 422
     assert page.select_one(f"#{field}-error")
     assert page.select_one("#reason")["value"] == form["reason"]
-    assert store.find_account("buyer@example.com") is None
+    assert store.accounts.find("buyer@example.com") is None
 
 
 def test_refunding_a_parked_payment_goes_through_stripe(operator, parked_payment, store, stripe):
     operator.post(f"{parked_payment}/refund", data={"reason": "wrong currency"})
 
     assert stripe.refunds == [("pi_1", None, "parked-refund-pi_1")]
-    assert store.find_payment("pi_1").resolution == "refunded"
+    assert store.payments.find("pi_1").resolution == "refunded"
 
 
 def test_dismissing_needs_a_reason(operator, parked_payment, store):
     assert operator.post(f"{parked_payment}/dismiss", data={"reason": ""}).status_code == 422
-    assert store.find_payment("pi_1").is_parked
+    assert store.payments.find("pi_1").is_parked
 
     operator.post(f"{parked_payment}/dismiss", data={"reason": "a test by hand"})
-    assert store.find_payment("pi_1").resolution == "dismissed"
+    assert store.payments.find("pi_1").resolution == "dismissed"
 
 
 def test_the_unspent_part_of_a_payment_is_told(operator, store):
@@ -110,11 +110,11 @@ def test_every_amount_is_shown_in_its_currency(operator, store):
 
 def test_an_alarm_is_shown_when_stripe_has_gone_silent(operator, store):
     for _ in range(3):
-        store.note_checkout(NOW)
+        store.updates.signs.note_checkout(NOW)
 
     assert "gone silent" in words(operator.get("/admin/finance"))
 
-    store.note_webhook(NOW.replace(year=2099))
+    store.updates.signs.note_webhook(NOW.replace(year=2099))
     assert "gone silent" not in words(operator.get("/admin/finance"))
 
 
@@ -122,10 +122,10 @@ def test_an_operator_makes_and_ends_a_code(operator, store):
     form = {"code": "spring-2099", "credits": "50", "max_uses": "10", "expires_at": "2099-01-01", "note": "fair"}
 
     assert "SPRING-2099" in words(operator.post("/admin/finance/codes", data=form, follow_redirects=True))
-    assert store.find_code("SPRING-2099").created_by == OPERATOR
+    assert store.codes.find("SPRING-2099").created_by == OPERATOR
     operator.post("/admin/finance/codes/SPRING-2099/disable", data={"reason": "leaked"})
 
-    assert store.find_code("SPRING-2099").disabled
+    assert store.codes.find("SPRING-2099").disabled
     assert operator.post("/admin/finance/codes", data=form).status_code == 422
 
 
@@ -145,16 +145,16 @@ def test_a_large_code_and_a_generous_credit_wait_under_corrections(operator, col
         assert "Proposed" in words(operator.post(f"{parked_payment}/credit", data=wish, follow_redirects=True))
     shown = words(operator.get("/admin/corrections"))
 
-    assert (store.find_code("SPRING-2099"), store.find_account("buyer@example.com")) == (None, None)
+    assert (store.codes.find("SPRING-2099"), store.accounts.find("buyer@example.com")) == (None, None)
     for part in ("SPRING-2099", "+5,050", "50 credits for each of 101 accounts", "buyer@example.com", "pi_1", "+6,000"):
         assert part in shown
-    waiting = store.list_waiting_adjustments(limit=9).items
+    waiting = store.proposals.list_waiting(limit=9).items
     assert len(waiting) == 2
     for found in waiting:
         assert operator.post(f"/admin/corrections/{found.adjustment_id}/approve").status_code == 403
         assert colleague.post(f"/admin/corrections/{found.adjustment_id}/approve").status_code == 303
-    assert store.find_code("SPRING-2099").approved_by == "two@example.com"
-    assert store.get_account("buyer@example.com").credits_balance == 6000
+    assert store.codes.find("SPRING-2099").approved_by == "two@example.com"
+    assert store.accounts.get("buyer@example.com").credits_balance == 6000
     assert "SPRING-2099 can be redeemed now" in words(colleague.get("/admin/corrections"))
 
 
@@ -170,7 +170,7 @@ def test_a_payment_whose_refund_is_at_stripe_can_only_be_finished(operator, park
     assert "is at Stripe" in words(refused)
     stripe.down = False
     operator.post(f"{parked_payment}/refund", data={"reason": "wrong currency"})
-    assert store.find_payment("pi_1").resolution == "refunded"
+    assert store.payments.find("pi_1").resolution == "refunded"
 
 
 def test_a_customer_sees_nothing_of_it(app, store, parked_payment):
@@ -183,7 +183,7 @@ def test_a_customer_sees_nothing_of_it(app, store, parked_payment):
         assert "rupiah" not in response.text
         assert "pi_1" not in response.text
     assert customer.post(f"{parked_payment}/dismiss", data={"reason": "x"}).status_code == 403
-    assert store.find_payment("pi_1").is_parked
+    assert store.payments.find("pi_1").is_parked
 
 
 SALE = "/admin/finance/sales/plink_book"
@@ -217,7 +217,7 @@ def test_naming_a_link_for_good_credits_what_waits(operator, books_sold, store):
     answer = operator.post(f"{SALE}/name", data={"reason": "credits since May"}, follow_redirects=True)
 
     assert "3 payments credited with 3,000 credits" in words(answer)
-    assert store.get_account("reader2@example.com").credits_balance == 1000
+    assert store.accounts.get("reader2@example.com").credits_balance == 1000
     assert operator.post(f"{SALE}/name", data={"reason": "again"}).status_code == 409
     assert "0 payments credited" in words(operator.post(f"{SALE}/release", follow_redirects=True))
 
@@ -234,16 +234,16 @@ def test_a_name_for_more_than_one_makes_alone_is_approved_under_corrections(oper
     answers = [operator.post(f"{SALE}/name", data=request, follow_redirects=True) for _ in range(2)]
 
     assert all("it waits under Corrections" in words(answer) for answer in answers)
-    assert list(store.every_entry()) == []
+    assert list(store.ledger.every()) == []
     assert "Another operator must approve it" in words(operator.get("/admin/corrections"))
     (card,) = BeautifulSoup(colleague.get("/admin/corrections").data, "html.parser").select("ul.stack > li")
     assert (card.h2.a["href"], card.b.text) == (SALE, "+8,000")
     approve = card.select_one("form[action$='/approve']")["action"]
     assert "plink_book sells credits" in words(colleague.post(approve, follow_redirects=True))
-    assert store.get_account("reader7@example.com").credits_balance == 1000
+    assert store.accounts.get("reader7@example.com").credits_balance == 1000
     # Sent again it is told the same.
     assert "plink_book sells credits" in words(colleague.post(approve, follow_redirects=True))
-    assert sum(entry.amount for entry in store.every_entry()) == 8000
+    assert sum(entry.amount for entry in store.ledger.every()) == 8000
     assert "Decided it sells credits, op@example.com and " in words(colleague.get(SALE))
 
 
@@ -258,7 +258,7 @@ def test_never_ours_is_quiet_until_it_is_taken_back(operator, books_sold, store)
     operator.post(f"{SALE}/undo", data={"reason": "a mistake"})
 
     assert "3 payments" in words(operator.get("/admin/finance"))
-    assert list(store.every_entry()) == []
+    assert list(store.ledger.every()) == []
 
 
 def test_one_of_them_is_adopted_alone(operator, books_sold, store):
@@ -266,7 +266,7 @@ def test_one_of_them_is_adopted_alone(operator, books_sold, store):
 
     operator.post(f"{books_sold[0]}/credit", data=form)
 
-    assert store.get_account("reader0@example.com").credits_balance == 500
+    assert store.accounts.get("reader0@example.com").credits_balance == 500
     assert "2 payments" in words(operator.get("/admin/finance"))
 
 

@@ -26,8 +26,8 @@ def words(page) -> str:
 
 def fail(store, mail_id: str, when) -> None:
     with store.transaction() as tx:
-        tx.enqueue_mail(Mail(mail_id, "security", "ada@example.com", when, {"what": "Something."}))
-    store.mark_mail_unsent(store.find_mail(mail_id), "MessageRejected: Why <it> is", when, give_up=True)
+        tx.mails.enqueue(Mail(mail_id, "security", "ada@example.com", when, {"what": "Something."}))
+    store.updates.mails.mark_unsent(store.mails.find(mail_id), "MessageRejected: Why <it> is", when, give_up=True)
 
 
 @pytest.mark.threat(113)
@@ -35,7 +35,7 @@ def test_pages_say_in_the_words_of_ses_why_no_mail_goes_out(store, op):
     now = utcnow()
     assert "No mail goes out" not in words(op.page("/admin/overview")) + words(op.page("/admin/mails"))
     reason = "TooManyRequestsException: Daily message quota exceeded."
-    store.note_mail_trouble(MailTrouble(reason, now - timedelta(hours=3), now + timedelta(hours=1), 9))
+    store.updates.mails.note_trouble(MailTrouble(reason, now - timedelta(hours=3), now + timedelta(hours=1), 9))
 
     overview = op.page("/admin/overview")
     assert "No mail goes out. It began 3 hours ago" in words(overview)
@@ -54,14 +54,14 @@ def test_all_that_failed_in_a_time_is_sent_again_after_it_was_shown(store, op):
     confirm = op.page(f"{form['action']}?since={since}&until=")
     assert "Send 1 again?" in words(confirm)
     assert "MessageRejected: Why <it> is" in words(confirm)
-    assert len(store.list_failed_mails(limit=5).items) == 2, "nothing is sent by looking"
+    assert len(store.mails.list_failed(limit=5).items) == 2, "nothing is sent by looking"
     send = confirm.select_one("main form[method=post]")
     data = {field["name"]: field["value"] for field in send.select("input[type=hidden]")}
     for _ in range(2):  # a double click
         assert op.post(send["action"], data).status_code == 303
 
-    assert [mail.mail_id for mail in store.list_failed_mails(limit=5).items] == ["long-ago"]
-    assert [row.action for row in store.audit_of("ada@example.com")] == ["mail.resend"]
+    assert [mail.mail_id for mail in store.mails.list_failed(limit=5).items] == ["long-ago"]
+    assert [row.action for row in store.audit.every_of("ada@example.com")] == ["mail.resend"]
     assert "No mail failed in this time." in words(op.page(f"{form['action']}?since={since}"))
 
 
@@ -76,4 +76,4 @@ def test_a_time_that_is_none_is_refused_and_a_customer_sends_nothing(store, app,
     assert browser.get("/admin/mails/resend-failed").status_code == 403
     assert browser.post("/admin/mails/resend-failed", {"since": "2020-01-01"}).status_code == 403
 
-    assert len(store.list_failed_mails(limit=5).items) == 1
+    assert len(store.mails.list_failed(limit=5).items) == 1

@@ -71,7 +71,7 @@ def test_submit_answers_with_the_task_and_what_remains(ada, store):
     assert {"task_id", "status", "description", "credits_spent", "credits_remaining", "created_at"} <= set(body)
     assert (body["status"], body["description"]) == ("pending", "Summarise the report")
     assert (body["credits_spent"], body["credits_remaining"]) == (10, 90)
-    assert store.get_account("ada@example.com").credits_balance == 90
+    assert store.accounts.get("ada@example.com").credits_balance == 90
     assert [task["task_id"] for task in every_task(store)] == [body["task_id"]]
 
 
@@ -144,7 +144,7 @@ def test_one_charge_when_a_key_is_repeated(ada, store):
 
     assert again.status_code in (200, 201)
     assert again.get_json() == first.get_json()
-    assert store.get_account("ada@example.com").credits_balance == 80
+    assert store.accounts.get("ada@example.com").credits_balance == 80
 
 
 @pytest.mark.threat(6)
@@ -154,7 +154,7 @@ def test_one_charge_when_a_key_races_itself(app, ada, store):
 
     assert {answer.status_code for answer in answers} <= {200, 201, 409}
     assert len({a.get_json()["task_id"] for a in answers if a.status_code < 300}) == 1
-    assert store.get_account("ada@example.com").credits_balance == 90
+    assert store.accounts.get("ada@example.com").credits_balance == 90
 
 
 @pytest.mark.threat(7)
@@ -165,7 +165,7 @@ def test_refused_when_a_key_returns_with_another_body(ada, store):
 
     assert answer.status_code in (409, 422)
     assert answer.get_json()["code"] == "idempotency_key_reused"
-    assert store.get_account("ada@example.com").credits_balance == 90
+    assert store.accounts.get("ada@example.com").credits_balance == 90
 
 
 @pytest.mark.threat(8)
@@ -174,7 +174,7 @@ def test_a_key_is_its_owners_alone(ada, bob, store):
 
     assert [answer.status_code for answer in answers] == [201, 201]
     assert len({answer.get_json()["task_id"] for answer in answers}) == 2
-    assert store.get_account("bob@example.com").credits_balance == 90
+    assert store.accounts.get("bob@example.com").credits_balance == 90
 
 
 @pytest.mark.threat(9)
@@ -183,7 +183,7 @@ def test_refused_when_a_key_is_not_acceptable(ada, store, key):
     answer = ada.submit({"description": "Summarise"}, **{"Idempotency-Key": key})
 
     assert answer.status_code == 400
-    assert store.get_account("ada@example.com").credits_balance == 100
+    assert store.accounts.get("ada@example.com").credits_balance == 100
 
 
 @pytest.mark.threat(9)
@@ -194,7 +194,7 @@ def test_an_empty_key_is_refused_on_every_call_that_takes_one(app, ada, store, k
 
     assert answer.status_code == 400
     assert "Idempotency-Key" in answer.get_json()["error"]
-    assert store.get_account("ada@example.com").credits_balance == 100
+    assert store.accounts.get("ada@example.com").credits_balance == 100
 
 
 # Not enough credits
@@ -260,8 +260,8 @@ def test_refused_in_plain_words_when_the_body_is_odd(ada, store, case, url):
 
     assert answer.status_code == status
     assert set(answer.get_json()) >= {"error", "code"}
-    assert store.get_account("ada@example.com").credits_balance == 100
-    assert [account.email for account in store.every_account()] == ["ada@example.com"]
+    assert store.accounts.get("ada@example.com").credits_balance == 100
+    assert [account.email for account in store.accounts.every()] == ["ada@example.com"]
 
 
 @pytest.mark.parametrize("case", BODIES)
@@ -307,7 +307,7 @@ def test_signup_takes_nothing_but_e_mail_and_password(client, store):
 
     client.post("/api/auth/signup", json={"email": "eve@example.com", "password": PASSWORD} | forged)
 
-    account = store.get_account("eve@example.com")
+    account = store.accounts.get("eve@example.com")
     assert (account.credits_balance, account.role, account.confirmed) == (0, "customer", False)
 
 
@@ -376,7 +376,7 @@ def test_signup_is_refused_with_the_reason_when_the_password_is_weak(client, sto
 
     assert answer.status_code == 422
     assert answer.get_json()["field"] == "password"
-    assert store.find_account("new@example.com") is None
+    assert store.accounts.find("new@example.com") is None
 
 
 @pytest.mark.threat(52, 53)
@@ -468,8 +468,8 @@ def test_token_signed_with_the_older_secret_works_while_keys_are_rolled(client, 
 
 @pytest.mark.threat(72)
 def test_mailed_link_is_no_token(client, config, store, ada):
-    store.update_account(store.get_account("ada@example.com"), link_nonces={links.RESET: "nonce"})
-    url = links.Links(config.jwt_secrets, config.app_url).url(store.get_account("ada@example.com"), links.RESET)
+    store.updates.accounts.change(store.accounts.get("ada@example.com"), link_nonces={links.RESET: "nonce"})
+    url = links.Links(config.jwt_secrets, config.app_url).url(store.accounts.get("ada@example.com"), links.RESET)
 
     answer = client.get("/api/user", headers={"Authorization": f"Bearer {url.rpartition('/')[2]}"})
 
@@ -505,7 +505,7 @@ def test_signed_out_token_is_dead(ada):
 
 @pytest.mark.threat(68)
 def test_token_is_dead_when_the_account_is_disabled(ada, store):
-    store.update_account(store.get_account("ada@example.com"), disabled_at=datetime.now(UTC))
+    store.updates.accounts.change(store.accounts.get("ada@example.com"), disabled_at=datetime.now(UTC))
 
     assert ada.get("/api/user").status_code == 401
 
@@ -519,7 +519,7 @@ def test_api_takes_no_cookie(app, store, path):
 
     assert browser.get(path).status_code == 401
     assert browser.client.post("/api/tasks", json={"description": "x"}).status_code == 401
-    assert store.get_account("ada@example.com").credits_balance == 100
+    assert store.accounts.get("ada@example.com").credits_balance == 100
 
 
 def test_pages_take_no_bearer(app, ada):
@@ -633,4 +633,4 @@ def test_ledger_explains_the_balance_after_all_of_it(ada, store):
         ada.submit({"description": f"Task {number}"})
 
     rows = ledger(store, "ada@example.com")
-    assert sum(row.amount for row in rows) == store.get_account("ada@example.com").credits_balance == 0
+    assert sum(row.amount for row in rows) == store.accounts.get("ada@example.com").credits_balance == 0

@@ -34,7 +34,7 @@ def task(store, ada):
 
 
 def submit(store, text="Summarise the report"):
-    return tasks.submit(store, store.get_account("ada@example.com"), text, now=utcnow()).task
+    return tasks.submit(store, store.accounts.get("ada@example.com"), text, now=utcnow()).task
 
 
 def test_a_program_works_a_task_when_it_has_an_operators_token(store, op, task):
@@ -145,18 +145,18 @@ def test_nothing_opens_when_the_token_is_a_customers(store, app, task, method, p
     make_account(store, "bob@example.com")
     bob = Program(app, "bob@example.com")
 
-    path = path.format(task=task.task_id, ada=store.get_account("ada@example.com").account_id)
+    path = path.format(task=task.task_id, ada=store.accounts.get("ada@example.com").account_id)
 
     answer = getattr(bob, method)(path)
     bare = getattr(app.test_client(), method)(path)
 
     assert (answer.status_code, bare.status_code) == (403, 401)
     assert "ada@example.com" not in answer.text
-    assert store.get_task(task.task_id, owner="ada@example.com").status == "pending"
+    assert store.tasks.get(task.task_id, owner="ada@example.com").status == "pending"
 
 
 def test_a_demoted_operators_token_is_dead_at_the_next_call(store, op, task):
-    store.update_account(store.get_account("op@example.com"), role="customer")
+    store.updates.accounts.change(store.accounts.get("op@example.com"), role="customer")
 
     assert op.post("/api/admin/tasks/claim").status_code == 403
 
@@ -174,7 +174,7 @@ def test_a_balance_is_corrected_once_when_the_key_is_repeated(store, op, ada):
     for body in ({"amount": -200, "reason": "x"}, {"amount": "5", "reason": "x"}, {"reason": "x"}, {"amount": 5}):
         assert op.post(path, json=body).status_code == 422
     assert op.post("/api/admin/customers/acc_of_nobody/adjust", json={"amount": 5, "reason": "x"}).status_code == 404
-    assert store.get_account("ada@example.com").credits_balance == 105
+    assert store.accounts.get("ada@example.com").credits_balance == 105
 
 
 def test_the_example_worker_empties_the_queue_when_it_runs_once(store, app, op, ada):
@@ -195,7 +195,7 @@ def test_the_example_worker_empties_the_queue_when_it_runs_once(store, app, op, 
 
     assert done.stdout.count("completed") == 3
     for task in made:
-        stored, result = store.get_task_and_result(task.task_id)
+        stored, result = store.tasks.get_with_result(task.task_id)
         assert (stored.status, result.text) == ("completed", "# Result\n\nYour task has **4** words.")
 
 

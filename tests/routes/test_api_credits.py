@@ -35,7 +35,7 @@ def test_checkout_hands_out_stripes_address_under_the_callers_key(call, stripe, 
     answer = call("POST", "/api/checkout", {"Idempotency-Key": "order-7"}, pack_id="pack-5250", price_cents=1)
 
     assert (answer.status_code, answer.json["checkout_url"]) == (201, "https://checkout.stripe.com/c/pay/cs_test_new")
-    account = store.get_account(EMAIL)
+    account = store.accounts.get(EMAIL)
     assert stripe.checkouts[0]["idempotency_key"] == f"checkout-{account.account_id}-order-7"
     assert stripe.checkouts[0]["price_cents"] == 5000
 
@@ -62,13 +62,13 @@ def test_a_code_is_redeemed_once(call, store):
 
 def test_a_code_waits_until_the_mailbox_is_proven(call, store):
     make_code(store, expires_at=datetime(2099, 1, 1, tzinfo=UTC))
-    store.update_account(store.get_account(EMAIL), confirmed_at=None)
+    store.updates.accounts.change(store.accounts.get(EMAIL), confirmed_at=None)
 
     answer = call("POST", "/api/redeem", code="spring-2026")
 
     assert (answer.status_code, answer.json["code"]) == (403, "email_not_confirmed")
     assert "/account" in answer.json["error"]
-    assert store.get_account(EMAIL).credits_balance == 0
+    assert store.accounts.get(EMAIL).credits_balance == 0
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app import create_app
+from app.data.account_updates import AccountUpdates
 from app.services.links import CONFIRM, RESET, SET_PASSWORD, Links
 from app.services.mail import MailRoom, deliver_due
 from app.services.signing import Signer
@@ -49,7 +50,7 @@ def test_sign_up_signs_in_and_mails_a_confirmation(browser, store, mails):
 
     assert (answer.status_code, answer.headers["Location"]) == (303, "/dashboard")
     assert is_signed_in(browser)
-    assert store.get_account("new@example.com").credits_balance == 0
+    assert store.accounts.get("new@example.com").credits_balance == 0
     (text,) = mails("new@example.com")
     assert path_in(text).startswith("/confirm/")
 
@@ -86,7 +87,7 @@ def test_sign_up_says_what_is_wrong_beside_the_field(browser, store, email, pass
     assert page.select_one(f"#{field}-error").text.strip()
     assert page.select_one("#email")["value"] == email
     assert password not in str(page.select_one("#password"))
-    assert list(store.every_account()) == []
+    assert list(store.accounts.every()) == []
 
 
 @pytest.mark.threat(87)
@@ -95,7 +96,7 @@ def test_sign_up_takes_nothing_but_e_mail_and_password(browser, store):
 
     browser.post("/signup", {"email": "eve@example.com", "password": PASSWORD} | forged)
 
-    account = store.get_account("eve@example.com")
+    account = store.accounts.get("eve@example.com")
     assert (account.credits_balance, account.role, account.confirmed) == (0, "customer", False)
 
 
@@ -119,7 +120,7 @@ def test_stranger_gets_nothing_when_the_buyer_paid_before_the_sign_up(app, brows
 
     assert answer.status_code == 409
     assert not is_signed_in(browser)
-    assert store.get_account("victim@example.com").password_hash is None
+    assert store.accounts.get("victim@example.com").password_hash is None
     assert browser.sign_in("victim@example.com").status_code == 401
     _welcome, link_mail = mails("victim@example.com")
     assert browser.follow(path_in(link_mail)).status_code == 200
@@ -133,7 +134,7 @@ def test_stranger_loses_the_account_when_the_buyer_pays_after_the_sign_up(app, b
 
     post_webhook(app.test_client(), session_event("victim@example.com", session="cs_1"))
 
-    account = store.get_account("victim@example.com")
+    account = store.accounts.get("victim@example.com")
     assert (account.credits_balance, account.password_hash, dict(account.sessions)) == (1000, None, {})
     assert not is_signed_in(browser)
     assert app.test_client().get("/api/user", headers=bearer).status_code == 401
@@ -157,19 +158,19 @@ def test_nobody_is_signed_out_when_the_mailbox_was_proven(app, browser, store):
 def test_password_that_a_payment_took_away_opens_no_session_in_the_same_moment(app, store, monkeypatch):
     """The stranger's sign-in has checked the password when the payment ends it."""
     make_account(store, "victim@example.com", confirmed_at=None)
-    add_session = type(store).add_session
+    add_session = AccountUpdates.add_session
 
     def late(self, account, session, now, **settings):
         post_webhook(app.test_client(), session_event("victim@example.com", session="cs_1"))
         monkeypatch.undo()
         return add_session(self, account, session, now, **settings)
 
-    monkeypatch.setattr(type(store), "add_session", late)
+    monkeypatch.setattr(AccountUpdates, "add_session", late)
     stranger = Browser(app)
 
     assert stranger.sign_in("victim@example.com").status_code == 401
     assert not is_signed_in(stranger)
-    assert store.get_account("victim@example.com").credits_balance == 1000
+    assert store.accounts.get("victim@example.com").credits_balance == 1000
 
 
 # Sign-in
@@ -404,7 +405,7 @@ def test_replayed_cookie_is_nobody_after_sign_out(app, browser, store):
     thief = Browser(app)
     thief.client.set_cookie("session", stolen)
     assert thief.get("/dashboard").status_code == 303
-    assert store.get_account("ada@example.com").sessions == {}
+    assert store.accounts.get("ada@example.com").sessions == {}
 
 
 def test_other_browsers_stay_signed_in_when_one_signs_out(app, browser, store):
@@ -445,17 +446,17 @@ def test_signed_out_fragment_request_leaves_the_page_and_says_so(browser):
 def test_session_dies_of_age_and_idleness(browser, store):
     make_account(store)
     browser.sign_in()
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     ((key, session),) = account.sessions.items()
 
     def grown_old(**times: timedelta):
         row = {name: (datetime.now(UTC) - age).isoformat().replace("+00:00", "Z") for name, age in times.items()}
         kept = {"kind": session.kind, "label": "", "created_at": row["created_at"], "seen_at": row["seen_at"]}
-        store.update_account(account, sessions={key: kept})
+        store.updates.accounts.change(account, sessions={key: kept})
         return is_signed_in(browser)
 
     assert grown_old(created_at=timedelta(days=29), seen_at=timedelta(hours=11))
-    assert store.get_account(account.email).sessions[key].seen_at > datetime.now(UTC) - timedelta(minutes=1)
+    assert store.accounts.get(account.email).sessions[key].seen_at > datetime.now(UTC) - timedelta(minutes=1)
     cookie = browser.cookie()
     assert not grown_old(created_at=timedelta(hours=13), seen_at=timedelta(hours=13))
     browser.client.set_cookie("session", cookie)
@@ -467,7 +468,7 @@ def test_disabled_account_is_out_at_once(browser, store):
     make_account(store)
     browser.sign_in()
 
-    store.update_account(store.get_account("ada@example.com"), disabled_at=NOW)
+    store.updates.accounts.change(store.accounts.get("ada@example.com"), disabled_at=NOW)
 
     assert not is_signed_in(browser)
     assert browser.sign_in().status_code == 401
@@ -493,7 +494,7 @@ def test_400_when_the_csrf_token_is_missing(app, browser, store, path, fragment)
     if path == "/tasks" and not fragment:
         assert "What I wrote" in soup(answer).select_one("textarea").text
     assert answer.headers["X-Request-Id"]
-    assert store.find_account("new@example.com") is None
+    assert store.accounts.find("new@example.com") is None
     assert every_task(store) == []
     assert is_signed_in(browser)
 
@@ -545,7 +546,7 @@ def test_welcome_link_sets_the_password_once(app, browser, store, mails):
     assert (answer.status_code, answer.headers["Location"]) == (303, "/dashboard")
     page = browser.page("/dashboard")
     assert page.select_one("#balance .sum b").text == "1,000"
-    assert store.get_account("new@example.com").confirmed
+    assert store.accounts.get("new@example.com").confirmed
     assert browser.get(link).status_code == 410
     assert browser.set_by_link(link, "yet another phrase").status_code == 410
     assert Browser(app).sign_in("new@example.com", NEW_PASSWORD).status_code == 303
@@ -613,25 +614,25 @@ def test_form_of_one_account_sets_nothing_for_another_when_a_second_link_was_ope
     for email in ("ada@example.com", "mallory@example.com"):
         make_account(store, email, link_nonces={RESET: "nonce"})
     of_ada, of_mallory = (
-        links.url(store.get_account(f"{name}@example.com"), RESET).removeprefix("http://dashboard.test")
+        links.url(store.accounts.get(f"{name}@example.com"), RESET).removeprefix("http://dashboard.test")
         for name in ("ada", "mallory")
     )
     open_tab = soup(browser.follow(of_ada)).select_one("input[name=link]")["value"]
     browser.get(of_mallory)
-    before = store.get_account("mallory@example.com").password_hash
+    before = store.accounts.get("mallory@example.com").password_hash
 
     answer = browser.post("/reset", {"password": NEW_PASSWORD, "link": open_tab})
 
     assert answer.status_code == 409
     assert "mallory@example.com" in soup(answer).select_one("[role=alert]").text
-    assert store.get_account("mallory@example.com").password_hash == before
+    assert store.accounts.get("mallory@example.com").password_hash == before
     assert not is_signed_in(browser)
 
 
 def test_dead_link_does_not_stay_in_the_cookie(browser, store, config):
     account = make_account(store, link_nonces={RESET: "nonce"})
     browser.get(Links(config.jwt_secrets, config.app_url).url(account, RESET).removeprefix("http://dashboard.test"))
-    store.update_account(account, link_nonces={})
+    store.updates.accounts.change(account, link_nonces={})
 
     browser.get("/reset")
 
@@ -649,7 +650,7 @@ def test_form_without_a_link_is_an_expired_link(browser, path):
 @pytest.mark.threat(69)
 def test_older_reset_link_is_dead_when_a_newer_one_was_asked_for(browser, store, mails, config):
     make_account(store, link_nonces={RESET: "older"})
-    older = Links(config.jwt_secrets, config.app_url).url(store.get_account("ada@example.com"), RESET)
+    older = Links(config.jwt_secrets, config.app_url).url(store.accounts.get("ada@example.com"), RESET)
 
     browser.post("/forgot", {"email": "ada@example.com"})
 
@@ -726,11 +727,11 @@ def test_confirm_link_proves_the_mailbox_once(browser, store, mails):
 
     for _ in range(2):  # opening it uses nothing up
         assert soup(browser.follow(path_in(text))).select_one("form[action='/confirm'] button")
-    assert not store.get_account("new@example.com").confirmed
+    assert not store.accounts.get("new@example.com").confirmed
 
     assert browser.confirm(path_in(text)).status_code == 200
 
-    assert store.get_account("new@example.com").confirmed
+    assert store.accounts.get("new@example.com").confirmed
     assert browser.get(path_in(text)).status_code == 410
     assert browser.post("/confirm", {}).status_code == 410
 
@@ -745,10 +746,10 @@ def test_confirm_link_proves_nothing_to_who_is_not_signed_in(app, browser, store
     answer = scanner.get(link)
 
     assert (answer.status_code, answer.headers["Location"]) == (303, f"/login?next={link}")
-    assert not store.get_account("new@example.com").confirmed
+    assert not store.accounts.get("new@example.com").confirmed
     back = scanner.sign_in("new@example.com", next=link).headers["Location"]
     assert scanner.confirm(back).status_code == 200
-    assert store.get_account("new@example.com").confirmed
+    assert store.accounts.get("new@example.com").confirmed
 
 
 # Forgot: rows 59 and 70

@@ -47,9 +47,9 @@ def test_a_batch_is_submitted_once_when_it_is_confirmed(store, ada):
         assert ada.post("/tasks/batch", fields).status_code == 303
 
     assert sorted(task["description"] for task in every_task(store)) == ["A third", "Another thing", "One thing"]
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     assert (account.credits_balance, account.open_tasks) == (70, 3)
-    listed = store.list_tasks("ada@example.com", limit=5, oldest_first=True).items
+    listed = store.tasks.page("ada@example.com", limit=5, oldest_first=True).items
     assert [task.description for task in listed] == ["One thing", "Another thing", "A third"]
 
 
@@ -95,7 +95,7 @@ def test_nothing_is_charged_when_a_batch_costs_more_than_there_is(store, ada):
     assert answer.status_code == 402
     assert "Task 10" in answer.text  # what was typed is still there
     assert every_task(store) == []
-    assert store.get_account("ada@example.com").credits_balance == 100
+    assert store.accounts.get("ada@example.com").credits_balance == 100
 
 
 def lines_of(response):
@@ -145,7 +145,7 @@ def test_a_batch_is_all_or_nothing_when_it_races_others(store):
 
     assert got.count("done") == 3
     assert got.count("refused for want of 30") == 5
-    assert store.get_account(account.email).credits_balance == 10
+    assert store.accounts.get(account.email).credits_balance == 10
     assert len(every_task(store)) == 9
 
 
@@ -157,9 +157,9 @@ def test_a_batch_is_refused_when_its_request_was_sent_with_other_lines(store, cr
     tasks.submit_batch(store, account, ["a", "b", "c"], now=NOW, request_id="r-1")
 
     with pytest.raises(RequestIdReused):
-        tasks.submit_batch(store, store.get_account(account.email), texts, now=NOW, request_id="r-1")
+        tasks.submit_batch(store, store.accounts.get(account.email), texts, now=NOW, request_id="r-1")
 
-    assert store.get_account(account.email).credits_balance == credits - 30
+    assert store.accounts.get(account.email).credits_balance == credits - 30
     assert len(every_task(store)) == 3
 
 
@@ -189,7 +189,7 @@ def test_the_largest_batch_fits_one_transaction(store):
 
     tasks.submit_batch(store, account, [f"Task {n}" for n in range(30)], now=NOW, request_id="r-1")
 
-    assert store.get_account(account.email).credits_balance == 10
+    assert store.accounts.get(account.email).credits_balance == 10
 
 
 # --- Near duplicates ---
@@ -213,9 +213,9 @@ def test_a_question_comes_first_when_a_text_says_nearly_the_same(store, ada, aga
 
     assert asked.status_code == 422
     assert "You submitted nearly the same" in words(asked)
-    assert store.get_account("ada@example.com").credits_balance == 90
+    assert store.accounts.get("ada@example.com").credits_balance == 90
     assert ada.post("/tasks", fields | {"confirmed": "yes"}).status_code == 303
-    assert store.get_account("ada@example.com").credits_balance == 80
+    assert store.accounts.get("ada@example.com").credits_balance == 80
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_no_question_comes_when_the_earlier_one_was_called_off_or_is_submitted_a
     page = ada.page(f"/dashboard?again={first}")
     assert page.select_one("#composer input[name=confirmed]")
 
-    queue.cancel(store, store.get_account("ada@example.com"), first, now=NOW)
+    queue.cancel(store, store.accounts.get("ada@example.com"), first, now=NOW)
 
     assert ada.post("/tasks", ada.composer() | {"description": TEXT}).status_code == 303
 
@@ -275,7 +275,7 @@ def test_the_marks_of_an_account_stay_short_when_it_submits_for_ever():
 
 def test_the_history_filters_by_day_and_sorts_when_the_address_says_so(store, ada):
     for day in (1, 2, 3):
-        account = store.get_account("ada@example.com")
+        account = store.accounts.get("ada@example.com")
         tasks.submit(store, account, f"Day {day}", now=NOW.replace(day=day))
 
     def shown(query):

@@ -142,7 +142,7 @@ def test_the_page_credits_by_itself_when_no_webhook_has_come(browser, stripe, st
     post_webhook(client, told)
     browser.get(RETURN)
 
-    assert store.get_account("new@example.com").credits_balance == 1000
+    assert store.accounts.get("new@example.com").credits_balance == 1000
     assert [mail.kind for mail in all_mails(store)] == ["welcome"]
 
 
@@ -153,7 +153,7 @@ def test_a_link_scanner_credits_nothing_on_the_way_back(browser, stripe, store):
     browser.client.head(RETURN)
     browser.client.get(RETURN, headers={"Sec-Purpose": "prefetch"})
 
-    assert list(store.every_entry()) == []
+    assert list(store.ledger.every()) == []
     assert "Paid: look in your mail" in browser.get(RETURN).text
 
 
@@ -174,7 +174,7 @@ def test_the_same_page_whoever_paid_and_nobody_is_signed_in(app, browser, stripe
     assert (answer.status_code, text) == (200, PAID)
     assert "new@example.com" not in answer.text
     assert browser.get("/dashboard").status_code in (302, 303)
-    account = store.get_account("new@example.com")
+    account = store.accounts.get("new@example.com")
     assert account.credits_balance >= 1000
     last = max(all_mails(store), key=lambda mail: mail.context.get("balance", -1))
     assert last.kind == ("receipt" if who == "proven" else "welcome")
@@ -199,7 +199,7 @@ def test_a_forged_or_foreign_session_is_not_found(browser, stripe, store, sessio
     answer = browser.get(f"/buy/return?session_id={session_id}")
 
     assert answer.status_code == 404
-    assert list(store.every_entry()) == []
+    assert list(store.ledger.every()) == []
 
 
 def test_a_book_is_not_found_by_the_guests_page_where_something_is_named(config, app, browser, stripe, store):
@@ -208,7 +208,7 @@ def test_a_book_is_not_found_by_the_guests_page_where_something_is_named(config,
     stripe.sessions["cs_book"] = session_of(told)
 
     assert browser.get("/buy/return?session_id=cs_book").status_code == 404
-    assert list(store.every_entry()) == []
+    assert list(store.ledger.every()) == []
 
 
 def test_a_link_that_is_named_may_lead_back_here_too(app, browser, stripe, store):
@@ -217,7 +217,7 @@ def test_a_link_that_is_named_may_lead_back_here_too(app, browser, stripe, store
     stripe.sessions["cs_link"] = session_of(told)
 
     assert "Paid: look in your mail" in browser.get("/buy/return?session_id=cs_link").text
-    assert store.get_account("new@example.com").credits_balance == 1000
+    assert store.accounts.get("new@example.com").credits_balance == 1000
 
 
 def test_asking_stripe_is_limited_and_the_page_then_waits(browser, stripe, monkeypatch):
@@ -265,14 +265,14 @@ def test_what_went_otherwise_is_said(browser, stripe, store, fields, words):
     guest_pays(stripe, **fields)
 
     assert words in browser.get(RETURN).text
-    assert list(store.every_entry()) == []
+    assert list(store.ledger.every()) == []
 
 
 def test_opening_and_leaving_checkouts_raises_no_alarm(browser, store, stripe):
     for number in range(5):
         browser.post("/buy", GUEST | {"request_id": f"r-{number}"})
 
-    assert store.stripe_contact().sessions_since == 0
+    assert store.signs.stripe_contact().sessions_since == 0
 
 
 def replaced(app, **settings):

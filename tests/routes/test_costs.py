@@ -22,7 +22,7 @@ def ada(store, browser) -> Browser:
 
 
 def submitted(store, text="A task"):
-    return tasks.submit(store, store.get_account(ADA), text, now=NOW).task
+    return tasks.submit(store, store.accounts.get(ADA), text, now=NOW).task
 
 
 def use_up(app, limit, name, *, but: int = 0) -> None:
@@ -45,9 +45,9 @@ def test_submit_and_cancel_has_an_end_and_the_task_stays(app, store, ada, way):
     assert refused.status_code == 429
     assert int(refused.headers["Retry-After"]) > 0
     assert "You have cancelled many tasks. This one stays as it is." in refused.text
-    (stays,) = store.list_tasks(ADA, limit=50, status="pending").items
+    (stays,) = store.tasks.page(ADA, limit=50, status="pending").items
     assert stays.description == "Task 30"
-    assert store.get_account(ADA).credits_balance == 990
+    assert store.accounts.get(ADA).credits_balance == 990
 
 
 def test_a_day_of_cancelling_has_an_end_too(app, store, ada):

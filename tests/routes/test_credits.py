@@ -30,7 +30,7 @@ def page(response) -> BeautifulSoup:
 
 
 def own_session(store, **fields) -> dict:
-    account = store.get_account(EMAIL)
+    account = store.accounts.get(EMAIL)
     sold = {"account_id": account.account_id, "account_email": EMAIL, "credits": "5250", "price_cents": "5000"}
     session = session_event(EMAIL, session="cs_test_mine", cents=5000, metadata=sold)["data"]["object"]
     return session | fields
@@ -50,7 +50,7 @@ def test_buying_hands_over_to_stripe_with_all_it_needs(browser, stripe, store):
 
     assert (response.status_code, response.location) == (303, "https://checkout.stripe.com/c/pay/cs_test_new")
     (checkout,) = stripe.checkouts
-    account = store.get_account(EMAIL)
+    account = store.accounts.get(EMAIL)
     assert checkout["account_id"] == account.account_id
     assert (checkout["credits"], checkout["price_cents"], checkout["pack_id"]) == (5250, 5000, "pack-5250")
     assert checkout["idempotency_key"] == f"checkout-{account.account_id}-r-1"
@@ -85,7 +85,7 @@ def test_the_way_back_fulfils_when_the_webhook_has_not_come(browser, stripe, sto
     response = browser.get("/credits/return?session_id=cs_test_mine")
 
     assert "5,250 credits added" in page(response).select_one("#status-title").text
-    assert store.get_account(EMAIL).credits_balance == 5255
+    assert store.accounts.get(EMAIL).credits_balance == 5255
 
 
 def test_the_credits_count_once_when_the_webhook_comes_after_the_way_back(browser, stripe, store, client):
@@ -96,7 +96,7 @@ def test_the_credits_count_once_when_the_webhook_comes_after_the_way_back(browse
     event["data"]["object"] = own_session(store)
     assert post_webhook(client, event).status_code == 200
 
-    assert store.get_account(EMAIL).credits_balance == 5255
+    assert store.accounts.get(EMAIL).credits_balance == 5255
 
 
 def test_the_way_back_waits_and_polls_while_the_money_is_on_its_way(browser, stripe, store):
@@ -148,14 +148,14 @@ def test_a_draft_survives_the_purchase_and_is_one_click_to_submit(browser, strip
 
     assert submitted.status_code == 303
     assert text in page(browser.get(submitted.location)).get_text()
-    assert store.get_account(EMAIL).draft == ""
+    assert store.accounts.get(EMAIL).draft == ""
 
 
 @pytest.mark.parametrize("by", ["a batch", "a program"])
 def test_a_draft_stays_when_something_else_is_submitted(store, by):
     account = make_account(store, EMAIL, credits=100)
-    store.update_account(account, visible=False, draft="Written while short of credits")
-    account = store.get_account(EMAIL)
+    store.updates.accounts.change(account, visible=False, draft="Written while short of credits")
+    account = store.accounts.get(EMAIL)
 
     if by == "a batch":
         _, after = tasks.submit_batch(store, account, ["One", "Two"], now=utcnow(), request_id="r-1")
@@ -163,7 +163,7 @@ def test_a_draft_stays_when_something_else_is_submitted(store, by):
         done = tasks.submit(store, account, "One", now=utcnow(), request_id="r-1", by_program=True)
         after = done.account
 
-    assert after.draft == store.get_account(EMAIL).draft == "Written while short of credits"
+    assert after.draft == store.accounts.get(EMAIL).draft == "Written while short of credits"
 
 
 def test_a_code_adds_its_credits_once(browser, store):
@@ -176,12 +176,12 @@ def test_a_code_adds_its_credits_once(browser, store):
     assert again.status_code == 422
     assert "already" in page(again).select_one("#code-error").text
     assert page(again).select_one("#code")["value"] == "spring-2026"
-    assert store.get_account(EMAIL).credits_balance == 55
+    assert store.accounts.get(EMAIL).credits_balance == 55
 
 
 def test_a_code_waits_until_the_mailbox_is_proven(browser, store):
     make_code(store, expires_at=datetime(2099, 1, 1, tzinfo=UTC))
-    store.update_account(store.get_account(EMAIL), confirmed_at=None)
+    store.updates.accounts.change(store.accounts.get(EMAIL), confirmed_at=None)
 
     shown = page(browser.get("/credits")).select_one(".note.warn")
     refused = browser.post("/credits/redeem", data={"code": "spring-2026"})
@@ -192,8 +192,8 @@ def test_a_code_waits_until_the_mailbox_is_proven(browser, store):
     assert "Nothing was added" in note.text
     assert note.select_one("form")["action"] == "/account/resend-confirmation"
     assert page(refused).select_one("#code")["value"] == "spring-2026"
-    assert store.get_account(EMAIL).credits_balance == 5
-    store.update_account(store.get_account(EMAIL), confirmed_at=NOW)
+    assert store.accounts.get(EMAIL).credits_balance == 5
+    store.updates.accounts.change(store.accounts.get(EMAIL), confirmed_at=NOW)
     assert browser.post("/credits/redeem", data={"code": "spring-2026"}).status_code == 303
     assert page(browser.get("/credits")).select_one(".note.warn") is None
 

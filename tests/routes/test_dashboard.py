@@ -28,7 +28,7 @@ def submit(browser: Browser, text: str = "Summarise the report", *, fragment: bo
 
 
 def balance(store) -> int:
-    return store.get_account("ada@example.com").credits_balance
+    return store.accounts.get("ada@example.com").credits_balance
 
 
 # The page
@@ -63,7 +63,7 @@ def test_page_polls_while_a_task_is_open(ada, store):
 
     assert live["data-hx-get"] == "/dashboard/live"
     assert live["data-hx-trigger"] == "every 3s"
-    assert live["data-hx-ptag"] == str(store.get_account("ada@example.com").version)
+    assert live["data-hx-ptag"] == str(store.accounts.get("ada@example.com").version)
 
 
 def test_way_to_buy_is_shown_when_there_are_no_credits(browser, store):
@@ -307,7 +307,7 @@ def test_history_alone_answers_a_filter(ada):
 
 
 def test_pages_of_the_history_show_each_task_once(ada, store):
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     made = [tasks.submit(store, account, f"Task {n}", now=NOW).task.task_id for n in range(5)]
 
     seen, path = [], "/dashboard?limit=2"
@@ -357,7 +357,7 @@ def test_history_of_another_customer_is_never_shown(app, ada, store):
 
 def test_text_survives_a_session_that_ended(ada, store):
     fields = ada.composer()
-    store.update_account(store.get_account("ada@example.com"), sessions={})
+    store.updates.accounts.change(store.accounts.get("ada@example.com"), sessions={})
 
     ended = ada.client.post("/tasks", data=fields | {"description": "Precious words"})
     ada.sign_in()
@@ -382,16 +382,16 @@ def test_dashboard_costs_two_reads(ada, calls):
 def test_dashboard_makes_its_two_reads_side_by_side(ada, store, monkeypatch):
     """Each of them waits for the other to have begun: one after the other, the first would wait in vain."""
     both_begun = Barrier(2, timeout=10)
-    for name in ("find_account", "list_tasks"):
-        read = getattr(store, name)
-        monkeypatch.setattr(store, name, lambda *a, _read=read, **k: (both_begun.wait(), _read(*a, **k))[1])
+    for part, name in ((store.accounts, "find"), (store.tasks, "page")):
+        read = getattr(part, name)
+        monkeypatch.setattr(part, name, lambda *a, _read=read, **k: (both_begun.wait(), _read(*a, **k))[1])
 
     assert ada.get("/dashboard").status_code == 200
 
 
 def test_nothing_of_the_history_is_shown_when_the_session_has_ended_meanwhile(ada, store):
     submit(ada, text="Only for Ada")
-    store.update_account(store.get_account("ada@example.com"), sessions={})
+    store.updates.accounts.change(store.accounts.get("ada@example.com"), sessions={})
 
     answer = ada.get("/dashboard")
 
@@ -402,7 +402,7 @@ def test_nothing_of_the_history_is_shown_when_the_session_has_ended_meanwhile(ad
 def test_dead_sessions_keep_no_reader_waiting(app, ada, store, monkeypatch):
     """A cookie that was signed out still names an address: what is begun for it must not pile up."""
     hold, begun = Event(), []
-    read = store.list_tasks
+    read = store.tasks.page
 
     def held(*args, **kwargs):
         begun.append(args)
@@ -413,21 +413,21 @@ def test_dead_sessions_keep_no_reader_waiting(app, ada, store, monkeypatch):
     live.sign_in()
     cookie = ada.cookie()
     ada.post("/logout", {})
-    monkeypatch.setattr(store, "list_tasks", held)
+    monkeypatch.setattr(store.tasks, "page", held)
 
     try:
         for address in [*["/dashboard"] * (THREADS + 5), *["/dashboard?q=anything"] * 3]:
             ada.client.set_cookie("session", cookie)
             assert ada.get(address).status_code == 303
         assert len(begun) == THREADS
-        monkeypatch.setattr(store, "list_tasks", read)
+        monkeypatch.setattr(store.tasks, "page", read)
         assert live.get("/dashboard").status_code == 200
     finally:
         hold.set()
 
 
 def test_dead_session_comes_before_a_wrong_address(ada, store):
-    store.update_account(store.get_account("ada@example.com"), sessions={})
+    store.updates.accounts.change(store.accounts.get("ada@example.com"), sessions={})
 
     assert ada.get("/dashboard?limit=many").status_code == 303
 
@@ -436,14 +436,14 @@ def test_lost_history_is_a_503_and_no_empty_list(ada, store, monkeypatch):
     def fail(*_, **__):
         raise StoreUnavailable
 
-    monkeypatch.setattr(store, "list_tasks", fail)
+    monkeypatch.setattr(store.tasks, "page", fail)
 
     assert ada.get("/dashboard").status_code == 503
 
 
 def test_unchanged_poll_costs_one_read(ada, store, calls):
     submit(ada)
-    tag = str(store.get_account("ada@example.com").version)
+    tag = str(store.accounts.get("ada@example.com").version)
 
     with calls() as made:
         assert ada.get("/dashboard/live", fragment=True, HX_PTag=tag).status_code == 304

@@ -85,7 +85,7 @@ def test_503_everywhere_when_the_store_is_down(shaky, store, faulty, fault):
     assert "tasks" not in listed.get_json()
     assert listed.get_json()["code"] == "store_unavailable"
     faulty.broken.clear()
-    assert store.get_account("ada@example.com").credits_balance == 100
+    assert store.accounts.get("ada@example.com").credits_balance == 100
     assert browser.get("/dashboard").status_code == 200
 
 
@@ -109,7 +109,7 @@ def test_nothing_is_charged_when_only_the_write_fails(shaky, store, faulty):
     again = program.submit({"description": "Summarise"}, **{"Idempotency-Key": "k-1"})
 
     assert (refused.status_code, again.status_code) == (503, 201)
-    assert store.get_account("ada@example.com").credits_balance == 90
+    assert store.accounts.get("ada@example.com").credits_balance == 90
 
 
 @pytest.mark.threat(10)
@@ -155,7 +155,7 @@ def test_redelivery_credits_once_when_the_store_was_down(shaky, store, faulty):
     second = post_webhook(shaky.test_client(), event)
 
     assert (first.status_code, second.status_code) == (503, 200)
-    assert store.get_account("ada@example.com").credits_balance == 1000
+    assert store.accounts.get("ada@example.com").credits_balance == 1000
 
 
 # Faults of ours

@@ -9,6 +9,7 @@ import json
 import pytest
 
 from app.data.base import Page
+from app.data.ledger import LedgerReads
 from app.domain.clock import utcnow
 from app.services import tasks
 from tests.many_rows import ADA, with_audit, with_ledger
@@ -19,7 +20,7 @@ from tests.support import ledger, make_account
 @pytest.fixture
 def ada(store, browser) -> Browser:
     make_account(store, credits=100)
-    tasks.submit(store, store.get_account(ADA), "An Exposé, please", now=utcnow())
+    tasks.submit(store, store.accounts.get(ADA), "An Exposé, please", now=utcnow())
     browser.sign_in()
     return browser
 
@@ -102,9 +103,9 @@ def test_ones_own_data_ends_with_numbers_that_agree_with_the_balance(ada):
 
 def lagging(monkeypatch, store, lacks, tries: int) -> list[int]:
     """The index does not list some rows yet, for so many reads."""
-    reads, real = [0], type(store).list_entries
+    reads, real = [0], LedgerReads.page
 
-    def list_entries(self, *args, **more):
+    def entries(self, *args, **more):
         page = real(self, *args, **more)
         if not more.get("cursor"):
             reads[0] += 1
@@ -112,7 +113,7 @@ def lagging(monkeypatch, store, lacks, tries: int) -> list[int]:
             return page
         return Page([entry for entry in page.items if not lacks(entry)], page.next_cursor)
 
-    monkeypatch.setattr(type(store), "list_entries", list_entries)
+    monkeypatch.setattr(LedgerReads, "page", entries)
     return reads
 
 
@@ -146,15 +147,15 @@ def test_rows_that_are_not_listed_yet_are_waited_for_and_never_left_out(store, a
 def test_number_and_sum_are_of_one_moment_when_rows_are_added_meanwhile(store, browser, monkeypatch, path):
     with_ledger(store, 1_001)
     browser.sign_in()
-    added, real = [], type(store).list_entries
+    added, real = [], LedgerReads.page
 
-    def list_entries(self, *args, **more):
+    def entries(self, *args, **more):
         page = real(self, *args, **more)
         if not added:  # between the first page and the second
-            added.append(tasks.submit(store, store.get_account(ADA), "Another task", now=utcnow()))
+            added.append(tasks.submit(store, store.accounts.get(ADA), "Another task", now=utcnow()))
         return page
 
-    monkeypatch.setattr(type(store), "list_entries", list_entries)
+    monkeypatch.setattr(LedgerReads, "page", entries)
     answer = browser.get(path)
 
     if path.endswith("json"):

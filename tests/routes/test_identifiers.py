@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 
+from app.data.accounts import AccountReads
 from app.domain.accounts import normalise_email
 from app.domain.clock import utcnow
 from app.services import codes, customers, payments, queue, sales, tasks
@@ -90,8 +91,8 @@ def test_every_operators_act_reaches_an_odd_address(app, store, address):
     enable = op.page(found["href"]).select_one("form[action$=enable]")["action"]
     assert op.post(enable, {"reason": "Asked for it"}).status_code == 303
 
-    assert store.get_account(address).credits_balance == 9105
-    assert [row.subject for row in store.list_audit_of(address, limit=9).items] == [address] * 6
+    assert store.accounts.get(address).credits_balance == 9105
+    assert [row.subject for row in store.audit.page_of(address, limit=9).items] == [address] * 6
     log = op.page("/admin/audit")
     subjects = [a for a in log.select("#log td a") if a.text == address]
     assert len(subjects) == 6
@@ -174,14 +175,14 @@ def furnish(app, store, address: str) -> dict[str, list[str]]:
     sales.name_for_good(store, "plink_pens", reason="ours", actor=OPERATOR, limit=5000, now=now)
     sales.name_for_good(store, "plink_book", reason="ours", actor=OPERATOR, limit=0, now=now)  # proposed
     done, held, pending = [
-        tasks.submit(store, store.get_account(address), f"{SEARCH} {number}", now=now).task for number in range(3)
+        tasks.submit(store, store.accounts.get(address), f"{SEARCH} {number}", now=now).task for number in range(3)
     ]
     file = found.files.put(done.task_id, FILE, b"x")
     queue.claim(store, OPERATOR, done.task_id, now=now)
     queue.complete(store, OPERATOR, done.task_id, "Done", files=[file], now=now)
     queue.claim(store, OPERATOR, held.task_id, now=now)
     put_task(store, TASK, email=address)
-    store.find_task(TASK)
+    store.tasks.find(TASK)
     make_operators(store, OPERATOR, "two@example.com")
     for operator in (OPERATOR, "two@example.com"):
         customers.adjust(store, operator, address, 9000, "x", request_id="r", limit=5000, now=now)
@@ -190,7 +191,7 @@ def furnish(app, store, address: str) -> dict[str, list[str]]:
     terms = {"credits_each": 5, "max_uses": 9, "expires_at": until, "limit": 5000}
     codes.create(store, "SPRING-2026", created_by=OPERATOR, now=now, **terms)
     (receipt,) = [mail for mail in all_mails(store) if mail.kind == "receipt"]
-    store.mark_mail_unsent(receipt, "MessageRejected", now, give_up=True)
+    store.updates.mails.mark_unsent(receipt, "MessageRejected", now, give_up=True)
     words, task = quote(SEARCH), quote(TASK, safe="")
     return {
         OPERATOR: [
@@ -218,7 +219,7 @@ def test_a_new_account_is_reached_at_once_when_the_index_does_not_know_it_yet(ap
     make_account(store, "op@example.com", role="admin")
     account = make_account(store)
     op = signed_in(app, "op@example.com")
-    monkeypatch.setattr(type(store), "_email_in_index", lambda *_: None)  # an index lags, by some milliseconds or more
+    monkeypatch.setattr(AccountReads, "_email_in_index", lambda *_: None)  # an index lags, by some milliseconds or more
 
     assert op.page(f"/admin/customers/{account.account_id}").h1.text == "ada@example.com"
     assert op.get("/admin/customers/acc_made_up").status_code == 404
@@ -245,11 +246,11 @@ def test_a_page_marker_may_name_what_a_person_chose(store):
     put_transaction(store, "txn-1", 10, "purchase", email=address)
     for task_id in (TASK, f"{TASK} again"):
         put_task(store, task_id, "completed", email=address)
-    assert store.get_account(address).ledger_sequence == 1
+    assert store.accounts.get(address).ledger_sequence == 1
 
     for read, name, wanted in (
-        (store.list_entries, "transaction_id", {f"opening#{address}", "txn-1"}),
-        (store.list_tasks, "task_id", {TASK, f"{TASK} again"}),
+        (store.ledger.page, "transaction_id", {f"opening#{address}", "txn-1"}),
+        (store.tasks.page, "task_id", {TASK, f"{TASK} again"}),
     ):
         first = read(address, limit=1)
         second = read(address, limit=1, cursor=first.next_cursor)

@@ -50,7 +50,7 @@ def world(app, store):
     make_account(store, OP, role="admin")
     record(store, paid())
     made = [
-        tasks.submit(store, store.get_account(ADA), f"The {word} task", now=utcnow()).task
+        tasks.submit(store, store.accounts.get(ADA), f"The {word} task", now=utcnow()).task
         for word in ("first", "second", "third")
     ]
     record(store, RefundFact("pi_1", "re_1", 250, "succeeded"))
@@ -158,7 +158,7 @@ def test_the_rows_of_one_task_are_the_rows_of_its_file(world):
 
 def test_the_statement_is_of_the_month_that_the_list_shows(store, world):
     browser, _, block = asked(world, "transactions", "month={month}")
-    store.update_account(store.get_account(ADA), created_at=utcnow() - timedelta(days=90))
+    store.updates.accounts.change(store.accounts.get(ADA), created_at=utcnow() - timedelta(days=90))
     for month in ("2026-09", world[1]["month"]):
         fragment = soup(browser.get(f"/transactions?month={month}", fragment=True))
         links = [a["href"] for a in fragment.select(f"{block} a") if "/statement/" in a["href"]]

@@ -33,13 +33,13 @@ class World:
         make_account(store, OP, credits=100, role="admin")
         make_account(store, "new@example.com", confirmed_at=None, link_nonces={"confirm": "n" * 22, "reset": "r" * 22})
         post_webhook(app.test_client(), session_event(OP, session="cs_1"))
-        account = store.get_account(OP)
+        account = store.accounts.get(OP)
         task_id = tasks.submit(store, account, "Compare the quotes", now=utcnow(), request_id="r").task.task_id
         queue.claim(store, OP, task_id, now=utcnow())
         queue.complete(store, OP, task_id, "The second one", now=utcnow())
         with app.app_context():
             links = deps.get().links
-        token = links.url(store.get_account("new@example.com"), "confirm").rpartition("/")[2]
+        token = links.url(store.accounts.get("new@example.com"), "confirm").rpartition("/")[2]
         self.values = {
             "task_id": task_id,
             "email": OP,
@@ -53,9 +53,9 @@ class World:
         self.browser = Browser(app)
         self.browser.sign_in(OP)
         self.program = Program(app, OP)
-        key = next(iter(store.get_account(OP).sessions))
+        key = next(iter(store.accounts.get(OP).sessions))
         long_ago = to_iso(utcnow() - timedelta(minutes=20))  # so that a visit would be noted
-        store.update_account(store.get_account(OP), **{f"sessions.{key}.seen_at": long_ago})
+        store.updates.accounts.change(store.accounts.get(OP), **{f"sessions.{key}.seen_at": long_ago})
 
     def ask(self, method: str, path: str, headers: dict[str, str] | None = None) -> Any:
         if path.startswith("/api/"):
@@ -107,7 +107,7 @@ def test_what_a_browser_fetches_ahead_writes_nothing(app, store, calls, headers)
             written[path] = found
 
     assert not written
-    assert not store.get_account("new@example.com").confirmed
+    assert not store.accounts.get("new@example.com").confirmed
 
 
 @pytest.mark.threat(110)
@@ -217,10 +217,10 @@ def test_head_of_the_way_back_from_stripe_credits_nothing(app, store, stripe):
     browser.sign_in()
 
     assert browser.client.head("/credits/return?session_id=cs_mine").status_code == 200
-    assert store.get_account(account.email).credits_balance == 0
+    assert store.accounts.get(account.email).credits_balance == 0
 
     browser.get("/credits/return?session_id=cs_mine")
-    assert store.get_account(account.email).credits_balance == 1000
+    assert store.accounts.get(account.email).credits_balance == 1000
 
 
 @pytest.mark.threat(110)
@@ -230,12 +230,12 @@ def test_a_scanner_that_opens_a_mailed_link_uses_nothing_up(app, store, method, 
     make_account(store, confirmed_at=None, link_nonces={purpose: "n" * 22})
     with app.app_context():
         links = deps.get().links
-    path = links.url(store.get_account("ada@example.com"), purpose).removeprefix("http://dashboard.test")
+    path = links.url(store.accounts.get("ada@example.com"), purpose).removeprefix("http://dashboard.test")
     owner = Browser(app)
     owner.sign_in()
     for client in (app.test_client(), owner.client):  # also one inside the owner's own browser
         for _ in range(3):
             assert client.open(path, method=method, follow_redirects=method == "GET").status_code in (200, 303)
 
-    assert dict(store.get_account("ada@example.com").link_nonces) == {purpose: "n" * 22}
-    assert not store.get_account("ada@example.com").confirmed
+    assert dict(store.accounts.get("ada@example.com").link_nonces) == {purpose: "n" * 22}
+    assert not store.accounts.get("ada@example.com").confirmed

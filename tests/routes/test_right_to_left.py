@@ -23,12 +23,12 @@ def world(app, store):
     account = make_account(store, credits=200)
     make_account(store, "op@example.com", role="admin")
     done, rejected, long = (
-        tasks.submit(store, store.get_account(account.email), f"{HEBREW} {text}", now=utcnow()).task
+        tasks.submit(store, store.accounts.get(account.email), f"{HEBREW} {text}", now=utcnow()).task
         for text in ("1", "2", "3 " + "ועוד " * 60)
     )
     queue.claim(store, "op@example.com", done.task_id, now=utcnow())
     queue.complete(store, "op@example.com", done.task_id, f"# {HEBREW}\n\n{HEBREW}\n\n- {HEBREW}", now=utcnow())
-    again = queue.request_redo(store, store.get_account(account.email), done.task_id, HEBREW, now=utcnow())
+    again = queue.request_redo(store, store.accounts.get(account.email), done.task_id, HEBREW, now=utcnow())
     queue.reject(store, "op@example.com", rejected.task_id, HEBREW, now=utcnow())
     ada, op = Browser(app), Browser(app)
     ada.sign_in()
@@ -84,7 +84,7 @@ def test_a_mail_isolates_the_words_of_people(app, store, world):
     room = app.extensions["impacteragi"].mail_room
     for mail in all_mails(store):
         if mail.kind in ("task_completed", "task_rejected"):
-            html = room.render(mail, store.find_account(mail.to)).html
+            html = room.render(mail, store.accounts.find(mail.to)).html
             page = soup(type("Answer", (), {"text": html})())
             for text in page.body.find_all(string=re.compile("[\u0590-\u05ff]")):
                 assert text.find_parent(lambda tag: tag.name == "bdi" or tag.get("dir") == "auto"), html

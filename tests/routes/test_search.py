@@ -46,7 +46,7 @@ def operator(app, store) -> Browser:
 
 
 def submitted(store, text):
-    return tasks.submit(store, store.get_account("ada@example.com"), text, now=NOW).task
+    return tasks.submit(store, store.accounts.get("ada@example.com"), text, now=NOW).task
 
 
 @pytest.mark.threat(111)
@@ -109,7 +109,7 @@ def test_nothing_is_charged_when_a_task_shows_nothing(app, store, ada, text):
 
     assert [answer.status_code for answer in answers] == [422] * 4
     assert every_task(store) == []
-    assert store.get_account("ada@example.com").credits_balance == 1000
+    assert store.accounts.get("ada@example.com").credits_balance == 1000
 
 
 @pytest.mark.threat(111)
@@ -118,7 +118,7 @@ def test_an_answer_a_reason_and_a_note_are_refused_when_they_show_nothing(app, s
     task = submitted(store, "A task")
     queue.claim(store, "op@example.com", task.task_id, now=NOW.replace(year=2099))
     program = Program(app, "op@example.com")
-    customer = f"/admin/customers/{store.get_account('ada@example.com').account_id}"
+    customer = f"/admin/customers/{store.accounts.get('ada@example.com').account_id}"
     answers = [
         operator.post(f"/admin/tasks/{task.task_id}/complete", {"result": text}),
         operator.post(f"/admin/tasks/{task.task_id}/reject", {"reason": text}),
@@ -131,7 +131,7 @@ def test_an_answer_a_reason_and_a_note_are_refused_when_they_show_nothing(app, s
     ]
 
     assert [answer.status_code for answer in answers] == [422] * len(answers)
-    assert store.get_account("ada@example.com").credits_balance == 990
+    assert store.accounts.get("ada@example.com").credits_balance == 990
 
 
 @pytest.mark.threat(111)
@@ -166,9 +166,9 @@ def test_an_address_and_a_code_work_when_they_were_pasted_with_what_nobody_sees(
 
     assert browser.sign_in(f"{padding}ada@example.com{padding}").status_code == 303
     assert browser.post("/credits/redeem", {"code": f"{padding}fair-{padding}2099"}).status_code == 303
-    assert store.get_account(account.email).credits_balance == 5
+    assert store.accounts.get(account.email).credits_balance == 5
     new = {"email": f"{padding}new@example.com{padding}", "password": PASSWORD}
     assert Browser(app).post("/signup", new).status_code == 303
-    assert store.find_account("new@example.com")
+    assert store.accounts.find("new@example.com")
     assert Browser(app).post("/forgot", {"email": f"{padding}ada@example.com"}).status_code == 200
     assert recovery_hash(f"{padding}abcdef-ghijkl-mnopqr-stuvwx") == recovery_hash("abcdefghijklmnopqrstuvwx")

@@ -30,7 +30,7 @@ def test_paid_session_makes_an_account_with_its_credits_and_mail(client, store):
     answer = post_webhook(client, session_event("New@Example.com ", cents=1000, session="cs_1", customer="cus_1"))
 
     assert (answer.status_code, answer.get_json()) == (200, {"received": True})
-    account = store.get_account("new@example.com")
+    account = store.accounts.get("new@example.com")
     assert (account.credits_balance, account.password_hash, account.stripe_customer_id) == (1000, None, "cus_1")
     assert not account.confirmed
     rows = ledger(store, account.email)
@@ -38,7 +38,7 @@ def test_paid_session_makes_an_account_with_its_credits_and_mail(client, store):
         ("purchase#cs_1", "purchase", 1000, "pi_cs_1")
     ]
     assert [(mail.kind, mail.to) for mail in all_mails(store)] == [("welcome", "new@example.com")]
-    assert store.find_payment("pi_cs_1").granted == 1000
+    assert store.payments.find("pi_cs_1").granted == 1000
 
 
 @pytest.mark.threat(43)
@@ -47,7 +47,7 @@ def test_paid_session_adds_to_the_account_that_is_there(client, store):
 
     post_webhook(client, session_event("ADA@example.com", cents=2500))
 
-    assert store.get_account("ada@example.com").credits_balance == 2550
+    assert store.accounts.get("ada@example.com").credits_balance == 2550
     assert [mail.kind for mail in all_mails(store)] == ["receipt"]
 
 
@@ -59,7 +59,7 @@ def test_one_credit_when_twelve_deliveries_race(app, store):
         answers = list(pool.map(lambda _: post_webhook(app.test_client(), body).status_code, range(12)))
 
     assert answers == [200] * 12
-    assert store.get_account("ada@example.com").credits_balance == 1000
+    assert store.accounts.get("ada@example.com").credits_balance == 1000
     assert len(ledger(store, "ada@example.com")) == 1
     assert len(all_mails(store)) == 1
 
@@ -73,7 +73,7 @@ def test_one_credit_when_two_events_tell_of_one_session(app, store):
         answers = list(pool.map(lambda e: post_webhook(app.test_client(), e).status_code, events))
 
     assert answers == [200, 200]
-    assert store.get_account("ada@example.com").credits_balance == 1000
+    assert store.accounts.get("ada@example.com").credits_balance == 1000
 
 
 @pytest.mark.threat(44)
@@ -84,7 +84,7 @@ def test_both_count_when_a_new_customer_pays_twice_at_once(app, store):
         answers = list(pool.map(lambda e: post_webhook(app.test_client(), e).status_code, events))
 
     assert answers == [200] * 6
-    assert store.get_account("ada@example.com").credits_balance == 6000
+    assert store.accounts.get("ada@example.com").credits_balance == 6000
 
 
 @pytest.mark.threat(30)
@@ -98,13 +98,13 @@ def test_one_credit_when_a_delayed_payment_settles_in_any_order(client, store, o
     answers = [post_webhook(client, events[number]).status_code for number in order]
 
     assert set(answers) == {200}
-    assert store.get_account("ada@example.com").credits_balance == 1000
+    assert store.accounts.get("ada@example.com").credits_balance == 1000
 
 
 def test_nothing_is_credited_while_a_session_is_unpaid(client, store):
     post_webhook(client, session_event(session="cs_1", payment_status="unpaid"))
 
-    assert store.find_account("ada@example.com") is None
+    assert store.accounts.find("ada@example.com") is None
 
 
 @pytest.mark.threat(36)
@@ -114,7 +114,7 @@ def test_second_secret_is_good_while_the_first_is_rolled(client, store):
     answer = post_signed(client, body, signed(body, secret="whsec_older"))
 
     assert answer.status_code == 200
-    assert store.get_account("ada@example.com").credits_balance == 1000
+    assert store.accounts.get("ada@example.com").credits_balance == 1000
 
 
 @pytest.mark.threat(36)
@@ -156,7 +156,7 @@ def test_refused_without_detail_when_the_signature_is_bad(client, store, case):
 
     assert answer.status_code == 400
     assert answer.get_json() == {"error": "The signature does not match.", "code": "invalid_signature"}
-    assert store.find_account("ada@example.com") is None
+    assert store.accounts.find("ada@example.com") is None
 
 
 @pytest.mark.threat(33)
@@ -168,7 +168,7 @@ def test_refused_when_the_signed_body_was_changed(client, store):
     answers = [post_signed(client, changed, header).status_code for changed in bodies]
 
     assert answers == [400, 400, 400]
-    assert store.find_account("ada@example.com") is None
+    assert store.accounts.find("ada@example.com") is None
 
 
 MALFORMED = {
@@ -205,7 +205,7 @@ def test_refused_when_a_signed_body_is_no_event(client, store, case):
 
     assert answer.status_code == 400
     assert answer.get_json()["code"] in ("invalid_payload", "invalid_signature")
-    assert list(store.every_account()) == []
+    assert list(store.accounts.every()) == []
 
 
 ODD_VALUES = [None, True, -1, 0, 1.5, 10**50, "", "x" * 300, "\u0000", "é", [], ["x"], {}, {"id": []}]
@@ -232,7 +232,7 @@ def test_no_crash_when_a_field_of_a_session_has_a_wrong_type(client, store, fiel
     }
 
     assert set(answers.values()) <= {200, 400}, answers
-    for row in store.every_account():
+    for row in store.accounts.every():
         assert row.credits_balance % 1000 == 0
 
 
@@ -253,7 +253,7 @@ def test_no_crash_when_a_refund_or_dispute_has_wrong_types(client, store, kind, 
     answers = {field: post_webhook(client, event(kind, good | {field: value})).status_code for field in good}
 
     assert set(answers.values()) <= {200, 400}, answers
-    assert list(store.every_account()) == []
+    assert list(store.accounts.every()) == []
 
 
 PARKED = {
@@ -282,8 +282,8 @@ def test_kept_for_an_operator_and_not_credited_when_a_session_is_odd(client, sto
     answers = [post_webhook(client, session_event(**fields)) for _ in range(2)]
 
     assert [answer.status_code for answer in answers] == [200, 200]
-    assert list(store.every_account()) == []
-    (record,) = store.list_parked(limit=10).items
+    assert list(store.accounts.every()) == []
+    (record,) = store.payments.list_parked(limit=10).items
     assert record.session_id == "cs_1"
     assert record.parked_reason
     assert record.granted == 0
@@ -300,7 +300,7 @@ def test_ignored_when_the_event_is_not_for_us(client, store):
     answers = [post_webhook(client, e).status_code for e in events]
 
     assert answers == [200, 200, 200]
-    assert list(store.every_account()) == []
+    assert list(store.accounts.every()) == []
 
 
 @pytest.mark.threat(40)
@@ -323,7 +323,7 @@ def test_a_delivery_is_noted_when_the_last_note_is_a_minute_old(client, store, m
     clock, noted = iter(moments), []
     monkeypatch.setattr(stripe_webhook, "_noted_at", NOW - timedelta(seconds=60))
     monkeypatch.setattr(stripe_webhook, "utcnow", lambda: next(clock))
-    monkeypatch.setattr(store, "note_webhook", noted.append)
+    monkeypatch.setattr(store.updates.signs, "note_webhook", noted.append)
 
     for _ in moments:
         post_webhook(client, event("invoice.paid", {"id": "in_1"}))
@@ -336,11 +336,11 @@ def test_credited_all_the_same_when_the_delivery_cannot_be_noted(client, store, 
         raise StoreUnavailable
 
     monkeypatch.setattr(stripe_webhook, "_noted_at", NOW - timedelta(days=10_000))
-    monkeypatch.setattr(store, "note_webhook", down)
+    monkeypatch.setattr(store.updates.signs, "note_webhook", down)
 
     assert post_webhook(client, session_event()).status_code == 200
 
-    assert store.get_account("ada@example.com").credits_balance == 1000
+    assert store.accounts.get("ada@example.com").credits_balance == 1000
     assert "webhook delivery not noted" in caplog.messages
 
 
@@ -356,7 +356,7 @@ def test_refund_before_its_purchase_leaves_the_net(client, store):
     then = post_webhook(client, session_event(session="cs_1", cents=1000))
 
     assert (first.status_code, then.status_code) == (200, 200)
-    assert store.get_account("ada@example.com").credits_balance == 600
+    assert store.accounts.get("ada@example.com").credits_balance == 600
 
 
 @pytest.fixture
@@ -382,8 +382,8 @@ def test_production_credits_no_sale_that_nobody_names(app, client, store, stripe
     answers = [post_webhook(client, session_event(session="cs_1", metadata={})).status_code for _ in range(2)]
 
     assert answers == [200, 200]
-    assert store.find_account("ada@example.com") is None
-    assert [sale.source for sale in store.every_sale()] == ["prod_book"]
+    assert store.accounts.find("ada@example.com") is None
+    assert [sale.source for sale in store.sales.every()] == ["prod_book"]
     assert stripe.asked == ["cs_1"]
 
 
@@ -394,12 +394,12 @@ def test_a_product_that_settings_name_is_credited_once_stripe_has_said_what_was_
     told = session_event(session="cs_1", metadata={})
     stripe.down = True
     assert post_webhook(client, told).status_code == 503
-    assert store.find_account("ada@example.com") is None
+    assert store.accounts.find("ada@example.com") is None
 
     stripe.down = False
     assert post_webhook(client, told).status_code == 200
 
-    assert store.get_account("ada@example.com").credits_balance == 1000
+    assert store.accounts.get("ada@example.com").credits_balance == 1000
 
 
 @pytest.mark.threat(103)
@@ -411,11 +411,11 @@ def test_metadata_of_another_program_makes_no_sale_ours(client, store, selling, 
 
     post_webhook(client, session_event(metadata=metadata))
 
-    assert list(store.every_entry()) == []
+    assert list(store.ledger.every()) == []
 
 
 @pytest.mark.threat(103)
 def test_development_with_nothing_named_credits_all(client, store):
     post_webhook(client, session_event(metadata={}, payment_link="plink_of_a_newcomer"))
 
-    assert store.get_account("ada@example.com").credits_balance == 1000
+    assert store.accounts.get("ada@example.com").credits_balance == 1000

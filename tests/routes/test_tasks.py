@@ -23,7 +23,7 @@ def task(store, ada):
 
 
 def submit(store, text="Summarise the report", email="ada@example.com"):
-    return tasks.submit(store, store.get_account(email), text, now=utcnow()).task
+    return tasks.submit(store, store.accounts.get(email), text, now=utcnow()).task
 
 
 def complete(store, task, text="# Done\n\nAll of it."):
@@ -47,10 +47,10 @@ def test_the_page_estimates_only_when_enough_was_measured(store, ada, task):
     path = f"/tasks/{task.task_id}"
     now = utcnow()
     for _ in range(4):
-        store.note_turnaround(now.replace(minute=0, second=0), now.replace(minute=20, second=0))
+        store.updates.statistics.note_turnaround(now.replace(minute=0, second=0), now.replace(minute=20, second=0))
     assert "half of the latest tasks" not in words(ada.get(path))
 
-    store.note_turnaround(now.replace(minute=0, second=0), now.replace(minute=20, second=0))
+    store.updates.statistics.note_turnaround(now.replace(minute=0, second=0), now.replace(minute=20, second=0))
 
     assert "half of the latest tasks took 20 minutes or less" in words(ada.get(path))
 
@@ -89,7 +89,7 @@ def test_a_cancel_gives_the_credits_back_when_the_button_is_pressed(store, ada, 
     again = ada.post(f"/tasks/{task.task_id}/cancel", {})
 
     assert answer.status_code == again.status_code == 303
-    assert store.get_account("ada@example.com").credits_balance == 100
+    assert store.accounts.get("ada@example.com").credits_balance == 100
     page = words(ada.get(f"/tasks/{task.task_id}"))
     assert "You cancelled this task before work began. Its 10 credits went back" in page
     assert "Cancelled by you, credits given back" in page
@@ -102,7 +102,7 @@ def test_a_cancel_is_refused_when_work_has_begun(store, ada, task):
 
     assert answer.status_code == 409
     assert "can no longer be cancelled" in words(answer)
-    assert store.get_account("ada@example.com").credits_balance == 90
+    assert store.accounts.get("ada@example.com").credits_balance == 90
 
 
 def test_the_reason_is_read_when_the_task_was_rejected(store, ada, task):
@@ -117,7 +117,7 @@ def test_the_reason_is_read_when_the_task_was_rejected(store, ada, task):
 def test_a_redo_is_one_and_linked_when_it_is_asked_for(store, ada, task):
     complete(store, task)
     assert ada.post(f"/tasks/{task.task_id}/redo", {"note": " "}).status_code == 422
-    assert store.get_account("ada@example.com").open_tasks == 0
+    assert store.accounts.get("ada@example.com").open_tasks == 0
 
     first = ada.post(f"/tasks/{task.task_id}/redo", {"note": "The table\r\nis missing"})
     second = ada.post(f"/tasks/{task.task_id}/redo", {"note": "Again"})
@@ -126,7 +126,7 @@ def test_a_redo_is_one_and_linked_when_it_is_asked_for(store, ada, task):
     page = ada.page(first.headers["Location"])
     assert page.select_one(f'a[href="/tasks/{task.task_id}"]')
     assert "The table\nis missing" in page.select_one("#task").get_text()
-    assert store.get_account("ada@example.com").credits_balance == 90
+    assert store.accounts.get("ada@example.com").credits_balance == 90
 
 
 def test_submit_again_fills_the_composer_when_it_is_the_customers_own(store, ada, task):
@@ -158,7 +158,7 @@ def test_nothing_changes_when_the_task_is_somebody_elses(store, ada, act):
 
     assert ada.post(f"/tasks/{of_bob.task_id}/{act}", {"note": "x"}).status_code == 404
 
-    assert store.get_account("bob@example.com").credits_balance == 90
+    assert store.accounts.get("bob@example.com").credits_balance == 90
 
 
 def test_a_task_whose_lease_ran_out_waits_again_when_its_owner_looks(store, ada, task):

@@ -25,9 +25,9 @@ def browser(app, store):
     """A browser of a customer with a purchase in October, and a task and a refund in November."""
     app.config["WTF_CSRF_ENABLED"] = False
     account = make_account(store, EMAIL)
-    store.update_account(store.get_account(EMAIL), created_at=NOW - timedelta(days=60))
+    store.updates.accounts.change(store.accounts.get(EMAIL), created_at=NOW - timedelta(days=60))
     record_fact(store, paid(), now=NOW - timedelta(days=30))
-    tasks.submit(store, store.get_account(account.email), "=HYPERLINK(1)", now=NOW)
+    tasks.submit(store, store.accounts.get(account.email), "=HYPERLINK(1)", now=NOW)
     record(store, RefundFact("pi_1", "re_1", 250, "succeeded"))
     client = app.test_client()
     client.post("/login", data={"email": EMAIL, "password": PASSWORD})
@@ -156,7 +156,7 @@ def test_a_receipt_is_stripes_and_only_the_payers(browser, store):
 
 def test_a_negative_balance_is_explained(browser, store):
     for number in range(70):
-        tasks.submit(store, store.get_account(EMAIL), f"Task {number}", now=datetime.now(UTC))
+        tasks.submit(store, store.accounts.get(EMAIL), f"Task {number}", now=datetime.now(UTC))
     record(store, RefundFact("pi_1", "re_2", 750, "succeeded"))
 
     note = BeautifulSoup(browser.get("/transactions").data, "html.parser").select_one(".note.bad").text

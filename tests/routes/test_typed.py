@@ -9,6 +9,8 @@ import pytest
 from bs4 import BeautifulSoup
 from werkzeug.test import TestResponse
 
+from app.data.accounts import AccountReads
+from app.data.tasks import TaskReads
 from app.domain.clock import utcnow
 from app.domain.errors import StoreUnavailable
 from app.domain.tasks import MAX_DESCRIPTION, MAX_RESULT
@@ -67,7 +69,7 @@ def send(browser: Browser, page: BeautifulSoup) -> TestResponse:
 def test_a_task_is_kept_for_its_author_and_sent_once_when_the_session_had_ended(app, store, ada, text):
     browser = signed_in(app)
     form = browser.composer() | {"description": text}
-    store.end_sessions(store.get_account(ada.email))
+    store.updates.accounts.end_sessions(store.accounts.get(ada.email))
 
     answer = browser.client.post("/tasks", data=form)
 
@@ -80,7 +82,7 @@ def test_a_task_is_kept_for_its_author_and_sent_once_when_the_session_had_ended(
     assert browser.client.post(action, data=fields).status_code == 303
     assert browser.client.post(action, data=fields).status_code == 303
     assert [task["description"] for task in every_task(store)] == [text]
-    assert drafts.waiting(store, store.get_account(ada.email), now=utcnow()) == []
+    assert drafts.waiting(store, store.accounts.get(ada.email), now=utcnow()) == []
 
 
 @pytest.mark.threat(101)
@@ -88,7 +90,7 @@ def test_an_operators_answer_and_reason_are_kept_when_the_session_had_ended(app,
     browser = signed_in(app, OPERATOR)
     text = "Grüße, 结果\n" * (MAX_RESULT // 11)
     page, token = f"/admin/tasks/{claimed.task_id}", browser.csrf()
-    store.end_sessions(store.get_account(OPERATOR))
+    store.updates.accounts.end_sessions(store.accounts.get(OPERATOR))
     files = [(io.BytesIO(b"a"), "report.pdf")]
     browser.client.post(f"{page}/complete", data={"csrf_token": token, "result": text, "files": files})
     browser.sign_in(OPERATOR)
@@ -99,15 +101,15 @@ def test_an_operators_answer_and_reason_are_kept_when_the_session_had_ended(app,
     assert resumed(shown)[1]["result"] == [text]
     assert "was not sent" in browser.page("/admin").text
     assert send(browser, shown).status_code == 303
-    assert store.get_task_and_result(claimed.task_id)[1].text == text.replace("\r\n", "\n")
-    assert not drafts.waiting(store, store.get_account(OPERATOR), now=utcnow())
+    assert store.tasks.get_with_result(claimed.task_id)[1].text == text.replace("\r\n", "\n")
+    assert not drafts.waiting(store, store.accounts.get(OPERATOR), now=utcnow())
 
 
 def test_a_batch_and_the_tasks_of_its_file_are_kept_when_the_session_had_ended(app, store, ada):
     browser = signed_in(app)
     token = browser.csrf()
     texts = [f"Line {number}: " + "文" * 3000 for number in range(30)]
-    store.end_sessions(store.get_account(ada.email))
+    store.updates.accounts.end_sessions(store.accounts.get(ada.email))
     table = (io.BytesIO(("description\n" + "\n".join(texts)).encode()), "tasks.csv")
     browser.client.post("/tasks/batch", data={"csrf_token": token, "lines": "", "table": table})
     browser.sign_in()
@@ -125,7 +127,7 @@ def test_nobody_else_reads_it_when_they_sign_in_at_that_browser(app, store, ada)
     make_account(store, "eve@example.com", credits=100)
     browser = signed_in(app)
     form = browser.composer() | {"description": "My secret plan"}
-    store.end_sessions(store.get_account(ada.email))
+    store.updates.accounts.end_sessions(store.accounts.get(ada.email))
     browser.client.post("/tasks", data=form)
 
     browser.sign_in("eve@example.com")
@@ -215,7 +217,7 @@ def test_an_open_page_stays_and_gets_its_token_when_the_session_ends_and_is_rene
     browser = signed_in(app)
     form = browser.composer()
     headers = {"HX-Request": "true", "X-CSRFToken": form["csrf_token"], "X-Opened-By": ada.account_id}
-    store.end_sessions(store.get_account(ada.email))
+    store.updates.accounts.end_sessions(store.accounts.get(ada.email))
 
     poll = browser.client.get("/dashboard/live", headers=headers)
     posted = browser.client.post("/tasks", data=form | {"description": "Kept"}, headers=headers)
@@ -235,7 +237,7 @@ def test_an_open_page_stays_and_gets_its_token_when_the_session_ends_and_is_rene
     assert sent.status_code == 200
     assert "X-CSRF-Token" not in sent.headers
     assert [task["description"] for task in every_task(store)] == ["Kept"]
-    assert not drafts.waiting(store, store.get_account(ada.email), now=utcnow())
+    assert not drafts.waiting(store, store.accounts.get(ada.email), now=utcnow())
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailable, RuntimeError])
@@ -257,8 +259,9 @@ def test_each_form_with_words_comes_back_when_the_store_fails_or_we_do(
     def broken(*_: Any, **__: Any) -> None:
         raise failure
 
-    for name in ("find_account", "change_account", "get_task", "get_task_and_result", "find_task"):
-        monkeypatch.setattr(type(store), name, broken)
+    for part, names in ((AccountReads, ("find", "decide")), (TaskReads, ("get", "get_with_result", "find"))):
+        for name in names:
+            monkeypatch.setattr(part, name, broken)
     for browser, path, field in forms:
         answer = browser.client.post(path, data={"csrf_token": tokens[browser], field: "Ünïque words\nof mine"})
         assert answer.status_code in (500, 503)
@@ -269,7 +272,7 @@ def test_each_form_with_words_comes_back_when_the_store_fails_or_we_do(
 def test_no_secret_comes_back(app, store, ada, monkeypatch):
     browser = signed_in(app)
     token = browser.csrf()
-    monkeypatch.setattr(type(store), "find_account", lambda *_: 1 / 0)
+    monkeypatch.setattr(AccountReads, "find", lambda *_: 1 / 0)
 
     for path in ("/login", "/account/password", "/account/second-factor/prove"):
         data = {"csrf_token": token, "email": "a@example.com", "current_password": "s3cr3t-w0rd", "code": "123456"}
@@ -352,7 +355,7 @@ def test_a_task_and_a_correction_get_a_new_key_when_theirs_is_none(app, store, a
         assert "Nothing was done" in answer.text
         fresh = soup(answer).select_one(f'form[action="{path}"] input[name=request_id]')["value"]
         assert browser.post(path, words | {"request_id": fresh}).status_code == 303
-    assert store.get_account(ada.email).credits_balance == 1000
+    assert store.accounts.get(ada.email).credits_balance == 1000
 
 
 @pytest.mark.parametrize("key", ["", " "])
@@ -362,7 +365,7 @@ def test_a_second_correction_is_not_taken_for_the_first_when_it_has_no_key(app, 
     for _ in range(2):
         form = {"amount": "10", "reason": "Goodwill", "confirmed": "yes", "request_id": key}
         assert worker.post(f"/admin/customers/{ada.account_id}/adjust", form).status_code == 422
-    assert store.get_account(ada.email).credits_balance == 1000
+    assert store.accounts.get(ada.email).credits_balance == 1000
 
 
 def test_what_waits_is_exported_thrown_away_and_gone_with_the_account(app, store, ada):
@@ -375,13 +378,13 @@ def test_what_waits_is_exported_thrown_away_and_gone_with_the_account(app, store
     key = soup(browser.get("/unsent")).select_one("form[action='/unsent/discard'] input[name=key]")["value"]
     assert browser.post("/unsent/discard", {"key": key}).status_code == 303
 
-    assert len(drafts.waiting(store, store.get_account(ada.email), now=utcnow())) == 1
+    assert len(drafts.waiting(store, store.accounts.get(ada.email), now=utcnow())) == 1
     browser.post("/account/delete", {"password": PASSWORD})
-    gone = store.get_account(ada.email)
+    gone = store.accounts.get(ada.email)
     assert (gone.deleted_at is not None, gone.unsent) == (True, False)
-    assert store.get_drafts(ada.account_id, utcnow()).packed == {}
+    assert store.drafts.get(ada.account_id, utcnow()).packed == {}
     assert not drafts.keep(store, ada, "/tasks", (("description", "Late"),), now=utcnow())  # read before it was deleted
-    assert store.get_drafts(ada.account_id, utcnow()).packed == {}
+    assert store.drafts.get(ada.account_id, utcnow()).packed == {}
 
 
 def test_what_is_too_much_or_too_old_is_not_kept(store, ada):
@@ -390,7 +393,7 @@ def test_what_is_too_much_or_too_old_is_not_kept(store, ada):
     noise = "".join(map(chr, random.Random(1).choices(range(0x4E00, 0x9FFF), k=200_000)))
     assert not drafts.keep(store, ada, "/tasks/batch", (("lines", noise),), now=utcnow())
     assert drafts.keep(store, ada, "/tasks", (("description", "Short"),), now=utcnow().replace(year=2025))
-    assert drafts.waiting(store, store.get_account(ada.email), now=utcnow()) == []
+    assert drafts.waiting(store, store.accounts.get(ada.email), now=utcnow()) == []
 
 
 # Refused by the form itself, or for some of it
@@ -415,7 +418,7 @@ def test_a_note_that_was_kept_is_still_kept_when_it_is_sent_and_refused(app, sto
     queue.complete(store, OPERATOR, claimed.task_id, "Done", now=utcnow())
     browser = signed_in(app)
     token, note = browser.csrf(), "Too long a note. " * 40
-    store.end_sessions(store.get_account(ada.email))
+    store.updates.accounts.end_sessions(store.accounts.get(ada.email))
     browser.client.post(f"/tasks/{claimed.task_id}/redo", data={"csrf_token": token, "note": note})
     browser.sign_in()
 
@@ -439,7 +442,7 @@ def test_one_answer_for_several_tasks_comes_back_with_those_that_did_not_take_it
     assert "1 completed." in page.text
     assert "And me" in page.text
     assert page.select_one("#result-error")
-    assert store.get_task_and_result(claimed.task_id)[1].text == form["result"]
+    assert store.tasks.get_with_result(claimed.task_id)[1].text == form["result"]
 
 
 def test_one_answer_for_several_tasks_comes_back_when_none_is_ticked(app, store, operator):
@@ -458,4 +461,4 @@ def test_a_text_that_is_too_long_to_be_kept_while_buying_is_not_cut(app, store, 
 
     assert answer.status_code == 422
     assert resumed(soup(answer))[1]["description"] == [text]
-    assert not store.get_account(ada.email).draft
+    assert not store.accounts.get(ada.email).draft

@@ -65,7 +65,7 @@ def test_the_password_stays_when_the_change_is_refused(app, store, browser, curr
 
     assert response.status_code == 422
     assert soup(response).select_one(f"#{field}-error")
-    assert store.get_account("ada@example.com").password_hash == before
+    assert store.accounts.get("ada@example.com").password_hash == before
 
 
 def test_guessing_the_current_password_in_a_borrowed_session_is_throttled(app, store, browser):
@@ -86,13 +86,15 @@ def test_a_sign_in_in_flight_opens_nothing_when_the_password_is_replaced_meanwhi
     class Slow(Passwords):
         def matches(self, password, stored):
             matched = super().matches(password, stored)
-            store.update_account(store.get_account("ada@example.com"), password_hash=self.hash(NEW), sessions={})
+            store.updates.accounts.change(
+                store.accounts.get("ada@example.com"), password_hash=self.hash(NEW), sessions={}
+            )
             return matched
 
     with pytest.raises(accounts.BadCredentials):
         accounts.sign_in(store, Slow(4), "ada@example.com", PASSWORD, now=NOW, kind="browser")
 
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     assert account.sessions == {}
     assert Passwords(4).matches(NEW, account.password_hash)
 
@@ -103,29 +105,29 @@ def test_an_old_password_does_not_come_back_when_its_hash_is_renewed_at_sign_in(
     class Slow(Passwords):  # another cost: the sign-in wants to store a new hash of the password that it checked
         def matches(self, password, stored):
             matched = super().matches(password, stored)
-            store.update_account(
-                store.get_account("ada@example.com"), password_hash=None, sessions={}
+            store.updates.accounts.change(
+                store.accounts.get("ada@example.com"), password_hash=None, sessions={}
             )  # an outside payment ended it
             return matched
 
     with pytest.raises(accounts.BadCredentials):
         accounts.sign_in(store, Slow(5), "ada@example.com", PASSWORD, now=NOW, kind="browser")
 
-    assert store.get_account("ada@example.com").password_hash is None
+    assert store.accounts.get("ada@example.com").password_hash is None
 
 
 @pytest.mark.threat(45)
 def test_a_request_in_flight_spends_nothing_of_a_payment_that_ended_its_password(store):
     """Signed up by a stranger, credited for the owner: an old read of the account must not decide the spend."""
     stranger = make_account(store, credits=10, confirmed_at=None)
-    read_before = store.get_account(stranger.email)
+    read_before = store.accounts.get(stranger.email)
     payments.handle_event(store, session_event(stranger.email), livemode=False, now=NOW)
 
     with pytest.raises(NotSignedIn):
         tasks.submit(store, read_before, "Spend it", now=NOW, request_id="r-1")
 
     assert every_task(store) == []
-    assert store.get_account(stranger.email).credits_balance == 1010
+    assert store.accounts.get(stranger.email).credits_balance == 1010
 
 
 def test_the_list_names_sessions_and_signs_one_out(app, store, browser):
@@ -177,13 +179,13 @@ def test_settings_are_kept(store, browser):
     answer = browser.post("/account/settings", {"low_balance_threshold": "250", "theme": "dark"})
 
     assert answer.status_code == 303
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     assert (account.low_balance_threshold, account.theme, account.shortcuts) == (250, "dark", False)
     page = browser.page("/account")
     assert page.html["data-theme"] == "dark"
     assert page.body["data-shortcuts"] == "off"
     browser.post("/account/settings", {"low_balance_threshold": "0", "theme": "system", "shortcuts": "on"})
-    assert store.get_account("ada@example.com").shortcuts is True
+    assert store.accounts.get("ada@example.com").shortcuts is True
 
 
 @pytest.mark.parametrize(
@@ -206,7 +208,7 @@ def test_settings_stay_when_they_make_no_sense(store, browser, form):
     response = browser.post("/account/settings", {"low_balance_threshold": "50", "theme": "system"} | form)
 
     assert response.status_code == 422
-    after = store.get_account("ada@example.com")
+    after = store.accounts.get("ada@example.com")
     assert (after.low_balance_threshold, after.theme) == (before.low_balance_threshold, before.theme)
 
 
@@ -218,14 +220,14 @@ def test_settings_that_nobody_offered_are_ignored(store, browser):
     form = {"low_balance_threshold": "50", "theme": "light", "role": "admin", "credits_balance": "999"}
     browser.post("/account/settings", form)
 
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     assert (account.role, account.credits_balance) == ("customer", 0)
 
 
 def test_the_export_holds_what_is_kept_and_no_secret(app, store, browser):
     make_account(store, credits=100)
     browser.sign_in()
-    tasks.submit(store, store.get_account("ada@example.com"), 'Say "hello" \u2028 ☃', now=utcnow(), request_id="r-1")
+    tasks.submit(store, store.accounts.get("ada@example.com"), 'Say "hello" \u2028 ☃', now=utcnow(), request_id="r-1")
     make_account(store, "bob@example.com", credits=50)
 
     response = browser.get("/account/export.json")
@@ -235,7 +237,7 @@ def test_the_export_holds_what_is_kept_and_no_secret(app, store, browser):
     data = json.loads(response.data)
     assert data["tasks"][0]["description"] == 'Say "hello" \u2028 ☃'
     assert [row["amount"] for row in data["ledger"]] == [-10, 100]
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     text = response.data.decode()
     assert account.password_hash not in text
     assert not any(key in text for key in account.sessions)
@@ -246,14 +248,14 @@ def test_deleting_leaves_a_tombstone_that_the_books_can_be_checked_by(app, store
     make_account(store, credits=100, stripe_customer_id="cus_1", theme="dark")
     browser.sign_in()
     program = Program(app)
-    tasks.submit(store, store.get_account("ada@example.com"), "My secret plan", now=utcnow(), request_id="r-1")
+    tasks.submit(store, store.accounts.get("ada@example.com"), "My secret plan", now=utcnow(), request_id="r-1")
     task = every_task(store)[0]
     settle_task(store, task["task_id"])
 
     answer = browser.post("/account/delete", {"password": PASSWORD})
 
     assert answer.status_code == 303
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     assert account.deleted_at is not None
     assert (account.credits_balance, account.can_spend) == (90, False)
     assert (account.password_hash, account.sessions, account.stripe_customer_id) == (None, {}, None)
@@ -270,12 +272,12 @@ def test_nothing_is_deleted_when_the_password_is_wrong_or_tasks_are_open(app, st
     browser.sign_in()
     assert browser.post("/account/delete", {"password": "wrong"}).status_code == 422
     assert browser.post("/account/delete", {}).status_code == 422
-    tasks.submit(store, store.get_account("ada@example.com"), "Still open", now=utcnow(), request_id="r-1")
+    tasks.submit(store, store.accounts.get("ada@example.com"), "Still open", now=utcnow(), request_id="r-1")
 
     answer = browser.post("/account/delete", {"password": PASSWORD})
 
     assert answer.status_code == 409
-    assert store.get_account("ada@example.com").deleted_at is None
+    assert store.accounts.get("ada@example.com").deleted_at is None
     assert browser.get("/account").status_code == 200
 
 
@@ -287,19 +289,19 @@ def test_who_proves_the_mailbox_again_has_the_account_again(app, store, browser)
     refused = Browser(app).post("/signup", {"email": "ada@example.com", "password": NEW})
 
     assert refused.status_code == 409
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     with app.app_context():
         link = deps.get().links.url(account, "set_password")
     path = link.removeprefix("http://dashboard.test")
     assert browser.set_by_link(path, NEW).status_code == 303
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     assert account.deleted_at is None
     assert account.credits_balance == 100
 
 
 def answered_task(app, store: Store, text: str, request_id: str) -> str:
     """A task of ada's that came back with a file; returns its id."""
-    task = tasks.submit(store, store.get_account("ada@example.com"), text, now=utcnow(), request_id=request_id).task
+    task = tasks.submit(store, store.accounts.get("ada@example.com"), text, now=utcnow(), request_id=request_id).task
     with app.app_context():
         deps.get().files.create_bucket()
         stored = deps.get().files.put(task.task_id, "answer.txt", b"the answer")
@@ -320,14 +322,14 @@ def test_words_and_files_are_erased_by_the_command_when_the_request_left_them(ap
     task_id = answered_task(app, store, "My secret plan", "r-1")
     monkeypatch.setattr(accounts, "ERASED_AT_ONCE", 0)
     browser.post("/account/delete", {"password": PASSWORD})
-    assert [email for email, _ in store.accounts_to_erase()] == ["ada@example.com"]
+    assert [email for email, _ in store.accounts.every_to_erase()] == ["ada@example.com"]
 
     result = app.test_cli_runner().invoke(args=["accounts", "erase"])
 
     assert result.exit_code == 0, result.output
     assert every_task(store)[0]["description"] == "(erased)"
     assert files_of(app, task_id) == 0
-    assert list(store.accounts_to_erase()) == []
+    assert list(store.accounts.every_to_erase()) == []
 
 
 def test_what_came_later_is_kept_when_the_owner_is_back_before_the_command_ran(app, store, browser):
@@ -335,7 +337,9 @@ def test_what_came_later_is_kept_when_the_owner_is_back_before_the_command_ran(a
     browser.sign_in()
     before = answered_task(app, store, "My secret plan", "r-1")
     browser.post("/account/delete", {"password": PASSWORD})
-    store.update_account(store.get_account("ada@example.com"), deleted_at=None)  # as proving the mailbox again does
+    store.updates.accounts.change(
+        store.accounts.get("ada@example.com"), deleted_at=None
+    )  # as proving the mailbox again does
     later = answered_task(app, store, "Another plan", "r-2")
 
     app.test_cli_runner().invoke(args=["accounts", "erase"])
@@ -347,11 +351,11 @@ def test_what_came_later_is_kept_when_the_owner_is_back_before_the_command_ran(a
 
 def test_an_account_stays_on_the_list_when_it_is_deleted_again_while_it_is_erased(store):
     make_account(store, deleted_at=NOW)
-    store.update_account(store.get_account("ada@example.com"), erasure_due=NOW)
+    store.updates.accounts.change(store.accounts.get("ada@example.com"), erasure_due=NOW)
 
-    store.mark_erased("ada@example.com", NOW - timedelta(days=1))
+    store.updates.erasure.mark_erased("ada@example.com", NOW - timedelta(days=1))
 
-    assert list(store.accounts_to_erase()) == [("ada@example.com", NOW)]
+    assert list(store.accounts.every_to_erase()) == [("ada@example.com", NOW)]
 
 
 @pytest.mark.threat(59)
@@ -398,7 +402,7 @@ def test_a_row_of_the_first_product_signs_in_and_gets_what_it_lacks(app, store, 
 
     assert Browser(app).sign_in("old@example.com").status_code == 303
 
-    account = store.get_account("old@example.com")
+    account = store.accounts.get("old@example.com")
     assert account.account_id.startswith("acc_")
     accounts.ask_for_link(store, "old@example.com", now=utcnow())
     assert [mail.kind for mail in all_mails(store)] == ["reset"]
@@ -413,7 +417,7 @@ def settle_task(store, task_id: str) -> None:
         ExpressionAttributeNames={"#s": "status"},
         ExpressionAttributeValues={":s": {"S": "completed"}},
     )
-    store.update_account(store.get_account("ada@example.com"), open_tasks=0)
+    store.updates.accounts.change(store.accounts.get("ada@example.com"), open_tasks=0)
 
 
 def test_half_a_sign_in_is_no_session_and_a_session_is_not_half_of_one(store):
@@ -437,4 +441,4 @@ def test_a_confirmation_proves_nothing_to_somebody_else(app, store):
     with pytest.raises(accounts.LinkExpired):
         accounts.confirm_mailbox(store, links, token, signed_in_as="eve@example.com", now=NOW)
 
-    assert not store.get_account(account.email).confirmed
+    assert not store.accounts.get(account.email).confirmed

@@ -154,7 +154,7 @@ def test_one_browser_is_known_to_several_accounts_and_tells_no_address(app, stor
     assert attempt(shared, EVE) == 303
     rows = deps_of(app).devices._serializer.loads(cookie_of(shared))
     assert len(rows) == 2
-    account = store.get_account(ADA)
+    account = store.accounts.get(ADA)
     assert not any(secret in str(rows) for secret in ("ada", "eve", "example", account.account_id))
 
 
@@ -237,7 +237,7 @@ def guarded(app, store, ada):
     owner = Browser(app)
     owner.sign_in()
     secret, codes = set_up(owner)
-    account = store.get_account(ADA)
+    account = store.accounts.get(ADA)
     since = second_factor_since(account)
     limiter = deps_of(app).throttle._limiter
     for limit, name in ((SECOND_FACTOR_BY_ACCOUNT, "second-factor"), (SECOND_FACTOR_BY_DAY, "second-factor-day")):
@@ -262,7 +262,7 @@ def second_step(app, answer: str, password: str = PASSWORD, browser: Browser | N
 def reset_by_mail(app, store, password: str = NEW) -> Browser:
     accounts.ask_for_link(store, ADA, now=utcnow())
     with app.app_context():
-        path = deps.get().links.url(store.get_account(ADA), "reset").removeprefix("http://dashboard.test")
+        path = deps.get().links.url(store.accounts.get(ADA), "reset").removeprefix("http://dashboard.test")
     browser = Browser(app)
     assert browser.set_by_link(path, password).status_code == 303
     return browser

@@ -96,7 +96,7 @@ def test_a_sign_in_starts_a_session_of_its_own(app, store, browser):
     browser.sign_in()
 
     assert browser.cookie() != first
-    assert len(store.get_account("ada@example.com").sessions) == 2
+    assert len(store.accounts.get("ada@example.com").sessions) == 2
 
 
 @pytest.mark.threat(81)

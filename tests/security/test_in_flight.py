@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from app import deps
-from app.data import Store
+from app.data.account_updates import AccountUpdates
+from app.data.account_writes import AccountWrites
+from app.data.second_factors import SecondFactorUpdates
+from app.data.tasks import TaskReads
 from app.domain.clock import utcnow
 from app.domain.errors import NotSignedIn, WrongState
 from app.services import accounts, customers, queue, tasks
@@ -20,21 +23,21 @@ ADA, OP = "ada@example.com", "op@example.com"
 BCRYPT = Passwords(4)
 
 
-def before(monkeypatch, name: str, rival) -> None:
-    """Let `rival` happen once, just before the next call of this method of the store."""
-    write, done = getattr(Store, name), []
+def before(monkeypatch, part: type, name: str, rival) -> None:
+    """Let `rival` happen once, just before the next call of this method of a repository."""
+    write, done = getattr(part, name), []
 
-    def late(store, *args: Any, **kwargs: Any) -> Any:
+    def late(self, *args: Any, **kwargs: Any) -> Any:
         if not done:
             done.append(1)
             rival()
-        return write(store, *args, **kwargs)
+        return write(self, *args, **kwargs)
 
-    monkeypatch.setattr(Store, name, late)
+    monkeypatch.setattr(part, name, late)
 
 
 def delete(store) -> None:
-    accounts.delete(store, BCRYPT, store.get_account(ADA), PASSWORD, now=utcnow())
+    accounts.delete(store, BCRYPT, store.accounts.get(ADA), PASSWORD, now=utcnow())
 
 
 def come_back(app, store) -> None:
@@ -44,7 +47,7 @@ def come_back(app, store) -> None:
         accounts.sign_up(store, BCRYPT, ADA, "another long password", now=utcnow(), kind="browser")
     with app.app_context():
         links = deps.get().links
-    token = links.url(store.get_account(ADA), "set_password").rpartition("/")[2]
+    token = links.url(store.accounts.get(ADA), "set_password").rpartition("/")[2]
     accounts.set_password(
         store, BCRYPT, links, token, "another long password", purpose="set_password", now=utcnow(), label=""
     )
@@ -68,7 +71,7 @@ def signed_in(store, browser) -> Browser:
 
 
 def test_a_draft_of_an_ended_life_is_not_kept(store, signed_in, monkeypatch, ends):
-    before(monkeypatch, "update_account", ends)
+    before(monkeypatch, AccountUpdates, "change", ends)
 
     answer = signed_in.post("/credits/draft", {"description": "Words of a person who has left"})
 
@@ -78,7 +81,7 @@ def test_a_draft_of_an_ended_life_is_not_kept(store, signed_in, monkeypatch, end
 
 
 def test_a_customer_at_stripe_of_an_ended_life_is_not_kept(store, signed_in, stripe, monkeypatch, ends):
-    before(monkeypatch, "update_account", ends)
+    before(monkeypatch, AccountUpdates, "change", ends)
 
     answer = signed_in.post("/credits/checkout", {"pack": "pack-1000", "request_id": "r-1"})
 
@@ -88,16 +91,16 @@ def test_a_customer_at_stripe_of_an_ended_life_is_not_kept(store, signed_in, str
 
 
 def test_settings_of_an_ended_life_are_not_kept(store, signed_in, monkeypatch, ends):
-    before(monkeypatch, "update_account", ends)
+    before(monkeypatch, AccountUpdates, "change", ends)
 
     signed_in.post("/account/settings", {"low_balance_threshold": "77", "theme": "dark", "shortcuts": "y"})
 
-    assert store.get_account(ADA).theme == "system"
-    assert store.get_account(ADA).low_balance_threshold == 50
+    assert store.accounts.get(ADA).theme == "system"
+    assert store.accounts.get(ADA).low_balance_threshold == 50
 
 
 def test_a_secret_of_an_ended_life_is_not_kept(store, signed_in, monkeypatch, ends):
-    before(monkeypatch, "put_pending_totp", ends)
+    before(monkeypatch, SecondFactorUpdates, "put_pending_totp", ends)
 
     signed_in.post("/account/second-factor/totp", {"password": PASSWORD})
 
@@ -113,12 +116,12 @@ def test_a_payment_after_the_deletion_is_credited_and_brings_no_customer_back(ap
 
     assert post_webhook(client, session_event(ADA, metadata=sold, customer="cus_1")).status_code == 200
 
-    assert store.get_account(ADA).credits_balance == 1000
+    assert store.accounts.get(ADA).credits_balance == 1000
     assert "stripe_customer_id" not in row(store)
 
 
 def completed_task(store) -> tuple[Any, str]:
-    account = store.get_account(ADA)
+    account = store.accounts.get(ADA)
     task_id = tasks.submit(store, account, "My plan", now=utcnow(), request_id="r-1").task.task_id
     queue.claim(store, OP, task_id, now=utcnow())
     queue.complete(store, OP, task_id, "The answer", now=utcnow())
@@ -128,13 +131,13 @@ def completed_task(store) -> tuple[Any, str]:
 def test_a_redo_in_flight_opens_no_task_of_a_deleted_account(app, store, monkeypatch, ends):
     make_account(store, credits=30)
     account, task_id = completed_task(store)
-    before(monkeypatch, "get_task", ends)
+    before(monkeypatch, TaskReads, "get", ends)
     monkeypatch.setattr(accounts, "ERASED_AT_ONCE", 0)
 
     with pytest.raises(NotSignedIn):
         queue.request_redo(store, account, task_id, "The second half is missing", now=utcnow())
 
-    assert store.get_account(ADA).open_tasks == 0
+    assert store.accounts.get(ADA).open_tasks == 0
     assert len(every_task(store)) == 1
 
 
@@ -144,7 +147,7 @@ def test_an_erased_task_is_not_done_again(app, store):
     come_back(app, store)
 
     with pytest.raises(WrongState, match="erased"):
-        queue.request_redo(store, store.get_account(ADA), task_id, "The second half is missing", now=utcnow())
+        queue.request_redo(store, store.accounts.get(ADA), task_id, "The second half is missing", now=utcnow())
 
 
 @pytest.mark.parametrize("end", ["signed out everywhere", "disabled", "disabled alone", "new password", "idle"])
@@ -153,31 +156,35 @@ def test_a_second_factor_does_not_finish_a_half_sign_in_that_has_ended(app, stor
     secret, _ = set_up(signed_in)
     half = Browser(app)
     half.sign_in()
-    account = store.get_account(ADA)
+    account = store.accounts.get(ADA)
     (half_key,) = (session.key for session in account.sessions.values() if session.kind == "half")
     acts = {
-        "signed out everywhere": lambda: accounts.sign_out_everywhere(store, store.get_account(ADA)),
+        "signed out everywhere": lambda: accounts.sign_out_everywhere(store, store.accounts.get(ADA)),
         "disabled": lambda: customers.disable(store, OP, ADA, "A word", now=utcnow()),
-        "disabled alone": lambda: store.update_account(account, disabled_at=NOW),  # whatever became of the sessions
+        "disabled alone": lambda: store.updates.accounts.change(
+            account, disabled_at=NOW
+        ),  # whatever became of the sessions
         "new password": lambda: accounts.change_password(
             store, BCRYPT, account, PASSWORD, "another long password", next(iter(account.sessions.values())), now=NOW
         ),
-        "idle": lambda: store.remove_session(account, half_key),
+        "idle": lambda: store.updates.accounts.remove_session(account, half_key),
     }
-    before(monkeypatch, "finish_sign_in", acts[end])
+    before(monkeypatch, SecondFactorUpdates, "finish_sign_in", acts[end])
 
     answer = half.post("/login/second-factor", {"code": code(secret, 1)})
 
     assert answer.status_code in (401, 303)
     assert half.get("/dashboard").status_code == 303
-    kinds = [session.kind for session in store.get_account(ADA).sessions.values() if session.kind != "half"]
+    kinds = [session.kind for session in store.accounts.get(ADA).sessions.values() if session.kind != "half"]
     assert len(kinds) == {"signed out everywhere": 0, "disabled": 0}.get(end, 1)
 
 
 @pytest.mark.parametrize("kind", ["browser", "program"])
 def test_an_account_disabled_while_its_password_is_checked_is_not_signed_in(app, store, monkeypatch, kind):
     make_account(store)
-    before(monkeypatch, "add_session", lambda: customers.disable(store, OP, ADA, "A word", now=utcnow()))
+    before(
+        monkeypatch, AccountUpdates, "add_session", lambda: customers.disable(store, OP, ADA, "A word", now=utcnow())
+    )
 
     if kind == "browser":
         assert Browser(app).sign_in().status_code == 401
@@ -185,50 +192,51 @@ def test_an_account_disabled_while_its_password_is_checked_is_not_signed_in(app,
         login = {"email": ADA, "password": PASSWORD}
         assert app.test_client().post("/api/auth/login", json=login).status_code == 401
 
-    assert dict(store.get_account(ADA).sessions) == {}
+    assert dict(store.accounts.get(ADA).sessions) == {}
 
 
 def test_a_link_sets_no_password_of_an_account_disabled_meanwhile(app, store, monkeypatch):
     make_account(store, link_nonces={"reset": "n" * 22})
     with app.app_context():
         links = deps.get().links
-    token = links.url(store.get_account(ADA), "reset").rpartition("/")[2]
-    before(monkeypatch, "set_password", lambda: customers.disable(store, OP, ADA, "A word", now=utcnow()))
+    token = links.url(store.accounts.get(ADA), "reset").rpartition("/")[2]
+    before(
+        monkeypatch, AccountUpdates, "set_password", lambda: customers.disable(store, OP, ADA, "A word", now=utcnow())
+    )
 
     with pytest.raises(accounts.LinkExpired):
         accounts.set_password(store, BCRYPT, links, token, "another long password", purpose="reset", now=utcnow())
 
-    account = store.get_account(ADA)
+    account = store.accounts.get(ADA)
     assert BCRYPT.matches(PASSWORD, account.password_hash)
     assert dict(account.sessions) == {}
 
 
 def test_an_account_whose_task_comes_in_between_is_not_deleted(store, monkeypatch):
     """The task is submitted after the account was read and found without one."""
-    from app.data.store import Transaction
 
     account = make_account(store, credits=30)
-    erase, done = Transaction.erase_account, []
+    erase, done = AccountWrites.erase, []
 
     def late(tx, *args: Any) -> None:
         if not done:
-            done.append(tasks.submit(store, store.get_account(ADA), "Just in time", now=utcnow()))
+            done.append(tasks.submit(store, store.accounts.get(ADA), "Just in time", now=utcnow()))
         erase(tx, *args)
 
-    monkeypatch.setattr(Transaction, "erase_account", late)
+    monkeypatch.setattr(AccountWrites, "erase", late)
 
     with pytest.raises(WrongState, match="open"):
         accounts.delete(store, BCRYPT, account, PASSWORD, now=utcnow())
 
-    stands = store.get_account(ADA)
+    stands = store.accounts.get(ADA)
     assert (stands.deleted_at, stands.open_tasks, stands.credits_balance) == (None, 1, 20)
     assert every_task(store)[0]["description"] == "Just in time"
 
 
 def test_a_sign_in_of_an_account_deleted_meanwhile_is_refused(app, store, monkeypatch, ends):
     make_account(store)
-    before(monkeypatch, "add_session", ends)
+    before(monkeypatch, AccountUpdates, "add_session", ends)
 
     assert Browser(app).sign_in().status_code == 401
 
-    assert len(store.get_account(ADA).sessions) <= 1  # the one of who came back by the link
+    assert len(store.accounts.get(ADA).sessions) <= 1  # the one of who came back by the link

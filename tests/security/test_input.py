@@ -183,7 +183,7 @@ def test_wrong_types_are_refused(app, store, customer, value):
     assert client.post("/api/auth/login", json={"email": value, "password": PASSWORD}).status_code == 401
     assert client.post("/api/auth/login", json={"email": "ada@example.com", "password": value}).status_code == 401
     assert every_task(store) == []
-    assert store.find_account("new@example.com") is None
+    assert store.accounts.find("new@example.com") is None
 
 
 @pytest.mark.threat(92)
@@ -240,5 +240,5 @@ def test_a_label_of_a_session_is_words_of_ours(app, store, browser):
     form = {"csrf_token": token, "email": "ada@example.com", "password": PASSWORD}
     browser.client.post("/login", data=form, headers={"User-Agent": agent})
 
-    sessions = store.get_account("ada@example.com").sessions.values()
+    sessions = store.accounts.get("ada@example.com").sessions.values()
     assert [session.label for session in sessions] == ["Chrome"]

@@ -91,7 +91,7 @@ def test_an_address_that_mail_cannot_reach_is_refused(store, email):
         sign_up(store, email)
 
     assert refusal.value.field == "email"
-    assert list(store.every_account()) == []
+    assert list(store.accounts.every()) == []
 
 
 @pytest.mark.threat(75)

@@ -52,11 +52,11 @@ def test_setting_up_takes_the_password_and_a_first_code(store, browser, account)
     page = browser.page(f"{SET_UP}/totp/code")
     assert page.select_one(".qr svg path")
     assert browser.post(f"{SET_UP}/totp/code", {"code": "000000"}).status_code == 422
-    assert not store.get_account(account.email).has_second_factor
+    assert not store.accounts.get(account.email).has_second_factor
 
     secret, codes = set_up(browser)
 
-    kept = store.get_account(account.email)
+    kept = store.accounts.get(account.email)
     assert kept.has_second_factor
     assert len(codes) == len(kept.recovery_codes) == 10
     row = str(store._get("Users", {"email": account.email}))
@@ -99,7 +99,7 @@ def test_one_of_two_wins_when_a_code_is_raced(app, store, browser, account):
     """Both have read the same row: the write itself decides."""
     secret, codes = set_up(browser)
     sealer = deps_of(app).sealer
-    stale = store.get_account(account.email)
+    stale = store.accounts.get(account.email)
     key = next(iter(stale.sessions))
     for proof in (
         second_factor.prove_code(sealer, stale, code(secret, 1), now=utcnow()),
@@ -112,14 +112,14 @@ def test_one_of_two_wins_when_a_code_is_raced(app, store, browser, account):
 
 def test_an_authenticator_that_was_removed_does_not_come_back_with_a_code_in_flight(app, store, browser, account):
     secret, _ = set_up(browser)
-    stale = store.get_account(account.email)
+    stale = store.accounts.get(account.email)
     proof = second_factor.prove_code(deps_of(app).sealer, stale, code(secret, 1), now=utcnow())
     second_factor.remove_totp(store, stale, now=NOW)
 
     with pytest.raises(WrongCode):
         second_factor.prove_session(store, stale, next(iter(stale.sessions)), proof, now=NOW)
 
-    assert not store.get_account(account.email).has_second_factor
+    assert not store.accounts.get(account.email).has_second_factor
 
 
 def test_a_recovery_code_opens_once(app, store, browser, account):
@@ -131,7 +131,7 @@ def test_a_recovery_code_opens_once(app, store, browser, account):
 
     assert first.get("/dashboard").status_code == 200
     assert second.post("/login/second-factor", {"code": codes[3]}).status_code == 401
-    assert len(store.get_account(account.email).recovery_codes) == 9
+    assert len(store.accounts.get(account.email).recovery_codes) == 9
 
 
 def test_new_recovery_codes_end_the_old_ones(app, store, browser, account):
@@ -185,10 +185,10 @@ def test_a_half_sign_in_ends_after_ten_minutes_and_with_a_new_password(app, stor
     secret, _ = set_up(browser)
     half = Browser(app)
     half.sign_in()
-    row = store.get_account(account.email)
+    row = store.accounts.get(account.email)
     key = next(key for key, session in row.sessions.items() if session.kind == "half")
     old = utcnow() - timedelta(minutes=11)
-    store.update_account(account, **{f"sessions.{key}.created_at": old})
+    store.updates.accounts.change(account, **{f"sessions.{key}.created_at": old})
 
     assert half.post("/login/second-factor", {"code": code(secret, 1)}).location.startswith("/login")
 
@@ -203,7 +203,7 @@ def test_a_reset_by_mail_does_not_go_around_the_second_factor(app, store, browse
     secret, _ = set_up(browser)
     other = Browser(app)
     other.post("/forgot", {"email": account.email})
-    link = deps_of(app).links.url(store.get_account(account.email), "reset").removeprefix("http://dashboard.test")
+    link = deps_of(app).links.url(store.accounts.get(account.email), "reset").removeprefix("http://dashboard.test")
 
     answer = other.set_by_link(link, "another long passphrase")
 
@@ -228,7 +228,7 @@ def test_a_program_sends_the_code_along(app, store, browser, account):
     assert answer.status_code == 200
     headers = {"Authorization": f"Bearer {answer.json['token']}"}
     assert client.get("/api/user", headers=headers).status_code == 200
-    kinds = [session.kind for session in store.get_account(account.email).sessions.values()]
+    kinds = [session.kind for session in store.accounts.get(account.email).sessions.values()]
     assert sorted(kinds) == ["api", "browser"]
 
 
@@ -241,11 +241,11 @@ def test_removing_takes_the_password_and_a_proven_session(app, store, browser, a
     assert before.post(f"{SET_UP}/totp/remove", {"password": PASSWORD}).status_code == 422
     assert before.post(f"{SET_UP}/recovery-codes", {"password": PASSWORD}).status_code == 422
     assert before.post(f"{SET_UP}/passkeys/options", {"password": PASSWORD}).status_code == 422
-    assert store.get_account(account.email).has_second_factor
+    assert store.accounts.get(account.email).has_second_factor
     assert before.post(f"{SET_UP}/prove", {"code": code(secret, 1)}).status_code == 303
     assert before.post(f"{SET_UP}/totp/remove", {"password": PASSWORD}).status_code == 303
 
-    kept = store.get_account(account.email)
+    kept = store.accounts.get(account.email)
     assert (kept.has_second_factor, kept.recovery_codes) == (False, frozenset())
     assert Browser(app).sign_in().location == "/dashboard"
 
@@ -259,7 +259,7 @@ def test_none_is_set_up_while_the_mailbox_is_unproven(app, store):
 
     assert browser.post(f"{SET_UP}/totp", {"password": PASSWORD}).status_code == 422
     assert browser.post(f"{SET_UP}/passkeys/options", {"password": PASSWORD}).status_code == 422
-    assert store.get_account("ada@example.com").totp_pending is None
+    assert store.accounts.get("ada@example.com").totp_pending is None
 
 
 def test_support_can_remove_lost_factors_and_it_is_written_down(app, store, browser, account):
@@ -268,8 +268,8 @@ def test_support_can_remove_lost_factors_and_it_is_written_down(app, store, brow
     result = app.test_cli_runner().invoke(args=["accounts", "reset-second-factor", account.email, "--by", "eve@ops"])
 
     assert result.exit_code == 0, result.output
-    assert not store.get_account(account.email).has_second_factor
-    rows = store.list_audit_of(account.email, limit=5).items
+    assert not store.accounts.get(account.email).has_second_factor
+    rows = store.audit.page_of(account.email, limit=5).items
     assert [(row.action, row.actor) for row in rows] == [("account.reset_second_factor", "eve@ops")]
 
 
@@ -315,7 +315,7 @@ class TestOperators:
     @pytest.mark.threat(90)
     def test_a_demoted_operator_is_refused_on_the_next_request(self, store, operator):
         set_up(operator)
-        store.update_account(store.get_account("ada@example.com"), role="customer")
+        store.updates.accounts.change(store.accounts.get("ada@example.com"), role="customer")
 
         assert operator.get("/admin/probe").status_code == 403
         assert operator.post("/admin/probe", {}).status_code == 403

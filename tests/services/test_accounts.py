@@ -41,7 +41,7 @@ def pay(store, email: str = "ada@example.com", session: str = "cs_1") -> None:
 def test_sign_up_makes_account_session_and_mail_together(store):
     signed_in = sign_up(store)
 
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     assert account.live_session(signed_in.session_id, NOW)
     assert (account.credits_balance, account.confirmed, account.role) == (0, False, "customer")
     assert signed_in.session_id not in str(account.sessions)
@@ -51,19 +51,19 @@ def test_sign_up_makes_account_session_and_mail_together(store):
 def test_password_is_stored_hashed(store):
     sign_up(store)
 
-    stored = store.get_account("ada@example.com").password_hash
+    stored = store.accounts.get("ada@example.com").password_hash
     assert stored.startswith("$2b$04$")
     assert PASSWORD not in stored
 
 
 def test_sign_up_changes_nothing_when_the_address_is_taken(store):
     make_account(store, credits=30)
-    before = store.get_account("ada@example.com")
+    before = store.accounts.get("ada@example.com")
 
     with pytest.raises(AccountExists):
         sign_up(store, password=NEW_PASSWORD)
 
-    assert store.get_account("ada@example.com") == before
+    assert store.accounts.get("ada@example.com") == before
     assert all_mails(store) == []
 
 
@@ -73,7 +73,7 @@ def test_sign_up_mails_a_link_when_a_payment_made_the_account(store):
     with pytest.raises(AccountExists):
         sign_up(store)
 
-    assert store.get_account("ada@example.com").password_hash is None
+    assert store.accounts.get("ada@example.com").password_hash is None
     assert sorted(mail.kind for mail in all_mails(store)) == ["set_password", "welcome"]
 
 
@@ -101,7 +101,7 @@ def test_account_is_nobodys_when_a_sign_up_races_the_payment(store):
         paid.result()
         stolen = hijack.result() if hijack.exception() is None else None
 
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     assert account.credits_balance == 1000
     assert account.password_hash is None
     assert not account.sessions
@@ -113,7 +113,7 @@ def test_sign_in_opens_a_session_of_its_own_each_time(store):
 
     ids = [sign_in(store).session_id for _ in range(3)]
 
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     assert len(set(ids)) == 3
     assert all(account.live_session(session_id, NOW) for session_id in ids)
 
@@ -123,7 +123,7 @@ def test_twenty_sessions_at_most(store):
 
     ids = [sign_in(store, now=NOW + timedelta(seconds=n)).session_id for n in range(22)]
 
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     now = NOW + timedelta(minutes=1)
     assert [bool(account.live_session(session_id, now)) for session_id in ids] == [False] * 2 + [True] * 20
 
@@ -150,7 +150,7 @@ def test_sign_in_is_refused_alike_whatever_is_wrong(store, email, password):
         sign_in(store, email, password)
 
     assert refusal.value.message == BadCredentials.message
-    assert store.get_account("ada@example.com").sessions == {}
+    assert store.accounts.get("ada@example.com").sessions == {}
 
 
 def test_73rd_byte_is_not_forgotten(store):
@@ -175,7 +175,7 @@ def test_hash_is_renewed_when_the_cost_has_changed(store):
 
     sign_in(store)
 
-    assert store.get_account("ada@example.com").password_hash.startswith("$2b$04$")
+    assert store.accounts.get("ada@example.com").password_hash.startswith("$2b$04$")
     assert sign_in(store)
 
 
@@ -194,7 +194,7 @@ def test_session_is_not_opened_with_a_password_that_is_being_replaced(store, lin
     with pytest.raises(BadCredentials):
         sign_in(store)
 
-    assert len(store.get_account(account.email).sessions) == 1
+    assert len(store.accounts.get(account.email).sessions) == 1
 
 
 def test_sign_out_ends_one_session_and_may_be_repeated(store):
@@ -204,7 +204,7 @@ def test_sign_out_ends_one_session_and_may_be_repeated(store):
     for _ in range(2):
         accounts.sign_out(store, first.account, first.session_id)
 
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     assert account.live_session(first.session_id, NOW) is None
     assert account.live_session(second.session_id, NOW)
 
@@ -237,7 +237,7 @@ def test_link_proves_the_mailbox_and_ends_what_was_before(store, links):
     token = token_of(links, account, SET_PASSWORD)
     signed_in = accounts.set_password(store, BCRYPT, links, token, NEW_PASSWORD, purpose=SET_PASSWORD, now=NOW)
 
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     assert account.confirmed
     assert account.live_session(signed_in.session_id, NOW)
     assert account.live_session(old.session_id, NOW) is None
@@ -275,11 +275,11 @@ def test_asking_for_a_link_mails_it_once_in_five_minutes_and_kills_the_older(sto
 
     for seconds in (0, 10, 20):
         accounts.ask_for_link(store, account.email, now=NOW + timedelta(seconds=seconds))
-    first = store.get_account(account.email).link_nonces[RESET]
+    first = store.accounts.get(account.email).link_nonces[RESET]
     accounts.ask_for_link(store, account.email, now=NOW + timedelta(minutes=6))
 
     assert first != "older"
-    assert store.get_account(account.email).link_nonces[RESET] != first
+    assert store.accounts.get(account.email).link_nonces[RESET] != first
     assert [mail.kind for mail in all_mails(store)] == ["reset", "reset"]
 
 
@@ -307,7 +307,7 @@ def test_rows_of_the_first_version_can_sign_in_buy_and_get_links(store, links):
     accounts.ask_for_link(store, "ada@example.com", now=NOW)
     pay(store)
 
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     assert account.credits_balance == 1000
     assert signed_in.account.email == account.email
     assert account.account_id

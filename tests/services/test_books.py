@@ -28,9 +28,9 @@ def account(store):
     account = make_account(store, credits=100)
     record(store, paid())
     for number in range(2):
-        tasks.submit(store, store.get_account(account.email), f"Task {number}", now=NOW)
+        tasks.submit(store, store.accounts.get(account.email), f"Task {number}", now=NOW)
     record(store, RefundFact("pi_1", "re_1", 300, "succeeded"))
-    return store.get_account(account.email)
+    return store.accounts.get(account.email)
 
 
 def found(store) -> set[str]:
@@ -47,7 +47,7 @@ def test_nothing_differs_when_the_books_were_kept(store, account):
 
 @pytest.mark.threat(27)
 def test_a_balance_changed_by_hand_is_found(store, account):
-    store.update_account(account, credits_balance=account.credits_balance + 1)
+    store.updates.accounts.change(account, credits_balance=account.credits_balance + 1)
 
     assert "balance and sum of the ledger" in found(store)
     assert "balance and last balance_after" in found(store)
@@ -88,16 +88,16 @@ def test_a_wrong_running_balance_is_found(store, account):
 
 
 def test_a_wrong_balance_is_found_when_the_customer_keeps_spending(store, account):
-    store.update_account(account, credits_balance=5000)
+    store.updates.accounts.change(account, credits_balance=5000)
 
     def spend():
-        tasks.submit(store, store.get_account(account.email), "Meanwhile", now=NOW)
+        tasks.submit(store, store.accounts.get(account.email), "Meanwhile", now=NOW)
 
     assert "balance and sum of the ledger" in {difference.what for difference in books.check(store, again=spend)}
 
 
 def test_a_missing_last_row_is_found(store, account):
-    store.update_account(account, ledger_sequence=account.ledger_sequence + 1)
+    store.updates.accounts.change(account, ledger_sequence=account.ledger_sequence + 1)
 
     assert found(store) == {"sequence numbers"}
 
@@ -106,7 +106,7 @@ def test_a_missing_last_row_is_found(store, account):
 def test_an_account_that_was_restored_to_an_earlier_moment_than_its_ledger_is_found(store, account):
     tasks.submit(store, account, "Lost with the balance", now=NOW)
     earlier = {"credits_balance": account.credits_balance, "ledger_sequence": account.ledger_sequence}
-    store.update_account(account, **earlier)
+    store.updates.accounts.change(account, **earlier)
 
     differences = books.check(store, again=lambda: None)
 
@@ -116,21 +116,21 @@ def test_an_account_that_was_restored_to_an_earlier_moment_than_its_ledger_is_fo
 
 
 def test_a_row_of_this_moment_does_not_count_when_the_customer_keeps_spending(store, account, monkeypatch):
-    every_account = store.every_account
+    every_account = store.accounts.every
 
     def spend_after_reading():
         found = list(every_account())
-        tasks.submit(store, store.get_account(account.email), "Meanwhile", now=NOW)
+        tasks.submit(store, store.accounts.get(account.email), "Meanwhile", now=NOW)
         return found
 
-    monkeypatch.setattr(store, "every_account", spend_after_reading)
+    monkeypatch.setattr(store.accounts, "every", spend_after_reading)
 
     assert len(books.check(store)) == 1
     assert books.check(store, again=lambda: None) == []
 
 
 def test_a_cancelled_task_without_its_refund_is_found(store, account):
-    task = next(iter(store.every_task()))
+    task = next(iter(store.tasks.every()))
     store._update("Tasks", {"task_id": task.task_id}, set={"status": "cancelled"})
 
     assert found(store) == {"refund of the task"}
@@ -150,27 +150,27 @@ def test_rows_of_an_account_that_is_gone_are_found(store, account):
 
 def test_a_difference_does_not_count_when_a_second_look_does_not_find_it(store, account):
     balance = account.credits_balance
-    store.update_account(account, credits_balance=balance + 1)
+    store.updates.accounts.change(account, credits_balance=balance + 1)
 
-    assert books.check(store, again=lambda: store.update_account(account, credits_balance=balance)) == []
+    assert books.check(store, again=lambda: store.updates.accounts.change(account, credits_balance=balance)) == []
 
 
 @pytest.mark.threat(27)
 def test_spending_stops_on_an_account_whose_books_differ_until_it_is_lifted(store, account):
-    store.update_account(account, credits_balance=account.credits_balance + 1)
+    store.updates.accounts.change(account, credits_balance=account.credits_balance + 1)
     assert books.freeze(store, books.check(store), now=NOW) == [account.email]
 
     again = books.freeze(store, books.check(store), now=NOW + timedelta(days=1))
 
     assert again == [account.email]
-    assert store.get_account(account.email).frozen_at == NOW
+    assert store.accounts.get(account.email).frozen_at == NOW
     with pytest.raises(AccountFrozen):
-        tasks.submit(store, store.get_account(account.email), "One more", now=NOW)
+        tasks.submit(store, store.accounts.get(account.email), "One more", now=NOW)
 
     record(store, paid(2))  # a purchase still counts
     books.unfreeze(store, account.email, actor="op@example.com", reason="looked at it", now=NOW)
-    assert tasks.submit(store, store.get_account(account.email), "One more", now=NOW)
-    assert {(row.action, row.actor) for row in store.list_audit_of(account.email, limit=5).items} == {
+    assert tasks.submit(store, store.accounts.get(account.email), "One more", now=NOW)
+    assert {(row.action, row.actor) for row in store.audit.page_of(account.email, limit=5).items} == {
         ("account.unfreeze", "op@example.com"),
         ("account.freeze", "books check"),
     }
@@ -226,8 +226,8 @@ def test_ten_withheld_webhooks_are_repaired_and_a_second_run_changes_nothing(sto
     assert first.looked_at == 12
     assert sum(moved for _, _, moved in first.missing) == 10_000 - 400 - 1000
     assert again.missing == []
-    assert store.get_account("buyer3@example.com").credits_balance == 600
-    assert store.get_account("buyer4@example.com").credits_balance == 0
+    assert store.accounts.get("buyer3@example.com").credits_balance == 600
+    assert store.accounts.get("buyer4@example.com").credits_balance == 0
     assert books.check(store) == []
 
 
@@ -239,13 +239,13 @@ def test_lists_are_words_of_the_moment_at_which_they_were_read(store):
     listed = Listed(disputes=[lowered], refunds=[refund])
 
     assert reconcile(store, listed).missing == [("pi_1", "refund", 0), ("pi_1", "dispute", 300)]
-    assert store.find_payment("pi_1").disputes["dp_1"].told == int(NOW.timestamp())
+    assert store.payments.find("pi_1").disputes["dp_1"].told == int(NOW.timestamp())
     assert reconcile(store, listed).missing == []
 
     since = int(NOW.timestamp()) + 5
     record(store, DisputeFact("pi_1", "dp_1", 300, "needs_response", currency="usd", told=since))
     assert [moved for *_, moved in reconcile(store, listed).missing] == []
-    assert store.get_account("ada@example.com").credits_balance == 600
+    assert store.accounts.get("ada@example.com").credits_balance == 600
 
 
 def test_the_charge_that_is_listed_with_a_dispute_tells_its_share(store):
@@ -255,14 +255,14 @@ def test_the_charge_that_is_listed_with_a_dispute_tells_its_share(store):
     listed = {"id": "dp_1", "payment_intent": "pi_1", "amount": 430, "currency": "eur", "status": "lost"}
 
     assert reconcile(store, Listed(disputes=[listed | {"charge": charge}])).missing == [("pi_1", "dispute", 500)]
-    assert store.get_account("ada@example.com").credits_balance == 500
+    assert store.accounts.get("ada@example.com").credits_balance == 500
 
 
 def test_a_dry_run_tells_what_is_missing_and_records_nothing(store):
     result = reconcile(store, Listed(sessions=[session(1)]), dry_run=True)
 
     assert result.missing == [("pi_1", "session", 1000)]
-    assert store.find_account("buyer1@example.com") is None
+    assert store.accounts.find("buyer1@example.com") is None
 
 
 def test_a_webhook_after_the_reconciliation_changes_nothing(store):
@@ -270,7 +270,7 @@ def test_a_webhook_after_the_reconciliation_changes_nothing(store):
 
     record(store, paid(1, email="buyer1@example.com"))
 
-    assert store.get_account("buyer1@example.com").credits_balance == 1000
+    assert store.accounts.get("buyer1@example.com").credits_balance == 1000
 
 
 def test_a_payment_that_stripe_does_not_list_is_told(store):
@@ -296,7 +296,7 @@ def test_liability_counts_a_row_of_a_clock_years_ahead_once_another_has_followed
     account = make_account(store, credits=100)
     tasks.submit(store, account, "On a machine years ahead", now=NOW + timedelta(days=3650))
     before = books.liability(store, at=NOW + timedelta(hours=1), now=NOW + timedelta(hours=2))
-    tasks.submit(store, store.get_account(account.email), "On another", now=NOW + timedelta(days=1))
+    tasks.submit(store, store.accounts.get(account.email), "On another", now=NOW + timedelta(days=1))
 
     def owed(days: int, now: int) -> int:
         found = books.liability(store, at=NOW + timedelta(days=days), now=NOW + timedelta(days=now))
@@ -304,7 +304,7 @@ def test_liability_counts_a_row_of_a_clock_years_ahead_once_another_has_followed
 
     assert before.owed_to_customers == 100  # nobody can say yet when it happened
     assert [owed(0, 2), owed(1, 2), owed(2, 2)] == [100, 80, 80]
-    tasks.submit(store, store.get_account(account.email), "Years ahead again", now=NOW + timedelta(days=7300))
+    tasks.submit(store, store.accounts.get(account.email), "Years ahead again", now=NOW + timedelta(days=7300))
     assert [owed(1, 2), owed(2, 2)] == [80, 70]
 
 
@@ -312,7 +312,7 @@ def test_what_is_unspent_of_each_payment_is_told_first_in_first_out(store):
     account = make_account(store)
     record(store, paid(1), paid(2))
     for number in range(30):
-        tasks.submit(store, store.get_account(account.email), f"Task {number}", now=NOW)
+        tasks.submit(store, store.accounts.get(account.email), f"Task {number}", now=NOW)
 
     assert books.unspent_by_payment(ledger(store, account.email)) == {"pi_1": 700, "pi_2": 1000}
 
@@ -324,7 +324,7 @@ def test_unspent_is_nothing_when_a_refund_took_what_was_spent_already(store):
     account = make_account(store)
     record(store, paid(1))
     for number in range(100):
-        tasks.submit(store, store.get_account(account.email), f"Task {number}", now=NOW)
+        tasks.submit(store, store.accounts.get(account.email), f"Task {number}", now=NOW)
     record(store, RefundFact("pi_1", "re_1", 1000, "succeeded"))
 
     assert books.unspent_by_payment(ledger(store, account.email)) == {"pi_1": 0}
@@ -345,7 +345,7 @@ def code(store, account):
         now=NOW,
     )
     for email in (account.email, "bob@example.com"):
-        who = store.find_account(email) or make_account(store, email)
+        who = store.accounts.find(email) or make_account(store, email)
         codes.redeem(store, who, "SPRING-2026", now=NOW)
     assert books.check(store) == []
     return "SPRING-2026"
@@ -367,14 +367,14 @@ def test_rows_of_a_code_that_is_gone_are_named(store, code):
 
 
 def test_a_code_is_not_named_when_it_is_redeemed_while_the_books_are_read(store, code, monkeypatch):
-    read = store.every_entry
+    read = store.ledger.every
 
     def meanwhile():
         for number in range(2):
             codes.redeem(store, make_account(store, f"new{number}@example.com"), code, now=NOW)
             yield from read() if number == 0 else ()
 
-    monkeypatch.setattr(store, "every_entry", meanwhile)
+    monkeypatch.setattr(store.ledger, "every", meanwhile)
 
     assert "uses of the code" not in found(store)
 
@@ -397,7 +397,7 @@ def corrected(store, account):
 
 
 def audit_rows(store, action):
-    return [row for row in store.list_audit_of("ada@example.com", limit=50).items if row.action == action]
+    return [row for row in store.audit.page_of("ada@example.com", limit=50).items if row.action == action]
 
 
 def test_a_correction_is_named_when_no_operator_stands_for_it(store, corrected):
@@ -454,7 +454,7 @@ def by_hand(store, account):
     correct(store, 9000, "r-2")
     parked.credit(store, "pi_3", email="ada@example.com", credits=9000, **who)
     make_code(store, "TOGETHER", 9000)
-    for found in store.list_waiting_adjustments(limit=9).items:
+    for found in store.proposals.list_waiting(limit=9).items:
         customers.approve(store, "two@example.com", found.adjustment_id, now=NOW)
     assert books.check(store) == []
 
@@ -464,7 +464,7 @@ DONE = ("credits.adjust", "payment.credit", "code.create")
 
 
 def act_of(store, subject):
-    return next(row for row in store.list_audit_of(subject, limit=50).items if row.action in DONE)
+    return next(row for row in store.audit.page_of(subject, limit=50).items if row.action in DONE)
 
 
 @pytest.mark.threat(105)
@@ -508,7 +508,7 @@ def test_what_was_made_over_several_means_is_added_up(store, by_hand):
 @pytest.mark.parametrize("subject", ["ada@example.com", "pi_3", "TOGETHER"])
 def test_an_approval_by_the_same_person_or_by_no_operator_is_named(store, by_hand, subject):
     approved = ("credits.approve", "payment.credit", "code.create")
-    row = next(row for row in store.list_audit_of(subject, limit=50).items if row.action in approved)
+    row = next(row for row in store.audit.page_of(subject, limit=50).items if row.action in approved)
     key = {"audit_id": row.audit_id}
 
     store._update("Audit", key, set={"after": {**row.after, "proposed_by": "two+again@example.com"}})
@@ -562,6 +562,6 @@ def test_what_was_made_by_hand_under_the_rule_before_is_no_fault(store, account)
         after = {name: row.after[name] for name in ("balance", "correction") if name in row.after}
         after |= {"limit": 5000} if after else {}
         store._update("Audit", {"audit_id": row.audit_id}, set={"after": after})
-    store.update_account(store.get_account("new@example.com"), role="customer")
+    store.updates.accounts.change(store.accounts.get("new@example.com"), role="customer")
 
     assert books.check(store) == []

@@ -29,12 +29,12 @@ ACTS = {
     "enable": lambda store: customers.enable(store, OP, ADA, "Because", now=NOW),
     "end_sessions": lambda store: customers.end_sessions(store, OP, ADA, now=NOW),
     "decline": lambda store: customers.decline(
-        store, OP, store.list_waiting_adjustments(limit=1).items[0].adjustment_id, now=NOW
+        store, OP, store.proposals.list_waiting(limit=1).items[0].adjustment_id, now=NOW
     ),
     "propose": propose,
     "switch off": lambda store: codes.disable(store, "SPRING-2026", **HOW),
     "unfreeze": lambda store: books.unfreeze(store, ADA, **HOW),
-    "delete": lambda store: accounts.delete(store, BCRYPT, store.get_account(ADA), PASSWORD, now=NOW),
+    "delete": lambda store: accounts.delete(store, BCRYPT, store.accounts.get(ADA), PASSWORD, now=NOW),
 }
 AUDITED = {
     "disable": "account.disable",
@@ -61,7 +61,7 @@ def prepared(store: Store, act: str):
     if act == "enable":
         customers.disable(store, OP, ADA, "Before", now=NOW)
     if act == "unfreeze":
-        store.update_account(store.get_account(ADA), frozen_at=NOW)
+        store.updates.accounts.change(store.accounts.get(ADA), frozen_at=NOW)
     return ACTS[act]
 
 
@@ -80,13 +80,13 @@ def test_an_act_is_done_when_a_write_of_somebody_else_was_in_its_way(store, acco
 
     assert len(conflicts) == 2
     if act in AUDITED:
-        assert [row.action for row in store.list_audit_of(ADA, limit=9).items].count(AUDITED[act]) == 1
-    now = store.get_account(ADA)
+        assert [row.action for row in store.audit.page_of(ADA, limit=9).items].count(AUDITED[act]) == 1
+    now = store.accounts.get(ADA)
     assert now.disabled is (act == "disable")
     assert now.frozen_at is None
     assert (now.deleted_at is not None) is (act == "delete")
     assert dict(now.sessions) == ({} if act in ("disable", "enable", "end_sessions", "delete") else account.sessions)
-    assert store.find_code("SPRING-2026").disabled is (act == "switch off")
+    assert store.codes.find("SPRING-2026").disabled is (act == "switch off")
 
 
 @pytest.mark.parametrize("act", ["disable", "enable", "end_sessions", "unfreeze", "decline", "switch off", "delete"])
@@ -99,7 +99,7 @@ def test_an_act_is_refused_at_once_when_its_rule_fails(store, account, monkeypat
         "switch off": lambda: store.client.delete_item(
             TableName="ImpacterAGI_RedeemCodes", Key={"code": {"S": "SPRING-2026"}}
         ),
-        "delete": lambda: tasks.submit(store, store.get_account(ADA), "Open", now=NOW),
+        "delete": lambda: tasks.submit(store, store.accounts.get(ADA), "Open", now=NOW),
     }
     kept = store.client.get_item(**gone)["Item"]
     changes.get(act, lambda: store.client.delete_item(**gone))()
@@ -118,27 +118,27 @@ def test_an_act_is_refused_at_once_when_its_rule_fails(store, account, monkeypat
 
 
 def waiting_key(store) -> dict[str, str]:
-    return {"adjustment_id": store.list_waiting_adjustments(limit=1).items[0].adjustment_id}
+    return {"adjustment_id": store.proposals.list_waiting(limit=1).items[0].adjustment_id}
 
 
 def test_an_account_is_not_deleted_with_a_password_that_was_replaced_meanwhile(store, account):
     class Slow(Passwords):
         def matches(self, password, stored):
             matched = super().matches(password, stored)
-            session = store.get_account(ADA).sessions["k" * 32]
+            session = store.accounts.get(ADA).sessions["k" * 32]
             accounts.change_password(store, BCRYPT, account, PASSWORD, "quite another horse", session, now=NOW)
             return matched
 
     with pytest.raises(BadCredentials):
         accounts.delete(store, Slow(4), account, PASSWORD, now=NOW)
 
-    assert store.get_account(ADA).deleted_at is None
+    assert store.accounts.get(ADA).deleted_at is None
 
 
 def test_operators_and_a_customer_at_work_at_once_are_never_told_of_a_conflict(store, account):
     def spend(number: int) -> None:
         try:
-            tasks.submit(store, store.get_account(ADA), f"Task {number}", now=NOW, request_id=f"r-{number}")
+            tasks.submit(store, store.accounts.get(ADA), f"Task {number}", now=NOW, request_id=f"r-{number}")
         except NotSignedIn:  # by one of the operators
             return
 
@@ -151,5 +151,5 @@ def test_operators_and_a_customer_at_work_at_once_are_never_told_of_a_conflict(s
     with ThreadPoolExecutor(12) as pool:
         list(pool.map(lambda act: act(), acts))
 
-    assert [row.action for row in store.list_audit_of(ADA, limit=50).items].count("account.end_sessions") == 4
+    assert [row.action for row in store.audit.page_of(ADA, limit=50).items].count("account.end_sessions") == 4
     assert books.check(store) == []

@@ -49,7 +49,7 @@ def credit(store, payment_id, credits, *, operator=OP, email=ADA, **more):
 
 
 def waiting(store):
-    return store.list_waiting_adjustments(limit=50).items
+    return store.proposals.list_waiting(limit=50).items
 
 
 def approve(store, found, operator=TWO, now=NOW):
@@ -57,7 +57,7 @@ def approve(store, found, operator=TWO, now=NOW):
 
 
 def balance(store, email=ADA):
-    return store.get_account(email).credits_balance
+    return store.accounts.get(email).credits_balance
 
 
 def test_what_one_operator_makes_adds_up_over_accounts_and_means(store):
@@ -101,7 +101,7 @@ def test_what_waits_is_booked_when_a_second_operator_approves(store, means):
     }[means]
     proposal = propose()
     assert isinstance(proposal, Adjustment)
-    assert (balance(store), store.find_code("SPRING-2026")) == (100, None)
+    assert (balance(store), store.codes.find("SPRING-2026")) == (100, None)
     with pytest.raises(Forbidden):
         approve(store, proposal, OP)
 
@@ -110,11 +110,11 @@ def test_what_waits_is_booked_when_a_second_operator_approves(store, means):
     assert waiting(store) == []
     assert balance(store) == (100 if means == "code" else 6100)
     if means == "code":
-        made = store.find_code("SPRING-2026")
+        made = store.codes.find("SPRING-2026")
         assert (made.worth, made.created_by, made.approved_by, made.note) == (10_000, OP, TWO, "Fair")
     approve(store, proposal)  # sent again
     assert balance(store) == (100 if means == "code" else 6100)
-    rows = [(row.action, row.actor) for row in reversed(store.list_audit_of(proposal.subject, limit=9).items)]
+    rows = [(row.action, row.actor) for row in reversed(store.audit.page_of(proposal.subject, limit=9).items)]
     prefix, done = {
         "correction": ("credits", "credits.approve"),
         "code": ("code", "code.create"),
@@ -137,7 +137,7 @@ def test_nothing_is_booked_when_what_waits_is_declined(store, means):
 
     with pytest.raises(WrongState):
         approve(store, proposal)
-    assert (balance(store), store.find_code("SPRING-2026")) == (100, None)
+    assert (balance(store), store.codes.find("SPRING-2026")) == (100, None)
 
 
 def test_a_proposal_is_one_when_its_request_is_repeated(store):
@@ -164,15 +164,17 @@ def test_nothing_is_approved_when_one_of_the_two_is_no_operator_any_more(store, 
     proposal = propose()
     loss = {lost: {"role": "customer", "confirmed_at": None}.get(lost, NOW)}
 
-    store.update_account(store.get_account(OP), **loss)
+    store.updates.accounts.change(store.accounts.get(OP), **loss)
     with pytest.raises(WrongState, match="no operator any more"):
         approve(store, proposal)
-    store.update_account(store.get_account(OP), role="admin", confirmed_at=NOW, disabled_at=None, deleted_at=None)
-    store.update_account(store.get_account(TWO), **loss)
+    store.updates.accounts.change(
+        store.accounts.get(OP), role="admin", confirmed_at=NOW, disabled_at=None, deleted_at=None
+    )
+    store.updates.accounts.change(store.accounts.get(TWO), **loss)
     with pytest.raises(Forbidden):
         approve(store, proposal)
 
-    assert (balance(store), store.find_code("SPRING-2026")) == (100, None)
+    assert (balance(store), store.codes.find("SPRING-2026")) == (100, None)
     assert waiting(store) == [proposal]
 
 
@@ -186,12 +188,12 @@ def test_a_demotion_between_the_look_and_the_booking_wins(store, monkeypatch, me
         "payment": lambda: credit(store, park(store), 6000),
     }[means]
     proposal = propose()
-    before_commit(monkeypatch, lambda: store.update_account(store.get_account(who), role="customer"))
+    before_commit(monkeypatch, lambda: store.updates.accounts.change(store.accounts.get(who), role="customer"))
 
     with pytest.raises((WrongState, Forbidden)):
         approve(store, proposal)
 
-    assert (balance(store), store.find_code("SPRING-2026")) == (100, None)
+    assert (balance(store), store.codes.find("SPRING-2026")) == (100, None)
     assert waiting(store) == [proposal]
 
 
@@ -204,13 +206,13 @@ def test_a_demotion_wins_over_what_one_would_make_alone(store, monkeypatch, mean
         "proposal": lambda: adjust(store, 9999),
     }[means]
     park(store)
-    before_commit(monkeypatch, lambda: store.update_account(store.get_account(OP), role="customer"))
+    before_commit(monkeypatch, lambda: store.updates.accounts.change(store.accounts.get(OP), role="customer"))
 
     with pytest.raises(Forbidden):
         act()
 
-    assert (balance(store), store.find_code("SPRING-2026"), waiting(store)) == (100, None, [])
-    assert store.find_payment("pi_1").is_parked
+    assert (balance(store), store.codes.find("SPRING-2026"), waiting(store)) == (100, None, [])
+    assert store.payments.find("pi_1").is_parked
 
 
 def before_commit(monkeypatch, rival):
@@ -241,7 +243,7 @@ def test_the_limit_holds_when_another_act_is_booked_between_the_look_and_the_boo
     assert isinstance(act(), Adjustment)
 
     assert balance(store, "bob@example.com") == 3000
-    assert (balance(store), store.find_code("SPRING-2026")) == (101, None)
+    assert (balance(store), store.codes.find("SPRING-2026")) == (101, None)
     assert books.check(store) == []
 
 
@@ -250,7 +252,7 @@ def test_the_first_two_acts_of_a_day_both_count_when_they_meet(store, monkeypatc
     before_commit(monkeypatch, lambda: adjust(store, 3000, "r-9", email="bob@example.com"))
 
     assert isinstance(adjust(store, 3000), Adjustment)
-    assert store.get_account(OP).by_hand == 3000
+    assert store.accounts.get(OP).by_hand == 3000
 
 
 def test_the_limit_of_a_day_holds_when_corrections_of_many_accounts_race(store):
@@ -264,7 +266,7 @@ def test_the_limit_of_a_day_holds_when_corrections_of_many_accounts_race(store):
     assert [type(one) for one in done].count(PostedEntry) == 5
     assert sum(balance(store, email) for email in emails) == LIMIT
     assert len(waiting(store)) == 15
-    assert store.get_account(OP).by_hand == LIMIT
+    assert store.accounts.get(OP).by_hand == LIMIT
     assert books.check(store) == []
 
 
@@ -303,9 +305,9 @@ def test_who_made_a_code_or_agreed_to_it_does_not_redeem_it(store):
 
     for email in (OP, TWO, "op+private@example.com"):
         with pytest.raises(InvalidInput, match="Who made a code"):
-            codes.redeem(store, store.get_account(email), "SPRING-2026", now=NOW)
+            codes.redeem(store, store.accounts.get(email), "SPRING-2026", now=NOW)
         assert balance(store, email) == 0
-    assert codes.redeem(store, store.get_account(ADA), "SPRING-2026", now=NOW) == 1000
+    assert codes.redeem(store, store.accounts.get(ADA), "SPRING-2026", now=NOW) == 1000
 
 
 def test_a_payment_is_credited_beyond_its_worth_by_two_only(store):

@@ -25,7 +25,7 @@ def test_redeeming_adds_a_promo_row_when_the_code_is_good(store):
     assert codes.redeem(store, account, " spring-2026 ", now=NOW) == 50
 
     assert [(e.type, e.amount) for e in ledger(store, account.email)] == [("promo", 50)]
-    assert store.find_code("SPRING-2026").uses == 1
+    assert store.codes.find("SPRING-2026").uses == 1
 
 
 def test_redeeming_is_refused_when_the_account_had_it(store):
@@ -36,8 +36,8 @@ def test_redeeming_is_refused_when_the_account_had_it(store):
     with pytest.raises(InvalidInput, match="already"):
         codes.redeem(store, account, "SPRING-2026", now=NOW)
 
-    assert store.get_account(account.email).credits_balance == 50
-    assert store.find_code("SPRING-2026").uses == 1
+    assert store.accounts.get(account.email).credits_balance == 50
+    assert store.codes.find("SPRING-2026").uses == 1
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_redeeming_is_refused_when_the_code_is_unknown_or_off(store):
         with pytest.raises(InvalidInput):
             codes.redeem(store, account, name, now=NOW)
 
-    assert [row.action for row in store.list_audit_of("SPRING-2026", limit=10).items] == ["code.disable", "code.create"]
+    assert [row.action for row in store.audit.page_of("SPRING-2026", limit=10).items] == ["code.disable", "code.create"]
 
 
 def test_the_cap_is_exact_when_many_accounts_race(store):
@@ -78,7 +78,7 @@ def test_the_cap_is_exact_when_many_accounts_race(store):
         added = list(pool.map(redeem, accounts))
 
     assert sum(added) == 250
-    assert store.find_code("SPRING-2026").uses == 5
+    assert store.codes.find("SPRING-2026").uses == 5
 
 
 def test_one_account_gets_it_once_when_it_races_itself(store):
@@ -94,7 +94,7 @@ def test_one_account_gets_it_once_when_it_races_itself(store):
     with ThreadPoolExecutor(10) as pool:
         assert sum(pool.map(redeem, range(10))) == 50
 
-    assert store.find_code("SPRING-2026").uses == 1
+    assert store.codes.find("SPRING-2026").uses == 1
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_code_that_is_switched_off_after_it_was_read_gives_nothing(store, monk
         codes.redeem(store, account, "SPRING-2026", now=NOW)
 
     assert ledger(store, account.email) == []
-    assert store.find_code("SPRING-2026").uses == 0
+    assert store.codes.find("SPRING-2026").uses == 0
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_code_counts_as_it_is_when_it_is_booked_not_as_it_was_read(store, monk
         assert codes.redeem(store, account, "SPRING-2026", now=NOW) == added
 
     assert [entry.amount for entry in ledger(store, account.email)] == ([added] if added else [])
-    assert store.get_account(account.email).credits_balance == (added or 0)
+    assert store.accounts.get(account.email).credits_balance == (added or 0)
 
 
 def test_nothing_is_redeemed_while_the_mailbox_is_unproven(store):
@@ -165,10 +165,10 @@ def test_nothing_is_redeemed_while_the_mailbox_is_unproven(store):
     for account in strangers:
         with pytest.raises(MailboxUnproven):
             codes.redeem(store, account, "SPRING-2026", now=NOW)
-    store.update_account(store.get_account("a1@example.com"), confirmed_at=NOW)
+    store.updates.accounts.change(store.accounts.get("a1@example.com"), confirmed_at=NOW)
 
-    assert codes.redeem(store, store.get_account("a1@example.com"), "SPRING-2026", now=NOW) == 50
-    assert store.find_code("SPRING-2026").uses == 1
+    assert codes.redeem(store, store.accounts.get("a1@example.com"), "SPRING-2026", now=NOW) == 50
+    assert store.codes.find("SPRING-2026").uses == 1
 
 
 def test_nothing_is_redeemed_by_an_account_that_is_deleted_meanwhile(store, monkeypatch):
@@ -180,7 +180,7 @@ def test_nothing_is_redeemed_by_an_account_that_is_deleted_meanwhile(store, monk
     with pytest.raises(MailboxUnproven):
         codes.redeem(store, account, "SPRING-2026", now=NOW)
 
-    assert store.get_account(account.email).credits_balance == 0
+    assert store.accounts.get(account.email).credits_balance == 0
 
 
 OTHERS = ["ada.lovelace+fair@gmail.com", "AdaLovelace@gmail.com", "a.da.lovelace@googlemail.com"]
@@ -197,7 +197,7 @@ def test_a_person_redeems_a_code_once_whatever_accounts_they_have(store, other):
     make_code(store, "AUTUMN-2026")
     assert codes.redeem(store, second, "AUTUMN-2026", now=NOW) == 50
 
-    assert store.find_code("SPRING-2026").uses == 1
+    assert store.codes.find("SPRING-2026").uses == 1
 
 
 def test_one_person_gets_it_once_when_their_accounts_race(store):
@@ -213,7 +213,7 @@ def test_one_person_gets_it_once_when_their_accounts_race(store):
     with ThreadPoolExecutor(10) as pool:
         assert sum(pool.map(redeem, people)) == 50
 
-    assert store.find_code("SPRING-2026").uses == 1
+    assert store.codes.find("SPRING-2026").uses == 1
 
 
 def test_one_person_gets_it_once_when_another_account_is_quicker_by_a_moment(store, monkeypatch):
@@ -224,7 +224,7 @@ def test_one_person_gets_it_once_when_another_account_is_quicker_by_a_moment(sto
     with pytest.raises(InvalidInput, match="already"):
         codes.redeem(store, first, "SPRING-2026", now=NOW)
 
-    assert store.find_code("SPRING-2026").uses == 1
+    assert store.codes.find("SPRING-2026").uses == 1
     assert ledger(store, first.email) == []
 
 
@@ -233,10 +233,12 @@ def test_an_account_that_comes_back_under_its_address_has_had_its_code(store):
     make_code(store)
     codes.redeem(store, account, "SPRING-2026", now=NOW)
     accounts.delete(store, Passwords(4), account, PASSWORD, now=NOW)
-    store.update_account(store.get_account(account.email), deleted_at=None, confirmed_at=NOW, account_id="acc_another")
+    store.updates.accounts.change(
+        store.accounts.get(account.email), deleted_at=None, confirmed_at=NOW, account_id="acc_another"
+    )
 
     with pytest.raises(InvalidInput, match="already"):
-        codes.redeem(store, store.get_account(account.email), "SPRING-2026", now=NOW)
+        codes.redeem(store, store.accounts.get(account.email), "SPRING-2026", now=NOW)
 
 
 def test_a_redemption_from_before_persons_were_counted_still_counts(store):
@@ -252,5 +254,5 @@ def test_a_redemption_from_before_persons_were_counted_still_counts(store):
     store.client.put_item(TableName="ImpacterAGI_Transactions", Item=row)
 
     with pytest.raises(InvalidInput, match="already"):
-        codes.redeem(store, store.get_account(account.email), "SPRING-2026", now=NOW)
+        codes.redeem(store, store.accounts.get(account.email), "SPRING-2026", now=NOW)
     assert books.check(store) == []

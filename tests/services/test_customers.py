@@ -33,7 +33,7 @@ def adjust(
 
 
 def acts(store, subject="ada@example.com"):
-    return [(row.action, row.actor) for row in reversed(store.list_audit_of(subject, limit=50).items)]
+    return [(row.action, row.actor) for row in reversed(store.audit.page_of(subject, limit=50).items)]
 
 
 @pytest.mark.threat(89)
@@ -42,8 +42,8 @@ def test_a_correction_is_booked_with_its_reason_when_it_is_small(store, account)
 
     assert (entry.amount, entry.balance_after, entry.type) == (-30, 70, "adjustment")
     assert entry.description == "Correction: Goodwill"
-    assert store.get_account(account.email).credits_balance == 70
-    (row,) = store.list_audit_of(account.email, limit=5).items
+    assert store.accounts.get(account.email).credits_balance == 70
+    (row,) = store.audit.page_of(account.email, limit=5).items
     assert (row.action, row.actor, row.reason) == ("credits.adjust", OP, "Goodwill")
     correction = entry.transaction_id.removeprefix("adjust#")
     assert dict(row.before) == {"balance": 100}
@@ -65,7 +65,7 @@ def test_a_correction_is_booked_once_when_it_is_repeated(store, account):
         adjust(store, 60)
 
     assert again == first
-    assert store.get_account(account.email).credits_balance == 150
+    assert store.accounts.get(account.email).credits_balance == 150
     assert len(acts(store)) == 1
 
 
@@ -73,7 +73,7 @@ def test_a_correction_is_booked_once_when_it_is_repeated(store, account):
 def test_a_correction_gets_its_first_answer_when_it_is_repeated_on_a_drained_balance(store, amount):
     account = make_account(store, credits=6050)
     first = adjust(store, amount)
-    left = store.get_account(account.email).credits_balance
+    left = store.accounts.get(account.email).credits_balance
     adjust(store, -left + 5, request_id="r-2", operator=TWO, limit=10_000)
 
     again = adjust(store, amount)
@@ -81,7 +81,7 @@ def test_a_correction_gets_its_first_answer_when_it_is_repeated_on_a_drained_bal
         adjust(store, amount - 1)
 
     assert again == first
-    assert store.get_account(account.email).credits_balance == 5
+    assert store.accounts.get(account.email).credits_balance == 5
 
 
 def test_corrections_of_a_day_need_a_second_operator_when_together_they_pass_the_limit(store, account):
@@ -95,7 +95,7 @@ def test_corrections_of_a_day_need_a_second_operator_when_together_they_pass_the
     ]
     assert adjust(store, -2000, request_id="r--2000") == booked[1]  # a repeat is no second correction
     customers.approve(store, TWO, proposed.adjustment_id, now=NOW)
-    assert store.get_account(account.email).credits_balance == 100 + 1000 + 5000 + 5000 + 1
+    assert store.accounts.get(account.email).credits_balance == 100 + 1000 + 5000 + 5000 + 1
     assert books.check(store) == []
 
 
@@ -112,8 +112,8 @@ def test_the_limit_of_a_day_holds_when_corrections_race(store, account):
         done = list(pool.map(lambda n: adjust(store, 1000, request_id=f"r-{n}"), range(8)))
 
     assert [type(one) for one in done].count(PostedEntry) == 5
-    assert len(store.list_waiting_adjustments(limit=10).items) == 3
-    assert store.get_account(account.email).credits_balance == 5100
+    assert len(store.proposals.list_waiting(limit=10).items) == 3
+    assert store.accounts.get(account.email).credits_balance == 5100
     assert books.check(store) == []
 
 
@@ -122,7 +122,7 @@ def test_a_correction_is_booked_or_proposed_but_not_both_when_its_request_races_
     with ThreadPoolExecutor(8) as pool:
         done = list(pool.map(lambda n: adjust(store, 2000, request_id=f"r-{n % 4}"), range(32)))
 
-    waiting = {found.adjustment_id for found in store.list_waiting_adjustments(limit=10).items}
+    waiting = {found.adjustment_id for found in store.proposals.list_waiting(limit=10).items}
     booked = {e.transaction_id.removeprefix("adjust#") for e in ledger(store, account.email) if e.type == "adjustment"}
     assert (len(booked), len(waiting), booked & waiting) == (2, 2, set())
     assert len(done) == 32
@@ -144,15 +144,15 @@ def test_a_request_is_booked_or_proposed_when_it_arrives_twice_at_the_edge_of_th
     again = adjust(store, 2000, limit=second)
 
     assert again == answer
-    assert len(store.list_waiting_adjustments(limit=10).items) == (first == 100)
-    assert store.get_account(account.email).credits_balance == 100 + 2000 * (first == 5000)
+    assert len(store.proposals.list_waiting(limit=10).items) == (first == 100)
+    assert store.accounts.get(account.email).credits_balance == 100 + 2000 * (first == 5000)
 
 
 def test_a_correction_is_booked_once_when_it_races_itself(store, account):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: adjust(store, 50), range(8)))
 
-    assert store.get_account(account.email).credits_balance == 150
+    assert store.accounts.get(account.email).credits_balance == 150
 
 
 @pytest.mark.threat(26)
@@ -177,7 +177,7 @@ def test_a_correction_is_refused_when_two_together_would_go_below_zero(store, ac
         got = list(pool.map(take, range(4)))
 
     assert got.count("booked") == 1
-    assert store.get_account(account.email).credits_balance == 40
+    assert store.accounts.get(account.email).credits_balance == 40
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 501])
@@ -198,8 +198,8 @@ def test_a_large_correction_waits_until_a_second_operator_approves(store, accoun
 
     assert isinstance(proposal, Adjustment)
     assert adjust(store, 6000) == proposal
-    assert store.get_account(account.email).credits_balance == 100
-    assert [found.amount for found in store.list_waiting_adjustments(limit=10).items] == [6000]
+    assert store.accounts.get(account.email).credits_balance == 100
+    assert [found.amount for found in store.proposals.list_waiting(limit=10).items] == [6000]
     with pytest.raises(Forbidden):
         customers.approve(store, OP, proposal.adjustment_id, now=NOW)
     with pytest.raises(Forbidden):
@@ -208,7 +208,7 @@ def test_a_large_correction_waits_until_a_second_operator_approves(store, accoun
     entry = customers.approve(store, TWO, proposal.adjustment_id, now=LATER)
 
     assert entry.balance_after == 6100
-    assert store.list_waiting_adjustments(limit=10).items == []
+    assert store.proposals.list_waiting(limit=10).items == []
     assert acts(store) == [("credits.propose", OP), ("credits.approve", TWO)]
     assert customers.approve(store, TWO, proposal.adjustment_id, now=NOW) == entry  # sent again
     make_operators(store, "three@example.com")
@@ -235,7 +235,7 @@ def test_a_large_correction_is_decided_once_when_operators_race(store, account):
         got = [word for word in pool.map(decide, range(8)) if word != "refused"]
 
     assert len(got) == 1
-    assert store.get_account(account.email).credits_balance == (6100 if got == ["approve"] else 100)
+    assert store.accounts.get(account.email).credits_balance == (6100 if got == ["approve"] else 100)
 
 
 def test_nothing_is_booked_when_a_large_correction_is_declined(store, account):
@@ -255,10 +255,10 @@ def test_a_disabled_account_has_no_session_left_until_it_is_enabled(store):
     customers.disable(store, OP, account.email, "Chargebacks", now=NOW)
     customers.disable(store, OP, account.email, "Chargebacks", now=NOW)
 
-    stored = store.get_account(account.email)
+    stored = store.accounts.get(account.email)
     assert (stored.disabled, dict(stored.sessions)) == (True, {})
     customers.enable(store, TWO, account.email, "Settled", now=LATER)
-    assert not store.get_account(account.email).disabled
+    assert not store.accounts.get(account.email).disabled
     assert acts(store) == [("account.disable", OP), ("account.enable", TWO)]
     with pytest.raises(Forbidden):
         customers.disable(store, account.email, account.email, "Myself", now=NOW)
@@ -270,7 +270,7 @@ def test_sessions_end_when_an_operator_ends_them(store):
 
     customers.end_sessions(store, OP, account.email, now=NOW)
 
-    assert dict(store.get_account(account.email).sessions) == {}
+    assert dict(store.accounts.get(account.email).sessions) == {}
     assert acts(store) == [("account.end_sessions", OP)]
 
 
@@ -278,9 +278,9 @@ def test_a_search_finds_by_the_beginning_when_it_walks_the_table(store):
     for name in ("ada", "adam", "bob"):
         make_account(store, f"{name}@example.com")
 
-    found = store.search_accounts("ada", limit=10)
-    first = store.search_accounts("", limit=2)
-    rest = store.search_accounts("", limit=2, cursor=first.next_cursor)
+    found = store.accounts.search("ada", limit=10)
+    first = store.accounts.search("", limit=2)
+    rest = store.accounts.search("", limit=2, cursor=first.next_cursor)
 
     assert sorted(account.email for account in found.items) == ["ada@example.com", "adam@example.com"]
     assert found.next_cursor is None

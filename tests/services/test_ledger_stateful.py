@@ -226,7 +226,7 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
                 return None
             answer = getattr(done, "transaction_id", None) or getattr(done, "adjustment_id", None)
             if answer is None or answer not in self.answered:
-                assert store.get_account(self.operators[place]).is_admin, "somebody who is no operator moved something"
+                assert store.accounts.get(self.operators[place]).is_admin, "somebody who is no operator moved something"
             self.answered.add(answer)
             return done
 
@@ -361,7 +361,7 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
                     parked.dismiss(store, f"pi_{payment}", **about)
                 else:
                     parked.refund(store, FakeStripe(down=act != "refund"), f"pi_{payment}", **about)
-            if store.find_payment(f"pi_{payment}").resolution:  # whether Stripe has answered or not
+            if store.payments.find(f"pi_{payment}").resolution:  # whether Stripe has answered or not
                 self.decided.add(f"pi_{payment}")
 
         @rule(
@@ -410,7 +410,7 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
             if done is None:
                 return
             self.approved.add(proposal.adjustment_id)
-            assert store.get_account(proposal.proposed_by).is_admin
+            assert store.accounts.get(proposal.proposed_by).is_admin
             assert proposal.proposed_by != self.operators[op]
             if isinstance(done, PostedEntry):
                 self.corrected.add(done.transaction_id)
@@ -451,7 +451,7 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
         def redeem(self, who, code):
             name, email = self.code_at(code), self.emails[who]
             try:  # had already, used up, switched off, or the account is deleted
-                added = codes.redeem(store, store.get_account(email), name, now=self.now())
+                added = codes.redeem(store, store.accounts.get(email), name, now=self.now())
             except DomainError:
                 return
             credits, uses = self.codes[name]
@@ -473,11 +473,11 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
         @rule(target=tasks, who=who, key=st.integers(1, 6))
         def submit(self, who, key):
             email, request = self.emails[who], f"{self.run}-{key}"
-            account = store.get_account(email)
+            account = store.accounts.get(email)
             try:
                 done = tasks.submit(store, account, f"Task {key}", now=self.now(), request_id=request)
             except InsufficientCredits:
-                assert store.get_account(email).credits_balance < 10
+                assert store.accounts.get(email).credits_balance < 10
                 return multiple()
             except DomainError:
                 assert account.deleted_at or self.has_ended(account)
@@ -488,14 +488,14 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
         @rule(who=who, count=st.integers(1, 3), key=st.integers(1, 3))
         def submit_batch(self, who, count, key):
             email = self.emails[who]
-            account = store.get_account(email)
+            account = store.accounts.get(email)
             texts = [f"Line {place}" for place in range(count)]
             try:
                 done, _ = tasks.submit_batch(
                     store, account, texts, now=self.now(), request_id=f"b{self.run}-{key}-{count}"
                 )
             except InsufficientCredits:
-                assert store.get_account(email).credits_balance < 10 * count
+                assert store.accounts.get(email).credits_balance < 10 * count
                 return
             except DomainError:
                 assert account.deleted_at or self.has_ended(account)
@@ -510,12 +510,12 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
                     self.moved[account.email] -= task.credits_spent
 
         def has_ended(self, account):
-            return store.get_account(account.email).life != account.life
+            return store.accounts.get(account.email).life != account.life
 
         @rule(task=tasks, act=st.sampled_from(["cancel", "claim", "release", "complete", "reject", "redo"]))
         def work(self, task, act):
             task_id, who = task
-            account = store.get_account(self.emails[who])
+            account = store.accounts.get(self.emails[who])
             now = self.now()
             acts = {
                 "cancel": lambda: queue.cancel(store, account, task_id, now=now),
@@ -527,7 +527,7 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
             }
             with suppress(DomainError):  # not in this state: the books say whether anything moved
                 acts[act]()
-            after = store.find_task(task_id)
+            after = store.tasks.find(task_id)
             if after.status in (CANCELLED, REJECTED) and task_id not in self.given_back:
                 self.given_back.add(task_id)
                 self.moved[self.emails[who]] += after.credits_spent
@@ -536,30 +536,30 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
 
         @rule(place=person)
         def delete(self, place):
-            account = store.get_account(self.people[place])
+            account = store.accounts.get(self.people[place])
             try:  # tasks are open, or it is gone already
                 accounts.delete(store, BCRYPT, account, PASSWORD, now=self.now())
             except DomainError:
                 return
-            after = store.get_account(account.email)
+            after = store.accounts.get(account.email)
             assert after.deleted_at or self.has_ended(account)
-            assert [task for task in store.tasks_of(account.email) if task.is_open] == [], "deleted over open tasks"
+            assert [task for task in store.tasks.every_of(account.email) if task.is_open] == [], "deleted over open tasks"
 
         @rule(place=person)
         def come_back(self, place):
             """Who proves the mailbox again has the account again, with what is left on it."""
             coming.clear()  # nobody else is at it
             email = self.people[place]
-            if store.get_account(email).deleted_at is None:
+            if store.accounts.get(email).deleted_at is None:
                 return
             self.clock += timedelta(days=3)  # links are mailed with pauses between them
             with suppress(AccountExists):
                 accounts.sign_up(store, BCRYPT, email, PASSWORD, now=self.now(), kind="browser")
-            url = LINKS.url(store.get_account(email), SET_PASSWORD)
+            url = LINKS.url(store.accounts.get(email), SET_PASSWORD)
             accounts.set_password(
                 store, BCRYPT, LINKS, url.rpartition("/")[2], PASSWORD, purpose=SET_PASSWORD, now=self.now()
             )
-            assert store.get_account(email).deleted_at is None
+            assert store.accounts.get(email).deleted_at is None
 
         # What must hold
 
@@ -570,7 +570,7 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
                 expected = PaymentRecord(payment_id)
                 for fact in sorted(facts, key=repr, reverse=True):
                     expected = merge(expected, fact)
-                stands = store.find_payment(payment_id)
+                stands = store.payments.find(payment_id)
                 for name in ("refunds", "disputes", "charge_refunded", "charged"):
                     assert getattr(stands, name) == getattr(expected, name)
                 by_hand, email = self.granted.get(payment_id, (0, stands.payer_email))
@@ -587,11 +587,11 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
             for number in self.untold:
                 self.tell_more(number, len(self.untold[number]))
             for payment_id, left in self.left.items():
-                assert store.find_payment(payment_id).applied == left
+                assert store.payments.find(payment_id).applied == left
             owed = self.expected_of_payments()
             for email in self.emails:
-                rows = list(store.entries_of(email))
-                account = store.get_account(email)
+                rows = list(store.ledger.every_of(email))
+                account = store.accounts.get(email)
                 assert account.credits_balance == rows[0].balance_after == sum(row.amount for row in rows)
                 assert [row.sequence for row in rows] == list(range(len(rows), 0, -1))
                 assert account.credits_balance == self.moved[email] + owed[email]

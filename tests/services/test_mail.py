@@ -49,7 +49,7 @@ def room() -> MailRoom:
 
 def promise(store, mail_id: str = "m-1", kind: str = "confirm", **context) -> None:
     with store.transaction() as tx:
-        tx.enqueue_mail(Mail(mail_id, kind, "ada@example.com", NOW, context))
+        tx.mails.enqueue(Mail(mail_id, kind, "ada@example.com", NOW, context))
 
 
 def deliver(store, room, sender, minutes: float = 0):
@@ -65,7 +65,7 @@ def test_due_mail_is_sent_once(store, room, sender):
     (sent,) = sender.sent
     assert sent["to"] == "ada@example.com"
     assert "http://dashboard.test/confirm/" in sent["text"]
-    assert store.find_mail("m-1").sent_at == NOW
+    assert store.mails.find("m-1").sent_at == NOW
 
 
 def test_nothing_is_lost_while_ses_is_down(store, room, sender):
@@ -74,12 +74,12 @@ def test_nothing_is_lost_while_ses_is_down(store, room, sender):
     sender.down = True
 
     assert deliver(store, room, sender) == (0, 1)
-    assert store.find_mail("m-1").last_error == "ServiceUnavailable"
+    assert store.mails.find("m-1").last_error == "ServiceUnavailable"
     assert deliver(store, room, sender) == (0, 0), "not before its time"
     sender.down = False
 
     assert deliver(store, room, sender, 5) == (1, 0)
-    assert store.find_mail("m-1").last_error is None
+    assert store.mails.find("m-1").last_error is None
 
 
 def test_waits_grow_to_an_hour_and_end_after_two_weeks(store, room, sender, monkeypatch):
@@ -88,9 +88,9 @@ def test_waits_grow_to_an_hour_and_end_after_two_weeks(store, room, sender, monk
     sender.down = True
     now, waits = NOW, []
 
-    while not store.find_mail("m-1").failed:
+    while not store.mails.find("m-1").failed:
         assert deliver_due(store, room, sender, now=now) == (0, 1)
-        due = store.find_mail("m-1").due_at
+        due = store.mails.find("m-1").due_at
         waits.append((due - now).total_seconds())
         now = due
 
@@ -102,7 +102,7 @@ def test_waits_grow_to_an_hour_and_end_after_two_weeks(store, room, sender, monk
 
 def test_crash_between_sending_and_noting_sends_again(store, room, sender, monkeypatch):
     promise(store)
-    monkeypatch.setattr(store, "mark_mail_sent", lambda *args: (_ for _ in ()).throw(SystemExit))
+    monkeypatch.setattr(store.updates.mails, "mark_sent", lambda *args: (_ for _ in ()).throw(SystemExit))
 
     with pytest.raises(SystemExit):
         deliver(store, room, sender)
@@ -130,13 +130,13 @@ def test_mail_that_cannot_be_rendered_does_not_hold_up_the_next(store, room, sen
     sent, put_off = deliver(store, room, sender)
 
     assert (sent, put_off) == (1, 1)
-    assert store.find_mail("bad").last_error == "UndefinedError"
+    assert store.mails.find("bad").last_error == "UndefinedError"
 
 
 def test_link_is_made_from_the_account_as_it_is_when_the_mail_is_sent(store, room, sender):
     make_account(store, link_nonces={RESET: "older"})
     promise(store, kind="reset")
-    store.update_account(store.get_account("ada@example.com"), link_nonces={RESET: "newer"})
+    store.updates.accounts.change(store.accounts.get("ada@example.com"), link_nonces={RESET: "newer"})
 
     deliver(store, room, sender)
 

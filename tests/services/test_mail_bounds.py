@@ -33,9 +33,9 @@ def kinds(store, email: str = "ada@example.com") -> Counter:
 
 
 def submit_and_cancel(store, now, request_id: str | None = None):
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     task = tasks.submit(store, account, "Summarise the report", now=now, request_id=request_id).task
-    queue.cancel(store, store.get_account(account.email), task.task_id, now=now)
+    queue.cancel(store, store.accounts.get(account.email), task.task_id, now=now)
     return task
 
 
@@ -52,15 +52,15 @@ def test_low_balance_that_was_held_back_is_told_the_day_after(store):
     make_account(store, credits=60)
     submit_and_cancel(store, NOW)  # 50, which is not below
     for hours in (1, 2):  # told at the first, held back at the second
-        account = store.get_account("ada@example.com")
+        account = store.accounts.get("ada@example.com")
         one, two = [tasks.submit(store, account, f"{hours} {n}", now=NOW + timedelta(hours=hours)).task for n in (1, 2)]
         if hours == 1:
             for task in (one, two):
-                queue.cancel(store, store.get_account(account.email), task.task_id, now=NOW + timedelta(hours=1))
+                queue.cancel(store, store.accounts.get(account.email), task.task_id, now=NOW + timedelta(hours=1))
     assert kinds(store)["low_balance"] == 1
 
     for hours in (25.5, 26, 60):  # still low: told once more, and not again while it stays so
-        tasks.submit(store, store.get_account("ada@example.com"), f"{hours}", now=NOW + timedelta(hours=hours))
+        tasks.submit(store, store.accounts.get("ada@example.com"), f"{hours}", now=NOW + timedelta(hours=hours))
 
     assert kinds(store)["low_balance"] == 2
 
@@ -69,7 +69,7 @@ def test_a_purchase_makes_the_next_fall_news_but_not_within_the_day(store):
     make_account(store, credits=50)
     for day in (0, 0.5, 1.5):
         now = NOW + timedelta(days=day)
-        account = store.get_account("ada@example.com")
+        account = store.accounts.get("ada@example.com")
         for number in range(account.credits_balance // 10):
             account = tasks.submit(store, account, f"{day} {number}", now=now + timedelta(minutes=number)).account
         payments.handle_event(store, session_event(), livemode=False, now=now + timedelta(hours=3))
@@ -84,13 +84,13 @@ def test_low_balance_is_told_once_when_two_spends_race(store, monkeypatch):
     def transaction():
         if not raced:
             raced.append(True)
-            tasks.submit(store, store.get_account(account.email), "The rival", now=NOW)
+            tasks.submit(store, store.accounts.get(account.email), "The rival", now=NOW)
         return real()
 
     monkeypatch.setattr(store, "transaction", transaction)
     tasks.submit(store, account, "Summarise the report", now=NOW)
 
-    assert store.get_account(account.email).credits_balance == 30
+    assert store.accounts.get(account.email).credits_balance == 30
     assert kinds(store)["low_balance"] == 1
 
 
@@ -99,9 +99,9 @@ def test_a_link_that_anybody_may_ask_for_goes_out_seldom_and_one_always_works(st
     sent_at = []
     for minute in range(24 * 60):
         now = NOW + timedelta(minutes=minute)
-        nonce = store.get_account("ada@example.com").link_nonces.get("reset")
+        nonce = store.accounts.get("ada@example.com").link_nonces.get("reset")
         accounts.ask_for_link(store, "ada@example.com", now=now)
-        if store.get_account("ada@example.com").link_nonces["reset"] != nonce:
+        if store.accounts.get("ada@example.com").link_nonces["reset"] != nonce:
             sent_at.append(now)
         assert now - sent_at[-1] < timedelta(hours=1), "the newest link has not expired"
         if minute == TIMES:
@@ -129,7 +129,7 @@ def test_asking_for_nobodys_link_is_held_back_in_the_same_way(store):
 
 
 def _last_asked(store, email):
-    account, pretence = store.find_account_or_pretence(email)
+    account, pretence = store.accounts.find_or_pretence(email)
     return account.link_mails.get("reset") if account else pretence
 
 
@@ -137,7 +137,7 @@ def _last_asked(store, email):
 def test_a_confirmation_is_sent_again_a_few_times_a_day(store, most):
     make_account(store, confirmed_at=None)
     for number in range(0, 24 * 60, 24):
-        accounts.resend_confirmation(store, store.get_account("ada@example.com"), now=NOW + timedelta(minutes=number))
+        accounts.resend_confirmation(store, store.accounts.get("ada@example.com"), now=NOW + timedelta(minutes=number))
 
     assert 3 <= kinds(store)["confirm"] <= most
 
@@ -165,7 +165,7 @@ def test_signing_up_for_an_account_that_was_paid_for_mails_seldom(store):
 @pytest.mark.parametrize("end", ["completed", "rejected"])
 def test_the_end_of_a_task_is_told_once_however_often_it_is_given(store, end):
     make_account(store, credits=100)
-    task = tasks.submit(store, store.get_account("ada@example.com"), "Summarise the report", now=NOW).task
+    task = tasks.submit(store, store.accounts.get("ada@example.com"), "Summarise the report", now=NOW).task
     queue.claim(store, "op@example.com", task.task_id, now=NOW)
 
     for number in range(TIMES):
@@ -214,7 +214,7 @@ def person(store, **attributes) -> None:
 
 
 def ada(store):
-    return store.get_account(ADA)
+    return store.accounts.get(ADA)
 
 
 def authenticator(store, now) -> None:
@@ -272,7 +272,7 @@ def stripe(store, told, now) -> None:
 
 def redone(store, number, now) -> None:
     """A task, asked for again and again, whose every redo is answered."""
-    found = store.list_tasks(ADA, limit=10).items or [tasks.submit(store, ada(store), "Compare", now=now).task]
+    found = store.tasks.page(ADA, limit=10).items or [tasks.submit(store, ada(store), "Compare", now=now).task]
     for task in found:
         with suppress(DomainError):
             queue.claim(store, "op@example.com", task.task_id, now=now)
@@ -282,7 +282,7 @@ def redone(store, number, now) -> None:
 
 
 def rejected(store, now) -> None:
-    task = store.list_tasks(ADA, limit=1).items or [tasks.submit(store, ada(store), "Compare", now=now).task]
+    task = store.tasks.page(ADA, limit=1).items or [tasks.submit(store, ada(store), "Compare", now=now).task]
     with suppress(DomainError):
         queue.claim(store, "op@example.com", task[0].task_id, now=now)
         queue.reject(store, "op@example.com", task[0].task_id, "Not possible", now=now)

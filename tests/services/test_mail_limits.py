@@ -87,7 +87,7 @@ def room() -> MailRoom:
 
 def promise(store, mail_id: str = "m-1", to: str = "ada@example.com", kind: str = "security", at=NOW) -> None:
     with store.transaction() as tx:
-        tx.enqueue_mail(Mail(mail_id, kind, to, at, {"what": "Your password was changed."}))
+        tx.mails.enqueue(Mail(mail_id, kind, to, at, {"what": "Your password was changed."}))
 
 
 def send(gateway) -> str:
@@ -156,21 +156,21 @@ def test_three_days_without_quota_lose_no_mail_and_ring(store, room, gateway, se
     ses.answer, now = QUOTA, NOW
     while now < NOW + timedelta(days=3):
         deliver_due(store, room, gateway, now=now)
-        trouble = store.mail_trouble()
+        trouble = store.mails.trouble()
         assert now < trouble.until <= now + timedelta(hours=1)
         assert deliver_due(store, room, gateway, now=now + (trouble.until - now) / 2) == (0, 0), "SES is left alone"
         now = trouble.until
 
     assert ses.asked < 12 + 3 * 24 * 2
     assert (trouble.since, trouble.reason) == (NOW, "TooManyRequestsException: Daily message quota exceeded.")
-    assert not store.list_failed_mails(limit=5).items
+    assert not store.mails.list_failed(limit=5).items
     rung = [record for record in caplog.records if getattr(record, "alert", "") == "mail"]
     assert len(rung) > 48
     assert rung[0].reason == trouble.reason
 
     ses.answer = None
     assert deliver_due(store, room, gateway, now=now + timedelta(hours=1)) == (3, 0)
-    assert store.mail_trouble() is None
+    assert store.mails.trouble() is None
     assert sorted(ses.to) == [f"customer-{number}@example.com" for number in range(3)]
 
 
@@ -180,7 +180,7 @@ def test_a_limit_counts_as_no_try_of_the_mail_that_met_it(store, room, gateway, 
     for hour in range(30):
         deliver_due(store, room, gateway, now=NOW + timedelta(hours=2 * hour))
 
-    assert store.find_mail("m-1").attempts == 0
+    assert store.mails.find("m-1").attempts == 0
 
 
 @pytest.mark.threat(113)
@@ -190,7 +190,7 @@ def test_only_a_refused_address_ends_a_mail_and_the_log_does_not_name_it(store, 
 
     assert deliver_due(store, room, gateway, now=NOW) == (0, 1)
 
-    (failed,) = store.list_failed_mails(limit=5).items
+    (failed,) = store.mails.list_failed(limit=5).items
     assert failed.last_error == f"{SUPPRESSED[1]}: {SUPPRESSED[2]}"
     assert "is on the suppression list" in caplog.records[-1].reason
     assert "ada@example.com" not in str(vars(caplog.records[-1]))
@@ -202,12 +202,12 @@ def test_an_unknown_error_is_tried_for_two_weeks_then_shown(store, room, gateway
     ses.answer = (418, "SomethingNew", "In words nobody knows")
     deliver_due(store, room, gateway, now=NOW)
     deliver_due(store, room, gateway, now=NOW + PATIENCE - timedelta(hours=1))
-    assert not store.find_mail("m-1").failed
+    assert not store.mails.find("m-1").failed
 
     deliver_due(store, room, gateway, now=NOW + PATIENCE + timedelta(hours=1))
 
-    assert store.find_mail("m-1").failed
-    assert store.find_mail("m-1").last_error == "SomethingNew: In words nobody knows"
+    assert store.mails.find("m-1").failed
+    assert store.mails.find("m-1").last_error == "SomethingNew: In words nobody knows"
 
 
 def test_a_slow_mail_holds_up_the_others_for_a_bounded_time(store, room, gateway, ses):
@@ -230,7 +230,7 @@ def test_a_look_ends_in_time_when_every_mail_is_slow(store, room, sender, monkey
 
     assert deliver_due(store, room, sender, now=NOW) == (2, 0)
 
-    assert len(store.list_due_mails(NOW)) == 3, "left for the next look, by whom it may be"
+    assert len(store.mails.list_due(NOW)) == 3, "left for the next look, by whom it may be"
 
 
 @pytest.mark.threat(113)
@@ -244,9 +244,9 @@ def test_a_reset_that_waited_has_its_link_made_anew_and_older_ones_are_not_sent(
     (sent,) = sender.sent
     token = sent["text"].partition("/reset/")[2].split()[0]
     email, nonce = Links(("signing-key",), "").email_of(token, RESET)
-    assert store.get_account(email).link_nonces[RESET] == nonce
-    assert not store.list_due_mails(NOW + timedelta(days=9))
-    assert not store.list_failed_mails(limit=5).items
+    assert store.accounts.get(email).link_nonces[RESET] == nonce
+    assert not store.mails.list_due(NOW + timedelta(days=9))
+    assert not store.mails.list_failed(limit=5).items
 
 
 # Sending again
@@ -254,18 +254,20 @@ def test_a_reset_that_waited_has_its_link_made_anew_and_older_ones_are_not_sent(
 
 def fail(store, mail_id: str, hours: float, to: str = "ada@example.com") -> None:
     promise(store, mail_id, to)
-    store.mark_mail_unsent(store.find_mail(mail_id), "MessageRejected", NOW + timedelta(hours=hours), give_up=True)
+    store.updates.mails.mark_unsent(
+        store.mails.find(mail_id), "MessageRejected", NOW + timedelta(hours=hours), give_up=True
+    )
 
 
 def test_a_sent_mail_that_is_asked_for_again_does_not_expire_while_it_waits(any_store):
     promise(any_store)
-    any_store.mark_mail_sent(any_store.find_mail("m-1"), NOW)
+    any_store.updates.mails.mark_sent(any_store.mails.find("m-1"), NOW)
 
     outbox.resend(any_store, "op@example.com", "m-1", now=NOW + timedelta(days=89))
 
     row = any_store._get("Outbox", {"mail_id": "m-1"})
     assert not {"expires_at", "sent_at"} & row.keys()
-    assert not hasattr(type(any_store), "requeue_mail"), "one way only"
+    assert not hasattr(any_store.updates.mails, "requeue"), "one way only"
 
 
 @pytest.fixture(params=["moto", "isolated"])
@@ -285,15 +287,15 @@ def test_all_that_failed_in_a_time_is_sent_again_once(store):
     answers = [outbox.resend_failed(store, "op@example.com", *span, now=now) for _ in range(3)]
 
     assert answers == [(outbox.AT_ONCE, True), (5, False), (0, False)]
-    assert {mail.mail_id for mail in store.list_failed_mails(limit=5).items} == {"before", "after"}
-    assert len(list(store.audit_of("ada@example.com"))) == outbox.AT_ONCE + 5
+    assert {mail.mail_id for mail in store.mails.list_failed(limit=5).items} == {"before", "after"}
+    assert len(list(store.audit.every_of("ada@example.com"))) == outbox.AT_ONCE + 5
     with pytest.raises(InvalidInput):
         outbox.resend_failed(store, "op@example.com", span[1], span[0], now=now)
 
 
 def test_a_mail_is_sent_again_once_when_two_operators_ask(store, monkeypatch):
     fail(store, "m-1", 1)
-    real, raced = store.list_failed_mails, []
+    real, raced = store.mails.list_failed, []
 
     def list_failed_mails(**given):
         page = real(**given)
@@ -303,15 +305,15 @@ def test_a_mail_is_sent_again_once_when_two_operators_ask(store, monkeypatch):
         return page
 
     span = (NOW, NOW + timedelta(hours=2))
-    monkeypatch.setattr(store, "list_failed_mails", list_failed_mails)
+    monkeypatch.setattr(store.mails, "list_failed", list_failed_mails)
 
     assert outbox.resend_failed(store, "op@example.com", *span, now=NOW + timedelta(hours=3)) == (0, False)
 
-    assert [row.actor for row in store.audit_of("ada@example.com")] == ["two@example.com"]
+    assert [row.actor for row in store.audit.every_of("ada@example.com")] == ["two@example.com"]
     with pytest.raises(AlreadyRecorded), store.transaction() as tx:
-        tx.requeue_mail("m-1", NOW, if_failed=True)
+        tx.mails.requeue("m-1", NOW, if_failed=True)
     with pytest.raises(NotFound), store.transaction() as tx:
-        tx.requeue_mail("m-9", NOW)
+        tx.mails.requeue("m-9", NOW)
 
 
 def test_the_command_sends_again_what_failed(store, app):

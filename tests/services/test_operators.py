@@ -20,7 +20,7 @@ def sessions():
 
 
 def acts(store, email=ADA):
-    return [(row.action, row.actor, row.reason) for row in reversed(store.list_audit_of(email, limit=9).items)]
+    return [(row.action, row.actor, row.reason) for row in reversed(store.audit.page_of(email, limit=9).items)]
 
 
 def test_a_proven_account_becomes_an_operators_and_every_session_and_token_ends(store):
@@ -29,7 +29,7 @@ def test_a_proven_account_becomes_an_operators_and_every_session_and_token_ends(
     operators.grant(store, ADA, reason="Joins the night shift", **BY)
     operators.grant(store, ADA, **BY)
 
-    account = store.get_account(ADA)
+    account = store.accounts.get(ADA)
     assert account.is_admin
     assert dict(account.sessions) == {}
     assert account.session_version == 1
@@ -44,7 +44,7 @@ def test_an_account_that_anybody_may_have_opened_is_not_made_an_operators(store,
     with pytest.raises(WrongState):
         operators.grant(store, ADA, **BY)
 
-    account = store.get_account(ADA)
+    account = store.accounts.get(ADA)
     assert not account.is_admin
     assert len(account.sessions) == 2
     assert acts(store) == []
@@ -73,7 +73,7 @@ def test_a_grant_is_refused_when_the_account_is_deleted_between_the_look_and_the
     with pytest.raises(WrongState):
         operators.grant(store, ADA, **BY)
 
-    assert store.get_account(ADA).role == "customer"
+    assert store.accounts.get(ADA).role == "customer"
     assert acts(store) == []
 
 
@@ -83,7 +83,7 @@ def test_a_revocation_is_written_down_once(store):
     for _ in range(2):
         operators.revoke(store, ADA, reason="Left", **BY)
 
-    assert store.get_account(ADA).role == "customer"
+    assert store.accounts.get(ADA).role == "customer"
     assert acts(store) == [("admin.revoke", "command line", "Left")]
 
 
@@ -101,7 +101,7 @@ def test_the_first_operator_is_never_an_account_that_is_there_already(store):
 
     assert seed.first_operator(store, ADA, now=NOW) is False
 
-    assert store.get_account(ADA).role == "customer"
+    assert store.accounts.get(ADA).role == "customer"
     assert seed.first_operator(store, "boss@example.com", now=NOW) is True
-    boss = store.get_account("boss@example.com")
+    boss = store.accounts.get("boss@example.com")
     assert (boss.is_admin, boss.password_hash, dict(boss.sessions)) == (True, None, {})

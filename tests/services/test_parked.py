@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.data.store import Transaction
+from app.data.payments import PaymentWrites
 from app.domain.errors import InvalidInput, NotFound, PaymentsUnavailable, WrongState
 from app.domain.payments import RefundFact
 from app.gateways.stripe import PaymentRefused
@@ -40,9 +40,9 @@ class Stripe:
 def test_crediting_grants_once_and_closes_the_payment(store, payment):
     parked.credit(store, payment, email="Ada@example.com", credits=650, **CREDIT)
 
-    assert store.get_account("ada@example.com").credits_balance == 650
-    assert store.list_parked(limit=10).items == []
-    assert [row.action for row in store.list_audit_of(payment, limit=5).items] == ["payment.credit"]
+    assert store.accounts.get("ada@example.com").credits_balance == 650
+    assert store.payments.list_parked(limit=10).items == []
+    assert [row.action for row in store.audit.page_of(payment, limit=5).items] == ["payment.credit"]
     assert [mail.kind for mail in all_mails(store)] == ["welcome"]
     with pytest.raises(WrongState):
         parked.credit(store, payment, email="ada@example.com", credits=650, **CREDIT)
@@ -53,7 +53,7 @@ def test_crediting_leaves_out_what_was_refunded(store, payment):
 
     parked.credit(store, payment, email="ada@example.com", credits=600, **CREDIT)
 
-    assert store.get_account("ada@example.com").credits_balance == 300
+    assert store.accounts.get("ada@example.com").credits_balance == 300
 
 
 @pytest.mark.parametrize(("currency", "granted"), [("idr", 300), ("usd", 0)])
@@ -63,7 +63,7 @@ def test_crediting_leaves_out_the_share_that_was_refunded_in_its_own_currency(st
 
     parked.credit(store, payment, email="ada@example.com", credits=600, **CREDIT)
 
-    assert store.get_account("ada@example.com").credits_balance == granted
+    assert store.accounts.get("ada@example.com").credits_balance == granted
 
 
 def test_mails_and_ledger_name_the_currency_that_was_paid(store, payment):
@@ -91,19 +91,19 @@ def test_one_operator_wins_when_several_decide_at_once(store, payment):
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(decide, range(8))) == 1
 
-    assert len(store.list_audit_of(payment, limit=20).items) == 1
+    assert len(store.audit.page_of(payment, limit=20).items) == 1
 
 
 def test_a_refund_goes_on_where_it_stopped_when_stripe_was_down(store, payment):
     stripe = Stripe(fails=1)
     with pytest.raises(PaymentsUnavailable):
         parked.refund(store, stripe, payment, **WHO)
-    assert store.find_payment(payment).is_parked
+    assert store.payments.find(payment).is_parked
 
     parked.refund(store, stripe, payment, **WHO)
 
     assert stripe.refunds == [("pi_1", None, "parked-refund-pi_1")]
-    assert store.find_payment(payment).resolution == "refunded"
+    assert store.payments.find(payment).resolution == "refunded"
 
 
 def test_nothing_is_granted_when_the_event_comes_again_after_a_dismissal(store, payment):
@@ -111,7 +111,7 @@ def test_nothing_is_granted_when_the_event_comes_again_after_a_dismissal(store, 
 
     record(store, paid())
 
-    assert [account.email for account in store.every_account()] == ["op@example.com"]
+    assert [account.email for account in store.accounts.every()] == ["op@example.com"]
     assert ledger(store, "ada@example.com") == []
 
 
@@ -145,7 +145,7 @@ def test_a_refund_that_stripe_has_made_already_is_finished(store, payment):
 
     parked.refund(store, Refunded(), payment, **WHO)
 
-    assert store.find_payment(payment).resolution == "refunded"
+    assert store.payments.find(payment).resolution == "refunded"
 
 
 @pytest.mark.parametrize("act", ["dismiss", "credit"])
@@ -167,25 +167,25 @@ def test_nothing_else_is_decided_between_the_intent_of_a_refund_and_stripes_answ
     parked.refund(store, Meanwhile(), payment, **WHO)
 
     assert len(refused) == 1
-    assert store.find_payment(payment).resolution == "refunded"
-    assert {row.action for row in store.list_audit_of(payment, limit=9).items} == {"payment.refund", "payment.refunded"}
+    assert store.payments.find(payment).resolution == "refunded"
+    assert {row.action for row in store.audit.page_of(payment, limit=9).items} == {"payment.refund", "payment.refunded"}
 
 
 def test_a_dismissal_that_was_read_before_the_intent_loses(store, payment, monkeypatch):
-    save = Transaction.save_payment
+    save = PaymentWrites.save
 
     def late(tx, before, after, now):
-        monkeypatch.setattr(Transaction, "save_payment", save)
+        monkeypatch.setattr(PaymentWrites, "save", save)
         with pytest.raises(PaymentsUnavailable):
             parked.refund(store, Stripe(fails=1), payment, **WHO)
         save(tx, before, after, now)
 
-    monkeypatch.setattr(Transaction, "save_payment", late)
+    monkeypatch.setattr(PaymentWrites, "save", late)
 
     with pytest.raises(WrongState, match="at Stripe"):
         parked.dismiss(store, payment, **WHO)
 
-    assert store.find_payment(payment).resolution == "refunding"
+    assert store.payments.find(payment).resolution == "refunding"
 
 
 def test_a_payment_can_be_decided_otherwise_when_stripe_has_refused_its_refund(store, payment):
@@ -195,11 +195,11 @@ def test_a_payment_can_be_decided_otherwise_when_stripe_has_refused_its_refund(s
 
     with pytest.raises(PaymentRefused):
         parked.refund(store, No(), payment, **WHO)
-    assert store.find_payment(payment).is_parked
+    assert store.payments.find(payment).is_parked
 
     parked.dismiss(store, payment, **WHO)
 
-    actions = {row.action for row in store.list_audit_of(payment, limit=9).items}
+    actions = {row.action for row in store.audit.page_of(payment, limit=9).items}
     assert actions == {"payment.refund", "payment.refund_refused", "payment.dismiss"}
 
 
@@ -213,7 +213,7 @@ def test_a_refund_asked_for_twice_at_once_is_one_and_both_are_told_so(store, pay
 
     parked.refund(store, Twice(), payment, **WHO)
 
-    assert store.find_payment(payment).resolution == "refunded"
+    assert store.payments.find(payment).resolution == "refunded"
 
 
 def refund_of(refund_id: str, status: str, cents: int = 1000) -> dict:
@@ -242,22 +242,22 @@ def test_a_refund_that_failed_at_once_is_no_refund(store, payment, status):
     with pytest.raises(PaymentRefused, match="has not gone back"):
         parked.refund(store, Answers(status), payment, **WHO)
 
-    assert [found.payment_id for found in store.list_parked(limit=9).items] == [payment]
+    assert [found.payment_id for found in store.payments.list_parked(limit=9).items] == [payment]
     parked.credit(store, payment, email="ada@example.com", credits=650, **CREDIT)
-    assert store.get_account("ada@example.com").credits_balance == 650
+    assert store.accounts.get("ada@example.com").credits_balance == 650
 
 
 @pytest.mark.parametrize("told", ["pending", "succeeded"])
 def test_a_payment_is_parked_again_when_its_refund_fails_days_later(store, payment, told):
     stripe = Answers(told, "succeeded")
     parked.refund(store, stripe, payment, **WHO)
-    assert store.list_parked(limit=9).items == []
+    assert store.payments.list_parked(limit=9).items == []
 
     record(store, RefundFact(payment, "re_0", 1000, "failed", currency="idr", told=int(NOW.timestamp()) + 86400))
 
-    assert [found.payment_id for found in store.list_parked(limit=9).items] == [payment]
+    assert [found.payment_id for found in store.payments.list_parked(limit=9).items] == [payment]
     parked.refund(store, stripe, payment, **WHO)
-    assert store.list_parked(limit=9).items == []
+    assert store.payments.list_parked(limit=9).items == []
     assert len({key for _, _, key in stripe.refunds}) == 2  # under the first key Stripe would tell of the failed one
 
 
@@ -267,4 +267,4 @@ def test_a_payment_stays_refunded_when_one_of_its_refunds_failed_and_another_wen
     for refund_id, status in (("re_other", "succeeded"), ("re_0", "failed")):
         record(store, RefundFact(payment, refund_id, 1000, status, currency="idr"))
 
-    assert store.list_parked(limit=9).items == []
+    assert store.payments.list_parked(limit=9).items == []

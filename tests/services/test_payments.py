@@ -35,7 +35,7 @@ def record(store, *facts):
 
 
 def balance(store, email: str = "ada@example.com") -> int:
-    return store.get_account(email).credits_balance
+    return store.accounts.get(email).credits_balance
 
 
 def test_a_payment_makes_the_account_when_the_payer_has_none(store):
@@ -43,7 +43,7 @@ def test_a_payment_makes_the_account_when_the_payer_has_none(store):
 
     row = store._get("Users", {"email": "ada@example.com"})
     assert row["account_id"].startswith("acc_"), "as it was written: reading would mend it"
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     assert (account.credits_balance, account.password_hash, account.confirmed) == (1000, None, False)
     assert [(e.type, e.amount) for e in ledger(store, account.email)] == [("purchase", 1000)]
     (mail,) = all_mails(store)
@@ -56,7 +56,7 @@ def test_a_payment_adds_to_the_account_when_there_is_one(store):
 
     record(store, paid(customer_id="cus_1"))
 
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     assert (account.credits_balance, account.stripe_customer_id) == (1050, "cus_1")
     assert [mail.kind for mail in all_mails(store)] == ["receipt"]
 
@@ -126,7 +126,7 @@ def test_nothing_is_granted_when_everything_was_refunded_before(store):
     outcome = record(store, RefundFact("pi_1", "re_1", 1000, "succeeded"), paid(customer_id="cus_1"))
 
     assert (outcome.record.granted, outcome.moved, balance(store)) == (1000, 0, 0)
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     assert "set_password" in account.link_nonces, "there is an account all the same, and its owner is told"
     assert account.stripe_customer_id == "cus_1"
     assert [(mail.kind, mail.context["credits"]) for mail in all_mails(store)] == [("welcome", 0)]
@@ -153,7 +153,7 @@ def test_nothing_is_granted_when_the_delayed_payment_fails(store):
         payments.handle_event(store, event, livemode=False, now=NOW)
 
     assert balance(store) == 0
-    assert store.find_payment("pi_cs_9").state == "failed"
+    assert store.payments.find("pi_cs_9").state == "failed"
 
 
 @pytest.mark.threat(32)
@@ -161,15 +161,15 @@ def test_spending_stops_below_zero_and_a_purchase_lifts_it(store):
     account = make_account(store)
     record(store, paid())
     for number in range(100):
-        tasks.submit(store, store.get_account(account.email), f"Task {number}", now=NOW)
+        tasks.submit(store, store.accounts.get(account.email), f"Task {number}", now=NOW)
 
     record(store, RefundFact("pi_1", "re_1", 1000, "succeeded"))
 
     assert balance(store) == -1000
     with pytest.raises(InsufficientCredits, match="refunded or disputed"):
-        tasks.submit(store, store.get_account(account.email), "One more", now=NOW)
+        tasks.submit(store, store.accounts.get(account.email), "One more", now=NOW)
     record(store, paid(2), paid(3))
-    assert tasks.submit(store, store.get_account(account.email), "One more", now=NOW).credits_remaining == 990
+    assert tasks.submit(store, store.accounts.get(account.email), "One more", now=NOW).credits_remaining == 990
 
 
 @pytest.mark.threat(32)
@@ -195,9 +195,9 @@ def test_a_dispute_holds_and_a_won_one_gives_back_exactly_what_was_held(store):
 def test_a_payment_that_is_not_plainly_ours_is_parked(store, fields):
     payments.handle_event(store, session_event(session="cs_5", **fields), livemode=False, now=NOW)
 
-    (parked,) = store.list_parked(limit=10).items
+    (parked,) = store.payments.list_parked(limit=10).items
     assert parked.parked_reason
-    assert list(store.every_account()) == []
+    assert list(store.accounts.every()) == []
     assert all_mails(store) == []
 
 
@@ -208,7 +208,7 @@ def test_the_account_is_found_by_our_own_id_when_another_address_paid(store):
     payments.handle_event(store, session_event("work@example.com", metadata=sold), livemode=False, now=NOW)
 
     assert balance(store) == 1000
-    assert store.find_account("work@example.com") is None
+    assert store.accounts.find("work@example.com") is None
 
 
 def test_the_account_is_found_by_its_stripe_customer_when_the_address_is_new(store):
@@ -235,7 +235,7 @@ def test_a_strangers_password_is_ended_when_the_owner_of_the_address_pays(store)
 
     record(store, paid())
 
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     assert account.credits_balance == 1000
     assert account.password_hash is None
     assert account.live_session(stranger.session_id, NOW) is None
@@ -248,7 +248,7 @@ def test_the_session_stays_when_the_purchase_was_made_signed_in(store):
 
     record(store, paid(account_id=account.account_id, account_email=account.email))
 
-    assert store.get_account(account.email).live_session(signed_in.session_id, NOW)
+    assert store.accounts.get(account.email).live_session(signed_in.session_id, NOW)
     assert sign_in(store, PASSWORDS, account.email, PASSWORD, now=NOW, kind="browser")
 
 
@@ -295,11 +295,11 @@ def test_random_histories_leave_exact_books_on_an_isolated_store(store, data):
             fact = replace(fact, session_id=f"cs_h{number}", payment_intent=payment, email=email)
         expected = merge(expected, fact)
         outcome = record(store, fact)
-        account = store.find_account(email)
+        account = store.accounts.find(email)
         if account:
             assert account.credits_balance == target(expected) == outcome.record.applied
 
-    rows = list(store.entries_of(email))
+    rows = list(store.ledger.every_of(email))
     assert sum(row.amount for row in rows) == target(expected) == balance(store, email)
 
 
@@ -315,7 +315,7 @@ class _Counter:
 def test_a_second_payment_id_of_a_credited_session_is_set_aside_for_an_operator(store):
     record(store, paid(), paid(payment_id="cs_1", payment_intent=None), paid(payment_id="cs_1", payment_intent=None))
 
-    (aside,) = store.list_parked(limit=10).items
+    (aside,) = store.payments.list_parked(limit=10).items
     assert aside.payment_id == "cs_1"
     assert aside.parked_reason == "its session stands in the ledger under another payment"
     assert balance(store) == 1000
@@ -324,7 +324,7 @@ def test_a_second_payment_id_of_a_credited_session_is_set_aside_for_an_operator(
 def test_what_was_told_is_kept_when_the_account_it_was_bought_for_is_gone(store):
     record(store, paid(account_id="acc_gone", account_email="gone@example.com", email=None))
 
-    (parked,) = store.list_parked(limit=10).items
+    (parked,) = store.payments.list_parked(limit=10).items
     assert (parked.payment_intent, parked.session_id, parked.total_cents) == ("pi_1", "cs_1", 1000)
     assert (parked.granted, parked.parked_reason) == (0, "the account that it was bought for is gone")
 
@@ -344,18 +344,18 @@ def test_a_password_proven_in_the_last_moment_stays(store, refunded):
     if refunded:
         record(store, RefundFact("pi_1", "re_1", refunded, "succeeded"))
     signed_in = sign_up(store, PASSWORDS, "ada@example.com", PASSWORD, now=NOW, kind="browser")
-    read = store.find_payment_and_account
+    read = store.payments.find_with_account
 
     def read_then_confirm(payment_id, email):
         known = read(payment_id, email)
-        store.find_payment_and_account = read
-        store.update_account(store.get_account("ada@example.com"), confirmed_at=NOW)
+        store.payments.find_with_account = read
+        store.updates.accounts.change(store.accounts.get("ada@example.com"), confirmed_at=NOW)
         return known
 
-    store.find_payment_and_account = read_then_confirm
+    store.payments.find_with_account = read_then_confirm
     record(store, paid())
 
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     assert account.password_hash
     assert account.live_session(signed_in.session_id, NOW)
     assert account.credits_balance == 1000 - refunded
@@ -363,15 +363,15 @@ def test_a_password_proven_in_the_last_moment_stays(store, refunded):
 
 def after_the_next_read(store, act) -> None:
     """`act` happens between what a webhook has read and what it writes."""
-    read = store.find_payment_and_account
+    read = store.payments.find_with_account
 
     def read_then_act(payment_id, email):
         known = read(payment_id, email)
-        store.find_payment_and_account = read
+        store.payments.find_with_account = read
         act()
         return known
 
-    store.find_payment_and_account = read_then_act
+    store.payments.find_with_account = read_then_act
 
 
 @pytest.mark.threat(45)
@@ -382,7 +382,7 @@ def test_a_payment_meets_the_deletion_of_its_account_and_its_owner_comes_back_to
     record(store, paid(customer_id="cus_1"))
     record(store, paid(customer_id="cus_1"))
 
-    tombstone = store.get_account(account.email)
+    tombstone = store.accounts.get(account.email)
     assert tombstone.deleted_at is not None
     assert (tombstone.credits_balance, tombstone.password_hash, tombstone.stripe_customer_id) == (1000, None, None)
     assert tombstone.link_nonces["set_password"]
@@ -396,7 +396,7 @@ def test_a_guests_payment_meets_a_sign_up_under_its_address(store):
 
     record(store, paid())
 
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     assert (account.credits_balance, account.password_hash, account.sessions) == (1000, None, {})
     assert account.link_nonces["set_password"]
 
@@ -408,7 +408,7 @@ def test_an_event_of_the_wrong_mode_is_taken_back_only_from_a_payment_that_is_kn
     thing = {"id": "x_1", "payment_intent": "pi_cs_5", "amount": 400, "amount_refunded": 400}
     told = event(kind, thing | {"status": "lost" if "dispute" in kind else "succeeded"}) | {"livemode": True}
     payments.handle_event(store, told, livemode=False, now=NOW)
-    assert store.find_payment("pi_cs_5") is None
+    assert store.payments.find("pi_cs_5") is None
 
     payments.handle_event(store, session_event(session="cs_5", livemode=True), livemode=False, now=NOW)
     make_operators(store)
@@ -448,34 +448,34 @@ def test_a_repeat_writes_nothing(store):
         DisputeFact("pi_1", "dp_1", 1000, "lost"),
     ):
         record(store, fact)
-        stands = store.find_payment(fact.payment_id)
+        stands = store.payments.find(fact.payment_id)
 
         again = record(store, fact)
 
         assert (again.record, again.moved) == (stands, 0)
-        assert store.find_payment(fact.payment_id) == stands
+        assert store.payments.find(fact.payment_id) == stands
 
 
 def test_what_was_credited_stays_when_its_next_row_stands_in_the_ledger_already(store):
     """It cannot, but if it does a payment must not turn into one that nothing was granted for."""
     record(store, paid())
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     posted, after = post(account, LedgerEntry("clawback#pi_1#2", account.email, CLAWBACK, -1, "Not ours"), NOW)
     with store.transaction() as tx:
-        tx.record_once(posted)
-        tx.move_balance(account, after)
-    stands = store.find_payment("pi_1")
+        tx.ledger.append_once(posted)
+        tx.accounts.move_balance(account, after)
+    stands = store.payments.find("pi_1")
 
     outcome = record(store, RefundFact("pi_1", "re_1", 400, "succeeded"))
 
-    assert outcome.record == stands == store.find_payment("pi_1")
+    assert outcome.record == stands == store.payments.find("pi_1")
     assert balance(store) == 999
 
 
 def test_set_aside_once_when_two_deliveries_race(store):
     record(store, paid())
     second = paid(payment_id="cs_1", payment_intent=None)
-    read, reads = store.find_payment_and_account, []
+    read, reads = store.payments.find_with_account, []
 
     def read_then_lose(payment_id, email):
         known = read(payment_id, email)
@@ -484,10 +484,10 @@ def test_set_aside_once_when_two_deliveries_race(store):
             record(store, second)
         return known
 
-    store.find_payment_and_account = read_then_lose
+    store.payments.find_with_account = read_then_lose
     record(store, second)
 
-    assert store.find_payment("cs_1").version == 1
+    assert store.payments.find("cs_1").version == 1
     assert balance(store) == 1000
 
 
@@ -496,7 +496,7 @@ def test_the_stripe_customer_stays_when_the_account_pays_as_another_one(store):
 
     record(store, paid(customer_id="cus_2"))
 
-    assert store.get_account("ada@example.com").stripe_customer_id == "cus_1"
+    assert store.accounts.get("ada@example.com").stripe_customer_id == "cus_1"
 
 
 @pytest.mark.threat(45)
@@ -507,7 +507,7 @@ def test_a_strangers_password_is_ended_when_nobody_is_signed_in_with_it(store, f
 
     record(store, paid(customer_id="cus_1", **fields))
 
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     assert (account.password_hash, account.stripe_customer_id) == (None, "cus_1")
     assert account.link_nonces.items() >= links.items(), "links that are out stay good"
     assert account.link_nonces["set_password"]
@@ -518,7 +518,7 @@ def test_the_stripe_customer_is_kept_when_everything_was_refunded_before(store):
 
     record(store, RefundFact("pi_1", "re_1", 1000, "succeeded"), paid(customer_id="cus_1"))
 
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     assert (account.credits_balance, account.stripe_customer_id) == (50, "cus_1")
 
 
@@ -527,15 +527,15 @@ def test_the_stripe_customer_is_kept_when_everything_was_refunded_before(store):
 def test_credited_to_the_account_that_its_payer_made_in_the_last_moment(store, refunded):
     if refunded:
         record(store, RefundFact("pi_1", "re_1", refunded, "succeeded"))
-    read = store.find_payment_and_account
+    read = store.payments.find_with_account
 
     def read_then_sign_up(payment_id, email):
         known = read(payment_id, email)
-        store.find_payment_and_account = read
+        store.payments.find_with_account = read
         make_account(store, credits=50)
         return known
 
-    store.find_payment_and_account = read_then_sign_up
+    store.payments.find_with_account = read_then_sign_up
     outcome = record(store, paid())
 
     assert (outcome.moved, balance(store)) == (1000 - refunded, 1050 - refunded)
@@ -549,8 +549,8 @@ def test_the_payment_stays_its_owners_when_another_address_is_named_later(store)
     record(store, replace(told, payment_intent="pi_1"))
 
     assert balance(store) == 1000
-    assert store.find_payment("cs_1").payment_intent == "pi_1"
-    assert store.find_account("work@example.com") is None
+    assert store.payments.find("cs_1").payment_intent == "pi_1"
+    assert store.accounts.find("work@example.com") is None
 
 
 def test_what_is_still_owed_goes_to_the_owner_when_another_address_is_named(store):
@@ -559,8 +559,8 @@ def test_what_is_still_owed_goes_to_the_owner_when_another_address_is_named(stor
     told = paid(email="work@example.com")
     known = record(store, replace(told, customer_id="cus_1", email="new@example.com")).record
     with store.transaction() as tx:  # as if its last row had not been written
-        stands = store.find_payment("pi_1")
-        tx.save_payment(stands, replace(known, applied=900), NOW)
+        stands = store.payments.find("pi_1")
+        tx.payments.save(stands, replace(known, applied=900), NOW)
 
     record(store, told)
 
@@ -569,12 +569,12 @@ def test_what_is_still_owed_goes_to_the_owner_when_another_address_is_named(stor
 
 def test_what_went_back_is_kept_when_the_account_is_gone(store):
     with store.transaction() as tx:
-        tx.save_payment(None, merge(Record("pi_1", user_email="gone@example.com", applied=1000), paid()), NOW)
+        tx.payments.save(None, merge(Record("pi_1", user_email="gone@example.com", applied=1000), paid()), NOW)
 
     outcome = record(store, RefundFact("pi_1", "re_1", 400, "succeeded"))
 
-    assert (outcome.moved, store.find_payment("pi_1").refunds["re_1"].cents) == (0, 400)
-    assert list(store.every_entry()) == []
+    assert (outcome.moved, store.payments.find("pi_1").refunds["re_1"].cents) == (0, 400)
+    assert list(store.ledger.every()) == []
 
 
 def test_nobody_is_asked_for_when_the_stripe_customer_is_unknown(moto_store):
@@ -585,13 +585,13 @@ def test_nobody_is_asked_for_when_the_stripe_customer_is_unknown(moto_store):
 
 def test_a_password_stays_when_its_purchase_is_told_of_again_with_more(store):
     record(store, paid())
-    store.update_account(store.get_account("ada@example.com"), password_hash="set since")
+    store.updates.accounts.change(store.accounts.get("ada@example.com"), password_hash="set since")
 
     record(store, paid(customer_id="cus_1"))
 
-    account = store.get_account("ada@example.com")
+    account = store.accounts.get("ada@example.com")
     assert (account.password_hash, account.stripe_customer_id) == ("set since", None)
-    assert store.find_payment("pi_1").customer_id == "cus_1"
+    assert store.payments.find("pi_1").customer_id == "cus_1"
 
 
 # Amounts in their currency, and the newest word
@@ -685,15 +685,15 @@ def test_each_refund_has_a_mail_of_its_own(bought):
 def test_the_newest_amount_is_held_when_the_older_word_is_written_in_between(bought):
     """Two workers: the one with the newer word has read, then the other writes the older one."""
     dispute = {"id": "du_1", "currency": "usd", "status": "needs_response"}
-    read = bought.find_payment
+    read = bought.payments.find
 
     def then_lose(payment_id):
         known = read(payment_id)
-        bought.find_payment = read
+        bought.payments.find = read
         tell(bought, "charge.dispute.created", 1, **dispute, amount=1000)
         return known
 
-    bought.find_payment = then_lose
+    bought.payments.find = then_lose
 
     assert tell(bought, "charge.dispute.updated", 2, **dispute, amount=600) == 400
     assert [e.amount for e in ledger(bought, "ada@example.com")] == [1000, -1000, 400]

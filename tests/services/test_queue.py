@@ -17,11 +17,11 @@ LATER = NOW + 31 * MINUTE
 
 
 def submit(store, account, text="Summarise the report", **more):
-    return tasks.submit(store, store.get_account(account.email), text, now=NOW, **more).task
+    return tasks.submit(store, store.accounts.get(account.email), text, now=NOW, **more).task
 
 
 def acts(store, subject):
-    return [(row.action, row.actor) for row in reversed(store.list_audit_of(subject, limit=50).items)]
+    return [(row.action, row.actor) for row in reversed(store.audit.page_of(subject, limit=50).items)]
 
 
 def refunds(store, account):
@@ -41,23 +41,23 @@ def test_a_task_goes_its_whole_way_when_an_operator_works_it(store, account):
 
     assert claimed is not None
     assert claimed.task_id == task.task_id
-    stored, result = store.get_task_and_result(task.task_id, owner=account.email)
+    stored, result = store.tasks.get_with_result(task.task_id, owner=account.email)
     assert stored == done
     assert (stored.status, stored.started_at, stored.finished_at) == (COMPLETED, NOW, NOW + MINUTE)
     assert result is not None
     assert (result.text, result.by) == ("# Done\n\nAll of it.", OP)
     assert acts(store, task.task_id) == [("task.claim", OP), ("task.complete", OP)]
-    assert store.get_account(account.email).open_tasks == 0
+    assert store.accounts.get(account.email).open_tasks == 0
     assert [mail.kind for mail in all_mails(store)] == ["task_completed"]
-    assert store.list_queue(PENDING, limit=10).items == []
-    assert store.list_queue(IN_PROGRESS, limit=10).items == []
-    assert store.turnarounds() == [60]
-    assert dict(store.figures_by_day(NOW.date(), 1)[0][1]) == {"completed": 1, "earned": 10}
+    assert store.queue.page(PENDING, limit=10).items == []
+    assert store.queue.page(IN_PROGRESS, limit=10).items == []
+    assert store.statistics.turnarounds() == [60]
+    assert dict(store.statistics.figures_by_day(NOW.date(), 1)[0][1]) == {"completed": 1, "earned": 10}
 
 
 def test_each_change_is_seen_by_the_customers_poll_when_it_happens(store, account):
     task = submit(store, account)
-    versions = [store.get_account(account.email).version]
+    versions = [store.accounts.get(account.email).version]
 
     for step in (
         lambda: queue.claim(store, OP, task.task_id, now=NOW),
@@ -66,7 +66,7 @@ def test_each_change_is_seen_by_the_customers_poll_when_it_happens(store, accoun
         lambda: queue.complete(store, OP, task.task_id, "Done", now=NOW),
     ):
         step()
-        versions.append(store.get_account(account.email).version)
+        versions.append(store.accounts.get(account.email).version)
 
     assert versions == sorted(set(versions))
 
@@ -98,7 +98,7 @@ def test_a_completion_needs_words_or_a_file_when_it_is_sent(store, account):
     file = ResultFile("results/key", "report.pdf", 3, "application/pdf")
     queue.complete(store, OP, task.task_id, "", files=[file], now=NOW)
 
-    _, result = store.get_task_and_result(task.task_id)
+    _, result = store.tasks.get_with_result(task.task_id)
     assert result is not None
     assert result.files == (file,)
 
@@ -111,10 +111,10 @@ def test_a_rejection_gives_the_credits_back_once_when_it_is_repeated(store, acco
     with pytest.raises(WrongState):
         queue.reject(store, OP, task.task_id, "We do not book flights", now=NOW)
 
-    stored = store.get_account(account.email)
+    stored = store.accounts.get(account.email)
     assert (stored.credits_balance, stored.open_tasks) == (200, 0)
     assert [(e.transaction_id, e.amount) for e in refunds(store, account)] == [(f"refund#{task.task_id}", 10)]
-    assert store.get_task(task.task_id, owner=account.email).reason == "We do not book flights"
+    assert store.tasks.get(task.task_id, owner=account.email).reason == "We do not book flights"
     assert [mail.kind for mail in all_mails(store)] == ["task_rejected"]
     assert acts(store, task.task_id) == [("task.reject", OP)]
 
@@ -128,7 +128,7 @@ def test_a_cancel_gives_the_credits_back_once_when_it_is_repeated(store, account
     assert cancelled.status == again.status == CANCELLED
     assert after.credits_balance == still.credits_balance == 200
     assert len(refunds(store, account)) == 1
-    assert store.get_account(account.email).open_tasks == 0
+    assert store.accounts.get(account.email).open_tasks == 0
 
 
 def test_a_cancel_is_refused_when_work_has_begun_or_the_task_is_somebody_elses(store, account):
@@ -151,7 +151,7 @@ def test_nothing_is_written_when_the_task_is_unknown(store, act):
     with pytest.raises(NotFound):
         getattr(queue, act)(store, OP, "task_nobody_made", *more, now=NOW)
 
-    assert store.search_audit(until=NOW.date(), days=1, limit=10).items == []
+    assert store.audit.search(until=NOW.date(), days=1, limit=10).items == []
 
 
 def test_an_expired_lease_returns_the_task_when_the_next_one_is_claimed(store, account):
@@ -186,7 +186,7 @@ def test_a_redo_is_free_and_answered_when_it_is_asked_for_once(store, account):
     repeated = queue.request_redo(store, account, task.task_id, "The table is missing", now=NOW)
 
     assert again == repeated
-    stored = store.get_account(account.email)
+    stored = store.accounts.get(account.email)
     assert (stored.credits_balance, stored.open_tasks) == (190, 1)
     claimed = queue.claim_next(store, OP, now=NOW)
     assert claimed is not None
@@ -215,7 +215,7 @@ def test_a_rejected_redo_gives_nothing_back_when_it_cost_nothing(store, account)
 
     queue.reject(store, OP, again.task_id, "It is all there", now=NOW)
 
-    stored = store.get_account(account.email)
+    stored = store.accounts.get(account.email)
     assert (stored.credits_balance, stored.open_tasks) == (190, 0)
     assert refunds(store, account) == []
 
@@ -229,7 +229,7 @@ def test_one_redo_stands_when_it_is_asked_for_ten_times_at_once(store, account):
         made = list(pool.map(lambda _: queue.request_redo(store, account, task.task_id, "More", now=NOW), range(10)))
 
     assert len({again.task_id for again in made}) == 1
-    assert store.get_account(account.email).open_tasks == 1
+    assert store.accounts.get(account.email).open_tasks == 1
 
 
 # --- Races ---
@@ -278,10 +278,10 @@ def test_one_wins_when_a_cancel_races_a_claim(store, account):
             lambda task=task: queue.claim(store, OP, task.task_id, now=NOW),
         )
 
-        status = store.get_task(task.task_id, owner=account.email).status
+        status = store.tasks.get(task.task_id, owner=account.email).status
         assert isinstance(cancelled, WrongState) != isinstance(claimed, WrongState)
         assert status == (IN_PROGRESS if isinstance(cancelled, WrongState) else CANCELLED)
-        assert (store.find_entry(f"refund#{task.task_id}") is not None) == (status == CANCELLED)
+        assert (store.ledger.find(f"refund#{task.task_id}") is not None) == (status == CANCELLED)
 
 
 @pytest.mark.threat(25)
@@ -293,9 +293,9 @@ def test_one_refund_is_booked_when_operators_and_the_customer_end_a_task_at_once
         *[lambda: queue.cancel(store, account, task.task_id, now=NOW)] * 4,
     )
 
-    status = store.get_task(task.task_id, owner=account.email).status
+    status = store.tasks.get(task.task_id, owner=account.email).status
     assert len(refunds(store, account)) == 1
-    assert store.get_account(account.email).credits_balance == 200
+    assert store.accounts.get(account.email).credits_balance == 200
     won = Counter(not isinstance(answer, WrongState) for answer in got)[True]
     assert won == 1 if status == REJECTED else won == 4  # a repeated cancel is no error
     assert len(acts(store, task.task_id)) == 1
@@ -313,7 +313,7 @@ def test_one_answer_stands_when_a_late_completion_races_the_next_claim(store, ac
         )
 
         assert isinstance(completed, WrongState) != isinstance(claimed, WrongState)
-        stored = store.get_task(task.task_id, owner=account.email)
+        stored = store.tasks.get(task.task_id, owner=account.email)
         assert stored.status == (IN_PROGRESS if isinstance(completed, WrongState) else COMPLETED)
 
 
@@ -327,6 +327,6 @@ def test_the_counters_agree_when_submits_and_operators_are_busy_on_one_account(s
     )
 
     open_now = [task for task in every_task(store) if task["status"] in (PENDING, IN_PROGRESS)]
-    stored = store.get_account(account.email)
+    stored = store.accounts.get(account.email)
     assert stored.open_tasks == len(open_now) == 6
     assert stored.credits_balance == 200 - 60

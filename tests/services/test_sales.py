@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from app.data.adjustments import Adjustment
-from app.data.store import Transaction
+from app.data.sales import SaleWrites
 from app.domain.errors import Forbidden, InvalidInput, NotFound, PaymentsUnavailable, WrongState
 from app.domain.payments import DisputeFact, RefundFact
 from app.domain.sales import ELSEWHERE, NEVER, OURS, Named
@@ -64,7 +64,7 @@ def name(store, source: str = LINK, *, actor: str = "op@example.com", limit: int
 
 
 def credits_of(store) -> int:
-    return sum(entry.amount for entry in store.every_entry())
+    return sum(entry.amount for entry in store.ledger.every())
 
 
 @pytest.mark.threat(103)
@@ -74,16 +74,16 @@ def test_a_book_credits_nobody_and_is_set_aside_under_its_link(store):
     tell(store, book())
     tell(store, book())
 
-    assert store.get_account("reader1@example.com").credits_balance == 0
+    assert store.accounts.get("reader1@example.com").credits_balance == 0
     assert all_mails(store) == []
-    assert store.list_parked(limit=10).items == []
-    (record,) = store.list_set_aside(LINK, limit=10).items
+    assert store.payments.list_parked(limit=10).items == []
+    (record,) = store.payments.list_set_aside(LINK, limit=10).items
     assert (record.parked_reason, record.payer_email, record.credits_if_ours) == (
         "not ours",
         "reader1@example.com",
         1000,
     )
-    assert [(sale.source, sale.decision) for sale in store.every_sale()] == [(LINK, None)]
+    assert [(sale.source, sale.decision) for sale in store.sales.every()] == [(LINK, None)]
 
 
 @pytest.mark.threat(103)
@@ -91,8 +91,8 @@ def test_operators_are_told_once_a_link_however_often_it_sells(store, caplog):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: tell(store, book(number)), range(12)))
 
-    assert len(store.list_set_aside(LINK, limit=50).items) == 12
-    assert len(store.every_sale()) == 1
+    assert len(store.payments.list_set_aside(LINK, limit=50).items) == 12
+    assert len(store.sales.every()) == 1
     told = [line for line in caplog.records if line.getMessage() == "a sale that is not ours"]
     assert len(told) == 1
     assert not [line for line in caplog.records if line.getMessage() == "payment parked"]
@@ -103,7 +103,7 @@ def test_what_another_program_sells_with_prices_made_for_each_sale_is_one_entry(
         made = line(f"prod_{number}", f"price_{number}", active=False)
         tell(store, book(number, payment_link=None), asked=Asked(made))
 
-    assert [sale.source for sale in store.every_sale()] == [ELSEWHERE]
+    assert [sale.source for sale in store.sales.every()] == [ELSEWHERE]
     with pytest.raises(InvalidInput):
         name(store, ELSEWHERE)
 
@@ -116,8 +116,8 @@ def test_what_another_program_sells_with_prices_made_for_each_sale_is_one_entry(
 def test_what_settings_name_is_credited(store, named):
     tell(store, book(), named=named, asked=Asked(line()))
 
-    assert store.get_account("reader1@example.com").credits_balance == 1000
-    assert store.every_sale() == []
+    assert store.accounts.get("reader1@example.com").credits_balance == 1000
+    assert store.sales.every() == []
 
 
 @pytest.mark.threat(103)
@@ -127,7 +127,7 @@ def test_a_book_sold_beside_credits_credits_nothing(store):
     tell(store, book(payment_link=None), named=named, asked=Asked(line("prod_credits", "price_credits"), line()))
 
     assert credits_of(store) == 0
-    assert [sale.source for sale in store.every_sale()] == ["prod_book"]
+    assert [sale.source for sale in store.sales.every()] == ["prod_book"]
 
 
 @pytest.mark.threat(103)
@@ -144,7 +144,7 @@ def test_nothing_is_decided_while_stripe_does_not_say_what_was_sold(store):
     told["created"] = int(NOW.timestamp())
     with pytest.raises(PaymentsUnavailable):
         tell(store, told, named=named, asked=asked)
-    assert store.find_payment("pi_cs_1") is None
+    assert store.payments.find("pi_cs_1") is None
 
     tell(store, told, named=named, asked=asked)
 
@@ -187,9 +187,9 @@ def test_money_that_goes_back_for_a_book_takes_credits_from_nobody(store):
         payments.record_fact(store, fact, now=NOW)
     tell(store, event("charge.refunded", {"id": "ch_1", "payment_intent": "pi_elsewhere", "amount_refunded": 700}))
 
-    assert store.get_account("reader1@example.com").credits_balance == 500
-    assert store.list_parked(limit=10).items == []
-    assert len(store.list_set_aside(LINK, limit=10).items) == 1
+    assert store.accounts.get("reader1@example.com").credits_balance == 500
+    assert store.payments.list_parked(limit=10).items == []
+    assert len(store.payments.list_set_aside(LINK, limit=10).items) == 1
     assert books.check(store) == []
 
 
@@ -223,8 +223,8 @@ def test_naming_a_link_credits_what_waited_once_each(store):
     assert (first.payments, first.credits, again.credits) == (3, 2750, 0)
     assert credits_of(store) == 3750
     assert len(all_mails(store)) == 4
-    assert store.list_set_aside(LINK, limit=10).items == []
-    (row,) = store.list_audit_of(LINK, limit=5).items
+    assert store.payments.list_set_aside(LINK, limit=10).items == []
+    (row,) = store.audit.page_of(LINK, limit=5).items
     assert (row.action, row.actor, row.after["decision"], row.after["amount"]) == (
         "sale.name",
         "op@example.com",
@@ -260,35 +260,35 @@ def test_each_is_credited_once_when_releases_deliveries_and_adoptions_race(store
 
 def test_a_payment_that_arrives_while_its_link_is_named_is_credited(store, monkeypatch):
     """The operator decides between the webhook's reading and its writing."""
-    keep = Transaction.keep_sale
+    keep = SaleWrites.keep
 
     def decide_first(tx, *details):
-        monkeypatch.setattr(Transaction, "keep_sale", keep)
+        monkeypatch.setattr(SaleWrites, "keep", keep)
         name(store)
         keep(tx, *details)
 
     tell(store, book(1))
-    monkeypatch.setattr(Transaction, "keep_sale", decide_first)
+    monkeypatch.setattr(SaleWrites, "keep", decide_first)
     tell(store, book(2))
 
-    assert store.get_account("reader2@example.com").credits_balance == 1000
+    assert store.accounts.get("reader2@example.com").credits_balance == 1000
 
 
 def test_nothing_is_credited_when_the_name_is_taken_back_meanwhile(store, monkeypatch):
     tell(store, book())
     name(store)
-    require = Transaction.require_sale
+    require = SaleWrites.require
 
     def undo_first(tx, *details):
-        monkeypatch.setattr(Transaction, "require_sale", require)
+        monkeypatch.setattr(SaleWrites, "require", require)
         sales.undo(store, LINK, **WHO)
         require(tx, *details)
 
-    monkeypatch.setattr(Transaction, "require_sale", undo_first)
+    monkeypatch.setattr(SaleWrites, "require", undo_first)
 
     assert release(store).credits == 0
     assert credits_of(store) == 0
-    assert len(store.list_set_aside(LINK, limit=5).items) == 1
+    assert len(store.payments.list_set_aside(LINK, limit=5).items) == 1
 
 
 def test_the_nightly_run_credits_what_was_named_since(store):
@@ -309,7 +309,7 @@ def test_never_is_quiet_for_good_and_can_be_undone(store):
     tell(store, book(2))
 
     assert release(store).credits == credits_of(store) == 0
-    assert store.find_sale(LINK).decision == NEVER
+    assert store.sales.find(LINK).decision == NEVER
     with pytest.raises(WrongState):
         name(store)
     sales.undo(store, LINK, **WHO)
@@ -317,7 +317,7 @@ def test_never_is_quiet_for_good_and_can_be_undone(store):
     release(store)
 
     assert credits_of(store) == 2000
-    actions = [row.action for row in store.list_audit_of(LINK, limit=9).items]
+    actions = [row.action for row in store.audit.page_of(LINK, limit=9).items]
     assert sorted(actions) == ["sale.name", "sale.never", "sale.undo"]
 
 
@@ -333,7 +333,7 @@ def test_one_operator_wins_when_two_decide_at_once(store):
 
     with ThreadPoolExecutor(2) as pool:
         assert sum(pool.map(decide, [lambda *what: sales.never(*what, **WHO), name])) == 1
-    assert len(store.list_audit_of(LINK, limit=5).items) == 1
+    assert len(store.audit.page_of(LINK, limit=5).items) == 1
 
 
 def test_a_decision_needs_a_reason_and_a_sale(store):
@@ -353,7 +353,7 @@ def test_an_operator_adopts_one_payment_and_the_link_stays_as_it_is(store):
     tell(store, book(1))
 
     assert credits_of(store) == 700
-    assert [record.payment_id for record in store.list_set_aside(LINK, limit=5).items] == ["pi_cs_2"]
+    assert [record.payment_id for record in store.payments.list_set_aside(LINK, limit=5).items] == ["pi_cs_2"]
 
 
 def test_a_payment_whose_refund_was_begun_is_not_credited_by_the_name(store):
@@ -371,11 +371,11 @@ def test_a_payment_whose_refund_was_begun_is_not_credited_by_the_name(store):
 
 def test_who_is_no_operator_any_more_decides_nothing(store):
     tell(store, book())
-    store.update_account(store.get_account("op@example.com"), role="customer")
+    store.updates.accounts.change(store.accounts.get("op@example.com"), role="customer")
 
     with pytest.raises(Forbidden):
         name(store)
-    assert store.find_sale(LINK).decision is None
+    assert store.sales.find(LINK).decision is None
 
 
 def test_an_operator_who_names_a_link_credits_nothing_to_himself(store):
@@ -385,17 +385,17 @@ def test_an_operator_who_names_a_link_credits_nothing_to_himself(store):
     name(store)
 
     assert release(store).payments == 1
-    assert store.get_account("op@example.com").credits_balance == 0
+    assert store.accounts.get("op@example.com").credits_balance == 0
 
 
 def test_an_operator_who_names_a_link_credits_nothing_to_himself_by_his_customers_number_either(store):
     """The payer's address is another one, but the customer at Stripe is the operator's."""
-    store.update_account(store.get_account("op@example.com"), stripe_customer_id="cus_op")
+    store.updates.accounts.change(store.accounts.get("op@example.com"), stripe_customer_id="cus_op")
     tell(store, session_event("other@example.com", session="cs_own", metadata={}, payment_link=LINK, customer="cus_op"))
     name(store)
 
     assert release(store).payments == 0
-    assert store.get_account("op@example.com").credits_balance == 0
+    assert store.accounts.get("op@example.com").credits_balance == 0
 
 
 def test_a_session_that_was_credited_under_another_payment_keeps_none_waiting_and_is_parked(store):
@@ -406,7 +406,7 @@ def test_a_session_that_was_credited_under_another_payment_keeps_none_waiting_an
 
     assert release(store).payments == 2
     assert credits_of(store) == 3000
-    assert [record.payment_id for record in store.list_parked(limit=5).items] == ["pi_cs_1"]
+    assert [record.payment_id for record in store.payments.list_parked(limit=5).items] == ["pi_cs_1"]
     assert books.check(store) == []
 
 
@@ -431,7 +431,7 @@ def approve(store, wanted, operator: str = SECOND):
 
 
 def made_alone(store, operator: str = "op@example.com") -> int:
-    return store.find_hand(operator).credits
+    return store.by_hand.find(operator).credits
 
 
 @pytest.mark.threat(105)
@@ -453,17 +453,17 @@ def test_a_name_that_would_credit_more_than_one_makes_alone_waits_for_a_second_o
 
     assert first == again
     assert (first.kind, first.amount, first.subject, first.user_email) == ("sale", 2750, LINK, "")
-    assert waiting.find_sale(LINK).decision is None
+    assert waiting.sales.find(LINK).decision is None
     assert (release(waiting).credits, made_alone(waiting)) == (0, 100)
     with pytest.raises(Forbidden):
         approve(waiting, first, "op@example.com")
     for _ in range(2):  # sent again, because its answer never came, it changes nothing
         approve(waiting, first)
     assert [release(waiting).credits for _ in range(2)] == [2750, 0]
-    sale = waiting.find_sale(LINK)
+    sale = waiting.sales.find(LINK)
     assert (sale.decision, sale.decided_by, sale.approved_by) == (OURS, "op@example.com", SECOND)
     assert (made_alone(waiting), made_alone(waiting, SECOND)) == (100, 0)
-    actions = {row.action: row.actor for row in waiting.list_audit_of(LINK, limit=9).items}
+    actions = {row.action: row.actor for row in waiting.audit.page_of(LINK, limit=9).items}
     assert actions == {"sale.propose": "op@example.com", "sale.name": SECOND}
     assert books.check(waiting) == []
 
@@ -476,15 +476,15 @@ def test_neither_of_two_who_named_a_link_is_credited_by_it(waiting):
     approve(waiting, name(waiting, limit=0))
 
     assert release(waiting).payments == 3
-    assert [waiting.get_account(operator).credits_balance for operator in ("op@example.com", SECOND)] == [0, 0]
-    assert len(waiting.list_set_aside(LINK, limit=9).items) == 3
+    assert [waiting.accounts.get(operator).credits_balance for operator in ("op@example.com", SECOND)] == [0, 0]
+    assert len(waiting.payments.list_set_aside(LINK, limit=9).items) == 3
 
 
 @pytest.mark.threat(105)
 def test_what_was_decided_or_whose_proposer_left_cannot_be_approved(waiting):
     make_operators(waiting, "third@example.com")
     by_one, by_leaver = name(waiting, limit=0), name(waiting, actor="third@example.com", limit=0)
-    waiting.update_account(waiting.get_account("third@example.com"), role="customer")
+    waiting.updates.accounts.change(waiting.accounts.get("third@example.com"), role="customer")
     with pytest.raises(WrongState):
         approve(waiting, by_leaver)
     sales.never(waiting, LINK, **WHO)
@@ -492,7 +492,7 @@ def test_what_was_decided_or_whose_proposer_left_cannot_be_approved(waiting):
     with pytest.raises(WrongState):
         approve(waiting, by_one)
 
-    assert waiting.find_sale(LINK).decision == NEVER
+    assert waiting.sales.find(LINK).decision == NEVER
     customers.decline(waiting, SECOND, by_one.adjustment_id, now=NOW)
     assert credits_of(waiting) == 0
 
@@ -540,9 +540,9 @@ def test_names_and_corrections_at_once_stay_within_the_day_of_one_operator(store
 )
 def test_the_books_tell_of_a_name_by_nobodys_authority(waiting, row, words):
     with waiting.transaction() as tx:
-        tx.decide_sale(waiting.find_sale(LINK), OURS, "op@example.com", NOW)
+        tx.sales.decide(waiting.sales.find(LINK), OURS, "op@example.com", NOW)
         if row is not None:
             about = {"amount": 10, "limit": 5000, "day": "2026-03-01", "counted": ["op@example.com"]} | row
-            tx.record_audit(actor="op@example.com", action="sale.name", subject=LINK, now=NOW, reason="-", after=about)
+            tx.audit.record(actor="op@example.com", action="sale.name", subject=LINK, now=NOW, reason="-", after=about)
 
     assert [words in difference.what for difference in books.check(waiting)] == [True]

@@ -8,7 +8,7 @@ from tests.support import NOW, all_mails, make_account
 def test_the_first_operator_is_made_with_a_link_to_set_a_password(store):
     assert seed.first_operator(store, " Boss@Example.com", now=NOW)
 
-    account = store.get_account("boss@example.com")
+    account = store.accounts.get("boss@example.com")
     assert account.is_admin
     assert account.password_hash is None
     assert [(mail.kind, mail.to) for mail in all_mails(store)] == [("set_password", "boss@example.com")]
@@ -18,7 +18,7 @@ def test_an_account_that_is_there_keeps_its_role(store):
     make_account(store, "boss@example.com")
 
     assert not seed.first_operator(store, "boss@example.com", now=NOW)
-    assert not store.get_account("boss@example.com").is_admin
+    assert not store.accounts.get("boss@example.com").is_admin
 
 
 def test_demo_accounts_are_made_once(store):
@@ -27,4 +27,4 @@ def test_demo_accounts_are_made_once(store):
 
     assert [line["role"] for line in first] == ["customer", "admin"]
     assert [line["email"] for line in again] == [line["email"] for line in first]
-    assert store.get_account("demo@example.com").credits_balance == 1000
+    assert store.accounts.get("demo@example.com").credits_balance == 1000

@@ -35,14 +35,14 @@ def today(monkeypatch) -> None:
 def live(store: Store, history: list[tuple[float, int]]) -> list[datetime]:
     """An account with this history, one credit more with each row; when each of them really happened."""
     account = make_account(store, ADA)
-    store.update_account(account, created_at=MADE)
+    store.updates.accounts.change(account, created_at=MADE)
     for number, (days, off) in enumerate(history, 1):
-        account = store.get_account(ADA)
+        account = store.accounts.get(ADA)
         gift = LedgerEntry(f"promo#{number}", ADA, PROMO, number, "A gift")
         posted, after = post(account, gift, MADE + timedelta(days=days + off))
         with store.transaction() as tx:
-            tx.record_once(posted)
-            tx.move_balance(account, after)
+            tx.ledger.append_once(posted)
+            tx.accounts.move_balance(account, after)
     return [MADE + timedelta(days=days) for days, _ in history]
 
 
@@ -74,7 +74,7 @@ def test_statements_add_up_and_hold_each_row_once(store, history):
         balance = found["closing"]
 
     assert [entry.sequence for entry in rows] == list(range(1, len(history) + 1))
-    assert balance == store.get_account(ADA).credits_balance
+    assert balance == store.accounts.get(ADA).credits_balance
     following = statements.of_month(store, ADA, "2027-01")
     assert (following["opening"], following["entries"], following["closing"]) == (balance, [], balance)
 
@@ -92,7 +92,7 @@ def test_the_month_of_a_right_row_is_the_one_in_which_it_happened(store, history
 @pytest.mark.threat(112)
 @pytest.mark.parametrize("limit", [1, 2, 100])
 def test_cursors_lead_over_every_row_once_newest_first(store, history, limit):
-    account = store.get_account(ADA)
+    account = store.accounts.get(ADA)
 
     def walk(**filters) -> list[int]:
         found, cursor = [], None
@@ -124,7 +124,7 @@ def test_an_account_that_went_on_before_this_was_mended_is_mended_with_its_next_
     """Each row after one that was years ahead was dated a microsecond after it."""
     live(store, [(0, 0), (10, YEARS), (10, YEARS), (10, YEARS), (10, YEARS)])
 
-    done = tasks.submit(store, store.get_account(ADA), "On a right machine", now=MADE + timedelta(days=70))
+    done = tasks.submit(store, store.accounts.get(ADA), "On a right machine", now=MADE + timedelta(days=70))
 
     month = f"{done.task.created_at:%Y-%m}"
     found = statements.of_month(store, ADA, month)
@@ -137,9 +137,11 @@ def test_an_account_that_went_on_before_this_was_mended_is_mended_with_its_next_
 def test_days_that_have_not_come_are_in_no_chart(store):
     live(store, [(190, 0), (199, YEARS), (200, 0)])
 
-    figures.read_ledger(store, store.every_entry(), NOW)
+    figures.read_ledger(store, store.ledger.every(), NOW)
 
-    assert sorted(store.ledger_days()[0]) == [f"{MADE + timedelta(days=days):%Y-%m-%d}" for days in (190, 200)]
+    assert sorted(store.statistics.ledger_days()[0]) == [
+        f"{MADE + timedelta(days=days):%Y-%m-%d}" for days in (190, 200)
+    ]
 
 
 def test_an_account_made_by_a_clock_that_was_ahead_has_every_month_to_choose_from():

@@ -25,9 +25,9 @@ def test_submit_charges_and_queues_when_the_balance_affords_it(store):
     done = tasks.submit(store, account, "Summarise the report", now=NOW, request_id="r-1")
 
     assert done.credits_remaining == 15
-    stored = store.get_account(account.email)
+    stored = store.accounts.get(account.email)
     assert (stored.credits_balance, stored.open_tasks, stored.ledger_sequence) == (15, 1, 2)
-    assert store.get_task(done.task.task_id, owner=account.email) == done.task
+    assert store.tasks.get(done.task.task_id, owner=account.email) == done.task
     assert [(e.type, e.amount, e.balance_after) for e in ledger(store, account.email)] == [
         ("promo", 25, 25),
         ("spend", -10, 15),
@@ -41,7 +41,7 @@ def test_submit_charges_nothing_when_credits_run_out(store):
         tasks.submit(store, account, "Summarise the report", now=NOW, request_id="r-1")
 
     assert refusal.value.details() == {"required": 10, "available": 5}
-    assert store.get_account(account.email).credits_balance == 5
+    assert store.accounts.get(account.email).credits_balance == 5
     assert every_task(store) == []
 
 
@@ -49,19 +49,19 @@ def test_submit_is_the_first_task_when_repeated(store):
     account = make_account(store, credits=30)
     first = tasks.submit(store, account, "Same words", now=NOW, request_id="r-1")
 
-    again = tasks.submit(store, store.get_account(account.email), "Same words", now=NOW, request_id="r-1")
+    again = tasks.submit(store, store.accounts.get(account.email), "Same words", now=NOW, request_id="r-1")
 
     assert again.task == first.task
     assert again.replayed
     assert again.credits_remaining == first.credits_remaining == 20
-    assert store.get_account(account.email).credits_balance == 20
+    assert store.accounts.get(account.email).credits_balance == 20
 
 
 def test_submit_is_a_replay_not_a_refusal_when_the_balance_is_drained(store):
     account = make_account(store, credits=10)
     first = tasks.submit(store, account, "Last credits", now=NOW, request_id="r-1")
 
-    again = tasks.submit(store, store.get_account(account.email), "Last credits", now=NOW, request_id="r-1")
+    again = tasks.submit(store, store.accounts.get(account.email), "Last credits", now=NOW, request_id="r-1")
 
     assert again.task.task_id == first.task.task_id
 
@@ -71,9 +71,9 @@ def test_submit_refuses_when_a_request_id_returns_with_other_words(store):
     tasks.submit(store, account, "One thing", now=NOW, request_id="r-1")
 
     with pytest.raises(RequestIdReused):
-        tasks.submit(store, store.get_account(account.email), "Another thing", now=NOW, request_id="r-1")
+        tasks.submit(store, store.accounts.get(account.email), "Another thing", now=NOW, request_id="r-1")
 
-    assert store.get_account(account.email).credits_balance == 20
+    assert store.accounts.get(account.email).credits_balance == 20
 
 
 def test_submit_is_independent_when_another_account_uses_the_same_request_id(store):
@@ -103,7 +103,7 @@ def test_submit_refuses_when_the_text_cannot_be_a_task(store, text):
     with pytest.raises(InvalidInput):
         tasks.submit(store, account, text, now=NOW)
 
-    assert store.get_account(account.email).credits_balance == 10
+    assert store.accounts.get(account.email).credits_balance == 10
 
 
 @pytest.mark.parametrize(
@@ -114,15 +114,15 @@ def test_submit_keeps_strange_text_exactly(store, text):
 
     done = tasks.submit(store, account, text, now=NOW)
 
-    assert store.get_task(done.task.task_id, owner=account.email).description == text
+    assert store.tasks.get(done.task.task_id, owner=account.email).description == text
 
 
 def test_submit_is_throttled_when_a_minute_is_full(store):
     account = make_account(store, credits=20)
-    store.update_account(account, submit_window=NOW.isoformat()[:16], submits_in_window=600)
+    store.updates.accounts.change(account, submit_window=NOW.isoformat()[:16], submits_in_window=600)
 
     with pytest.raises(RateLimited) as refusal:
-        tasks.submit(store, store.get_account(account.email), "One more", now=NOW)
+        tasks.submit(store, store.accounts.get(account.email), "One more", now=NOW)
 
     assert refusal.value.retry_after_seconds == 60
 
@@ -141,7 +141,7 @@ def test_twenty_at_once_get_three_tasks_when_thirty_credits_are_left(store):
         answers = list(pool.map(submit, range(20)))
 
     assert answers.count("refused") == 17
-    assert store.get_account(account.email).credits_balance == 0
+    assert store.accounts.get(account.email).credits_balance == 0
     assert len(every_task(store)) == 3
 
 
@@ -155,7 +155,7 @@ def test_one_charge_when_the_same_request_races_itself(store):
         )
 
     assert len(set(done)) == 1
-    assert store.get_account(account.email).credits_balance == 90
+    assert store.accounts.get(account.email).credits_balance == 90
 
 
 def test_books_check_of_the_suite_notices_a_balance_changed_by_hand(store):
@@ -163,12 +163,12 @@ def test_books_check_of_the_suite_notices_a_balance_changed_by_hand(store):
     from tests.support import assert_books_agree
 
     account = make_account(store, credits=30)
-    store.update_account(account, credits_balance=31)
+    store.updates.accounts.change(account, credits_balance=31)
 
     with pytest.raises(AssertionError):
         assert_books_agree(store)
 
-    store.update_account(account, credits_balance=30)
+    store.updates.accounts.change(account, credits_balance=30)
 
 
 @pytest.mark.parametrize(
@@ -176,20 +176,20 @@ def test_books_check_of_the_suite_notices_a_balance_changed_by_hand(store):
 )
 def test_nothing_is_spent_when_the_account_closed_after_it_was_read(store, change):
     account = make_account(store, credits=50)
-    store.update_account(account, **change)
+    store.updates.accounts.change(account, **change)
 
     with pytest.raises((AccountFrozen, NotSignedIn)):
         tasks.submit(store, account, "Too late", now=NOW)
 
-    assert store.get_account(account.email).credits_balance == 50
+    assert store.accounts.get(account.email).credits_balance == 50
 
 
 def test_a_replay_on_a_frozen_account_is_the_first_task(store):
     account = make_account(store, credits=50)
     first = tasks.submit(store, account, "Once", now=NOW, request_id="r-1")
-    store.update_account(account, frozen_at=NOW)
+    store.updates.accounts.change(account, frozen_at=NOW)
 
-    again = tasks.submit(store, store.get_account(account.email), "Once", now=NOW, request_id="r-1")
+    again = tasks.submit(store, store.accounts.get(account.email), "Once", now=NOW, request_id="r-1")
 
     assert again.task.task_id == first.task.task_id
 
@@ -210,8 +210,8 @@ def test_a_submit_in_flight_is_charged_when_a_sign_in_renews_the_hash_of_the_sam
 
     submit(store, account)
 
-    assert store.get_account(account.email).password_hash != account.password_hash
-    assert store.get_account(account.email).credits_balance < other.credits_remaining
+    assert store.accounts.get(account.email).password_hash != account.password_hash
+    assert store.accounts.get(account.email).credits_balance < other.credits_remaining
 
 
 @pytest.mark.threat(67)
@@ -228,7 +228,9 @@ def test_a_submit_in_flight_is_refused_when_every_session_was_ended_meanwhile(st
         "password": lambda: change_password(store, passwords, account, PASSWORD, new, session, now=now),
         "everywhere": lambda: sign_out_everywhere(store, account),
         "operator": lambda: customers.end_sessions(store, "op@example.com", account.email, now=now),
-        "link": lambda: store.set_password(account, passwords.hash(new), used=(), nonce=("reset", "n" * 22), now=now),
+        "link": lambda: store.updates.accounts.set_password(
+            account, passwords.hash(new), used=(), nonce=("reset", "n" * 22), now=now
+        ),
         "disabled": lambda: customers.disable(store, "op@example.com", account.email, "Why", now=now),
         "deleted": lambda: delete(store, passwords, account, PASSWORD, now=now),
     }[end]()
@@ -243,4 +245,4 @@ def test_a_submit_in_flight_is_refused_when_every_session_was_ended_meanwhile(st
 
 
 def submit_task(store, email):
-    return tasks.submit(store, store.get_account(email), "Another", now=NOW)
+    return tasks.submit(store, store.accounts.get(email), "Another", now=NOW)

@@ -30,12 +30,12 @@ def list_customers():
     """A whole address is one read; the beginning of one walks a bounded part of the table."""
     store, wanted = deps.store(), plain_address(request.args.get("q", ""))[:254]
     after = request.args.get("cursor", "")[:320] or None
-    exact = store.find_account(wanted) if "@" in wanted and not after else None
+    exact = store.accounts.find(wanted) if "@" in wanted and not after else None
     if exact:
         page: Page[Account] = Page([exact])
     else:
-        page = heavy.beside("Searching", partial(store.search_accounts, wanted, limit=PAGE, cursor=after))
-    ids = store.account_ids(found.email for found in page.items if not found.account_id)
+        page = heavy.beside("Searching", partial(store.accounts.search, wanted, limit=PAGE, cursor=after))
+    ids = store.accounts.ids_of(found.email for found in page.items if not found.account_id)
     return render_template("admin/customers.html", q=wanted, page=page, ids=ids, cursor=after or "")
 
 
@@ -50,7 +50,7 @@ def customer(account_id: str):
 @admin_required
 def customer_by_address(email: str, act: str = ""):
     """The addresses of before, which bookmarks and open pages still hold: on to those with the account's id."""
-    account = deps.store().get_account(plain_address(email))
+    account = deps.store().accounts.get(plain_address(email))
     endpoint = f"admin.{act.replace('-', '_')}" if act else "admin.customer"
     return redirect(url_for(endpoint, account_id=account.account_id), code=308)  # keeps the method and the form
 
@@ -109,8 +109,8 @@ def end_sessions(account_id: str):
 @admin_required
 def list_corrections():
     paging = read_paging(request)
-    page = deps.store().list_waiting_adjustments(limit=paging.limit, cursor=paging.cursor)
-    ids = deps.store().account_ids(waiting.user_email for waiting in page.items if waiting.user_email)
+    page = deps.store().proposals.list_waiting(limit=paging.limit, cursor=paging.cursor)
+    ids = deps.store().accounts.ids_of(waiting.user_email for waiting in page.items if waiting.user_email)
     return render_template(
         "admin/corrections.html", page=page, ids=ids, cursor=paging.cursor or "", limit=deps.config().adjust_limit
     )
@@ -120,7 +120,7 @@ def list_corrections():
 @admin_required
 def approve(adjustment_id: str):
     customers.approve(deps.store(), g.account.email, adjustment_id, now=utcnow())
-    done = deps.store().get_adjustment(adjustment_id)
+    done = deps.store().proposals.get(adjustment_id)
     if done.kind == CODE:
         flash(f"Approved: {done.subject} can be redeemed now.")
     elif done.kind == SALE:
@@ -157,7 +157,7 @@ def _preview(account: Account, form: AdjustForm) -> str:
 
 def _account(account_id: str) -> Account:
     """Raises NotFound. An id names one account of an address, also where an earlier one was deleted."""
-    return deps.store().get_account_by_id(account_id)
+    return deps.store().accounts.get_by_id(account_id)
 
 
 def _open_or_shut(account_id: str, act: Callable[..., None], words: str):

@@ -21,6 +21,6 @@ def overview():
         found=found,
         median=median_minutes(found.turnarounds),
         cap=figures.COUNT_CAP,
-        trouble=deps.store().mail_trouble(),
+        trouble=deps.store().mails.trouble(),
         clock=clock_check.sentence(deps.get().clock.latest),
     )

@@ -106,7 +106,7 @@ def bulk():
 
 
 def _bulk_page(form: ResultForm, chosen: list[str]) -> str:
-    tasks = [task for task in map(deps.store().find_task, chosen) if task]
+    tasks = [task for task in map(deps.store().tasks.find, chosen) if task]
     return render_template("admin/bulk.html", form=form, tasks=tasks)
 
 
@@ -130,7 +130,7 @@ def _page(view: str, search: str, cursor: str | None) -> Page[Task]:
 
     status = PENDING if view == "waiting" else IN_PROGRESS
     filtered = keep if found or mine else None
-    return deps.store().list_queue(status, limit=PAGE, cursor=cursor, keep=filtered)
+    return deps.store().queue.page(status, limit=PAGE, cursor=cursor, keep=filtered)
 
 
 def _lapsed(search: str) -> list[Task]:
@@ -138,7 +138,7 @@ def _lapsed(search: str) -> list[Task]:
     now, found = utcnow(), finder(search)
     return (
         deps.store()
-        .list_queue(
+        .queue.page(
             IN_PROGRESS,
             limit=PAGE,
             keep=lambda t: t.as_of(now).status == PENDING and (not found or found(f"{t.description} {t.user_email}")),

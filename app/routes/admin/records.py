@@ -33,19 +33,19 @@ COLUMNS = ("at", "actor", "action", "subject", "before", "after", "reason")
 def list_mails():
     view, paging = request.args.get("view", "failed"), read_paging(request)
     if view == "failed":
-        page = deps.store().list_failed_mails(limit=paging.limit, cursor=paging.cursor)
+        page = deps.store().mails.list_failed(limit=paging.limit, cursor=paging.cursor)
     elif view == "due":
-        page = Page(deps.store().list_due_mails(utcnow(), limit=100))
+        page = Page(deps.store().mails.list_due(utcnow(), limit=100))
     else:
         raise Malformed("view must be failed or due.")
-    ids = deps.store().account_ids(mail.to for mail in page.items)
+    ids = deps.store().accounts.ids_of(mail.to for mail in page.items)
     return render_template(
         "admin/mails.html",
         view=view,
         page=page,
         ids=ids,
         cursor=paging.cursor or "",
-        trouble=deps.store().mail_trouble(),
+        trouble=deps.store().mails.trouble(),
         now=utcnow(),
     )
 
@@ -58,7 +58,7 @@ def resend():
         raise NotFound("There is no such mail.")
     mail = outbox.resend(deps.store(), g.account.email, mail_id, now=utcnow())
     flash(f"On its way to {mail.to} again.")
-    if request.form.get("back") == "customer" and (ids := deps.store().account_ids([mail.to])):
+    if request.form.get("back") == "customer" and (ids := deps.store().accounts.ids_of([mail.to])):
         return redirect(url_for("admin.customer", account_id=ids[mail.to]), code=303)
     return redirect(url_for("admin.list_mails"), code=303)
 
@@ -68,7 +68,7 @@ def resend():
 def choose_failed():
     """The confirm step: what would be sent again."""
     since, until = read_span(request.args, utcnow())
-    page = deps.store().list_failed_mails(limit=outbox.AT_ONCE, between=(since, until))
+    page = deps.store().mails.list_failed(limit=outbox.AT_ONCE, between=(since, until))
     return render_template("admin/resend.html", since=since, until=until, page=page)
 
 
@@ -96,7 +96,7 @@ def audit():
         today=utcnow().date(),
         actions=ACTIONS,
         page=page,
-        ids=deps.store().account_ids(row.subject for row in page.items if "@" in row.subject),
+        ids=deps.store().accounts.ids_of(row.subject for row in page.items if "@" in row.subject),
         cursor=paging.cursor or "",
         days=AUDIT_DAYS,
     )
@@ -122,10 +122,10 @@ def audit_csv():
 
 def _audit_page(store: Store, found: AuditFilter, limit: int, cursor: str | None) -> Page[AuditRow]:
     if found.subject:
-        page = store.list_audit_of(found.subject, limit=limit, cursor=cursor)
+        page = store.audit.page_of(found.subject, limit=limit, cursor=cursor)
         kept = [r for r in page.items if r.action.startswith(found.action) and found.actor in ("", r.actor)]
         return Page(kept, page.next_cursor)
-    return store.search_audit(
+    return store.audit.search(
         until=found.until, days=AUDIT_DAYS, limit=limit, cursor=cursor, actor=found.actor, action=found.action
     )
 

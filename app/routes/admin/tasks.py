@@ -33,7 +33,7 @@ def task(task_id: str):
 @bp.get("/tasks/<task_id>/files/<int:number>")
 @admin_required
 def task_file(task_id: str, number: int):
-    _, result = deps.store().get_task_and_result(task_id)
+    _, result = deps.store().tasks.get_with_result(task_id)
     return file_link(result, number)
 
 
@@ -103,7 +103,7 @@ def _refused(task_id: str, form: ResultForm, error: DomainError):
 
 def _page(task_id: str, form: ResultForm, reason_form: ReasonForm, status: int = 200):
     store, now = deps.store(), utcnow()
-    stored, result = store.get_task_and_result(task_id)
+    stored, result = store.tasks.get_with_result(task_id)
     found = stored.as_of(now)
     tag = f"{stored.version}.{found.status}.{now:%H%M}"
     if is_fragment_request() and request.method == "GET" and request.headers.get("HX-PTag") == tag:
@@ -113,9 +113,9 @@ def _page(task_id: str, form: ResultForm, reason_form: ReasonForm, status: int =
         "lapsed": found.status != stored.status,
         "result": result,
         "mine": found.lease_owner == g.account.email and found.is_open,
-        "customer": store.find_account(found.user_email),
-        "entries": store.entries_of_task(found.user_email, task_id),
-        "audit": store.list_audit_of(task_id, limit=50).items,
+        "customer": store.accounts.find(found.user_email),
+        "entries": store.ledger.of_task(found.user_email, task_id),
+        "audit": store.audit.page_of(task_id, limit=50).items,
         "form": form,
         "reason_form": reason_form,
         "minutes": DEFAULT_LEASE_MINUTES,

@@ -1,0 +1,103 @@
+"""Single writes into rows of the Users table: one UpdateItem each, outside any transaction."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from app.domain.accounts import Account, Session
+from app.domain.clock import to_iso
+from app.domain.errors import BadCredentials, LinkExpired, NotSignedIn
+
+from .account_rows import (
+    account_from_row,
+    plain,
+    session_row,
+)
+from .client import Stale
+from .lives import Life, UserUpdates
+
+SESSIONS_END = {"version": 1, "session_version": 1}
+
+
+class AccountUpdates(UserUpdates):
+    def add_session(self, account: Account, session: Session, now: datetime, **settings: Any) -> Account:
+        """Sign in: add a session, drop what no longer fits, and set `settings` (a rehashed password) with it.
+
+        Raises BadCredentials if the password that was checked has been replaced or ended meanwhile.
+        """
+        row = self._update_user(
+            Life.of(account),
+            set={f"sessions.{session.key}": session_row(session)} | settings,
+            remove=[f"sessions.{key}" for key in account.sessions_to_drop(session.kind, now)],
+            condition="#password_hash = :checked AND attribute_not_exists(disabled_at)",
+            failure=BadCredentials,
+            checked=account.password_hash,
+        )
+        return account_from_row(row)
+
+    def touch_session(self, account: Account, session: Session, now: datetime) -> None:
+        self._update_user(
+            Life.of(account),
+            set={f"sessions.{session.key}.seen_at": to_iso(now)},
+            condition=f"attribute_exists(#sessions.#{session.key})",
+            failure=NotSignedIn,
+        )
+
+    def end_sessions(self, account: Account) -> None:
+        """Every browser and program is signed out. Safe to repeat, and when the account is deleted meanwhile."""
+        with suppress(Stale):  # a life that has ended has no session left
+            self._update_user(Life.of(account), set={"sessions": {}}, add=SESSIONS_END)
+
+    def remove_session(self, account: Account, key: str) -> None:
+        """One is signed out. Safe to repeat, and when the account is deleted meanwhile."""
+        with suppress(Stale):
+            self._update_user(Life.of(account), remove=[f"sessions.{key}"])
+
+    def set_password(
+        self, account: Account, password_hash: str, *, used: tuple[str, ...], nonce: tuple[str, str], now: datetime
+    ) -> None:
+        """Store a password, keep only `account.sessions`, kill the links in `used`. Raises LinkExpired on a race."""
+        purpose, expected = nonce
+        self._update_user(
+            Life.of(account),
+            set={
+                "password_hash": password_hash,
+                "sessions": {key: session_row(session) for key, session in account.sessions.items()},
+                "confirmed_at": to_iso(account.confirmed_at or now),
+                "deleted_at": None,  # who proves the mailbox again has the account again
+            },
+            remove=[f"link_nonces.{name}" for name in used],
+            add=SESSIONS_END,
+            condition=f"#link_nonces.#{purpose} = :nonce AND attribute_not_exists(disabled_at)",
+            failure=LinkExpired,
+            nonce=expected,
+        )
+
+    def confirm_mailbox(self, account: Account, nonce: tuple[str, str], now: datetime) -> None:
+        """Raises LinkExpired on a race."""
+        purpose, expected = nonce
+        self._update_user(
+            Life.of(account),
+            set={"confirmed_at": to_iso(now)},
+            remove=[f"link_nonces.{purpose}"],
+            add={"version": 1},
+            condition=f"#link_nonces.#{purpose} = :nonce",
+            failure=LinkExpired,
+            nonce=expected,
+        )
+
+    def change(self, account: Account, *, visible: bool = True, **settings: Any) -> Account:
+        """Set attributes (None removes one). `visible` changes bump the version that polls compare.
+
+        Raises NotSignedIn when the account was deleted meanwhile.
+        """
+        return account_from_row(
+            self._update_user(
+                Life.of(account),
+                set={name: plain(value) for name, value in settings.items()},
+                add={"version": 1} if visible else None,
+                failure=NotSignedIn,
+            )
+        )

@@ -1,0 +1,201 @@
+"""What transactions write into rows of the Users table."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Any
+
+from app.domain.accounts import LINK_REST, Account, LinkMails, Session
+from app.domain.clock import to_iso, utcnow
+from app.domain.errors import AccountExists, AlreadyRecorded, BadCredentials
+from app.domain.tasks import Task
+
+from .account_rows import (
+    LINKS,
+    PURPOSES,
+    TABLE,
+    account_row,
+    new_id_key,
+    no_link_key,
+    plain,
+    session_row,
+)
+from .account_updates import SESSIONS_END
+from .client import Stale
+from .lives import Life, UserWrites
+from .tables import RATE_LIMITS
+from .transaction import Failure
+
+PERSONAL = (
+    *("password_hash", "confirmed_at", "stripe_customer_id", "spend_by_day", "draft", "theme", "shortcuts"),
+    *("unsent", "recent_marks", "low_since", "low_mailed_at"),
+    *("totp", "totp_pending", "totp_counter", "recovery_codes", "passkeys", "challenge", "low_balance_threshold"),
+)
+INDEX_LAG = timedelta(days=1)  # generous: some milliseconds as a rule
+OPEN_FOR_SPENDING = "".join(f" AND attribute_not_exists({name})" for name in ("frozen_at", "disabled_at", "deleted_at"))
+NO_SESSIONS_ENDED = "attribute_not_exists(session_version)"
+NOT_PROVEN = "attribute_not_exists(confirmed_at)"
+UNPROVEN = f" AND {NOT_PROVEN}"
+PROVEN = " AND attribute_exists(confirmed_at)"
+PROVEN_AND_OPEN = "attribute_exists(confirmed_at) AND attribute_not_exists(disabled_at)"
+
+
+class AccountWrites(UserWrites):
+    def create(self, account: Account, failure: type = AccountExists) -> None:
+        self.put(TABLE, account_row(account), condition="attribute_not_exists(email)", failure=failure)
+        self.announce_id(account.account_id, account.email)
+
+    def announce_id(self, account_id: str, email: str) -> None:
+        """Make a new id known at once: the index of ids may not have it yet. The row goes by itself."""
+        expires_at = int((utcnow() + INDEX_LAG).timestamp())
+        row = new_id_key(account_id) | {"email": email, "expires_at": expires_at}
+        self.put(RATE_LIMITS.suffix, row, condition=None, failure=Stale)
+
+    def move_balance(
+        self,
+        before: Account,
+        after: Account,
+        *,
+        open_tasks: int = 0,
+        spending: bool = False,
+        unless_confirmed: bool = False,
+        if_confirmed: bool = False,
+        **settings: Any,
+    ) -> None:
+        """Take the account from `before` to `after` beside the ledger row that explains it.
+
+        Conditioned on the sequence number and balance that were read, so balance and ledger cannot drift apart, and a
+        spend cannot be decided on an old balance. With `spending` also on the account being open for it and on its
+        sessions not having been ended, with `unless_confirmed` on nobody having proven the mailbox since, with
+        `if_confirmed` on its being proven still. Raises Stale with the row as it is now.
+        """
+        read: dict[str, Any] = {"sequence": before.ledger_sequence, "balance": before.credits_balance}
+        same_sessions = NO_SESSIONS_ENDED
+        if spending and before.session_version:
+            same_sessions, read["sessions"] = "#session_version = :sessions", before.session_version
+        self.update_user(
+            Life.of(before),
+            set={
+                "credits_balance": after.credits_balance,
+                "ledger_sequence": after.ledger_sequence,
+                "last_entry_at": plain(after.last_entry_at),
+                **_places(before, after),
+                "spend_by_day": dict(after.spend_by_day),
+                "submit_window": after.submit_window,
+                "submits_in_window": after.submits_in_window,
+            }
+            | {name: plain(value) for name, value in settings.items()},
+            add=_counters(settings, open_tasks),
+            condition="#ledger_sequence = :sequence AND #credits_balance = :balance"
+            + (f"{OPEN_FOR_SPENDING} AND {same_sessions}" if spending else "")
+            + (UNPROVEN if unless_confirmed else "")
+            + (PROVEN if if_confirmed else ""),
+            **read,
+        )
+
+    def renew_link(
+        self, account: Account, purpose: str, nonce: str, *, mails: LinkMails, now: datetime, not_since: datetime
+    ) -> None:
+        """Make an older link of this purpose dead. Raises AlreadyRecorded if one was mailed after `not_since`, or the
+        account was deleted meanwhile.
+        """
+        self.update_user(
+            Life.of(account),
+            set={
+                f"link_nonces.{purpose}": nonce,
+                f"link_mailed_{purpose}": to_iso(now),
+                f"link_mails_{purpose}": mails.in_a_row,
+            },
+            add={"version": 1},
+            condition=f"attribute_not_exists(#link_mailed_{purpose}) OR #link_mailed_{purpose} <= :not_since",
+            failure=AlreadyRecorded,
+            not_since=to_iso(not_since),
+        )
+
+    def pretend_link(self, email: str, *, mails: LinkMails, now: datetime, not_since: datetime) -> None:
+        """The same work for an address without an account, so that the time of the answer tells nothing."""
+        key = hashlib.sha256(email.encode()).hexdigest()
+        expires_at = int((now + 2 * LINK_REST).timestamp())
+        self.put(
+            RATE_LIMITS.suffix,
+            {"key": f"no-mail#{key}#{to_iso(now)}", "expires_at": expires_at},
+            condition="attribute_not_exists(#key)",
+            failure=AlreadyRecorded,
+        )
+        self.update(
+            RATE_LIMITS.suffix,
+            no_link_key(email),
+            set={"mailed_at": to_iso(now), "mails": mails.in_a_row, "expires_at": expires_at},
+            condition="attribute_not_exists(#mailed_at) OR #mailed_at <= :not_since",
+            failure=AlreadyRecorded,
+            not_since=to_iso(not_since),
+        )
+
+    def change_password(self, account: Account, password_hash: str, session: Session) -> None:
+        """Replace the password that was checked; `session` is the only one left, and no mailed link works any more."""
+        self.update_user(
+            Life.of(account),
+            set={"password_hash": password_hash, "sessions": {session.key: session_row(session)}},
+            remove=[f"link_nonces.{purpose}" for purpose in account.link_nonces if purpose != "confirm"],
+            add=SESSIONS_END,
+            condition="#password_hash = :checked AND attribute_not_exists(disabled_at)",
+            failure=BadCredentials,
+            checked=account.password_hash,
+        )
+
+    def erase(self, account: Account, now: datetime) -> None:
+        """Leave a tombstone: the address, the balance and its place in the ledger; nothing else of the person."""
+        self.update_user(
+            Life.of(account),
+            set={
+                "deleted_at": to_iso(now),
+                "erasure_due": to_iso(now),
+                "sessions": {},
+                "link_nonces": {},
+                "role": "customer",
+                **dict.fromkeys([*PERSONAL, *(f"{kept}_{purpose}" for kept in LINKS for purpose in PURPOSES)]),
+            },
+            add=SESSIONS_END | {"life": 1},
+            condition="#password_hash = :checked AND (attribute_not_exists(#open_tasks) OR #open_tasks <= :none)",
+            checked=account.password_hash,
+            none=0,
+        )
+
+    def change_settings(
+        self,
+        account: Account,
+        *,
+        failure: Failure = Stale,
+        proven: bool = False,
+        unproven: bool = False,
+        **settings: Any,
+    ) -> None:
+        """Set attributes of an account that no ledger row explains; never the balance.
+
+        Raises `failure` when the account was deleted meanwhile, with `proven` when its mailbox is not proven or it is
+        not open, and with `unproven` when somebody has proven the mailbox since.
+        """
+        open_tasks = settings.pop("open_tasks_delta", 0)
+        self.update_user(
+            Life.of(account),
+            set={name: plain(value) for name, value in settings.items()},
+            add=_counters(settings, open_tasks),
+            condition=PROVEN_AND_OPEN if proven else NOT_PROVEN if unproven else "",
+            failure=failure,
+        )
+
+    def count_open_task(self, task: Task, change: int) -> None:
+        """What the owner sees of an open task has changed, and by `change` how many are open."""
+        self.update_user(Life.of_owner(task), add=_counters({}, change))
+
+
+def _counters(settings: dict[str, Any], open_tasks: int) -> dict[str, int]:
+    counted = SESSIONS_END if "sessions" in settings else {"version": 1}
+    return counted | ({"open_tasks": open_tasks} if open_tasks else {})
+
+
+def _places(before: Account, after: Account) -> dict[str, Any]:
+    """What says that rows are not listed at their time, where it changes: with right clocks it never does."""
+    names = ("last_happened_at", "ahead_since")
+    return {name: plain(getattr(after, name)) for name in names if getattr(after, name) != getattr(before, name)}
