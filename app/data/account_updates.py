@@ -11,9 +11,9 @@ from app.domain.clock import to_iso
 from app.domain.errors import BadCredentials, LinkExpired, NotSignedIn
 
 from .account_rows import (
+    SESSIONS,
+    account_attributes,
     account_from_row,
-    plain,
-    session_row,
 )
 from .client import Stale
 from .lives import Life, UserUpdates
@@ -29,7 +29,7 @@ class AccountUpdates(UserUpdates):
         """
         row = self._update_user(
             Life.of(account),
-            set={f"sessions.{session.key}": session_row(session)} | settings,
+            set={f"sessions.{session.key}": SESSIONS.row(session)} | account_attributes(settings),
             remove=[f"sessions.{key}" for key in account.sessions_to_drop(session.kind, now)],
             condition="#password_hash = :checked AND attribute_not_exists(disabled_at)",
             failure=BadCredentials,
@@ -64,7 +64,7 @@ class AccountUpdates(UserUpdates):
             Life.of(account),
             set={
                 "password_hash": password_hash,
-                "sessions": {key: session_row(session) for key, session in account.sessions.items()},
+                "sessions": {key: SESSIONS.row(session) for key, session in account.sessions.items()},
                 "confirmed_at": to_iso(account.confirmed_at or now),
                 "deleted_at": None,  # who proves the mailbox again has the account again
             },
@@ -96,7 +96,7 @@ class AccountUpdates(UserUpdates):
         return account_from_row(
             self._update_user(
                 Life.of(account),
-                set={name: plain(value) for name, value in settings.items()},
+                set=account_attributes(settings),
                 add={"version": 1} if visible else None,
                 failure=NotSignedIn,
             )

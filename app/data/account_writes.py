@@ -14,12 +14,12 @@ from app.domain.tasks import Task
 from .account_rows import (
     LINKS,
     PURPOSES,
+    SESSIONS,
     TABLE,
+    account_attributes,
     account_row,
     new_id_key,
     no_link_key,
-    plain,
-    session_row,
 )
 from .account_updates import SESSIONS_END
 from .client import Stale
@@ -31,6 +31,10 @@ PERSONAL = (
     *("password_hash", "confirmed_at", "stripe_customer_id", "spend_by_day", "draft", "theme", "shortcuts"),
     *("unsent", "recent_marks", "low_since", "low_mailed_at"),
     *("totp", "totp_pending", "totp_counter", "recovery_codes", "passkeys", "challenge", "low_balance_threshold"),
+)
+MOVED = (  # by a row of the ledger
+    *("credits_balance", "ledger_sequence", "last_entry_at"),
+    *("spend_by_day", "submit_window", "submits_in_window"),
 )
 INDEX_LAG = timedelta(days=1)  # generous: some milliseconds as a rule
 OPEN_FOR_SPENDING = "".join(f" AND attribute_not_exists({name})" for name in ("frozen_at", "disabled_at", "deleted_at"))
@@ -76,16 +80,7 @@ class AccountWrites(UserWrites):
             same_sessions, read["sessions"] = "#session_version = :sessions", before.session_version
         self.update_user(
             Life.of(before),
-            set={
-                "credits_balance": after.credits_balance,
-                "ledger_sequence": after.ledger_sequence,
-                "last_entry_at": plain(after.last_entry_at),
-                **_places(before, after),
-                "spend_by_day": dict(after.spend_by_day),
-                "submit_window": after.submit_window,
-                "submits_in_window": after.submits_in_window,
-            }
-            | {name: plain(value) for name, value in settings.items()},
+            set=account_attributes(_moved(before, after) | settings),
             add=_counters(settings, open_tasks),
             condition="#ledger_sequence = :sequence AND #credits_balance = :balance"
             + (f"{OPEN_FOR_SPENDING} AND {same_sessions}" if spending else "")
@@ -136,7 +131,7 @@ class AccountWrites(UserWrites):
         """Replace the password that was checked; `session` is the only one left, and no mailed link works any more."""
         self.update_user(
             Life.of(account),
-            set={"password_hash": password_hash, "sessions": {session.key: session_row(session)}},
+            set={"password_hash": password_hash, "sessions": {session.key: SESSIONS.row(session)}},
             remove=[f"link_nonces.{purpose}" for purpose in account.link_nonces if purpose != "confirm"],
             add=SESSIONS_END,
             condition="#password_hash = :checked AND attribute_not_exists(disabled_at)",
@@ -169,6 +164,7 @@ class AccountWrites(UserWrites):
         failure: Failure = Stale,
         proven: bool = False,
         unproven: bool = False,
+        open_tasks: int = 0,
         **settings: Any,
     ) -> None:
         """Set attributes of an account that no ledger row explains; never the balance.
@@ -176,10 +172,9 @@ class AccountWrites(UserWrites):
         Raises `failure` when the account was deleted meanwhile, with `proven` when its mailbox is not proven or it is
         not open, and with `unproven` when somebody has proven the mailbox since.
         """
-        open_tasks = settings.pop("open_tasks_delta", 0)
         self.update_user(
             Life.of(account),
-            set={name: plain(value) for name, value in settings.items()},
+            set=account_attributes(settings),
             add=_counters(settings, open_tasks),
             condition=PROVEN_AND_OPEN if proven else NOT_PROVEN if unproven else "",
             failure=failure,
@@ -195,7 +190,7 @@ def _counters(settings: dict[str, Any], open_tasks: int) -> dict[str, int]:
     return counted | ({"open_tasks": open_tasks} if open_tasks else {})
 
 
-def _places(before: Account, after: Account) -> dict[str, Any]:
-    """What says that rows are not listed at their time, where it changes: with right clocks it never does."""
-    names = ("last_happened_at", "ahead_since")
-    return {name: plain(getattr(after, name)) for name in names if getattr(after, name) != getattr(before, name)}
+def _moved(before: Account, after: Account) -> dict[str, Any]:
+    """With it what says that rows are not listed at their time, where that changes: with right clocks it never does."""
+    places = [name for name in ("last_happened_at", "ahead_since") if getattr(after, name) != getattr(before, name)]
+    return {name: getattr(after, name) for name in (*MOVED, *places)}

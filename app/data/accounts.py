@@ -19,13 +19,13 @@ from .account_rows import (
     TABLE,
     account_from_row,
     completed,
-    moment_of,
     new_id_key,
     no_link_key,
 )
 from .base import Base, Page
 from .client import Stale, call
 from .codec import decode_item, encode_item
+from .records import moment_of
 from .tables import ACCOUNT_INDEX, CUSTOMER_INDEX, RATE_LIMITS
 from .transaction import optimistic
 

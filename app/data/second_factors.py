@@ -11,7 +11,7 @@ from app.domain.accounts import Account, Passkey, Session
 from app.domain.clock import to_iso
 from app.domain.errors import NotSignedIn, WrongCode, WrongState
 
-from .account_rows import account_from_row, session_row
+from .account_rows import PASSKEYS, SESSIONS, account_from_row
 from .lives import Life, UserUpdates, UserWrites
 
 
@@ -25,6 +25,32 @@ class Proof:
     set: Mapping[str, Any] = field(default_factory=dict)
     remove: tuple[str, ...] = ()
 
+    @classmethod
+    def of_totp(cls, totp: str, counter: int, renewed: str) -> Proof:
+        """A code of the authenticator `totp` at a time step later than any before; it is kept as `renewed`."""
+        return cls(
+            "totp",
+            condition="#totp = :totp AND (attribute_not_exists(totp_counter) OR totp_counter < :counter)",
+            params={"counter": counter, "totp": totp},
+            set={"totp_counter": counter, "totp": renewed},
+        )
+
+    @classmethod
+    def of_recovery_code(cls, hashed: str) -> Proof:
+        condition = f"attribute_exists(#recovery_codes.#{hashed})"
+        return cls("recovery code", condition=condition, remove=(f"recovery_codes.{hashed}",))
+
+    @classmethod
+    def of_passkey(cls, challenge: str | None, key: str, sign_count: int, now: datetime) -> Proof:
+        """An assertion that answers `challenge`."""
+        return cls(
+            "passkey",
+            condition="#challenge = :challenge",
+            params={"challenge": challenge},
+            set={f"passkeys.{key}.sign_count": sign_count, f"passkeys.{key}.used_at": to_iso(now)},
+            remove=("challenge",),
+        )
+
 
 MAX_PASSKEYS = 10
 
@@ -35,7 +61,7 @@ class SecondFactorUpdates(UserUpdates):
         return account_from_row(
             self._update_user(
                 Life.of(account),
-                set={f"sessions.{session.key}": session_row(session), **proof.set},
+                set={f"sessions.{session.key}": SESSIONS.row(session), **proof.set},
                 remove=[
                     *(
                         key
@@ -102,13 +128,7 @@ class SecondFactorWrites(UserWrites):
         self, account: Account, passkey: Passkey, codes: Iterable[str], session_key: str, now: datetime
     ) -> None:
         """Keep a credential, with fresh recovery codes if there were none. Raises WrongCode: a challenge works once."""
-        values = {
-            "credential_id": passkey.credential_id,
-            "public_key": passkey.public_key,
-            "sign_count": passkey.sign_count,
-            "name": passkey.name,
-            "created_at": to_iso(passkey.created_at),
-        }
+        values = PASSKEYS.row(passkey)
         # The first one makes the map: a path into what is not there cannot be set.
         kept = {f"passkeys.{passkey.key}": values} if account.passkeys else {"passkeys": {passkey.key: values}}
         params: dict[str, Any] = {"challenge": account.challenge}

@@ -30,7 +30,6 @@ from webauthn.helpers.structs import (
 
 from app.data.second_factors import Proof
 from app.domain.accounts import Account, Passkey
-from app.domain.clock import to_iso
 from app.domain.errors import WrongCode
 from app.domain.second_factor import ISSUER, MAX_PASSKEY_NAME
 from app.domain.text import one_line, storable
@@ -118,16 +117,7 @@ class Passkeys:
             )
         except UNACCEPTABLE as error:
             raise WrongCode("That passkey was not accepted. Try again.") from error
-        return Proof(
-            "passkey",
-            condition="#challenge = :challenge",
-            params={"challenge": account.challenge},
-            set={
-                f"passkeys.{passkey.key}.sign_count": verified.new_sign_count,
-                f"passkeys.{passkey.key}.used_at": to_iso(now),
-            },
-            remove=("challenge",),
-        )
+        return Proof.of_passkey(account.challenge, passkey.key, verified.new_sign_count, now)
 
     @staticmethod
     def key_of(credential: str) -> str | None:

@@ -289,15 +289,13 @@ def settle(
             if is_new:
                 tx.accounts.create(replace(moved_account, **settings), failure=Stale)
             else:
-                tx.accounts.move_balance(
-                    account, moved_account, unless_confirmed="link_nonces" in settings, **_paths(settings)
-                )
+                tx.accounts.move_balance(account, moved_account, unless_confirmed="link_nonces" in settings, **settings)
             if not first_grant:
                 tx.mails.enqueue(notices.correction(settled, posted, now))
         elif is_new:
             tx.accounts.create(replace(account, **settings), failure=Stale)
         elif settings:
-            tx.accounts.change_settings(account, unproven="link_nonces" in settings, **_paths(settings))
+            tx.accounts.change_settings(account, unproven="link_nonces" in settings, **settings)
         and_also(tx)
         if first_grant:
             tx.mails.enqueue(notices.purchase(settled, account, entry.amount if entry else 0, now))
@@ -322,13 +320,6 @@ def _prepared(account: Account, fact: Fact, first_grant: bool) -> tuple[Account,
             account = replace(account, password_hash=None)
         settings["link_nonces"] = {SET_PASSWORD: account.link_nonces.get(SET_PASSWORD) or new_nonce()}
     return account, settings
-
-
-def _paths(settings: dict[str, Any]) -> dict[str, Any]:
-    """As attributes of a row that others write to at the same time: one nonce is set, the other links stay."""
-    nonces = settings.get("link_nonces", {})
-    plain = {name: value for name, value in settings.items() if name != "link_nonces"}
-    return plain | {f"link_nonces.{purpose}": nonce for purpose, nonce in nonces.items()}
 
 
 def _told(before: PaymentRecord, outcome: Outcome) -> Outcome:

@@ -216,7 +216,7 @@ def request_redo(store: Store, account: Account, task_id: str, note: object, *, 
                 reason=again.redo_note or "",
                 after={"redone_by": again.task_id},
             )
-            tx.accounts.change_settings(account, failure=NotSignedIn, open_tasks_delta=1)
+            tx.accounts.change_settings(account, failure=NotSignedIn, open_tasks=1)
         return again
 
     try:

@@ -44,17 +44,11 @@ def prove_code(sealer: Sealer, account: Account, code: object, *, now: datetime)
         counter = totp_counter(secret, six, now, account.totp_counter) if secret else None
         if counter is None or account.totp is None:
             raise WrongCode
-        return Proof(
-            "totp",
-            condition="#totp = :totp AND (attribute_not_exists(totp_counter) OR totp_counter < :counter)",
-            params={"counter": counter, "totp": account.totp},
-            set={"totp_counter": counter, "totp": sealer.renewed(account.totp)},
-        )
+        return Proof.of_totp(account.totp, counter, sealer.renewed(account.totp))
     hashed = recovery_hash(code)
     if hashed is None or hashed not in account.recovery_codes:
         raise WrongCode
-    path = f"recovery_codes.{hashed}"
-    return Proof("recovery code", condition=f"attribute_exists(#recovery_codes.#{hashed})", remove=(path,))
+    return Proof.of_recovery_code(hashed)
 
 
 def finish_sign_in(

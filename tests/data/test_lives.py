@@ -94,19 +94,15 @@ def row_of(store: Store) -> dict[str, Any]:
 @pytest.fixture
 def ada(store) -> Account:
     sessions = {KEY: Session(KEY, BROWSER, NOW, NOW), HALF_KEY: Session(HALF_KEY, HALF, NOW, NOW)}
-    account = replace(make_account(store, credits=0), link_nonces={"reset": "n"}, sessions=sessions)
-    rows = {key: {"kind": s.kind, "created_at": to_iso(NOW), "seen_at": to_iso(NOW)} for key, s in sessions.items()}
-    return store.updates.accounts.change(
-        account,
+    return make_account(
+        store,
         role="admin",
-        sessions=rows,
+        sessions=sessions,
         link_nonces={"reset": "n"},
         totp_pending="sealed",
         challenge="register:0:00",
-        recovery_codes={"f" * 40: True},
-        passkeys={
-            "0" * 32: {"credential_id": "i", "public_key": "k", "sign_count": 0, "name": "n", "created_at": to_iso(NOW)}
-        },
+        recovery_codes=frozenset({"f" * 40}),
+        passkeys={"0" * 32: Passkey("0" * 32, "i", "k", 0, "n", NOW)},
     )
 
 
