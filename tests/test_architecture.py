@@ -132,6 +132,37 @@ def test_only_config_reads_the_environment():
     assert not wrong
 
 
+WRITES = {"_put", "_update", "_update_row", "_update_user", "put_item", "update_item", "delete_item", "commit"}
+
+
+def test_reads_never_write():
+    """Writes stand in a transaction (`…Writes`), or, one row at once, in `…Updates`."""
+    wrong = [
+        f"app/{name}: {part.name}.{node.attr if isinstance(node, ast.Attribute) else node.value}"
+        for name, tree in modules("data")
+        for part in tree.body
+        if isinstance(part, ast.ClassDef) and part.name.endswith("Reads")
+        for node in ast.walk(part)
+        if (isinstance(node, ast.Attribute) and node.attr in WRITES)
+        or (isinstance(node, ast.Constant) and node.value in WRITES)
+    ]
+
+    assert not wrong
+
+
+def test_no_expression_of_dynamodb_stands_outside_the_data_layer():
+    expression = re.compile(r"attribute_(not_)?exists\(|#\w+ (=|<|<=|>|>=) :\w+|ExpressionAttribute")
+    wrong = [
+        f"app/{name}:{node.lineno}"
+        for name, tree in modules()
+        if not name.startswith(("data/", "adoption/"))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and expression.search(node.value)
+    ]
+
+    assert not wrong
+
+
 def test_boto3_stays_in_the_data_layer_and_the_gateways():
     wrong = [
         f"app/{name} imports {imported}"

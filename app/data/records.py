@@ -29,11 +29,15 @@ class Codec(Generic[Record]):
         known = [field for field in fields(record) if field.name not in left_out]  # type: ignore[arg-type]
         self._record = record
         self._write: dict[str, Converter] = {}
-        self._read: list[tuple[str, Converter]] = []
+        self._as_it_is: list[str] = []  # most are, and every request reads an account: a call for each would show
+        self._converted: list[tuple[str, Converter]] = []
         self._defaults: dict[str, Any] = {}
         for field in known:
             self._write[field.name], read = _converters(hints[field.name])
-            self._read.append((field.name, read))
+            if read is _same:
+                self._as_it_is.append(field.name)
+            else:
+                self._converted.append((field.name, read))
             made = field.default_factory
             if field.name not in set(always):
                 self._defaults[field.name] = made() if callable(made) else field.default
@@ -55,8 +59,12 @@ class Codec(Generic[Record]):
         return {name: None if value is None else self._write[name](value) for name, value in changes.items()}
 
     def record(self, row: Mapping[str, Any], **others: Any) -> Record:
-        found = {name: read(row[name]) for name, read in self._read if name in row}
-        return self._record(**found | others)
+        found = {name: row[name] for name in self._as_it_is if name in row}
+        for name, read in self._converted:
+            if name in row:
+                found[name] = read(row[name])
+        found |= others
+        return self._record(**found)
 
 
 def moment_of(text: str | None) -> datetime | None:
