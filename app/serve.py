@@ -1,7 +1,7 @@
 """`python -m app.serve`: the app on a port, by worker processes that live, die and stop without each other.
 
 granian does the serving. Its own watch is replaced: it ends the whole server when one worker dies twice within 5.5 s,
-and it lets a client that dribbles delay a stop until the workers are killed (docs/decisions, 17).
+and it lets a client that dribbles delay a stop until the workers are killed (docs/decisions/0017).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The original kept a balance, and rows of what moved it, without a sequence number and without the balance after each.
 Those rows stay as they are and count towards the sum. The opening row makes up the difference, so that afterwards
-balance = sum of all rows, for anybody who adds them up. docs/decisions, 10, says why.
+balance = sum of all rows, for anybody who adds them up. docs/decisions/0010 says why.
 """
 
 from __future__ import annotations
