@@ -156,7 +156,7 @@ class Config:
 
 
 class _Reader:
-    def __init__(self, environ: Mapping[str, str]):
+    def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
 
     def text(self, variable: str, default: str) -> str:

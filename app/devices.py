@@ -34,7 +34,7 @@ class Entry:
 class Devices:
     """Signs with the newest secret and reads with each, as the session cookie does."""
 
-    def __init__(self, secrets_newest_first: tuple[str, ...], *, secure: bool):
+    def __init__(self, secrets_newest_first: tuple[str, ...], *, secure: bool) -> None:
         self._serializer = TimedSerializer(list(reversed(secrets_newest_first)), salt="device-cookie")
         self._secure = secure
         self._name = "__Host-device" if secure else "device"

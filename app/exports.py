@@ -103,7 +103,7 @@ def announced(kind: str, name: str) -> Response:
 class _Bounded:
     """A file that refuses to grow beyond its size."""
 
-    def __init__(self, file: Any, max_bytes: int):
+    def __init__(self, file: Any, max_bytes: int) -> None:
         self._file = file
         self._left = max_bytes
 
@@ -111,7 +111,8 @@ class _Bounded:
         self._left -= len(content)
         if self._left < 0:
             raise InvalidInput("That is more than fits into one file. Choose a filter that names less.")
-        return self._file.write(content)
+        written: int = self._file.write(content)
+        return written
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)

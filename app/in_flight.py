@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
+
+Read = TypeVar("Read")
 
 
 class InFlight:
     """Outermost around the app, so that a stop knows what to wait for: a body that dribbles does not count."""
 
-    def __init__(self, app: WSGIApplication):
+    def __init__(self, app: WSGIApplication) -> None:
         self._app = app
         self._count = 0
         self._changed = threading.Condition()
@@ -61,7 +63,7 @@ class InFlight:
 class ArrivingBody:
     """`wsgi.input`: its request does not count while it waits for what the client has not sent yet."""
 
-    def __init__(self, source: InputStream, requests: InFlight):
+    def __init__(self, source: InputStream, requests: InFlight) -> None:
         self._source = source
         self._requests = requests
 
@@ -77,7 +79,7 @@ class ArrivingBody:
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.readline, b"")
 
-    def _wait(self, read: Any, *arguments: int) -> Any:
+    def _wait(self, read: Callable[..., Read], *arguments: int) -> Read:
         with self._requests.not_counted():
             return read(*arguments)
 
@@ -85,7 +87,7 @@ class ArrivingBody:
 class OwedAnswer:
     """The answer's parts; its request counts until the server has closed it, at its end or for want of a client."""
 
-    def __init__(self, parts: Iterable[bytes], requests: InFlight):
+    def __init__(self, parts: Iterable[bytes], requests: InFlight) -> None:
         self._parts = parts
         self._requests = requests
         self._open = True

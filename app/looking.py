@@ -22,7 +22,7 @@ AHEAD = ("prefetch", "prerender", "preview")
 class HeadAsGet:
     """Every view sees a GET where HEAD was asked, so none can take it for a form that was sent; the body is dropped."""
 
-    def __init__(self, app: WSGIApplication):
+    def __init__(self, app: WSGIApplication) -> None:
         self._app = app
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -14,7 +14,7 @@ THREADS = 16  # as many as a worker has requests at work, twice over
 class Readers:
     """Nothing ever queues for a thread: whoever finds none free reads himself."""
 
-    def __init__(self, threads: int = THREADS):
+    def __init__(self, threads: int = THREADS) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="reader")
         self._free = BoundedSemaphore(threads)
 

@@ -39,7 +39,7 @@ STEADY_SECONDS = 10.0  # a worker that lived that long is well
 class Server(MPServer):
     """granian's server of worker processes with a watch of its own: see `_serve_loop`."""
 
-    def __init__(self, target: str, host: str, port: int, workers: int):
+    def __init__(self, target: str, host: str, port: int, workers: int) -> None:
         self._leash, self._leash_end = os.pipe()  # the workers read its end, and so learn of ours, however it comes
         super().__init__(
             target,
@@ -79,7 +79,7 @@ class Server(MPServer):
         for worker in self.wrks:
             worker.interrupt_by_parent = True
         os.close(self._leash_end)
-        super()._stop_workers()
+        super()._stop_workers()  # type: ignore[no-untyped-call]
         self.interrupt_children.clear()
 
     def _pause(self, index: int, lived: float) -> float:

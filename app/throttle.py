@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from ipaddress import ip_address, ip_network
 from time import monotonic, sleep
@@ -52,7 +52,7 @@ class Throttle:
         signups_per_hour: int,
         aside: Callable[[], AbstractContextManager[None]] = nullcontext,
         only_looking: Callable[[], bool] = lambda: False,
-    ):
+    ) -> None:
         """`aside` is entered while an attempt waits for others, which need what a waiting request holds.
 
         `only_looking` says whether what happens now is nobody's act: then limits refuse, but count nothing.
@@ -82,7 +82,7 @@ class Throttle:
             raise (RateLimited(error.retry_after_seconds, said) if said else error) from None
 
     @contextmanager
-    def cancelling(self, account: str):
+    def cancelling(self, account: str) -> Iterator[None]:
         """Count a task that is being cancelled: to submit and to cancel costs no credits, and leaves rows behind.
 
         Taken back when nothing was cancelled.
@@ -98,7 +98,7 @@ class Throttle:
             raise
 
     @contextmanager
-    def sign_in(self, account: str, address: str, device: str | None = None):
+    def sign_in(self, account: str, address: str, device: str | None = None) -> Iterator[None]:
         """Count a sign-in before it is tried, by account and by address, and take that back unless it failed.
 
         Counting first keeps a burst of parallel guesses within the limit. Raises StoreUnavailable: fails closed.
@@ -111,13 +111,13 @@ class Throttle:
             yield
 
     @contextmanager
-    def password_again(self, session_key: str):
+    def password_again(self, session_key: str) -> Iterator[None]:
         """The same for a password asked for again: who is signed in is not kept out by a stranger's failures."""
         with self._attempt(((SIGN_IN_BY_DEVICE, "password-again", session_key),)):
             yield
 
     @contextmanager
-    def second_factor(self, account: str, since: str, device: str | None = None):
+    def second_factor(self, account: str, since: str, device: str | None = None) -> Iterator[None]:
         """The same for the codes of an authenticator, which are short: few tries, also over a whole day.
 
         `since` stands for what the owner last proved himself by otherwise: with a new password or a used recovery code
@@ -136,7 +136,7 @@ class Throttle:
             yield
 
     @contextmanager
-    def unguessable(self, address: str, device: str | None = None):
+    def unguessable(self, address: str, device: str | None = None) -> Iterator[None]:
         """The same for passkeys and recovery codes, which nobody guesses: a stranger's wrong codes do not stop them."""
         with self._attempt(((UNGUESSABLE_BY_ADDRESS, "second-factor-from", device or network_of(address)),)):
             yield
@@ -157,7 +157,7 @@ class Throttle:
         return all(self._limiter.test(limit, f"{name}-failed", who) for limit, name, who in limits)
 
     @contextmanager
-    def _attempt(self, limits: Limits):
+    def _attempt(self, limits: Limits) -> Iterator[None]:
         entered: list[tuple[RateLimitItem, str, str]] = []
         try:
             for limit, name, who in limits:

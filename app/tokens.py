@@ -20,7 +20,7 @@ CLAIMS = ["iss", "aud", "exp", "iat", "jti", "sub", "typ"]
 class Tokens:
     """Signs with the newest secret and accepts each of the list, so that a secret can be rolled."""
 
-    def __init__(self, secrets: tuple[str, ...]):
+    def __init__(self, secrets: tuple[str, ...]) -> None:
         self._secrets = secrets
 
     def issue(self, email: str, session_id: str, now: datetime) -> str:

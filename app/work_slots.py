@@ -7,10 +7,10 @@ takes (they are made when they are needed), and this keeps the number of those a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from threading import BoundedSemaphore, Condition, local
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from app.domain.errors import PlacesTaken
 
@@ -24,11 +24,13 @@ REFUSALS = 2  # that many of those at once: what they hold of a person's words i
 PLACES = 2  # for searches and files
 SLOTS = 8  # a request mostly waits for the store; more threads at once only take turns
 
+Read = TypeVar("Read")
+
 
 class Slots:
     """What a request at work holds, and gives away while it does nothing that another one would have to wait for."""
 
-    def __init__(self, count: int = SLOTS, patience_seconds: float = PATIENCE_SECONDS):
+    def __init__(self, count: int = SLOTS, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._free = BoundedSemaphore(count)
         self._patience_seconds = patience_seconds
         self._mine = local()
@@ -71,7 +73,7 @@ class Places:
     One account has one place at a time, so that nobody waits for all that somebody else has asked for at once.
     """
 
-    def __init__(self, slots: Slots, count: int = PLACES, patience_seconds: float = PATIENCE_SECONDS):
+    def __init__(self, slots: Slots, count: int = PLACES, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._slots = slots
         self._free = count
         self._patience_seconds = patience_seconds
@@ -104,7 +106,7 @@ class Places:
 class WorkSlots:
     """Outermost in the app, around everything that could read the body."""
 
-    def __init__(self, app: WSGIApplication, slots: Slots):
+    def __init__(self, app: WSGIApplication, slots: Slots) -> None:
         self._app = app
         self._slots = slots
         self._refusals = Slots(REFUSALS, patience_seconds=1.0)
@@ -135,7 +137,7 @@ class WorkSlots:
 class Body:
     """`wsgi.input` that gives the request's slot to others while it waits for the client."""
 
-    def __init__(self, source: InputStream, slots: Slots):
+    def __init__(self, source: InputStream, slots: Slots) -> None:
         self._source = source
         self._slots = slots
 
@@ -157,6 +159,6 @@ class Body:
             raise StopIteration
         return line
 
-    def _wait(self, read: Any, *arguments: int) -> Any:
+    def _wait(self, read: Callable[..., Read], *arguments: int) -> Read:
         with self._slots.given_away():
             return read(*arguments)

@@ -12,14 +12,16 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 API = os.environ.get("API_URL", "http://127.0.0.1:8000").rstrip("/") + "/api/admin"
 MINUTES = 5  # a lease; if this program dies, the task is free again after them
 HEARTBEAT_SECONDS = float(os.environ.get("HEARTBEAT_SECONDS", MINUTES * 60 / 3))
 
 
-def call(path, body=None):
+def call(path: str, body: dict[str, object] | None = None) -> Any:
     """POST as JSON and return the answer; an HTTPError tells what was refused."""
     headers = {"Authorization": f"Bearer {os.environ['OPERATOR_TOKEN']}", "Content-Type": "application/json"}
     request = urllib.request.Request(API + path, json.dumps(body or {}).encode(), headers, method="POST")  # noqa: S310 - our own address
@@ -28,11 +30,11 @@ def call(path, body=None):
 
 
 @contextmanager
-def kept_lease(task_id):
+def kept_lease(task_id: str) -> Iterator[None]:
     """Renew the lease now and then while the block runs."""
     done = threading.Event()
 
-    def beat():
+    def beat() -> None:
         while not done.wait(HEARTBEAT_SECONDS):
             try:
                 call(f"/tasks/{task_id}/renew", {"minutes": MINUTES})
@@ -48,12 +50,12 @@ def kept_lease(task_id):
         thread.join()
 
 
-def work(description):
+def work(description: str) -> str:
     """The work itself: here, it counts words."""
     return f"# Result\n\nYour task has **{len(description.split())}** words."
 
 
-def main():
+def main() -> None:
     once = "--once" in sys.argv
     while True:
         task = call("/tasks/claim", {"minutes": MINUTES})["task"]

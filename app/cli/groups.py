@@ -15,7 +15,7 @@ from app.domain.text import trimmed
 log = logging.getLogger(__name__)
 
 
-class Pasted(click.ParamType):
+class Pasted(click.ParamType[str]):
     """An id as it was pasted, without what nobody sees around it."""
 
     name = "id"

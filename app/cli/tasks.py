@@ -135,7 +135,9 @@ def release(task_id: str, operator: str, as_json: bool) -> None:
 @click.option("--file", "paths", type=click.Path(exists=True, dir_okay=False, path_type=Path), multiple=True)
 @operator
 @as_json
-def complete(task_id: str, text: str | None, result_file: Any, paths: Sequence[Path], operator: str, as_json: bool):
+def complete(
+    task_id: str, text: str | None, result_file: Any, paths: Sequence[Path], operator: str, as_json: bool
+) -> None:
     """Answer a task that one has claimed."""
     words = read_text(result_file.read(), getattr(result_file, "name", "This")) if result_file else text or ""
     for path in paths:

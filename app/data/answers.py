@@ -39,7 +39,7 @@ class Answers:
     What is an answer also tells the time: its Date is noted.
     """
 
-    def __init__(self, client: Any, *, checksums: bool | None = None):
+    def __init__(self, client: Any, *, checksums: bool | None = None) -> None:
         self._service = client.meta.service_model
         self._shapes: dict[str, dict[str, type]] = {}
         self._noted_at: float | None = None

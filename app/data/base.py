@@ -71,7 +71,7 @@ class Adopter(Protocol):
 class Base:
     """Holds the client and the table prefix; the repositories in this package add the access patterns."""
 
-    def __init__(self, client: Any, prefix: str, adopter: Adopter | None = None):
+    def __init__(self, client: Any, prefix: str, adopter: Adopter | None = None) -> None:
         self.client = client
         self.prefix = prefix
         self.adopter = adopter

@@ -37,7 +37,7 @@ class Stale(DomainError):
 
     code = "stale"
 
-    def __init__(self, item: dict[str, Any] | None = None):
+    def __init__(self, item: dict[str, Any] | None = None) -> None:
         super().__init__()
         self.item = item
 
@@ -107,7 +107,8 @@ def call(client: Any, operation: str, **request: Any) -> dict[str, Any]:
     ConditionalCheckFailedException and TransactionCanceledException pass through: only the writer knows what they mean.
     """
     try:
-        return getattr(client, operation)(**request)
+        answer: dict[str, Any] = getattr(client, operation)(**request)
+        return answer
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         if code in ("ConditionalCheckFailedException", "TransactionCanceledException") or code in OUR_FAULT:

@@ -39,13 +39,13 @@ def bounded_connection(connection: Any) -> Any:
 class BoundedResponse(http.client.HTTPResponse):
     """An answer that has to be there, headers and body, within the time-out that its socket has as it is begun."""
 
-    def __init__(self, sock: socket.socket, *given: Any, **named: Any):
+    def __init__(self, sock: socket.socket, *given: Any, **named: Any) -> None:
         file_of: Any = _Sock(sock)  # all that it asks a socket for
         super().__init__(file_of, *given, **named)
 
 
 class _Sock:
-    def __init__(self, sock: socket.socket):
+    def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
 
     def makefile(self, _mode: str) -> io.BufferedReader:
@@ -55,7 +55,7 @@ class _Sock:
 class _Reader(io.RawIOBase):
     """Reads of a socket; each waits no longer than what is left of the whole. Raises TimeoutError."""
 
-    def __init__(self, sock: socket.socket):
+    def __init__(self, sock: socket.socket) -> None:
         self._raw = sock.makefile("rb", buffering=0)
         self._sock = sock
         self._seconds = sock.gettimeout()

@@ -104,7 +104,8 @@ class DirectClient:
                     raise self._refusal(found, operation)
                 self._tries.lost = False
         try:
-            return getattr(self._client, name)(**request)
+            answered: dict[str, Any] = getattr(self._client, name)(**request)
+            return answered
         except ClientError as error:
             if not self._tries.lost or error.response["Error"]["Code"] in REFUSALS:
                 raise

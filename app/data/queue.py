@@ -100,7 +100,7 @@ class QueueReads(Base):
                 "Select": "COUNT",
                 "Limit": cap + 1,
             }
-            return call(self.client, "query", **request)["Count"]
+            return int(call(self.client, "query", **request)["Count"])
 
         return list(_side_by_side.map(count, range(QUEUE_SHARDS)))
 

@@ -23,7 +23,7 @@ class RateLimitStorage(Storage):
 
     STORAGE_SCHEME = ["dynamodb"]
 
-    def __init__(self, base: Base):
+    def __init__(self, base: Base) -> None:
         super().__init__("dynamodb://")
         self._base = base
 
@@ -36,7 +36,7 @@ class RateLimitStorage(Storage):
         row = self._base._update(
             TABLE, {"key": f"{key}@{ends_at}"}, set={"expires_at": ends_at + 60}, add={"hits": amount}
         )
-        return row["hits"]
+        return int(row["hits"])
 
     def get(self, key: str) -> int:
         row = self._base._get(TABLE, {"key": f"{key}@{_window_end(_expiry_of(key))}"})

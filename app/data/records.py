@@ -24,7 +24,7 @@ class Codec(Generic[Record]):
     the row's: whoever reads hands them in.
     """
 
-    def __init__(self, record: type[Record], *, always: Iterable[str] = (), but: Iterable[str] = ()):
+    def __init__(self, record: type[Record], *, always: Iterable[str] = (), but: Iterable[str] = ()) -> None:
         hints, left_out = get_type_hints(record), set(but)
         known = [field for field in fields(record) if field.name not in left_out]  # type: ignore[arg-type]
         self._record = record

@@ -100,7 +100,7 @@ class Transaction(Writes):
 class Updates:
     """Single writes: each is one row, at once, on a condition of its own where it needs one."""
 
-    def __init__(self, client: Any, prefix: str):
+    def __init__(self, client: Any, prefix: str) -> None:
         self.accounts = AccountUpdates(client, prefix)
         self.second_factors = SecondFactorUpdates(client, prefix)
         self.mails = MailUpdates(client, prefix)
@@ -115,7 +115,7 @@ class Store(Base):
     The `adopter` makes rows of an earlier product whole as they are read: the one write that a read may cause.
     """
 
-    def __init__(self, client: Any, prefix: str, adopter: Adopter | None = None):
+    def __init__(self, client: Any, prefix: str, adopter: Adopter | None = None) -> None:
         super().__init__(client, prefix, adopter)
         self.accounts = AccountReads(client, prefix, adopter)
         self.ledger = LedgerReads(client, prefix, adopter)

@@ -184,7 +184,7 @@ def _wait(client: Any, name: str, say: Callable[[str], None]) -> dict[str, Any]:
     began = word = time.monotonic()
     while True:
         try:
-            description = client.describe_table(TableName=name)["Table"]
+            description: dict[str, Any] = client.describe_table(TableName=name)["Table"]
         except client.exceptions.ResourceNotFoundException:  # made just now, and not yet known everywhere
             description = {"TableStatus": "CREATING"}
         states = [i.get("IndexStatus", "ACTIVE") for i in description.get("GlobalSecondaryIndexes") or []]

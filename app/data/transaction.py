@@ -7,7 +7,7 @@ import random
 import threading
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
@@ -48,7 +48,7 @@ _locks = [threading.Lock() for _ in range(256)]
 class Writes:
     """Collects writes, each with the error that its failed condition means. Send them with `commit`."""
 
-    def __init__(self, client: Any, prefix: str):
+    def __init__(self, client: Any, prefix: str) -> None:
         self._client = client
         self._prefix = prefix
         self._operations: list[dict[str, Any]] = []
@@ -61,7 +61,9 @@ class Writes:
         made._operations, made._failures = other._operations, other._failures
         return made
 
-    def put(self, table: str, values: Mapping[str, Any], *, condition: str | None, failure: Failure, **params: Any):
+    def put(
+        self, table: str, values: Mapping[str, Any], *, condition: str | None, failure: Failure, **params: Any
+    ) -> None:
         """Put one item. `condition` names attributes plainly; `params` are its `:values`."""
         operation: dict[str, Any] = {"TableName": self._prefix + table, "Item": encode_item(values)}
         self._add("Put", with_condition(operation, condition, params), failure)
@@ -89,7 +91,9 @@ class Writes:
         operation = update_request(self._prefix + table, key, set or {}, add or {}, remove)
         self._add("Update", with_condition(operation, condition, params), failure)
 
-    def delete(self, table: str, key: Mapping[str, Any], *, condition: str | None, failure: Failure, **params: Any):
+    def delete(
+        self, table: str, key: Mapping[str, Any], *, condition: str | None, failure: Failure, **params: Any
+    ) -> None:
         operation: dict[str, Any] = {"TableName": self._prefix + table, "Key": encode_item(key)}
         self._add("Delete", with_condition(operation, condition, params), failure)
 
@@ -218,7 +222,7 @@ def optimistic(
 
 
 @contextmanager
-def _turn(key: str):
+def _turn(key: str) -> Iterator[None]:
     lock = _locks[zlib.crc32(key.encode()) % len(_locks)]
     held = lock.acquire(timeout=1)  # with a slow store, go on without a turn rather than queue for ever
     try:

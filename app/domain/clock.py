@@ -49,7 +49,9 @@ class StoreTime:
     slept, or whose clock was put right, is believed at once. Words may come from many threads.
     """
 
-    def __init__(self, machine: Callable[[], datetime] = machine_now, monotonic: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, machine: Callable[[], datetime] = machine_now, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self.tolerance = timedelta(seconds=300)  # a setting, CLOCK_TOLERANCE_SECONDS; zero: never instead of the clock
         self._machine = machine
         self._monotonic = monotonic

@@ -11,7 +11,7 @@ class DomainError(Exception):
     code = "refused"
     message = "That is not possible."
 
-    def __init__(self, message: str | None = None):
+    def __init__(self, message: str | None = None) -> None:
         super().__init__(message or self.message)
         self.message = message or self.message
 
@@ -26,7 +26,7 @@ class InvalidInput(DomainError):
     code = "invalid"
     message = "Please check what you entered."
 
-    def __init__(self, message: str | None = None, field: str | None = None):
+    def __init__(self, message: str | None = None, field: str | None = None) -> None:
         super().__init__(message)
         self.field = field
 
@@ -117,7 +117,7 @@ class LinkExpired(DomainError):
 class InsufficientCredits(DomainError):
     code = "insufficient_credits"
 
-    def __init__(self, *, required: int, available: int, several: bool = False):
+    def __init__(self, *, required: int, available: int, several: bool = False) -> None:
         self.required = required
         self.available = available
         costs = f"these tasks cost {required:,}" if several else f"a task costs {required:,}"
@@ -161,7 +161,7 @@ class AlreadyRecorded(DomainError):
 class RateLimited(DomainError):
     code = "rate_limited"
 
-    def __init__(self, retry_after_seconds: int, said: str = "Too many attempts."):
+    def __init__(self, retry_after_seconds: int, said: str = "Too many attempts.") -> None:
         self.retry_after_seconds = max(1, retry_after_seconds)
         super().__init__(f"{said} Try again in {_duration(self.retry_after_seconds)}.")
 
@@ -188,7 +188,7 @@ class PlacesTaken(Unavailable):
     code = "busy"
     retry_after_seconds = 5
 
-    def __init__(self, what: str = "Searching"):
+    def __init__(self, what: str = "Searching") -> None:
         super().__init__(f"{what} is busy at the moment. Nothing was charged. Try again in a few seconds.")
 
 

@@ -41,7 +41,7 @@ class OneTimeKey(HiddenField):
 
     data: str | None
 
-    def __init__(self, *, required: bool = True, **more: Any):
+    def __init__(self, *, required: bool = True, **more: Any) -> None:
         super().__init__(**more)
         self._required = required
 

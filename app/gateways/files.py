@@ -36,7 +36,7 @@ ANSWERED = {  # what S3 says in each answer
 class FileStore:
     """One bucket. The client is made at first use: most workers never need it."""
 
-    def __init__(self, bucket: str, region: str, endpoint_url: str | None):
+    def __init__(self, bucket: str, region: str, endpoint_url: str | None) -> None:
         self._bucket = bucket
         self._region = region
         self._endpoint_url = endpoint_url
@@ -71,7 +71,8 @@ class FileStore:
             "ResponseContentDisposition": saved_as(file.name),
             "ResponseContentType": file.content_type,
         }
-        return self._client.generate_presigned_url("get_object", Params=request, ExpiresIn=LINK_SECONDS)
+        link: str = self._client.generate_presigned_url("get_object", Params=request, ExpiresIn=LINK_SECONDS)
+        return link
 
     def remove_all(self, task_id: str) -> None:
         """Delete every file that was stored for a task. Safe to repeat. Raises FilesUnavailable."""

@@ -41,7 +41,7 @@ class Outside:
         aside: Callable[[], AbstractContextManager[None]] = nullcontext,
         who: Callable[[], str | None] = lambda: None,
         clock: Callable[[], float] = monotonic,
-    ):
+    ) -> None:
         self._name = name
         self._error = error
         self._deadline_seconds = deadline_seconds
@@ -129,7 +129,7 @@ def through(outside: Outside, gateway: T, *calls: str) -> T:
 
 
 class _Through:
-    def __init__(self, outside: Outside, gateway: object, calls: frozenset[str]):
+    def __init__(self, outside: Outside, gateway: object, calls: frozenset[str]) -> None:
         self._outside = outside
         self._gateway = gateway
         self._calls = calls

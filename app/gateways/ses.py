@@ -44,7 +44,7 @@ ADDRESS_WORDS = re.compile(
 class MailRefused(Exception):
     """SES did not take the mail; it is offered again. Holds SES's own words."""
 
-    def __init__(self, reason: str = "SES does not answer"):
+    def __init__(self, reason: str = "SES does not answer") -> None:
         super().__init__(reason)
 
 
@@ -57,7 +57,7 @@ class AddressRefused(MailRefused):
 
 
 class SesGateway:
-    def __init__(self, config: Config):
+    def __init__(self, config: Config) -> None:
         self._client = make_client(config, "sesv2", config.ses_endpoint_url)
         self._sender = config.mail_from
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, flash, g, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
 
 from app import deps, heavy
@@ -27,13 +28,13 @@ OWN_DATA = "impacteragi-my-data.json"
 
 @bp.get("")
 @login_required
-def show():
+def show() -> ResponseReturnValue:
     return _page()
 
 
 @bp.post("/password")
 @login_required
-def password():
+def password() -> ResponseReturnValue:
     form = ChangePasswordForm()
     if not form.validate():
         return _page(password_form=form), 422
@@ -62,7 +63,7 @@ def password():
 
 @bp.post("/settings")
 @login_required
-def settings():
+def settings() -> ResponseReturnValue:
     form = SettingsForm()
     if not form.validate():
         return _page(settings_form=form), 422
@@ -83,7 +84,7 @@ def settings():
 
 @bp.post("/resend-confirmation")
 @login_required
-def resend_confirmation():
+def resend_confirmation() -> ResponseReturnValue:
     accounts.resend_confirmation(deps.store(), g.account, now=utcnow())
     flash("The link is on its way. It can take a minute; we send at most one in five minutes.")
     return redirect(url_for("account.show"), code=303)
@@ -91,7 +92,7 @@ def resend_confirmation():
 
 @bp.post("/sign-out")
 @login_required
-def sign_out():
+def sign_out() -> ResponseReturnValue:
     accounts.sign_out_one(deps.store(), g.account, request.form.get("key", ""))
     flash("That session is signed out.")
     return redirect(url_for("account.show") + "#sessions", code=303)
@@ -99,7 +100,7 @@ def sign_out():
 
 @bp.post("/sign-out-everywhere")
 @login_required
-def sign_out_everywhere():
+def sign_out_everywhere() -> ResponseReturnValue:
     accounts.sign_out_everywhere(deps.store(), g.account)
     session.clear()
     deps.get().devices.remember(replace(g.account, session_version=g.account.session_version + 1))
@@ -108,7 +109,7 @@ def sign_out_everywhere():
 
 @bp.get("/export.json")
 @login_required
-def export():
+def export() -> ResponseReturnValue:
     """One's own data. Written to a file first: an answer that breaks off half-way would pass for the whole."""
 
     def write() -> Response:
@@ -126,7 +127,7 @@ def export():
 
 @bp.post("/delete")
 @login_required
-def delete():
+def delete() -> ResponseReturnValue:
     form = DeleteForm()
     try:
         with deps.get().throttle.password_again(current_session_key()):

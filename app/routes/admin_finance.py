@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, flash, g, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app import deps, heavy
 from app.data.adjustments import Adjustment
@@ -27,7 +28,7 @@ PROPOSED = "Proposed. Another operator must approve it: it waits under Correctio
 
 @bp.get("")
 @admin_required
-def index():
+def index() -> ResponseReturnValue:
     paging, store, now = read_paging(request), deps.store(), utcnow()
     contact, named = store.signs.stripe_contact(), deps.named_sales()
     not_ours, every = heavy.beside(LISTS, lambda: (sales.list_waiting(store, named), store.sales.every()))
@@ -45,7 +46,7 @@ def index():
 
 @bp.get("/payments/<payment_id>")
 @admin_required
-def payment(payment_id: str):
+def payment(payment_id: str) -> ResponseReturnValue:
     form = CreditForm(formdata=None)
     form.request_id.data = new_request_id()
     return _payment_page(payment_id, form)
@@ -53,7 +54,7 @@ def payment(payment_id: str):
 
 @bp.post("/payments/<payment_id>/credit")
 @admin_required
-def credit(payment_id: str):
+def credit(payment_id: str) -> ResponseReturnValue:
     form = CreditForm()
     if not form.validate():
         return _payment_page(payment_id, form, 422)
@@ -74,7 +75,7 @@ def credit(payment_id: str):
 
 @bp.post("/payments/<payment_id>/refund")
 @admin_required
-def refund(payment_id: str):
+def refund(payment_id: str) -> ResponseReturnValue:
     reason = _read_reason()
     store, stripe = deps.store(), deps.get().stripe
     parked.refund(store, stripe, payment_id, reason=reason, actor=g.account.email, now=utcnow())
@@ -84,7 +85,7 @@ def refund(payment_id: str):
 
 @bp.post("/payments/<payment_id>/dismiss")
 @admin_required
-def dismiss(payment_id: str):
+def dismiss(payment_id: str) -> ResponseReturnValue:
     parked.dismiss(deps.store(), payment_id, reason=_read_reason(), actor=g.account.email, now=utcnow())
     flash("Dismissed.")
     return redirect(url_for("admin_finance.payment", payment_id=payment_id), code=303)
@@ -92,13 +93,13 @@ def dismiss(payment_id: str):
 
 @bp.get("/sales/<source>")
 @admin_required
-def sale(source: str):
+def sale(source: str) -> ResponseReturnValue:
     return _sale_page(source)
 
 
 @bp.post("/sales/<source>/name")
 @admin_required
-def name_sale(source: str):
+def name_sale(source: str) -> ResponseReturnValue:
     """It sells credits, for good: what waits is credited, some dozens now, the rest by pressing again or by night."""
     proposed = sales.name_for_good(
         deps.store(),
@@ -117,13 +118,13 @@ def name_sale(source: str):
 
 @bp.post("/sales/<source>/release")
 @admin_required
-def release_sale(source: str):
+def release_sale(source: str) -> ResponseReturnValue:
     return _released(source)
 
 
 @bp.post("/sales/<source>/never")
 @admin_required
-def never_sale(source: str):
+def never_sale(source: str) -> ResponseReturnValue:
     sales.never(deps.store(), source, reason=_read_reason(), actor=g.account.email, now=utcnow())
     flash("Never ours: nobody is asked about it again.")
     return redirect(url_for("admin_finance.sale", source=source), code=303)
@@ -131,7 +132,7 @@ def never_sale(source: str):
 
 @bp.post("/sales/<source>/undo")
 @admin_required
-def undo_sale(source: str):
+def undo_sale(source: str) -> ResponseReturnValue:
     sales.undo(deps.store(), source, reason=_read_reason(), actor=g.account.email, now=utcnow())
     flash("Taken back. What was credited stays credited.")
     return redirect(url_for("admin_finance.sale", source=source), code=303)
@@ -139,7 +140,7 @@ def undo_sale(source: str):
 
 @bp.route("/codes", methods=["GET", "POST"])
 @admin_required
-def list_codes():
+def list_codes() -> ResponseReturnValue:
     form = CodeForm()
     if request.method == "GET":
         form = CodeForm(formdata=None)
@@ -169,13 +170,13 @@ def list_codes():
 
 @bp.post("/codes/<code>/disable")
 @admin_required
-def disable_code(code: str):
+def disable_code(code: str) -> ResponseReturnValue:
     codes.disable(deps.store(), code, actor=g.account.email, reason=_read_reason(), now=utcnow())
     flash(f"{code} is off.")
     return redirect(url_for("admin_finance.list_codes"), code=303)
 
 
-def _released(source: str):
+def _released(source: str) -> ResponseReturnValue:
     done = payments.release(deps.store(), source, named=deps.named_sales(), now=utcnow(), actor=g.account.email)
     more = " More are waiting: credit them too, or the nightly run does." if done.more else ""
     flash(f"{count(done.payments, 'payment')} credited with {count(done.credits, 'credit')}.{more}")
@@ -202,7 +203,7 @@ def _read_reason() -> str:
     form = ReasonForm()
     if not form.validate():
         raise InvalidInput(form.reason.errors[0], field="reason")
-    return form.reason.data
+    return str(form.reason.data)
 
 
 def _payment_page(payment_id: str, form: CreditForm, status: int = 200) -> tuple[str, int]:

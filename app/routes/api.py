@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from flask import Blueprint, g, request
+from flask.typing import ResponseReturnValue
 
 from app import deps, heavy
 from app.domain.accounts import API
@@ -27,7 +28,7 @@ csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge
 
 @bp.post("/auth/signup")
 @public
-def signup():
+def signup() -> ResponseReturnValue:
     body = read_json(request)
     signed_in = sign_up(text_field(body, "email"), text_field(body, "password"), API)
     return _token(signed_in), 201
@@ -35,7 +36,7 @@ def signup():
 
 @bp.post("/auth/login")
 @public
-def login():
+def login() -> ResponseReturnValue:
     body = read_json(request)
     email, password = body.get("email"), body.get("password")
     if not isinstance(email, str) or not isinstance(password, str):
@@ -48,14 +49,14 @@ def login():
 
 @bp.post("/auth/logout")
 @token_required
-def logout():
+def logout() -> ResponseReturnValue:
     sign_out(deps.store(), g.account, g.session_id)
     return {"signed_out": True}
 
 
 @bp.get("/user")
 @token_required
-def user():
+def user() -> ResponseReturnValue:
     account = g.account
     return {
         "email": account.email,
@@ -68,7 +69,7 @@ def user():
 
 @bp.post("/tasks")
 @token_required
-def submit_task():
+def submit_task() -> ResponseReturnValue:
     request_id = idempotency_key(request)
     description = text_field(read_json(request), "description")
     done = tasks.submit(deps.store(), g.account, description, now=utcnow(), request_id=request_id, by_program=True)
@@ -77,7 +78,7 @@ def submit_task():
 
 @bp.get("/tasks")
 @token_required
-def list_tasks():
+def list_tasks() -> ResponseReturnValue:
     paging = read_paging(request)
     search = read_search(request)
     read = partial(
@@ -94,35 +95,35 @@ def list_tasks():
 
 @bp.get("/tasks/<task_id>")
 @token_required
-def get_task(task_id: str):
+def get_task(task_id: str) -> ResponseReturnValue:
     task, result = deps.store().tasks.get_with_result(task_id, owner=g.account.email)
     return task_json(task.as_of(utcnow())) | result_json(task, result)
 
 
 @bp.post("/tasks/<task_id>/cancel")
 @token_required
-def cancel_task(task_id: str):
+def cancel_task(task_id: str) -> ResponseReturnValue:
     task, account = cancel_own(task_id)
     return task_json(task) | {"credits_remaining": account.credits_balance}
 
 
 @bp.post("/tasks/<task_id>/redo")
 @token_required
-def redo_task(task_id: str):
+def redo_task(task_id: str) -> ResponseReturnValue:
     note = text_field(read_json(request), "note")
     return task_json(queue.request_redo(deps.store(), g.account, task_id, note, now=utcnow())), 201
 
 
 @bp.get("/tasks/<task_id>/files/<int:number>")
 @token_required
-def get_file(task_id: str, number: int):
+def get_file(task_id: str, number: int) -> ResponseReturnValue:
     _, result = deps.store().tasks.get_with_result(task_id, owner=g.account.email)
     return file_link(result, number)
 
 
 @bp.get("/transactions")
 @token_required
-def list_transactions():
+def list_transactions() -> ResponseReturnValue:
     paging = read_paging(request)
     kind = request.args.get("type", "")
     if kind and kind not in TYPES:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from flask import Blueprint, g, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app import deps, heavy
 from app.data.adjustments import Adjustment
@@ -30,7 +31,7 @@ DEPRECATED_SINCE = "@1795564800"  # 25 November 2026: addresses with an e-mail a
 
 @bp.get("/tasks")
 @operator_token_required
-def list_tasks():
+def list_tasks() -> ResponseReturnValue:
     """The open tasks of one status, oldest first, each with its title for a description."""
     status, paging = request.args.get("status") or PENDING, read_paging(request)
     found = finder(read_search(request))
@@ -44,14 +45,14 @@ def list_tasks():
 
 @bp.get("/tasks/<task_id>")
 @operator_token_required
-def get_task(task_id: str):
+def get_task(task_id: str) -> ResponseReturnValue:
     task, result = deps.store().tasks.get_with_result(task_id)
     return queue_json(task) | result_json(task, result)
 
 
 @bp.post("/tasks/claim")
 @operator_token_required
-def claim_next():
+def claim_next() -> ResponseReturnValue:
     """The oldest free task, leased; `task` is null when nothing waits."""
     task = queue.claim_next(deps.store(), g.account.email, now=utcnow(), minutes=_minutes(_body()))
     return {"task": queue_json(task) if task else None}
@@ -59,27 +60,27 @@ def claim_next():
 
 @bp.post("/tasks/<task_id>/claim")
 @operator_token_required
-def claim(task_id: str):
+def claim(task_id: str) -> ResponseReturnValue:
     minutes = _minutes(_body())
     return queue_json(queue.claim(deps.store(), g.account.email, task_id, now=utcnow(), minutes=minutes))
 
 
 @bp.post("/tasks/<task_id>/renew")
 @operator_token_required
-def renew(task_id: str):
+def renew(task_id: str) -> ResponseReturnValue:
     minutes = _minutes(_body())
     return queue_json(queue.renew(deps.store(), g.account.email, task_id, now=utcnow(), minutes=minutes))
 
 
 @bp.post("/tasks/<task_id>/release")
 @operator_token_required
-def release(task_id: str):
+def release(task_id: str) -> ResponseReturnValue:
     return queue_json(queue.release(deps.store(), g.account.email, task_id, now=utcnow()))
 
 
 @bp.post("/tasks/<task_id>/files")
 @operator_token_required
-def upload(task_id: str):
+def upload(task_id: str) -> ResponseReturnValue:
     """Store the body as a file for a task that one holds; its `file_id` goes into the completion."""
     request.max_content_length = MAX_FILE_BYTES
     queue.check_holder(deps.store(), g.account.email, task_id, now=utcnow())
@@ -89,7 +90,7 @@ def upload(task_id: str):
 
 @bp.post("/tasks/<task_id>/complete")
 @operator_token_required
-def complete(task_id: str):
+def complete(task_id: str) -> ResponseReturnValue:
     """Answer with `result`, Markdown text, and `files`, a list of ids. Repeating the same answer is safe."""
     request.max_content_length = MAX_BODY
     body = read_json(request)
@@ -100,14 +101,14 @@ def complete(task_id: str):
 
 @bp.post("/tasks/<task_id>/reject")
 @operator_token_required
-def reject(task_id: str):
+def reject(task_id: str) -> ResponseReturnValue:
     reason = text_field(read_json(request), "reason")
     return queue_json(queue.reject(deps.store(), g.account.email, task_id, reason, now=utcnow()))
 
 
 @bp.get("/customers")
 @operator_token_required
-def find_customer():
+def find_customer() -> ResponseReturnValue:
     """The one account of an address: a list of one or none."""
     account = deps.store().accounts.find(normalise_email(request.args.get("email")))
     return {"customers": [user_json(account)] if account else []}
@@ -115,13 +116,13 @@ def find_customer():
 
 @bp.get("/customers/<account:account_id>")
 @operator_token_required
-def get_customer(account_id: str):
+def get_customer(account_id: str) -> ResponseReturnValue:
     return user_json(deps.store().accounts.get_by_id(account_id))
 
 
 @bp.post("/customers/<account:account_id>/adjust")
 @operator_token_required
-def adjust(account_id: str):
+def adjust(account_id: str) -> ResponseReturnValue:
     """Correct a balance by signed `amount` with a `reason`; the header Idempotency-Key is honoured.
 
     202 when the amount needs a second operator: nothing is booked yet.
@@ -131,14 +132,14 @@ def adjust(account_id: str):
 
 @bp.get("/users/<address:email>", merge_slashes=False)
 @operator_token_required
-def get_customer_by_address(email: str):
+def get_customer_by_address(email: str) -> ResponseReturnValue:
     account = deps.store().accounts.get(normalise_email(email))
     return user_json(account), _deprecated("api_admin.get_customer", account)
 
 
 @bp.post("/users/<address:email>/adjust", merge_slashes=False)
 @operator_token_required
-def adjust_by_address(email: str):
+def adjust_by_address(email: str) -> ResponseReturnValue:
     account = deps.store().accounts.get(normalise_email(email))
     return (*_adjust(account.email), _deprecated("api_admin.adjust", account))
 
@@ -196,7 +197,8 @@ def _body() -> dict[str, Any]:
 
 
 def _minutes(body: dict[str, Any]) -> int:
-    return body.get("minutes", DEFAULT_LEASE_MINUTES)  # the domain refuses what is no reasonable number
+    minutes: int = body.get("minutes", DEFAULT_LEASE_MINUTES)  # the domain refuses what is no reasonable number
+    return minutes
 
 
 def _files(task_id: str, file_ids: object) -> list[ResultFile]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Blueprint, g, request
+from flask.typing import ResponseReturnValue
 
 from app import deps
 from app.domain.clock import utcnow
@@ -21,7 +22,7 @@ csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge
 
 @bp.get("/packs")
 @token_required
-def packs():
+def packs() -> ResponseReturnValue:
     return {
         "packs": [
             {"pack_id": pack.pack_id, "credits": pack.credits, "price_cents": pack.price_cents, "currency": "usd"}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from hashlib import sha256
 
 from flask import Blueprint, flash, g, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
 
 from app import deps
 from app.domain.accounts import API, BROWSER, Account, normalise_email, session_key
@@ -41,7 +43,7 @@ bp = Blueprint("auth", __name__)
 @bp.route("/login", methods=["GET", "POST"])
 @takes(MAX_CARRIED)
 @public
-def login():
+def login() -> ResponseReturnValue:
     form, typed = LoginForm(), uncarried(request.form.get("carried", ""))
     if request.method == "GET":
         form.next.data = safe_path(request.args.get("next"))
@@ -74,7 +76,7 @@ def _keep(account: Account, typed: Typed) -> bool:
 
 @bp.route("/signup", methods=["GET", "POST"])
 @public
-def signup():
+def signup() -> ResponseReturnValue:
     form = SignupForm()
     if request.method == "GET":
         return render_template("auth/signup.html", form=form)
@@ -94,7 +96,7 @@ def signup():
 
 @bp.post("/logout")
 @login_required
-def logout():
+def logout() -> ResponseReturnValue:
     accounts.sign_out(deps.store(), g.account, g.session_id)
     session.clear()
     session["left"] = True  # a page that is still open may send what was typed: see `allow_body`
@@ -105,7 +107,7 @@ def logout():
 
 @bp.get("/confirm/<token>")
 @public
-def open_confirm(token: str):
+def open_confirm(token: str) -> ResponseReturnValue:
     """On to the button that proves the mailbox, for whoever is signed in to the account; others sign in first.
 
     Opening the link uses nothing up: mail scanners and browsers that fetch ahead open it, too.
@@ -123,7 +125,7 @@ def open_confirm(token: str):
 
 @bp.route("/confirm", methods=["GET", "POST"])
 @public
-def confirm():
+def confirm() -> ResponseReturnValue:
     """Proves the mailbox to whoever is signed in to the account that the link was sent for."""
     store, links, token = deps.store(), deps.get().links, session.get("confirm", "")
     who = signed_in_account_or_none()
@@ -150,38 +152,38 @@ def _confirmed_before(who: Account, token: str) -> bool:
     return who.confirmed and who.email == email
 
 
-def _confirm_expired():
+def _confirm_expired() -> ResponseReturnValue:
     session.pop("confirm", None)
     return render_template("auth/link_expired.html", form=EmailForm(), what="confirm"), 410
 
 
 @bp.get("/set-password/<token>")
 @public
-def open_set_password(token: str):
+def open_set_password(token: str) -> ResponseReturnValue:
     return _open_link(token, SET_PASSWORD)
 
 
 @bp.route("/set-password", methods=["GET", "POST"])
 @public
-def set_password():
+def set_password() -> ResponseReturnValue:
     return _password_by_link(SET_PASSWORD)
 
 
 @bp.get("/reset/<token>")
 @public
-def open_reset(token: str):
+def open_reset(token: str) -> ResponseReturnValue:
     return _open_link(token, RESET)
 
 
 @bp.route("/reset", methods=["GET", "POST"])
 @public
-def reset():
+def reset() -> ResponseReturnValue:
     return _password_by_link(RESET)
 
 
 @bp.route("/forgot", methods=["GET", "POST"])
 @public
-def forgot():
+def forgot() -> ResponseReturnValue:
     """The same answer for every address, whether an account has it or not."""
     form = EmailForm()
     if request.method == "GET":
@@ -199,7 +201,7 @@ def forgot():
 FORMS = {SET_PASSWORD: ("auth.set_password", "auth/set_password.html"), RESET: ("auth.reset", "auth/reset.html")}
 
 
-def _open_link(token: str, purpose: str):
+def _open_link(token: str, purpose: str) -> ResponseReturnValue:
     """On to the form, with the token in the cookie: an address is kept in histories and shown to whoever looks."""
     try:
         accounts.account_of_link(deps.store(), deps.get().links, token, purpose)
@@ -209,13 +211,13 @@ def _open_link(token: str, purpose: str):
     return redirect(url_for(FORMS[purpose][0]), code=303)
 
 
-def _link_expired(purpose: str):
+def _link_expired(purpose: str) -> ResponseReturnValue:
     session.pop("link", None)
     template = "auth/set_password.html" if purpose == SET_PASSWORD else "auth/link_expired.html"
     return render_template(template, form=EmailForm(), expired=True), 410
 
 
-def _password_by_link(purpose: str):
+def _password_by_link(purpose: str) -> ResponseReturnValue:
     form, template, token = PasswordForm(), FORMS[purpose][1], session.get("link", "")
     store, links = deps.store(), deps.get().links
     shown, form.link.data = form.link.data, sha256(token.encode()).hexdigest()[:16]
@@ -290,7 +292,9 @@ def _device(email: object) -> str | None:
         return None
 
 
-def counted_proof(account: Account, code: object, *, credential: str = "", browser: bool = True):
+def counted_proof(
+    account: Account, code: object, *, credential: str = "", browser: bool = True
+) -> AbstractContextManager[None]:
     """The limit that an attempt at the second factor falls under: the guard is for what can be guessed."""
     throttle, device = deps.get().throttle, deps.get().devices.of(account) if browser else None
     if credential or digits(code) is None:

@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
 
 from app import deps
 from app.config import Pack
@@ -33,7 +34,7 @@ def offer() -> dict[str, Any]:
 
 @bp.post("/buy")
 @public
-def start():
+def start() -> ResponseReturnValue:
     """Opens a Checkout Session; only a POST does, so neither a robot that follows links nor a prefetch opens one."""
     if signed_in_account_or_none():
         return redirect(url_for("credits.show"), code=303)
@@ -56,13 +57,13 @@ def start():
 
 @bp.get("/buy/return")
 @public
-def returned():
+def returned() -> ResponseReturnValue:
     return render("buy/returned.html", "status", **_standing())
 
 
 @bp.get("/buy/return/status")
 @public
-def status():
+def status() -> ResponseReturnValue:
     """The page's own question while it waits."""
     return render("buy/returned.html", "status", **_standing())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Blueprint, flash, g, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app import deps
 from app.config import Pack
@@ -27,13 +28,13 @@ CHIP = "partials/balance_chip.html"
 
 @bp.get("/credits")
 @login_required
-def show():
+def show() -> ResponseReturnValue:
     return _page(RedeemForm(formdata=None))
 
 
 @bp.post("/credits/draft")
 @login_required
-def keep_draft():
+def keep_draft() -> ResponseReturnValue:
     """Keep the task that was written while short of credits, and go where credits are bought. Raises InvalidInput."""
     text = DraftForm().description.data or ""
     if shows(text):
@@ -44,7 +45,7 @@ def keep_draft():
 
 @bp.post("/credits/checkout")
 @login_required
-def buy():
+def buy() -> ResponseReturnValue:
     form = BuyForm()
     pack = next((pack for pack in deps.config().packs if pack.pack_id == form.pack.data), None)
     if pack is None:
@@ -68,20 +69,20 @@ def buy():
 
 @bp.get("/credits/return")
 @login_required
-def returned():
+def returned() -> ResponseReturnValue:
     return render("credits/returned.html", "status", **_standing())
 
 
 @bp.get("/credits/return/status")
 @login_required
-def status():
+def status() -> ResponseReturnValue:
     """The page's own question while it waits. The balance in the header comes along."""
     return render("credits/returned.html", "status", partials=[CHIP], **_standing())
 
 
 @bp.post("/credits/redeem")
 @login_required
-def redeem():
+def redeem() -> ResponseReturnValue:
     form = RedeemForm()
     if not form.validate():
         return _page(form), 422

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, g, make_response, request
+from flask.typing import ResponseReturnValue
 
 from app import deps, heavy
 from app.data.base import Page
@@ -29,7 +30,8 @@ def asked() -> tuple[Paging, TaskFilter]:
     """What the address asks for, read once for a request. Raises Malformed."""
     if "asked" not in g:
         g.asked = read_paging(request), read_task_filter(request)
-    return g.asked
+    found: tuple[Paging, TaskFilter] = g.asked
+    return found
 
 
 def reading_history(email: str, paging: Paging, found: TaskFilter) -> Callable[[], Page[Task]]:
@@ -55,7 +57,7 @@ def reading_ahead(email: str) -> Callable[[], Page[Task]] | None:
 
 @bp.get("/dashboard")
 @login_required_while_reading(reading_ahead)
-def show():
+def show() -> ResponseReturnValue:
     form = blank_form(keep_draft=not is_fragment_request())  # a filtered history leaves the composer as it is
     if again := request.args.get("again"):
         form.description.data = deps.store().tasks.get(again, owner=g.account.email).description
@@ -69,7 +71,7 @@ def show():
 
 @bp.get("/dashboard/live")
 @login_required
-def live():
+def live() -> ResponseReturnValue:
     """What the open page asks every few seconds while a task is open: one read when nothing has changed."""
     tag = str(g.account.version)
     if request.headers.get("HX-PTag") == tag:

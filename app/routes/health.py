@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Blueprint
+from flask.typing import ResponseReturnValue
 
 from app import deps
 from app.domain.clock_reading import OFF, UNKNOWN
@@ -17,7 +18,7 @@ bp = Blueprint("health", __name__)
 
 @bp.get("/healthz")
 @public
-def check():
+def check() -> ResponseReturnValue:
     """503 when a table is missing or the store is out of reach.
 
     A wrong clock is a word beside the 200: pages work, Stripe repeats for three days what was refused, and a new

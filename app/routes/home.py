@@ -1,6 +1,7 @@
 """The front page."""
 
 from flask import Blueprint, render_template
+from flask.typing import ResponseReturnValue
 
 from app.security import public, signed_in_account_or_none
 
@@ -11,5 +12,5 @@ bp = Blueprint("home", __name__)
 
 @bp.get("/")
 @public
-def index():
+def index() -> ResponseReturnValue:
     return render_template(FRONT_PAGE, account=signed_in_account_or_none(), **offer())

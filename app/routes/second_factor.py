@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import AbstractContextManager
 
 import segno
 from flask import Blueprint, Response, flash, g, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
 from app import deps
@@ -34,7 +35,7 @@ SET_UP = "account/second_factor.html"
 
 @bp.route("/login/second-factor", methods=["GET", "POST"])
 @public  # but for who has given the password: half_signed_in
-def ask():
+def ask() -> ResponseReturnValue:
     """The second step of a sign-in: a code, a recovery code, or a passkey."""
     if request.method == "GET" and "half" not in session and signed_in_account_or_none():
         return redirect(url_for("dashboard.show"), code=303)  # by the Back button: that is no reason to sign out
@@ -58,7 +59,7 @@ def ask():
 
 @bp.post("/login/second-factor/options")
 @public
-def ask_options():
+def ask_options() -> ResponseReturnValue:
     """A fresh challenge for the passkeys of this account."""
     account, _ = half_signed_in()
     challenge = second_factor.new_challenge(deps.store(), account, ASSERT, now=utcnow())
@@ -67,13 +68,13 @@ def ask_options():
 
 @bp.get("/account/second-factor")
 @login_required
-def show():
+def show() -> ResponseReturnValue:
     return _show()
 
 
 @bp.post("/account/second-factor/prove")
 @login_required
-def prove():
+def prove() -> ResponseReturnValue:
     """For a session that began before the second factor was set up."""
     form = CodeForm()
     try:
@@ -88,24 +89,24 @@ def prove():
 
 @bp.post("/account/second-factor/prove/options")
 @login_required
-def prove_options():
+def prove_options() -> ResponseReturnValue:
     challenge = second_factor.new_challenge(deps.store(), g.account, ASSERT, now=utcnow())
     return _json(deps.get().passkeys.authentication_options(g.account, challenge))
 
 
 @bp.post("/account/second-factor/totp")
 @login_required
-def begin_totp():
-    def begin() -> Response:
+def begin_totp() -> ResponseReturnValue:
+    def begin() -> ResponseReturnValue:
         second_factor.begin_totp(deps.store(), deps.get().sealer, g.account)
-        return redirect(url_for("second_factor.totp"), code=303)  # type: ignore[return-value]
+        return redirect(url_for("second_factor.totp"), code=303)
 
     return _with_password(begin)
 
 
 @bp.route("/account/second-factor/totp/code", methods=["GET", "POST"])
 @login_required
-def totp():
+def totp() -> ResponseReturnValue:
     """The secret to enter into an app, and the first code that comes back."""
     sealer, form = deps.get().sealer, CodeForm()
     if request.method == "POST":
@@ -125,18 +126,18 @@ def totp():
 
 @bp.post("/account/second-factor/totp/remove")
 @login_required
-def remove_totp():
-    def remove() -> Response:
+def remove_totp() -> ResponseReturnValue:
+    def remove() -> ResponseReturnValue:
         second_factor.remove_totp(deps.store(), g.account, now=utcnow())
         flash("The authenticator app is removed.")
-        return redirect(url_for("second_factor.show"), code=303)  # type: ignore[return-value]
+        return redirect(url_for("second_factor.show"), code=303)
 
     return _with_password(remove)
 
 
 @bp.post("/account/second-factor/passkeys/options")
 @login_required
-def passkey_options():
+def passkey_options() -> ResponseReturnValue:
     """What the browser needs to make a passkey; the password is asked for here, before anything is made."""
     try:
         _check_password(request.form.get("password", ""))
@@ -148,7 +149,7 @@ def passkey_options():
 
 @bp.post("/account/second-factor/passkeys")
 @login_required
-def add_passkey():
+def add_passkey() -> ResponseReturnValue:
     """Counts only with the challenge that was handed out for the password a moment ago."""
     form = PasskeyForm()
     try:
@@ -168,18 +169,18 @@ def add_passkey():
 
 @bp.post("/account/second-factor/passkeys/remove")
 @login_required
-def remove_passkey():
-    def remove() -> Response:
+def remove_passkey() -> ResponseReturnValue:
+    def remove() -> ResponseReturnValue:
         second_factor.remove_passkey(deps.store(), g.account, request.form.get("key", ""), now=utcnow())
         flash("The passkey is removed.")
-        return redirect(url_for("second_factor.show"), code=303)  # type: ignore[return-value]
+        return redirect(url_for("second_factor.show"), code=303)
 
     return _with_password(remove)
 
 
 @bp.post("/account/second-factor/recovery-codes")
 @login_required
-def recovery_codes():
+def recovery_codes() -> ResponseReturnValue:
     return _with_password(
         lambda: _done(
             "The earlier codes no longer work.",
@@ -196,7 +197,7 @@ def _proof(account: Account) -> Proof:
     return second_factor.prove_code(deps.get().sealer, account, request.form.get("code", ""), now=utcnow())
 
 
-def _counted(account: Account):
+def _counted(account: Account) -> AbstractContextManager[None]:
     return counted_proof(account, request.form.get("code", ""), credential=request.form.get("credential", ""))
 
 
@@ -211,7 +212,7 @@ def _check_password(password: str) -> None:
         raise InvalidInput("Prove the second factor that you have first.")
 
 
-def _with_password(act: Callable[[], Any]) -> Any:
+def _with_password(act: Callable[[], ResponseReturnValue]) -> ResponseReturnValue:
     """Run `act` once the password in the form is right; changing how an account is entered always takes it again."""
     form = ConfirmForm()
     try:
@@ -243,7 +244,7 @@ def _show(*, code_form: CodeForm | None = None, error: str = "", passkey_name: s
     )
 
 
-def _done(message: str, codes: list[str]) -> Any:
+def _done(message: str, codes: list[str]) -> ResponseReturnValue:
     """The recovery codes are on this one answer and nowhere else. How the account is entered has changed, and this
     browser has proven that it may: it stays known.
     """

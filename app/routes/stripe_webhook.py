@@ -6,6 +6,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 
 from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
 
 from app import deps
 from app.domain.clock import utcnow
@@ -26,7 +27,7 @@ _noted_at = datetime.min.replace(tzinfo=UTC)
 
 @bp.post("/api/stripe/webhook")
 @public
-def receive():
+def receive() -> ResponseReturnValue:
     """Answers 2xx only once the write is durable: anything else makes Stripe try again."""
     request.max_content_length = MAX_WEBHOOK_BODY
     config = deps.config()

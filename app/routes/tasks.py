@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from flask import Blueprint, Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app import deps
 from app.domain.accounts import Account
@@ -41,7 +42,7 @@ PLACE_SECONDS = 30  # how old the place in the queue may be on an open page
 
 @bp.post("/tasks")
 @login_required
-def submit():
+def submit() -> ResponseReturnValue:
     form = TaskForm()
     if not form.validate():
         return dashboard.composer(form, 422)
@@ -64,14 +65,14 @@ def submit():
 
 @bp.get("/tasks/batch")
 @login_required
-def batch():
+def batch() -> ResponseReturnValue:
     return _batch_page()
 
 
 @bp.post("/tasks/batch")
 @takes(MAX_BODY_WITH_FILES)
 @login_required
-def submit_batch():
+def submit_batch() -> ResponseReturnValue:
     """First what it would cost and which texts look familiar; then, confirmed, all of them or none."""
     store, lines = deps.store(), request.form.get("lines", "")
     try:
@@ -128,7 +129,7 @@ def _batch_preview(found: list[str], error: str = "") -> str:
 
 @bp.get("/tasks/<task_id>")
 @login_required
-def show(task_id: str):
+def show(task_id: str) -> ResponseReturnValue:
     """The page of a task, and what an open page asks every few seconds: one read when nothing has changed."""
     tag = _tag()
     if is_fragment_request() and request.headers.get("HX-PTag") == tag:
@@ -156,7 +157,7 @@ def show(task_id: str):
 
 @bp.post("/tasks/<task_id>/cancel")
 @login_required
-def cancel(task_id: str):
+def cancel(task_id: str) -> ResponseReturnValue:
     task, g.account = cancel_own(task_id)
     flash(f"Cancelled. {task.credits_spent} credits are back on your balance." if task.credits_spent else "Cancelled.")
     return redirect(url_for("tasks.show", task_id=task_id), code=303)
@@ -170,7 +171,7 @@ def cancel_own(task_id: str) -> tuple[Task, Account]:
 
 @bp.post("/tasks/<task_id>/redo")
 @login_required
-def redo(task_id: str):
+def redo(task_id: str) -> ResponseReturnValue:
     """A note that is refused comes back in the page of the refusal. Raises InvalidInput."""
     note = unix_newlines(request.form.get("note"))
     again = queue.request_redo(deps.store(), g.account, task_id, note, now=utcnow())
@@ -180,7 +181,7 @@ def redo(task_id: str):
 
 @bp.get("/tasks/<task_id>/result.md")
 @login_required
-def download(task_id: str):
+def download(task_id: str) -> ResponseReturnValue:
     """The result as it was written."""
     _, result = deps.store().tasks.get_with_result(task_id, owner=g.account.email)
     if result is None or not result.text:
@@ -192,13 +193,13 @@ def download(task_id: str):
 
 @bp.get("/tasks/<task_id>/files/<int:number>")
 @login_required
-def file(task_id: str, number: int):
+def file(task_id: str, number: int) -> ResponseReturnValue:
     """On to a file of the result, by a link that opens for a minute."""
     _, result = deps.store().tasks.get_with_result(task_id, owner=g.account.email)
     return file_link(result, number)
 
 
-def file_link(result: Result | None, number: int):
+def file_link(result: Result | None, number: int) -> ResponseReturnValue:
     if result is None or not 1 <= number <= len(result.files):
         raise NotFound("There is no such file.")
     return redirect(deps.get().files.link(result.files[number - 1]), code=303)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, g, redirect, render_template, request
+from flask.typing import ResponseReturnValue
 
 from app import deps, heavy
 from app.data.base import Page
@@ -26,7 +27,7 @@ COLUMNS = ("date", "type", "description", "credits", "balance_after", "transacti
 
 @bp.get("/transactions")
 @login_required
-def index():
+def index() -> ResponseReturnValue:
     paging, kind, month = read_paging(request), _read_type(), read_month(request)
     task = request.args.get("task", "")
     if task:
@@ -57,7 +58,7 @@ def index():
 
 @bp.get("/transactions.csv")
 @login_required
-def export():
+def export() -> ResponseReturnValue:
     """Everything that the filter names, newest first, with a row of their number and sum: whole, or refused."""
     kind, month, task = _read_type(), read_month(request), request.args.get("task", "")
 
@@ -82,7 +83,7 @@ def _csv(entries: Iterable[PostedEntry]) -> Response:
 
 @bp.get("/transactions/statement/<month>")
 @login_required
-def statement(month: str):
+def statement(month: str) -> ResponseReturnValue:
     checked = check_month(month)
     read = partial(statements.of_month, deps.store(), g.account.email, checked)
     found = heavy.file(lambda: statements.once_settled(read), head=lambda: None)
@@ -93,7 +94,7 @@ def statement(month: str):
 
 @bp.get("/transactions/receipt/<payment_id>")
 @login_required
-def receipt(payment_id: str):
+def receipt(payment_id: str) -> ResponseReturnValue:
     """On to Stripe's own receipt, for the payer's eyes only."""
     record = deps.store().payments.find(payment_id)
     if record is None or record.user_email != g.account.email or record.payment_intent is None:

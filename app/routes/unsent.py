@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask import Blueprint, flash, g, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app import deps
 from app.domain.clock import utcnow
@@ -15,7 +16,7 @@ bp = Blueprint("unsent", __name__)
 
 @bp.get("/unsent")
 @login_required
-def show():
+def show() -> ResponseReturnValue:
     found = [
         (draft, typed_at(draft.place, draft.fields)) for draft in drafts.waiting(deps.store(), g.account, now=utcnow())
     ]
@@ -26,7 +27,7 @@ def show():
 
 @bp.post("/unsent/discard")
 @login_required
-def discard():
+def discard() -> ResponseReturnValue:
     drafts.drop(deps.store(), g.account, request.form.get("key", ""), now=utcnow())
     flash("Thrown away.")
     return redirect(url_for("unsent.show"), code=303)

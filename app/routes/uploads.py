@@ -38,7 +38,7 @@ class UploadRequest(Request):
 class Capped(tempfile.SpooledTemporaryFile[bytes]):
     """A temporary file that swallows what is beyond the limits."""
 
-    def __init__(self, owner: UploadRequest):
+    def __init__(self, owner: UploadRequest) -> None:
         super().__init__(max_size=IN_MEMORY, mode="rb+")
         self._owner = owner
         self._left = MAX_FILE_BYTES + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from flask import Blueprint, Response
+from flask.typing import ResponseReturnValue
 
 from app import deps
 from app.domain.clock import utcnow
@@ -15,13 +16,13 @@ bp = Blueprint("wellknown", __name__)
 
 @bp.get("/robots.txt")
 @public
-def robots():
+def robots() -> ResponseReturnValue:
     return _text("User-agent: *\nAllow: /$\nDisallow: /\n")
 
 
 @bp.get("/.well-known/security.txt")
 @public
-def security():
+def security() -> ResponseReturnValue:
     """https://www.rfc-editor.org/rfc/rfc9116: how to report a hole."""
     expires = (utcnow() + timedelta(days=180)).replace(hour=0, minute=0, second=0, microsecond=0)
     return _text(

@@ -312,7 +312,7 @@ class _Operators:
     operator within CROSSING of an act was one as it was booked.
     """
 
-    def __init__(self, store: Store):
+    def __init__(self, store: Store) -> None:
         self._store = store
         self._known: dict[str, tuple[bool, list[tuple[datetime, bool]]]] = {}
 

@@ -78,7 +78,7 @@ def open_session(
     )
     store.updates.signs.note_checkout(now)
     log.info("checkout opened", extra={"email": mask_email(account.email), "pack": pack.pack_id})
-    return session["url"]
+    return str(session["url"])
 
 
 def open_guest_session(stripe: Stripe, pack: Pack, *, browser: str, request_id: str, app_url: str) -> str:
@@ -98,7 +98,7 @@ def open_guest_session(stripe: Stripe, pack: Pack, *, browser: str, request_id: 
         product_name=f"{pack.credits:,} ImpacterAGI credits",
     )
     log.info("checkout opened for a guest", extra={"pack": pack.pack_id})
-    return session["url"]
+    return str(session["url"])
 
 
 def look_up_guest(

@@ -24,7 +24,9 @@ REPEAT_SECONDS = 600.0  # a clock that stays wrong is said again this often, not
 class ClockCheck:
     """One for each process; remembers what was found, so that it is logged when it changes."""
 
-    def __init__(self, now: Callable[[], datetime] = machine_now, monotonic: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, now: Callable[[], datetime] = machine_now, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._now = now
         self._monotonic = monotonic
         self._logged: str | None = None

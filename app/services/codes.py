@@ -148,7 +148,7 @@ def redeem(store: Store, account: Account, code: object, *, now: datetime, reque
     name = normalise_code(code)
     act = f"redeem {name}"
     if request_id and (first := store.once.find(account.account_id, act, request_id)):
-        return first
+        return int(first)
 
     def attempt(current: Account) -> int:
         check_mailbox(current)
@@ -168,7 +168,7 @@ def redeem(store: Store, account: Account, code: object, *, now: datetime, reque
         added = store.accounts.decide(account, attempt)
     except AlreadyRecorded as error:
         if request_id and (first := store.once.find(account.account_id, act, request_id)):  # sent twice at once
-            return first
+            return int(first)
         raise InvalidInput("You have redeemed this code already.", field="code") from error
     log.info("code redeemed", extra={"code": name, "credits": added, "email": mask_email(account.email)})
     return added

@@ -20,7 +20,7 @@ PATHS = {CONFIRM: "/confirm/", SET_PASSWORD: "/set-password/", RESET: "/reset/"}
 class Links:
     """Makes and reads the tokens. The account keeps one random nonce for each purpose; without it a link is dead."""
 
-    def __init__(self, secrets_newest_first: tuple[str, ...], app_url: str):
+    def __init__(self, secrets_newest_first: tuple[str, ...], app_url: str) -> None:
         self._keys = list(reversed(secrets_newest_first))  # itsdangerous signs with the last
         self._app_url = app_url
 

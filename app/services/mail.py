@@ -46,7 +46,7 @@ class Rendered:
 class MailRoom:
     """Renders mails: `templates/emails/<kind>.subject.txt`, `.txt` and `.html`, text first."""
 
-    def __init__(self, links: Links, app_url: str):
+    def __init__(self, links: Links, app_url: str) -> None:
         self._links = links
         self._app_url = app_url
         self._templates = Environment(

@@ -44,7 +44,7 @@ UNACCEPTABLE = (WebAuthnException, ValueError, KeyError, TypeError, RecursionErr
 class Passkeys:
     """Bound to our public address: a passkey made here answers nowhere else, which is what defeats phishing."""
 
-    def __init__(self, app_url: str):
+    def __init__(self, app_url: str) -> None:
         self._origin = app_url
         self._host = urlsplit(app_url).hostname or ""
 

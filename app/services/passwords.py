@@ -21,7 +21,7 @@ class Passwords:
     `aside` is entered while a hash waits its turn and is made: whoever hashes holds nothing that other requests need.
     """
 
-    def __init__(self, rounds: int, aside: Callable[[], AbstractContextManager[None]] = nullcontext):
+    def __init__(self, rounds: int, aside: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         self._rounds = rounds
         self._aside = aside
         self._turns = BoundedSemaphore(AT_ONCE)

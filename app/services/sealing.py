@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 class Sealer:
     """Seals with the newest secret and opens with each of the list. Dropping one makes what it sealed unreadable."""
 
-    def __init__(self, secrets_newest_first: tuple[str, ...]):
+    def __init__(self, secrets_newest_first: tuple[str, ...]) -> None:
         self._fernet = MultiFernet([Fernet(_key(secret)) for secret in secrets_newest_first])
 
     def seal(self, text: str) -> str:

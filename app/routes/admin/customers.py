@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from flask import flash, g, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app import deps, heavy
 from app.data.adjustments import CODE, SALE, Adjustment
@@ -26,7 +27,7 @@ PAGE = 25
 
 @bp.get("/customers")
 @admin_required
-def list_customers():
+def list_customers() -> ResponseReturnValue:
     """A whole address is one read; the beginning of one walks a bounded part of the table."""
     store, wanted = deps.store(), plain_address(request.args.get("q", ""))[:254]
     after = request.args.get("cursor", "")[:320] or None
@@ -41,14 +42,14 @@ def list_customers():
 
 @bp.get("/customers/<account:account_id>")
 @admin_required
-def customer(account_id: str):
+def customer(account_id: str) -> ResponseReturnValue:
     return _page(_account(account_id), _blank_adjust_form(), ReasonForm(formdata=None))
 
 
 @bp.get("/customers/<address:email>", merge_slashes=False)
 @bp.post("/customers/<address:email>/<any(adjust,disable,enable,'end-sessions'):act>", merge_slashes=False)
 @admin_required
-def customer_by_address(email: str, act: str = ""):
+def customer_by_address(email: str, act: str = "") -> ResponseReturnValue:
     """The addresses of before, which bookmarks and open pages still hold: on to those with the account's id."""
     account = deps.store().accounts.get(plain_address(email))
     endpoint = f"admin.{act.replace('-', '_')}" if act else "admin.customer"
@@ -57,7 +58,7 @@ def customer_by_address(email: str, act: str = ""):
 
 @bp.post("/customers/<account:account_id>/adjust")
 @admin_required
-def adjust(account_id: str):
+def adjust(account_id: str) -> ResponseReturnValue:
     """First the preview, then, confirmed, the correction itself: the same form with the same request id."""
     form, store, account = AdjustForm(), deps.store(), _account(account_id)
     if not form.validate():
@@ -87,19 +88,19 @@ def adjust(account_id: str):
 
 @bp.post("/customers/<account:account_id>/disable")
 @admin_required
-def disable(account_id: str):
+def disable(account_id: str) -> ResponseReturnValue:
     return _open_or_shut(account_id, customers.disable, "Disabled: every session of this account has ended.")
 
 
 @bp.post("/customers/<account:account_id>/enable")
 @admin_required
-def enable(account_id: str):
+def enable(account_id: str) -> ResponseReturnValue:
     return _open_or_shut(account_id, customers.enable, "Enabled: the customer can sign in again.")
 
 
 @bp.post("/customers/<account:account_id>/end-sessions")
 @admin_required
-def end_sessions(account_id: str):
+def end_sessions(account_id: str) -> ResponseReturnValue:
     customers.end_sessions(deps.store(), g.account.email, _account(account_id).email, now=utcnow())
     flash("Signed out everywhere.")
     return redirect(url_for("admin.customer", account_id=account_id), code=303)
@@ -107,7 +108,7 @@ def end_sessions(account_id: str):
 
 @bp.get("/corrections")
 @admin_required
-def list_corrections():
+def list_corrections() -> ResponseReturnValue:
     paging = read_paging(request)
     page = deps.store().proposals.list_waiting(limit=paging.limit, cursor=paging.cursor)
     ids = deps.store().accounts.ids_of(waiting.user_email for waiting in page.items if waiting.user_email)
@@ -118,7 +119,7 @@ def list_corrections():
 
 @bp.post("/corrections/<adjustment_id>/approve")
 @admin_required
-def approve(adjustment_id: str):
+def approve(adjustment_id: str) -> ResponseReturnValue:
     customers.approve(deps.store(), g.account.email, adjustment_id, now=utcnow())
     done = deps.store().proposals.get(adjustment_id)
     if done.kind == CODE:
@@ -133,7 +134,7 @@ def approve(adjustment_id: str):
 
 @bp.post("/corrections/<adjustment_id>/decline")
 @admin_required
-def decline(adjustment_id: str):
+def decline(adjustment_id: str) -> ResponseReturnValue:
     customers.decline(deps.store(), g.account.email, adjustment_id, now=utcnow())
     flash("Declined. Nothing was booked.")
     return redirect(url_for("admin.list_corrections"), code=303)
@@ -160,7 +161,7 @@ def _account(account_id: str) -> Account:
     return deps.store().accounts.get_by_id(account_id)
 
 
-def _open_or_shut(account_id: str, act: Callable[..., None], words: str):
+def _open_or_shut(account_id: str, act: Callable[..., None], words: str) -> ResponseReturnValue:
     form, account = ReasonForm(), _account(account_id)
     if not form.validate():
         return _page(account, _blank_adjust_form(), form, 422)
@@ -175,7 +176,7 @@ def _blank_adjust_form() -> AdjustForm:
     return form
 
 
-def _page(account: Account, form: AdjustForm, reason_form: ReasonForm, status: int = 200):
+def _page(account: Account, form: AdjustForm, reason_form: ReasonForm, status: int = 200) -> ResponseReturnValue:
     page = render_template(
         "admin/customer.html",
         customer=account,

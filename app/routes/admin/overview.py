@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask import render_template
+from flask.typing import ResponseReturnValue
 
 from app import deps
 from app.domain.clock import utcnow
@@ -14,7 +15,7 @@ from app.services import clock_check, figures
 
 @bp.get("/overview")
 @admin_required
-def overview():
+def overview() -> ResponseReturnValue:
     found = figures.overview(deps.store(), utcnow())
     return render_template(
         "admin/overview.html",

@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 from flask import flash, g, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app import deps, heavy
 from app.data.base import Page
@@ -26,7 +27,7 @@ VIEWS = ("waiting", "working", "mine")
 
 @bp.get("")
 @admin_required
-def index():
+def index() -> ResponseReturnValue:
     """Four queries, or eight where leases that ran out are shown too, however long the queue is."""
     view = request.args.get("view", "waiting")
     if view not in VIEWS:
@@ -60,7 +61,7 @@ def index():
 
 @bp.post("/claim-next")
 @admin_required
-def claim_next():
+def claim_next() -> ResponseReturnValue:
     minutes = read_minutes(request.form.get("minutes"))
     task = queue.claim_next(deps.store(), g.account.email, now=utcnow(), minutes=minutes)
     if task is None:
@@ -71,7 +72,7 @@ def claim_next():
 
 @bp.post("/bulk")
 @admin_required
-def bulk():
+def bulk() -> ResponseReturnValue:
     """Do one thing to the ticked tasks, each in a transaction of its own, and say what became of each."""
     chosen, act, now = read_task_ids(request.form.getlist("task_id")), request.form.get("act", ""), utcnow()
     store, operator = deps.store(), g.account.email

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from flask import Response, flash, g, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app import deps, heavy
 from app.data import Store
@@ -30,7 +31,7 @@ COLUMNS = ("at", "actor", "action", "subject", "before", "after", "reason")
 
 @bp.get("/mails")
 @admin_required
-def list_mails():
+def list_mails() -> ResponseReturnValue:
     view, paging = request.args.get("view", "failed"), read_paging(request)
     if view == "failed":
         page = deps.store().mails.list_failed(limit=paging.limit, cursor=paging.cursor)
@@ -52,7 +53,7 @@ def list_mails():
 
 @bp.post("/mails/resend")
 @admin_required
-def resend():
+def resend() -> ResponseReturnValue:
     mail_id = request.form.get("mail_id", "")
     if not mail_id:
         raise NotFound("There is no such mail.")
@@ -65,7 +66,7 @@ def resend():
 
 @bp.get("/mails/resend-failed")
 @admin_required
-def choose_failed():
+def choose_failed() -> ResponseReturnValue:
     """The confirm step: what would be sent again."""
     since, until = read_span(request.args, utcnow())
     page = deps.store().mails.list_failed(limit=outbox.AT_ONCE, between=(since, until))
@@ -74,7 +75,7 @@ def choose_failed():
 
 @bp.post("/mails/resend-failed")
 @admin_required
-def resend_failed():
+def resend_failed() -> ResponseReturnValue:
     since, until = read_span(request.form, utcnow())
     done, more = outbox.resend_failed(deps.store(), g.account.email, since, until, now=utcnow())
     flash(f"{done} on their way again." + (" There are more: send them too." if more else ""))
@@ -85,7 +86,7 @@ def resend_failed():
 
 @bp.get("/audit")
 @admin_required
-def audit():
+def audit() -> ResponseReturnValue:
     paging = read_paging(request)
     found = read_audit_filter(request, utcnow().date())
     page = heavy.beside("Searching", partial(_audit_page, deps.store(), found, paging.limit, paging.cursor))
@@ -104,7 +105,7 @@ def audit():
 
 @bp.get("/audit.csv")
 @admin_required
-def audit_csv():
+def audit_csv() -> ResponseReturnValue:
     """What the filter names, over the days of one page, with a row of their number: whole, or refused."""
     found = read_audit_filter(request, utcnow().date())
 

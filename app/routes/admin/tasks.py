@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import flash, g, make_response, redirect, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app import deps
 from app.domain.clock import utcnow
@@ -25,33 +26,33 @@ TEMPLATE = "admin/task.html"
 
 @bp.get("/tasks/<task_id>")
 @admin_required
-def task(task_id: str):
+def task(task_id: str) -> ResponseReturnValue:
     """The page, and for an open page's poll the part that tells where the task stands."""
     return _page(task_id, ResultForm(formdata=None), ReasonForm(formdata=None))
 
 
 @bp.get("/tasks/<task_id>/files/<int:number>")
 @admin_required
-def task_file(task_id: str, number: int):
+def task_file(task_id: str, number: int) -> ResponseReturnValue:
     _, result = deps.store().tasks.get_with_result(task_id)
     return file_link(result, number)
 
 
 @bp.post("/tasks/<task_id>/claim")
 @admin_required
-def claim(task_id: str):
+def claim(task_id: str) -> ResponseReturnValue:
     return _lease(task_id, queue.claim)
 
 
 @bp.post("/tasks/<task_id>/renew")
 @admin_required
-def renew(task_id: str):
+def renew(task_id: str) -> ResponseReturnValue:
     return _lease(task_id, queue.renew)
 
 
 @bp.post("/tasks/<task_id>/release")
 @admin_required
-def release(task_id: str):
+def release(task_id: str) -> ResponseReturnValue:
     queue.release(deps.store(), g.account.email, task_id, now=utcnow())
     flash("Back in the queue, at its old place.")
     return redirect(url_for("admin.index"), code=303)
@@ -60,7 +61,7 @@ def release(task_id: str):
 @bp.post("/tasks/<task_id>/complete")
 @takes(MAX_BODY_WITH_FILES)
 @admin_required
-def complete(task_id: str):
+def complete(task_id: str) -> ResponseReturnValue:
     """What was written stays in the form when the answer is refused; files must be chosen again."""
     form, store, operator = ResultForm(), deps.store(), g.account.email
     if not form.validate():
@@ -79,7 +80,7 @@ def complete(task_id: str):
 
 @bp.post("/tasks/<task_id>/reject")
 @admin_required
-def reject(task_id: str):
+def reject(task_id: str) -> ResponseReturnValue:
     form = ReasonForm()
     if not form.validate():
         return _page(task_id, ResultForm(formdata=None), form, 422)
@@ -89,19 +90,19 @@ def reject(task_id: str):
     return redirect(url_for("admin.index"), code=303)
 
 
-def _lease(task_id: str, act: Callable[..., Task]):
+def _lease(task_id: str, act: Callable[..., Task]) -> ResponseReturnValue:
     minutes = read_minutes(request.form.get("minutes"))
     act(deps.store(), g.account.email, task_id, now=utcnow(), minutes=minutes)
     return redirect(url_for("admin.task", task_id=task_id), code=303)
 
 
-def _refused(task_id: str, form: ResultForm, error: DomainError):
+def _refused(task_id: str, form: ResultForm, error: DomainError) -> ResponseReturnValue:
     field = "files" if isinstance(error, InvalidInput) and error.field == "files" else "result"
     form[field].errors = [error.message]
     return _page(task_id, form, ReasonForm(formdata=None), status_of(error))
 
 
-def _page(task_id: str, form: ResultForm, reason_form: ReasonForm, status: int = 200):
+def _page(task_id: str, form: ResultForm, reason_form: ReasonForm, status: int = 200) -> ResponseReturnValue:
     store, now = deps.store(), utcnow()
     stored, result = store.tasks.get_with_result(task_id)
     found = stored.as_of(now)

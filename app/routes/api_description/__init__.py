@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Blueprint, jsonify
+from flask.typing import ResponseReturnValue
 
 from app import deps
 from app.security import public
@@ -29,7 +30,7 @@ for `store_uncertain`, which is safe to repeat with the same Idempotency-Key. An
 
 @bp.get("/api/openapi.json")
 @public
-def show():
+def show() -> ResponseReturnValue:
     response = jsonify(document(deps.config().app_url))
     response.headers["Cache-Control"] = "public, max-age=3600"
     return response
