@@ -61,15 +61,6 @@ def account_from_row(row: dict[str, Any]) -> Account:
     )
 
 
-def account_attributes(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of an account that change, as attributes. Of the links each nonce is set by itself: the others stay.
-
-    Raises TypeError for what is no field of an account.
-    """
-    links = {f"link_nonces.{purpose}": nonce for purpose, nonce in changes.get("link_nonces", {}).items()}
-    return ACCOUNTS.attributes({name: value for name, value in changes.items() if name != "link_nonces"}) | links
-
-
 def link_mail_attributes(mails: Mapping[str, LinkMails]) -> dict[str, Any]:
     """Two for each purpose, not a map: both are set where there was no link before."""
     moments = {f"link_mailed_{purpose}": to_iso(one.last_at) for purpose, one in mails.items() if one.last_at}

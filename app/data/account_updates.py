@@ -11,8 +11,8 @@ from app.domain.clock import to_iso
 from app.domain.errors import BadCredentials, LinkExpired, NotSignedIn
 
 from .account_rows import (
+    ACCOUNTS,
     SESSIONS,
-    account_attributes,
     account_from_row,
 )
 from .client import Stale
@@ -29,7 +29,7 @@ class AccountUpdates(UserUpdates):
         """
         row = self._update_user(
             Life.of(account),
-            set={f"sessions.{session.key}": SESSIONS.row(session)} | account_attributes(settings),
+            set={f"sessions.{session.key}": SESSIONS.row(session)} | ACCOUNTS.attributes(settings),
             remove=[f"sessions.{key}" for key in account.sessions_to_drop(session.kind, now)],
             condition="#password_hash = :checked AND attribute_not_exists(disabled_at)",
             failure=BadCredentials,
@@ -96,7 +96,7 @@ class AccountUpdates(UserUpdates):
         return account_from_row(
             self._update_user(
                 Life.of(account),
-                set=account_attributes(settings),
+                set=ACCOUNTS.attributes(settings),
                 add={"version": 1} if visible else None,
                 failure=NotSignedIn,
             )

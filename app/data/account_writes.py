@@ -12,11 +12,11 @@ from app.domain.errors import AccountExists, AlreadyRecorded, BadCredentials
 from app.domain.tasks import Task
 
 from .account_rows import (
+    ACCOUNTS,
     LINKS,
     PURPOSES,
     SESSIONS,
     TABLE,
-    account_attributes,
     account_row,
     new_id_key,
     no_link_key,
@@ -80,7 +80,7 @@ class AccountWrites(UserWrites):
             same_sessions, read["sessions"] = "#session_version = :sessions", before.session_version
         self.update_user(
             Life.of(before),
-            set=account_attributes(_moved(before, after) | settings),
+            set=_attributes(_moved(before, after) | settings),
             add=_counters(settings, open_tasks),
             condition="#ledger_sequence = :sequence AND #credits_balance = :balance"
             + (f"{OPEN_FOR_SPENDING} AND {same_sessions}" if spending else "")
@@ -174,7 +174,7 @@ class AccountWrites(UserWrites):
         """
         self.update_user(
             Life.of(account),
-            set=account_attributes(settings),
+            set=_attributes(settings),
             add=_counters(settings, open_tasks),
             condition=PROVEN_AND_OPEN if proven else NOT_PROVEN if unproven else "",
             failure=failure,
@@ -194,3 +194,9 @@ def _moved(before: Account, after: Account) -> dict[str, Any]:
     """With it what says that rows are not listed at their time, where that changes: with right clocks it never does."""
     places = [name for name in ("last_happened_at", "ahead_since") if getattr(after, name) != getattr(before, name)]
     return {name: getattr(after, name) for name in (*MOVED, *places)}
+
+
+def _attributes(changes: dict[str, Any]) -> dict[str, Any]:
+    """Of the links each nonce is set by itself: others write to them at the same time, and theirs stay."""
+    links = {f"link_nonces.{purpose}": nonce for purpose, nonce in changes.get("link_nonces", {}).items()}
+    return ACCOUNTS.attributes({name: value for name, value in changes.items() if name != "link_nonces"}) | links

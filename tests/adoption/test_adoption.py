@@ -451,7 +451,7 @@ def test_a_row_gets_its_maps_when_only_they_are_missing(store):
 
 def test_a_repeat_after_a_lost_answer_does_not_open_twice(store, monkeypatch):
     put_user(store, balance=490)
-    commit, lost = data._Writes.commit, []
+    commit, lost = data.Transaction.commit, []
 
     def loses_the_first_answer(writes):
         commit(writes)
@@ -459,7 +459,7 @@ def test_a_repeat_after_a_lost_answer_does_not_open_twice(store, monkeypatch):
             lost.append(1)
             raise AlreadyRecorded
 
-    monkeypatch.setattr(data._Writes, "commit", loses_the_first_answer)
+    monkeypatch.setattr(data.Transaction, "commit", loses_the_first_answer)
 
     assert store.accounts.get(EMAIL).credits_balance == 490
     assert len(ledger(store, EMAIL)) == 1

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.data import Store
-from app.data.account_rows import account_attributes, account_from_row, account_row
+from app.data.account_rows import account_from_row, account_row
 from app.data.codec import decode_item, encode_item
 from app.data.records import Codec
 from app.data.store import Transaction
@@ -105,8 +105,11 @@ def test_what_is_no_field_of_an_account_is_refused(store, write):
     assert "theem" not in store._get("Users", {"email": account.email})
 
 
-def test_one_link_is_renewed_and_the_others_stay():
-    assert account_attributes({"link_nonces": {"reset": "n"}, "draft": None}) == {
-        "draft": None,
-        "link_nonces.reset": "n",
-    }
+def test_one_link_is_renewed_and_the_others_stay(store):
+    account = make_account(store, link_nonces={"confirm": "c", "reset": "r"}, draft="Words")
+
+    with store.transaction() as tx:
+        tx.accounts.change_settings(account, link_nonces={"reset": "newer"}, draft=None)
+
+    stands = store.accounts.get(account.email)
+    assert (dict(stands.link_nonces), stands.draft) == ({"confirm": "c", "reset": "newer"}, "")

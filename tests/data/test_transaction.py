@@ -174,7 +174,7 @@ def test_settings_change_beside_the_balance(any_store):
 
     with any_store.transaction() as tx:
         tx.ledger.append_once(posted)
-        tx.accounts.move_balance(account, after, open_tasks=2, draft=None, **{"link_nonces.reset": "n"})
+        tx.accounts.move_balance(account, after, open_tasks=2, draft=None, link_nonces={"reset": "n"})
 
     stored = any_store.accounts.get(account.email)
     assert (stored.draft, stored.open_tasks, dict(stored.link_nonces)) == ("", 2, {"reset": "n"})

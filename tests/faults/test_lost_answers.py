@@ -56,10 +56,7 @@ def ada(store, sealer):
     """Somebody with one of everything that can be used once."""
     account = make_account(store, credits=100)
     now = utcnow()
-    sessions = {
-        HALF_KEY: {"kind": HALF, "created_at": iso(now), "seen_at": iso(now)},
-        session_key("whole"): {"kind": BROWSER, "created_at": iso(now), "seen_at": iso(now)},
-    }
+    sessions = {key: Session(key, kind, now, now) for key, kind in ((HALF_KEY, HALF), (session_key("whole"), BROWSER))}
     hashed = second_factor.recovery_hash(RECOVERY)
     return store.updates.accounts.change(
         account,
@@ -67,13 +64,9 @@ def ada(store, sealer):
         confirmed_at=None,
         link_nonces={purpose: purpose[0] * 22 for purpose in ("reset", "set_password", "confirm")},
         totp=sealer.seal(SECRET),
-        recovery_codes={hashed: True},
+        recovery_codes=frozenset({hashed}),
         challenge="assert:0:00",
     )
-
-
-def iso(moment) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def token(links: Links, account, purpose: str) -> str:
@@ -360,8 +353,7 @@ def test_an_authenticator_that_is_turned_on_again_is_on(app, store):
 @pytest.mark.threat(107)
 def test_a_passkey_that_is_sent_again_is_kept(app, store):
     kept = Passkey(passkey_key("AQID"), "AQID", "AQID", 0, "Mine", NOW)
-    row = {"credential_id": "AQID", "public_key": "AQID", "sign_count": 0, "name": "Mine", "created_at": iso(NOW)}
-    store.updates.accounts.change(make_account(store), passkeys={kept.key: row})
+    make_account(store, passkeys={kept.key: kept})
     (session,) = [accounts.sign_in(store, BCRYPT, ADA, PASSWORD, now=utcnow(), kind=BROWSER)]
     with app.app_context():
         account, passkeys = store.accounts.get(ADA), deps.get().passkeys
