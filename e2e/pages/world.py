@@ -16,7 +16,6 @@ import httpx
 from bs4 import BeautifulSoup
 
 from app.data import Store
-from app.data.accounts import session_row
 from app.data.outbox import Mail
 from app.domain.accounts import Account, new_account_id
 from app.domain.clock import utcnow
@@ -383,10 +382,10 @@ def _give_second_factor(store: Store, sealer: Any, email: str, now: datetime) ->
     """An authenticator app with four codes left; proven in the operator's session, not in the colleague's."""
     proven = now if email == OPERATOR else None
     live = store.accounts.get(email).sessions.items()
-    sessions = {key: session_row(replace(session, mfa_at=proven)) for key, session in live}
+    sessions = {key: replace(session, mfa_at=proven) for key, session in live}
     store.updates.accounts.change(
         store.accounts.get(email),
         totp=sealer.seal("JBSWY3DPEHPK3PXP"),
-        recovery_codes=dict.fromkeys("abcd", True),
+        recovery_codes=frozenset("abcd"),
         sessions=sessions,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from limits import parse
 
 from app import deps
-from app.domain.clock import to_iso, utcnow
+from app.domain.clock import utcnow
 from app.services import queue, tasks
 from tests.routes.browser import Browser, Program
 from tests.support import make_account, post_webhook, session_event
@@ -53,9 +54,9 @@ class World:
         self.browser = Browser(app)
         self.browser.sign_in(OP)
         self.program = Program(app, OP)
-        key = next(iter(store.accounts.get(OP).sessions))
-        long_ago = to_iso(utcnow() - timedelta(minutes=20))  # so that a visit would be noted
-        store.updates.accounts.change(store.accounts.get(OP), **{f"sessions.{key}.seen_at": long_ago})
+        account, long_ago = store.accounts.get(OP), utcnow() - timedelta(minutes=20)  # so that a visit would be noted
+        sessions = {key: replace(session, seen_at=long_ago) for key, session in account.sessions.items()}
+        store.updates.accounts.change(account, sessions=sessions)
 
     def ask(self, method: str, path: str, headers: dict[str, str] | None = None) -> Any:
         if path.startswith("/api/"):
