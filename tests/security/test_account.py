@@ -10,7 +10,7 @@ import pytest
 from app import deps
 from app.data import Store
 from app.domain.accounts import Session, session_key
-from app.domain.clock import utcnow
+from app.domain.clock import to_iso, utcnow
 from app.domain.errors import NotSignedIn
 from app.services import accounts, payments, queue, tasks
 from app.services.passwords import Passwords
@@ -193,7 +193,7 @@ def test_settings_are_kept(store, browser):
     [
         {"low_balance_threshold": "-1"},
         {"low_balance_threshold": "1e3"},
-        {"low_balance_threshold": "٣"},
+        {"low_balance_threshold": "½"},
         {"low_balance_threshold": ""},
         {"low_balance_threshold": "9" * 400},
         {"low_balance_threshold": "5000000"},
@@ -210,6 +210,15 @@ def test_settings_stay_when_they_make_no_sense(store, browser, form):
     assert response.status_code == 422
     after = store.accounts.get("ada@example.com")
     assert (after.low_balance_threshold, after.theme) == (before.low_balance_threshold, before.theme)
+
+
+def test_a_threshold_is_read_in_the_digits_of_any_script(store, browser):
+    make_account(store)
+    browser.sign_in()
+
+    browser.post("/account/settings", {"low_balance_threshold": "٣٠", "theme": "system"})
+
+    assert store.accounts.get("ada@example.com").low_balance_threshold == 30
 
 
 @pytest.mark.threat(87)
@@ -351,7 +360,7 @@ def test_what_came_later_is_kept_when_the_owner_is_back_before_the_command_ran(a
 
 def test_an_account_stays_on_the_list_when_it_is_deleted_again_while_it_is_erased(store):
     make_account(store, deleted_at=NOW)
-    store.updates.accounts.change(store.accounts.get("ada@example.com"), erasure_due=NOW)
+    store._update_row("Users", {"email": "ada@example.com"}, set={"erasure_due": to_iso(NOW)})
 
     store.updates.erasure.mark_erased("ada@example.com", NOW - timedelta(days=1))
 
