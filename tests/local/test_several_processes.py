@@ -118,3 +118,17 @@ def test_a_test_fails_that_leads_away_from_this_machine_whatever_becomes_of_the_
     for how in ("connect", "connect_ex", "send", "name"):
         assert f"test_away.py::test_{how} (teardown)" in said, said
     assert "5 passed, 4 errors" in said
+
+
+@pytest.mark.parametrize("kept_away", [True, False])
+def test_nothing_expires_by_the_real_time_in_the_store_of_the_tests(kept_away):
+    """Their days are long past: rows would go in the middle of a test, once a minute."""
+    look = f"""
+import threading
+from contextlib import nullcontext
+from scripts.local.aws_server import REMOVES_EXPIRED, nothing_expires
+with nothing_expires() if {kept_away} else nullcontext():
+    import scripts.local.snapshot
+assert (REMOVES_EXPIRED in [thread.name for thread in threading.enumerate()]) is not {kept_away}
+"""
+    subprocess.run([sys.executable, "-c", look], cwd=REPO, check=True, timeout=300)
