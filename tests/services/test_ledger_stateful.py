@@ -4,8 +4,8 @@ An act may be met by another one between its look and its write, as it would be 
 which moment is drawn with everything else, so that what is found is found again.
 
 LEDGER_HISTORIES says how many histories are driven: 15 by default to keep the suite quick; 2000 before a release
-(LEDGER_HISTORIES=2000 scripts/test tests/services/test_ledger_stateful.py), which takes hours on a machine with other
-work: a history is a second of this process's time and about as much of the store's.
+(LEDGER_HISTORIES=2000 scripts/test tests/services/test_ledger_stateful.py). On 2026-11-29 two runs of 1000 side by side
+passed in sixteen minutes on two cores that had the whole suite to run as well.
 """
 
 from __future__ import annotations
