@@ -17,7 +17,6 @@ from typing import Any
 from app.data.account_rows import account_from_row
 from app.data.base import Base
 from app.data.client import Stale
-from app.data.codec import decode_item
 from app.data.ledger import LedgerReads
 from app.data.lives import Life, UserUpdates, UserWrites
 from app.data.payments import PaymentReads
@@ -56,22 +55,14 @@ class Opening:
 
 def unadopted_accounts(base: Base) -> Iterator[Opening]:
     """A consistent scan: accounts without an opening row, and what adopting each would record."""
-    for row in _scan(base, USERS.suffix, "attribute_not_exists(ledger_sequence)"):
+    for row in base._scan(USERS.suffix, "attribute_not_exists(ledger_sequence)"):
         yield opening_of(base, row)
 
 
 def unadopted_tasks(base: Base) -> Iterator[Task]:
     """A consistent scan: tasks that no operator's queue shows yet."""
-    for row in _scan(base, TASKS.suffix, "attribute_not_exists(version)"):
+    for row in base._scan(TASKS.suffix, "attribute_not_exists(version)"):
         yield task_from_row(row)
-
-
-def _scan(base: Base, table: str, condition: str) -> Iterator[dict[str, Any]]:
-    pages = base.client.get_paginator("scan").paginate(
-        TableName=base.prefix + table, FilterExpression=condition, ConsistentRead=True
-    )
-    for page in pages:
-        yield from (decode_item(item) for item in page["Items"])
 
 
 def opening_of(base: Base, row: dict[str, Any]) -> Opening:

@@ -105,8 +105,7 @@ class AccountReads(Base):
 
     def every(self) -> Iterator[Account]:
         """A scan: for the command line and the nightly check only."""
-        for page in self.client.get_paginator("scan").paginate(TableName=self.prefix + TABLE, ConsistentRead=True):
-            yield from (account_from_row(decode_item(item)) for item in page["Items"])
+        return map(account_from_row, self._scan(TABLE))
 
     def decide(self, account: Account, attempt: Callable[[Account], Result]) -> Result:
         """Run `attempt` on the account, again on its newest state whenever it changed meanwhile."""
@@ -149,9 +148,5 @@ class AccountReads(Base):
 
     def every_to_erase(self) -> Iterator[tuple[str, datetime]]:
         """A scan: addresses of accounts that were deleted and are not erased to the end, and when they were deleted."""
-        pages = self.client.get_paginator("scan").paginate(
-            TableName=self.prefix + TABLE, FilterExpression="attribute_exists(erasure_due)"
-        )
-        for page in pages:
-            rows = map(decode_item, page["Items"])
-            yield from ((row["email"], from_iso(row["erasure_due"])) for row in rows)
+        rows = self._scan(TABLE, "attribute_exists(erasure_due)", consistent=False)
+        return ((row["email"], from_iso(row["erasure_due"])) for row in rows)

@@ -105,6 +105,17 @@ class Base:
             for table, key in keys
         ]
 
+    def _scan(self, table: str, condition: str | None = None, *, consistent: bool = True) -> Iterator[dict[str, Any]]:
+        """Every row of a table, or those that meet the condition: for the command line and the nightly check, and for
+        tables that stay small.
+        """
+        request = {"FilterExpression": condition} if condition else {}
+        pages = self.client.get_paginator("scan").paginate(
+            TableName=self.prefix + table, ConsistentRead=consistent, **request
+        )
+        for page in pages:
+            yield from map(decode_item, page["Items"])
+
     def _put(self, table: str, values: Mapping[str, Any]) -> None:
         call(self.client, "put_item", TableName=self.prefix + table, Item=encode_item(values))
 

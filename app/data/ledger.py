@@ -12,7 +12,7 @@ from app.domain.credits import PURCHASE, PostedEntry
 from app.domain.errors import AlreadyRecorded
 
 from .base import Base, Page, each
-from .codec import decode_item, whole
+from .codec import whole
 from .tables import TRANSACTION_INDEX, TRANSACTIONS
 from .transaction import Writes
 
@@ -91,8 +91,7 @@ class LedgerReads(Base):
 
     def every(self) -> Iterator[PostedEntry]:
         """A consistent scan: for the nightly check only."""
-        for page in self.client.get_paginator("scan").paginate(TableName=self.prefix + TABLE, ConsistentRead=True):
-            yield from (_entry(decode_item(item)) for item in page["Items"])
+        return map(_entry, self._scan(TABLE))
 
 
 class LedgerWrites(Writes):

@@ -16,7 +16,6 @@ from app.domain.sales import Line, Origin
 from .account_rows import account_from_row, completed
 from .base import Base, Page
 from .client import Stale, call
-from .codec import decode_item
 from .tables import PARKED_INDEX, PAYMENT_USER_INDEX, PAYMENTS, USERS
 from .transaction import Writes
 
@@ -57,8 +56,7 @@ class PaymentReads(Base):
 
     def every(self) -> Iterator[PaymentRecord]:
         """A consistent scan: for the nightly check and the reconciliation only."""
-        for page in self.client.get_paginator("scan").paginate(TableName=self.prefix + TABLE, ConsistentRead=True):
-            yield from (_record(decode_item(item)) for item in page["Items"])
+        return map(_record, self._scan(TABLE))
 
 
 class PaymentWrites(Writes):

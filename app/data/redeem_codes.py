@@ -10,7 +10,6 @@ from app.domain.errors import AlreadyRecorded, NotFound
 
 from .base import Base
 from .client import Stale
-from .codec import decode_item
 from .tables import REDEEM_CODES
 from .transaction import Writes
 
@@ -24,9 +23,7 @@ class CodeReads(Base):
 
     def every(self) -> list[RedeemCode]:
         """A scan: codes are few and only operators list them. Newest first."""
-        pages = self.client.get_paginator("scan").paginate(TableName=self.prefix + TABLE, ConsistentRead=True)
-        codes = [_code(decode_item(item)) for page in pages for item in page["Items"]]
-        return sorted(codes, key=lambda code: code.created_at, reverse=True)
+        return sorted(map(_code, self._scan(TABLE)), key=lambda code: code.created_at, reverse=True)
 
 
 class CodeWrites(Writes):

@@ -11,7 +11,6 @@ from app.domain.sales import Sale
 
 from .base import Base
 from .client import Stale
-from .codec import decode_item
 from .tables import SALES
 from .transaction import Writes
 
@@ -33,9 +32,7 @@ class SaleReads(Base):
 
     def every(self) -> list[Sale]:
         """A scan: links and products are few and only operators list them. Newest first."""
-        pages = self.client.get_paginator("scan").paginate(TableName=self.prefix + TABLE, ConsistentRead=True)
-        sales = [_sale(decode_item(item)) for page in pages for item in page["Items"]]
-        return sorted(sales, key=lambda sale: sale.first_seen_at, reverse=True)
+        return sorted(map(_sale, self._scan(TABLE)), key=lambda sale: sale.first_seen_at, reverse=True)
 
 
 class SaleWrites(Writes):

@@ -10,15 +10,17 @@ from typing import Any
 from app.domain.accounts import NOT_ADOPTED
 from app.domain.clock import from_iso, to_iso
 from app.domain.errors import AlreadyRecorded, NotFound
-from app.domain.tasks import OPEN_STATUSES, STATUSES, Result, ResultFile, Task
+from app.domain.tasks import OPEN_STATUSES, STATUSES, Result, Task
 from app.domain.text import finder, one_line
 
 from .base import Base, Page, each
-from .codec import decode_item, whole
+from .codec import whole
+from .records import Codec
 from .tables import RESULTS, TASK_INDEX, TASK_STATUS_INDEX, TASKS
 from .transaction import Writes
 
 TABLE = TASKS.suffix
+RESULT = Codec(Result)
 QUEUE_SHARDS = 4
 
 
@@ -81,8 +83,7 @@ class TaskReads(Base):
 
     def every(self) -> Iterator[Task]:
         """A consistent scan: for the nightly check only."""
-        for page in self.client.get_paginator("scan").paginate(TableName=self.prefix + TABLE, ConsistentRead=True):
-            yield from (task_from_row(decode_item(item)) for item in page["Items"])
+        return map(task_from_row, self._scan(TABLE))
 
 
 class TaskWrites(Writes):
@@ -118,16 +119,7 @@ class TaskWrites(Writes):
         """Keep a result, once for a task. Raises AlreadyRecorded."""
         self.put(
             RESULTS.suffix,
-            {
-                "task_id": task_id,
-                "text": result.text,
-                "files": [
-                    {"key": f.key, "name": f.name, "size_bytes": f.size_bytes, "content_type": f.content_type}
-                    for f in result.files
-                ],
-                "by": result.by,
-                "at": to_iso(result.at),
-            },
+            {"task_id": task_id} | RESULT.row(result),
             condition="attribute_not_exists(task_id)",
             failure=AlreadyRecorded,
         )
@@ -216,5 +208,4 @@ def _unexplained(row: Mapping[str, Any]) -> str | None:
 
 
 def _result(row: Mapping[str, Any]) -> Result:
-    files = tuple(ResultFile(f["key"], f["name"], f["size_bytes"], f["content_type"]) for f in row.get("files", []))
-    return Result(text=row["text"], files=files, by=row["by"], at=from_iso(row["at"]))
+    return RESULT.record({"files": []} | dict(row))
