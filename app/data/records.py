@@ -42,10 +42,6 @@ class Codec(Generic[Record]):
             if field.name not in set(always):
                 self._defaults[field.name] = made() if callable(made) else field.default
 
-    @property
-    def names(self) -> frozenset[str]:
-        return frozenset(self._write)
-
     def row(self, record: Record) -> dict[str, Any]:
         """Its attributes; none is lost that holds anything but its default."""
         values = {name: getattr(record, name) for name in self._write}
@@ -84,16 +80,11 @@ def _converters(hint: Any) -> tuple[Converter, Converter]:
         return to_iso, moment_of
     if kind is frozenset:
         return lambda texts: dict.fromkeys(sorted(texts), True), frozenset
-    if kind is tuple and is_dataclass(inner[0]):
-        one: Codec[Any] = Codec(inner[0])  # type: ignore[arg-type]
+    if kind is tuple:  # of records
+        one: Codec[Any] = Codec(inner[0])
         return lambda records: [one.row(r) for r in records], lambda rows: tuple(one.record(row) for row in rows)
-    if kind is tuple:
-        return list, tuple
     if kind is not None and issubclass(kind, Mapping):
         return _of_mapping(inner[1])
-    if is_dataclass(hint):
-        nested: Codec[Any] = Codec(hint)  # type: ignore[arg-type]
-        return nested.row, nested.record
     return _same, _same
 
 
