@@ -12,21 +12,19 @@ from typing import Any
 from flask import Flask, g, has_request_context, url_for
 from flask_compress import Compress
 
-from app import cli, deps, errors, formatting, logs, security, static_files
+from app import cli
 from app.config import Config
 from app.data import Store
 from app.data.rate_limits import RateLimitStorage
+from app.data.threads import Readers
 from app.data.transaction import patience
-from app.devices import Devices
+from app.domain import formatting
 from app.domain.clock import store_time
 from app.domain.errors import FilesUnavailable, PaymentsUnavailable
 from app.gateways.files import FileStore
 from app.gateways.outside import Outside, through
 from app.gateways.ses import MailRefused, SesGateway
 from app.gateways.stripe import StripeGateway
-from app.looking import HeadAsGet, only_looking
-from app.markdown import render_markdown
-from app.readers import Readers
 from app.routes import (
     account,
     admin,
@@ -37,7 +35,6 @@ from app.routes import (
     api_description,
     auth,
     buy,
-    converters,
     credits,
     dashboard,
     health,
@@ -49,17 +46,22 @@ from app.routes import (
     unsent,
     wellknown,
 )
-from app.routes.uploads import UploadRequest
 from app.services.clock_check import ClockCheck
 from app.services.links import Links
 from app.services.mail import MailRoom, Sender
 from app.services.passkeys import Passkeys
 from app.services.passwords import Passwords
 from app.services.sealing import Sealer
-from app.throttle import Throttle
-from app.tokens import Tokens
-from app.visitors import add_commands, open_store
-from app.work_slots import Places, Slots, WorkSlots
+from app.services.throttle import Throttle
+from app.services.tokens import Tokens
+from app.web import converters, deps, logs, security, static_files
+from app.web import refusals as errors
+from app.web.devices import Devices
+from app.web.looking import HeadAsGet, only_looking
+from app.web.markdown import render_markdown
+from app.web.uploads import UploadRequest
+from app.web.visitors import add_commands, open_store
+from app.web.work_slots import Places, Slots, WorkSlots
 
 BLUEPRINTS = (
     home,

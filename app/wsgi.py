@@ -1,9 +1,10 @@
-"""The WSGI app, as `python -m app.serve` imports it. A wrong setting ends the process with a sentence."""
+"""The WSGI app, as `python -m app.web.serve` imports it. A wrong setting ends the process with a sentence."""
 
 import sys
 
-from app import create_app, deps
+from app import create_app
 from app.config import ConfigError
+from app.web import deps
 
 try:
     app = create_app()

@@ -26,7 +26,7 @@ from app.data.table_setup import create_tables
 from app.domain.clock import utcnow
 from app.gateways.ses import SesGateway
 from app.services.mail import deliver_due
-from app.visitors import adopter
+from app.web.visitors import adopter
 from e2e.pages.world import World, furnish
 from scripts.local.aws import LocalAws, keep_or_put_back
 from scripts.local.ports import free_port

@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 from playwright.sync_api import Page, expect
 
-from app.deps import named_sales
 from app.domain.clock import utcnow
 from app.services import books
+from app.web.deps import named_sales
 from tests.support import PASSWORD, make_account
 
 EMAIL = "ada@example.com"

@@ -22,7 +22,7 @@ from app.domain.clock import store_time, utcnow
 from app.domain.errors import DomainError
 from app.gateways.files import FileStore
 from app.services.seed import first_operator
-from app.visitors import adopter
+from app.web.visitors import adopter
 
 
 def main() -> int:

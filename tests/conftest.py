@@ -22,7 +22,7 @@ from app.data.client import make_client
 from app.data.table_setup import create_tables
 from app.data.transaction import patience
 from app.domain.clock import store_time
-from app.visitors import adopter
+from app.web.visitors import adopter
 from scripts.local.aws import LocalAws, keep_or_put_back
 from scripts.local.leftovers import remove_leftovers
 from scripts.local.settings import CREDENTIALS, NO_OTHER_AWS, app_settings, forget_other_aws, past_any_proxy

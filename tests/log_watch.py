@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from app import logs
+from app.web import logs
 from tests.support import PASSWORD
 
 SECRETS = {

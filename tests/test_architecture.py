@@ -235,7 +235,7 @@ def test_every_guarded_view_turns_a_stranger_away(app, client):
 
 def test_csrf_is_waived_only_where_no_cookie_is_read(app):
     """The programs' side and the webhook: each view there is public by name or wants a token."""
-    from app.security import csrf
+    from app.web.security import csrf
 
     exempt = {getattr(blueprint, "name", blueprint) for blueprint in csrf._exempt_blueprints}
     views = {name: view for name, view in app.view_functions.items() if name.partition(".")[0] in exempt}

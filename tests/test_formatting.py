@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
-from app import formatting
+from app.domain import formatting
 
 NOW = datetime(2026, 11, 22, 14, 3, 9, tzinfo=UTC)
 

@@ -22,7 +22,7 @@ from app.data.client import make_client
 from app.domain.accounts import NOT_ADOPTED
 from app.domain.errors import BalanceUnexplained
 from app.services import books, queue, tasks
-from app.visitors import adopter, visitor
+from app.web.visitors import adopter, visitor
 from tests.originals import EMAIL
 from tests.support import NOW, FakeSender, FakeStripe, make_account, make_operators
 

@@ -8,10 +8,10 @@ import sys
 import click
 from flask.cli import with_appcontext
 
-from app import deps
 from app.cli.tables import print_table
 from app.domain.clock import utcnow
 from app.domain.errors import DomainError
+from app.web import deps
 
 from . import service
 from .service import Adopted

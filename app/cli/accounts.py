@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from app import deps
 from app.cli.groups import Group, Pasted
 from app.cli.scheduled import scheduled
 from app.domain.clock import utcnow
 from app.domain.errors import DomainError
 from app.domain.text import plain_address
 from app.services import accounts, second_factor
+from app.web import deps
 
 group = Group("accounts", help="Accounts.")
 

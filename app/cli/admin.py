@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from app import deps
 from app.cli.groups import Group, Pasted
 from app.cli.tasks import operator, told
 from app.domain.clock import utcnow
 from app.domain.text import plain_address
 from app.services import operators
+from app.web import deps
 
 group = Group("admin", help="Operators.")
 

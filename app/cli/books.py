@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from app import deps
 from app.cli.groups import Group, Pasted
 from app.cli.scheduled import scheduled
 from app.cli.tables import print_table
@@ -19,6 +18,7 @@ from app.domain.clock import to_iso, utcnow
 from app.domain.errors import DomainError
 from app.domain.text import plain_address
 from app.services import books, figures
+from app.web import deps
 
 group = Group("books", help="The ledger, Stripe, and what is owed to customers.")
 

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 import click
 
-from app import deps
 from app.cli.groups import Group, Pasted
 from app.cli.tables import print_table
 from app.cli.tasks import operator
@@ -14,6 +13,7 @@ from app.data.adjustments import Adjustment
 from app.domain.clock import utcnow
 from app.domain.errors import DomainError
 from app.services import codes
+from app.web import deps
 
 group = Group("codes", help="Promotional codes.")
 

@@ -6,11 +6,11 @@ import json
 
 import click
 
-from app import deps
 from app.cli.groups import Group
 from app.domain.accounts import MAX_PASSWORD_BYTES
 from app.domain.clock import utcnow
 from app.services import seed
+from app.web import deps
 
 group = Group("demo", help="Data to try the app with.")
 

@@ -7,8 +7,8 @@ import sys
 import click
 from flask.cli import with_appcontext
 
-from app import deps
 from app.services import doctor
+from app.web import deps
 
 MARKS = {doctor.OK: "ok     ", doctor.WARNING: "warning", doctor.FAULT: "FAULT  "}
 

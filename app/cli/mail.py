@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 
 import click
 
-from app import deps
 from app.cli.groups import Group
 from app.cli.tasks import operator
 from app.domain.clock import utcnow
 from app.domain.errors import DomainError, Unavailable
 from app.services import outbox
 from app.services.mail import deliver_due
+from app.web import deps
 
 log = logging.getLogger(__name__)
 

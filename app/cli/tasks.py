@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import click
 
-from app import deps
 from app.cli.groups import Group, Pasted
 from app.cli.tables import MOST, first_of, print_table, say_more
 from app.cli.text_files import read_text
@@ -18,12 +17,13 @@ from app.data.base import each
 from app.domain.by_hand import COMMAND_LINE
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import DomainError
+from app.domain.formatting import excerpt, relative_time
 from app.domain.tasks import DEFAULT_LEASE_MINUTES, IN_PROGRESS, OPEN_STATUSES, PENDING, STATUSES, Task
 from app.domain.text import plain_address
-from app.formatting import excerpt, relative_time
 from app.routes.api_admin import queue_json
-from app.routes.uploads import MAX_FILE_BYTES
 from app.services import figures, queue
+from app.web import deps
+from app.web.uploads import MAX_FILE_BYTES
 
 group = Group("tasks", help="The queue.")
 

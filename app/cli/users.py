@@ -7,7 +7,6 @@ import secrets
 
 import click
 
-from app import deps
 from app.cli.groups import Group, Pasted
 from app.cli.tables import MOST, first_of, print_table, say_more
 from app.cli.tasks import as_json, limit, operator, told
@@ -20,6 +19,7 @@ from app.domain.text import plain_address, trimmed
 from app.routes.api import entry_json
 from app.routes.api_admin import user_json
 from app.services import customers
+from app.web import deps
 
 group = Group("users", help="Accounts.")
 

@@ -9,16 +9,16 @@ from flask import Blueprint, Response, flash, g, redirect, render_template, requ
 from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
 
-from app import deps, heavy
 from app.domain.accounts import HALF
 from app.domain.clock import utcnow
 from app.domain.errors import BadCredentials, InvalidInput
-from app.exports import announced, attachment, spooled
 from app.forms.account import ChangePasswordForm, DeleteForm, SettingsForm
-from app.security import current_session_key, login_required, start_browser_session
 from app.services import accounts, statements
 from app.services.own_data import write_export
-from app.throttle import EXPORT_BY_ACCOUNT
+from app.services.throttle import EXPORT_BY_ACCOUNT
+from app.web import deps, heavy
+from app.web.exports import announced, attachment, spooled
+from app.web.security import current_session_key, login_required, start_browser_session
 
 bp = Blueprint("account", __name__, url_prefix="/account")
 

@@ -8,17 +8,17 @@ from typing import Any
 from flask import Blueprint, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app import deps, heavy
 from app.data.adjustments import Adjustment
 from app.domain import payments as facts
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, NotFound
+from app.domain.formatting import count
 from app.domain.tasks import new_request_id
-from app.formatting import count
 from app.forms.admin_finance import CodeForm, CreditForm, ReasonForm
 from app.forms.paging import read_paging
-from app.security import admin_required
 from app.services import books, codes, parked, payments, sales
+from app.web import deps, heavy
+from app.web.security import admin_required
 
 bp = Blueprint("admin_finance", __name__, url_prefix="/admin/finance")
 

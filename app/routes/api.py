@@ -8,7 +8,6 @@ from typing import Any
 from flask import Blueprint, g, request
 from flask.typing import ResponseReturnValue
 
-from app import deps, heavy
 from app.domain.accounts import API
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import TYPES, PostedEntry
@@ -18,9 +17,10 @@ from app.forms.api import idempotency_key, read_json, text_field
 from app.forms.paging import read_month, read_paging, read_search, read_status
 from app.routes.auth import finish_with_code, sign_in, sign_up
 from app.routes.tasks import cancel_own, file_link
-from app.security import csrf, public, token_required
 from app.services import queue, statements, tasks
 from app.services.accounts import SignedIn, sign_out
+from app.web import deps, heavy
+from app.web.security import csrf, public, token_required
 
 bp = Blueprint("api", __name__, url_prefix="/api")
 csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge

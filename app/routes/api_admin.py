@@ -8,7 +8,6 @@ from typing import Any
 from flask import Blueprint, g, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app import deps, heavy
 from app.data.adjustments import Adjustment
 from app.domain.accounts import Account, normalise_email
 from app.domain.clock import to_iso, utcnow
@@ -18,9 +17,10 @@ from app.domain.text import finder
 from app.forms.api import idempotency_key, read_json, text_field
 from app.forms.paging import read_paging, read_search
 from app.routes.api import entry_json, result_json, task_json
-from app.routes.uploads import MAX_FILE_BYTES, MAX_FILES
-from app.security import csrf, operator_token_required
 from app.services import customers, queue
+from app.web import deps, heavy
+from app.web.security import csrf, operator_token_required
+from app.web.uploads import MAX_FILE_BYTES, MAX_FILES
 
 bp = Blueprint("api_admin", __name__, url_prefix="/api/admin")
 csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge

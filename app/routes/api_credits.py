@@ -7,14 +7,14 @@ from typing import Any
 from flask import Blueprint, g, request
 from flask.typing import ResponseReturnValue
 
-from app import deps
 from app.domain.clock import utcnow
 from app.domain.errors import NotFound
 from app.domain.tasks import new_request_id
 from app.forms.api import idempotency_key, read_json, text_field
-from app.security import csrf, token_required
 from app.services import checkout, codes
-from app.throttle import CHECKOUT_BY_ACCOUNT, REDEEM_BY_ACCOUNT
+from app.services.throttle import CHECKOUT_BY_ACCOUNT, REDEEM_BY_ACCOUNT
+from app.web import deps
+from app.web.security import csrf, token_required
 
 bp = Blueprint("api_credits", __name__, url_prefix="/api")
 csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge

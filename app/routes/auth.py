@@ -8,7 +8,6 @@ from hashlib import sha256
 from flask import Blueprint, flash, g, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 
-from app import deps
 from app.domain.accounts import API, BROWSER, Account, normalise_email, session_key
 from app.domain.clock import utcnow
 from app.domain.drafts import Draft
@@ -23,7 +22,11 @@ from app.domain.errors import (
 )
 from app.domain.second_factor import digits, proven_since
 from app.forms.auth import EmailForm, LoginForm, PasswordForm, SignupForm
-from app.security import (
+from app.services import accounts, drafts, second_factor
+from app.services.links import CONFIRM, RESET, SET_PASSWORD
+from app.services.throttle import FORGOT_BY_ADDRESS, FORGOT_BY_DEVICE, network_of
+from app.web import deps
+from app.web.security import (
     MAX_CARRIED,
     client_label,
     login_required,
@@ -32,10 +35,7 @@ from app.security import (
     start_browser_session,
     takes,
 )
-from app.services import accounts, drafts, second_factor
-from app.services.links import CONFIRM, RESET, SET_PASSWORD
-from app.throttle import FORGOT_BY_ADDRESS, FORGOT_BY_DEVICE, network_of
-from app.typed import Typed, uncarried
+from app.web.typed import Typed, uncarried
 
 bp = Blueprint("auth", __name__)
 

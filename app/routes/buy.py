@@ -8,17 +8,17 @@ from typing import Any
 from flask import Blueprint, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 
-from app import deps
 from app.config import Pack
 from app.domain.clock import utcnow
 from app.domain.errors import NotFound, PaymentsUnavailable, RateLimited
 from app.domain.tasks import new_request_id
 from app.forms.credits import BuyForm
-from app.fragments import render
-from app.looking import only_looking
-from app.security import public, signed_in_account_or_none
 from app.services import checkout
-from app.throttle import CHECKOUT_BY_ADDRESS, GUEST_LOOKS_BY_ADDRESS, network_of
+from app.services.throttle import CHECKOUT_BY_ADDRESS, GUEST_LOOKS_BY_ADDRESS, network_of
+from app.web import deps
+from app.web.fragments import render
+from app.web.looking import only_looking
+from app.web.security import public, signed_in_account_or_none
 
 bp = Blueprint("buy", __name__)
 

@@ -7,7 +7,6 @@ from typing import Any
 from flask import Blueprint, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app import deps
 from app.config import Pack
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, MailboxUnproven, NotFound, PaymentsUnavailable
@@ -15,11 +14,12 @@ from app.domain.tasks import TASK_COST, check_description, new_request_id
 from app.domain.text import shows
 from app.forms.base import usable_key
 from app.forms.credits import BuyForm, DraftForm, RedeemForm
-from app.fragments import render
-from app.looking import only_looking
-from app.security import login_required
 from app.services import checkout, codes
-from app.throttle import CHECKOUT_BY_ACCOUNT, REDEEM_BY_ACCOUNT
+from app.services.throttle import CHECKOUT_BY_ACCOUNT, REDEEM_BY_ACCOUNT
+from app.web import deps
+from app.web.fragments import render
+from app.web.looking import only_looking
+from app.web.security import login_required
 
 bp = Blueprint("credits", __name__)
 

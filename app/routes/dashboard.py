@@ -9,16 +9,16 @@ from typing import Any
 from flask import Blueprint, Response, g, make_response, request
 from flask.typing import ResponseReturnValue
 
-from app import deps, heavy
 from app.data.base import Page
 from app.domain.clock import utcnow
 from app.domain.errors import PlacesTaken, RateLimited
 from app.domain.tasks import MAX_DESCRIPTION, TASK_COST, Task, new_request_id
-from app.errors import status_of
 from app.forms.paging import Paging, TaskFilter, read_paging, read_task_filter
 from app.forms.tasks import TaskForm
-from app.fragments import is_fragment_request, render
-from app.security import login_required, login_required_while_reading
+from app.web import deps, heavy
+from app.web.fragments import is_fragment_request, render
+from app.web.refusals import status_of
+from app.web.security import login_required, login_required_while_reading
 
 bp = Blueprint("dashboard", __name__)
 

@@ -7,11 +7,11 @@ from typing import Any
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from app import deps
 from app.domain.clock_reading import OFF, UNKNOWN
 from app.domain.errors import StoreUnavailable
-from app.security import public
 from app.services.clock_check import sentence
+from app.web import deps
+from app.web.security import public
 
 bp = Blueprint("health", __name__)
 

@@ -10,14 +10,16 @@ from flask import Blueprint, Response, flash, g, redirect, render_template, requ
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
-from app import deps
 from app.data.second_factors import Proof
 from app.domain.accounts import BROWSER, Account
 from app.domain.clock import utcnow
 from app.domain.errors import BadCredentials, InvalidInput, WrongCode
 from app.forms.account import CodeForm, ConfirmForm, PasskeyForm
 from app.routes.auth import counted_proof, safe_path
-from app.security import (
+from app.services import accounts, second_factor
+from app.services.passkeys import ASSERT, REGISTER
+from app.web import deps
+from app.web.security import (
     current_session_key,
     half_signed_in,
     login_required,
@@ -25,8 +27,6 @@ from app.security import (
     signed_in_account_or_none,
     start_browser_session,
 )
-from app.services import accounts, second_factor
-from app.services.passkeys import ASSERT, REGISTER
 
 bp = Blueprint("second_factor", __name__)
 

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
-from app import deps
 from app.domain.clock import utcnow
 from app.domain.errors import DomainError
 from app.gateways.stripe import verify_webhook
-from app.security import csrf, public
 from app.services import payments
+from app.web import deps
+from app.web.security import csrf, public
 
 bp = Blueprint("stripe_webhook", __name__)
 csrf.exempt(bp)  # the signature is the proof

@@ -7,7 +7,6 @@ from datetime import datetime
 from flask import Blueprint, Response, flash, g, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app import deps
 from app.domain.accounts import Account
 from app.domain.clock import utcnow
 from app.domain.duplicates import LOOKED_AT, find_twin, repeated_within
@@ -28,11 +27,12 @@ from app.domain.tasks import (
 from app.forms.base import LOST_KEY, unix_newlines, usable_key
 from app.forms.tables import as_lines
 from app.forms.tasks import MAX_TABLE_BYTES, TaskForm, check_batch, read_batch
-from app.fragments import is_fragment_request, render
 from app.routes import dashboard
-from app.routes.uploads import MAX_BODY_WITH_FILES
-from app.security import login_required, takes
 from app.services import queue, tasks
+from app.web import deps
+from app.web.fragments import is_fragment_request, render
+from app.web.security import login_required, takes
+from app.web.uploads import MAX_BODY_WITH_FILES
 
 bp = Blueprint("tasks", __name__)
 

@@ -9,16 +9,16 @@ from typing import Any
 from flask import Blueprint, Response, g, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
-from app import deps, heavy
 from app.data.base import Page
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import TYPES, PostedEntry
 from app.domain.errors import Malformed, NotFound
-from app.exports import csv_file
 from app.forms.paging import check_month, read_month, read_paging
-from app.fragments import render
-from app.security import login_required
 from app.services import statements
+from app.web import deps, heavy
+from app.web.exports import csv_file
+from app.web.fragments import render
+from app.web.security import login_required
 
 bp = Blueprint("transactions", __name__)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from flask import Blueprint, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app import deps
 from app.domain.clock import utcnow
-from app.security import login_required
 from app.services import drafts
-from app.typed import typed_at
+from app.web import deps
+from app.web.security import login_required
+from app.web.typed import typed_at
 
 bp = Blueprint("unsent", __name__)
 

@@ -7,9 +7,9 @@ from datetime import timedelta
 from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
 
-from app import deps
 from app.domain.clock import utcnow
-from app.security import public
+from app.web import deps
+from app.web.security import public
 
 bp = Blueprint("wellknown", __name__)
 

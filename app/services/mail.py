@@ -16,7 +16,7 @@ from app.data import Store
 from app.data.outbox import Mail, MailTrouble
 from app.domain.accounts import Account, mask_email
 from app.domain.clock import to_iso
-from app.formatting import FILTERS
+from app.domain.formatting import FILTERS
 from app.gateways.ses import AddressRefused, MailRefused, SendingLimited
 
 from .links import CONFIRM, RESET, SET_PASSWORD, Links

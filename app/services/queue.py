@@ -28,6 +28,7 @@ from app.domain.errors import (
     StoreUnavailable,
     WrongState,
 )
+from app.domain.formatting import excerpt
 from app.domain.tasks import (
     CANCELLED,
     COMPLETED,
@@ -39,7 +40,6 @@ from app.domain.tasks import (
     Task,
 )
 from app.domain.text import shows
-from app.formatting import excerpt
 
 log = logging.getLogger(__name__)
 

@@ -106,7 +106,7 @@ def _cursor_of_page(app: Flask, visitor: Visitor, page: int) -> str:
 
 def _writes_of(app: Flask, environ: dict[str, Any]) -> dict[str, Any]:
     """The request that a submit sends to the store."""
-    from app import deps
+    from app.web import deps
 
     with app.app_context():
         client = deps.store().client

@@ -20,8 +20,8 @@ from app.data.table_setup import create_tables
 from app.domain.accounts import API, BROWSER, Account, Session, new_account_id, new_session_id, session_key
 from app.domain.credits import PROMO, LedgerEntry, post
 from app.domain.tasks import COMPLETED, Task
-from app.tokens import Tokens
-from app.visitors import open_store
+from app.services.tokens import Tokens
+from app.web.visitors import open_store
 from scripts.local.aws import CHILD, REPO, LocalAws
 from scripts.local.ports import HOST, free_port, wait_for_answer
 
@@ -82,7 +82,7 @@ class World:
     def start_server(self, dynamodb_port: int, workers: int) -> int:
         """The app as it is served: granian with a thread for each connection; returns its port."""
         port = free_port()
-        command = ["-m", "app.serve", "--host", HOST, "--port", str(port), "--workers", str(workers)]
+        command = ["-m", "app.web.serve", "--host", HOST, "--port", str(port), "--workers", str(workers)]
         self._start(command, self.environment(dynamodb_port, port), port, "/login")
         return port
 

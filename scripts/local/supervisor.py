@@ -163,7 +163,7 @@ class Supervisor:
 
     def _web_command(self) -> list[str]:
         port, workers = self.settings.ports["PORT"], self.settings.workers
-        return python("-m", "app.serve", "--host", HOST, "--port", str(port), "--workers", str(workers))
+        return python("-m", "app.web.serve", "--host", HOST, "--port", str(port), "--workers", str(workers))
 
     def _stripe_command(self) -> list[str]:
         environment = self.settings.environment

@@ -12,7 +12,7 @@ from limits.strategies import FixedWindowRateLimiter
 from app.data import rate_limits
 from app.data.rate_limits import RateLimitStorage
 from app.domain.errors import RateLimited
-from app.throttle import Throttle, network_of
+from app.services.throttle import Throttle, network_of
 
 LIMIT = parse("3 per 15 minutes")
 
@@ -29,7 +29,7 @@ def clock(monkeypatch):
 
     clock = Clock()
     monkeypatch.setattr(rate_limits, "utcnow", clock)
-    monkeypatch.setattr("app.throttle.utcnow", clock)
+    monkeypatch.setattr("app.services.throttle.utcnow", clock)
     return clock
 
 

@@ -10,10 +10,10 @@ import pytest
 from app.domain.accounts import normalise_email
 from app.domain.codes import normalise_code
 from app.domain.errors import InvalidInput
+from app.domain.formatting import excerpt
 from app.domain.second_factor import digits, recovery_hash
 from app.domain.tasks import check_description, check_note, check_reason
 from app.domain.text import compact, finder, one_line, plain_address, search_key, shows, storable, trimmed
-from app.formatting import excerpt
 
 
 @pytest.mark.parametrize("text", ["", "plain", "emoji 👩‍🚀", "\u202eright to left", "\u2028", "\x1b[31m", "e\u0301"])

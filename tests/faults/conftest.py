@@ -9,7 +9,7 @@ import pytest
 from app import create_app
 from app.data import Store
 from app.data.client import make_client
-from app.visitors import adopter
+from app.web.visitors import adopter
 
 
 @pytest.fixture

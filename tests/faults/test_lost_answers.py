@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from app import deps
 from app.data import Store
 from app.data.client import make_client
 from app.data.outbox import Mail
@@ -23,7 +22,8 @@ from app.services.links import Links
 from app.services.passkeys import passkey_key
 from app.services.passwords import Passwords
 from app.services.sealing import Sealer
-from app.visitors import adopter
+from app.web import deps
+from app.web.visitors import adopter
 from tests.routes.browser import Browser
 from tests.security.test_second_factor import code
 from tests.services.test_codes import make_code

@@ -25,7 +25,7 @@ REPO = Path(__file__).resolve().parents[2]
 
 
 class Server:
-    """`app.serve` with two workers, as in production."""
+    """`app.web.serve` with two workers, as in production."""
 
     def __init__(self, dynamodb_url: str):
         self.port = free_port()
@@ -40,7 +40,7 @@ class Server:
                 "BCRYPT_ROUNDS": "4",
             }
         )
-        command = [sys.executable, "-m", "app.serve", "--port", str(self.port)]
+        command = [sys.executable, "-m", "app.web.serve", "--port", str(self.port)]
         self.process = subprocess.Popen(command, cwd=REPO, env=environment, stderr=subprocess.PIPE, text=True)
         self.log: list[str] = []
         threading.Thread(target=lambda: self.log.extend(self.process.stderr or []), daemon=True).start()

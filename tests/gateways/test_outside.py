@@ -8,7 +8,7 @@ import pytest
 
 from app.domain.errors import PaymentsUnavailable
 from app.gateways.outside import AT_ONCE, AT_ONCE_BY_ONE, CLOSED_SECONDS, FAILURES, WINDOW_SECONDS, Outside, through
-from app.work_slots import Slots
+from app.web.work_slots import Slots
 
 pytestmark = pytest.mark.threat(102)
 

@@ -1,6 +1,6 @@
 """The app as it is deployed, none of whose slots is free and whose callers have little patience: a full server."""
 
-from app.work_slots import SLOTS
+from app.web.work_slots import SLOTS
 from app.wsgi import app
 
 _slots = app.wsgi_app._slots

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 
-from app import serve
+from app.web import serve
 
 
 def app(environ, start_response):

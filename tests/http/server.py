@@ -1,4 +1,4 @@
-"""The app as it is deployed: `app.serve` with two worker processes, on a port of its own."""
+"""The app as it is deployed: `app.web.serve` with two worker processes, on a port of its own."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Server:
 
     def __enter__(self) -> Self:
         command = [
-            *(sys.executable, "-m", "app.serve", "--host", HOST, "--port", str(self.port)),
+            *(sys.executable, "-m", "app.web.serve", "--host", HOST, "--port", str(self.port)),
             *("--workers", str(self._workers), "--target", self._target),
         ]
         with self._log.open("wb") as log:

@@ -36,7 +36,7 @@ from app.domain.clock import utcnow
 from app.domain.payments import READERS
 from app.routes.api_description import document
 from app.services import codes, queue, tasks
-from app.throttle import Throttle
+from app.services.throttle import Throttle
 from tests.support import PASSWORD, assert_books_agree, make_account, session_event, signed
 
 # Left out of all other runs by pyproject.toml: its import alone takes most of a second.

@@ -11,7 +11,7 @@ import pytest
 from app.data.table_setup import create_tables
 from app.domain.errors import PlacesTaken
 from app.services import tasks
-from app.work_slots import PLACES, Places, Slots
+from app.web.work_slots import PLACES, Places, Slots
 from tests.conftest import PREFIX
 from tests.http.server import Server
 from tests.http.test_ended_session import Tab

@@ -11,7 +11,7 @@ from bs4 import BeautifulSoup
 
 from app.domain.accounts import API, Session, new_session_id, session_key
 from app.domain.clock import utcnow
-from app.tokens import Tokens
+from app.services.tokens import Tokens
 from tests.crawl import Answer, crawl
 from tests.http.server import SETTINGS
 from tests.routes.test_identifiers import ADDRESSES, OPERATOR, furnish

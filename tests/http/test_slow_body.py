@@ -16,9 +16,9 @@ import httpx
 import pytest
 from werkzeug.test import Client
 
-from app import serve
 from app.data.table_setup import create_tables
-from app.work_slots import NO_SLOT, REFUSALS, SLOTS, Slots, WorkSlots
+from app.web import serve
+from app.web.work_slots import NO_SLOT, REFUSALS, SLOTS, Slots, WorkSlots
 from tests.conftest import PREFIX
 from tests.http.server import REPO, Server
 from tests.http.test_two_workers import Submitter

@@ -1,4 +1,4 @@
-"""Workers that die, and the server's stop, seen from outside: `app.serve` as the image and `scripts/run` start it."""
+"""Workers that die, and the server's stop, seen from outside: `app.web.serve` as image and `scripts/run` start it."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def test_stop_while_workers_are_still_starting_is_a_stop(dynamodb_url, store, tm
 def start(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | SETTINGS
     environment |= {"APP_ENV": "development"} | settings
-    command = [sys.executable, "-m", "app.serve", *arguments]
+    command = [sys.executable, "-m", "app.web.serve", *arguments]
     return subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 

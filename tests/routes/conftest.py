@@ -19,7 +19,7 @@ def browser(app) -> Browser:
 @pytest.fixture
 def in_one_window(monkeypatch):
     """The clock of the rate limits stands still, or a test could run over the end of a window."""
-    for module in ("app.data.rate_limits", "app.throttle"):
+    for module in ("app.data.rate_limits", "app.services.throttle"):
         monkeypatch.setattr(f"{module}.utcnow", lambda: datetime.fromtimestamp(1_800_000_900, UTC))
 
 

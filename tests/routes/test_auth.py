@@ -14,7 +14,7 @@ from app.data.account_updates import AccountUpdates
 from app.services.links import CONFIRM, RESET, SET_PASSWORD, Links
 from app.services.mail import MailRoom, deliver_due
 from app.services.signing import Signer
-from app.throttle import SIGN_IN_BY_ACCOUNT
+from app.services.throttle import SIGN_IN_BY_ACCOUNT
 from tests.routes.browser import Browser, soup
 from tests.support import NOW, PASSWORD, all_mails, every_task, make_account, post_webhook, session_event
 
@@ -382,7 +382,7 @@ def test_ten_guesses_are_tried_when_forty_come_at_once(app, store):
 @pytest.mark.usefixtures("in_one_window")
 def test_nobody_is_kept_out_by_what_a_dead_process_has_left_counted(app, store, monkeypatch):
     make_account(store)
-    monkeypatch.setattr("app.throttle.ENTER_SECONDS", 0.2)
+    monkeypatch.setattr("app.services.throttle.ENTER_SECONDS", 0.2)
     with app.app_context():
         throttle = app.extensions["impacteragi"].throttle
         for _ in range(10):

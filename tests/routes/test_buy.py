@@ -7,8 +7,8 @@ import re
 import pytest
 from limits import parse
 
-from app import throttle
 from app.domain.errors import NotFound
+from app.services import throttle
 from app.services.accounts import sign_up
 from app.services.passwords import Passwords
 from tests.routes.browser import Browser, soup

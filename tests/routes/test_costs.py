@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from app import deps
 from app.services import queue, tasks
-from app.throttle import CANCEL_BY_ACCOUNT, CANCEL_BY_DAY, FILE_BY_ACCOUNT, SEARCH_BY_ACCOUNT
+from app.services.throttle import CANCEL_BY_ACCOUNT, CANCEL_BY_DAY, FILE_BY_ACCOUNT, SEARCH_BY_ACCOUNT
+from app.web import deps
 from tests.routes.browser import Browser, Program, soup
 from tests.support import NOW, make_account
 

@@ -8,9 +8,9 @@ from threading import Barrier, Event
 import pytest
 from bs4 import BeautifulSoup
 
+from app.data.threads import THREADS
 from app.domain.clock import utcnow
 from app.domain.errors import StoreUnavailable
-from app.readers import THREADS
 from app.services import tasks
 from tests.routes.browser import Browser, soup
 from tests.support import NOW, every_task, ledger, make_account, post_webhook, session_event

@@ -86,7 +86,7 @@ def test_an_export_is_refused_rather_than_cut_when_it_is_too_long(store, operato
 @pytest.mark.threat(106)
 @pytest.mark.parametrize("path", ["/transactions.csv", "/account/export.json"])
 def test_an_export_is_refused_when_it_is_larger_than_its_file_may_be(ada, monkeypatch, path):
-    monkeypatch.setattr("app.exports.MAX_BYTES", 200)
+    monkeypatch.setattr("app.web.exports.MAX_BYTES", 200)
     monkeypatch.setattr("app.routes.account.MAX_OWN_DATA", 200)
 
     assert ada.get(path).status_code == 422

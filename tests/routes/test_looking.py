@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from limits import parse
 
-from app import deps
 from app.domain.clock import utcnow
 from app.services import queue, tasks
+from app.web import deps
 from tests.routes.browser import Browser, Program
 from tests.support import make_account, post_webhook, session_event
 

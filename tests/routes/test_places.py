@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from urllib3.connectionpool import HTTPConnectionPool
 
-from app.work_slots import Places
+from app.web.work_slots import Places
 from tests.routes.test_looking import World, paths
 
 A_PAGE = 102  # rows: the longest page, and one to see whether there are more

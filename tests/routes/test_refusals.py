@@ -13,10 +13,10 @@ from werkzeug.exceptions import InternalServerError, RequestEntityTooLarge
 
 from app.domain.clock import utcnow
 from app.domain.errors import Forbidden, RateLimited, StoreUnavailable, WrongState
-from app.security import MAX_CARRIED, MAX_GIVEN_BACK, MAX_TYPED
 from app.services import queue, tasks
-from app.typed import LABELS
-from app.work_slots import NO_SLOT
+from app.web.security import MAX_CARRIED, MAX_GIVEN_BACK, MAX_TYPED
+from app.web.typed import LABELS
+from app.web.work_slots import NO_SLOT
 from tests.crawl import crawl
 from tests.routes.browser import Browser, soup
 from tests.routes.test_identifiers import OPERATOR, furnish, getter, signed_in

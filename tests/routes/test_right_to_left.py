@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.domain.clock import utcnow
-from app.markdown import render_markdown
 from app.services import queue, tasks
+from app.web.markdown import render_markdown
 from tests.routes.browser import Browser, soup
 from tests.support import all_mails, make_account
 

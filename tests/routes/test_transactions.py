@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from bs4 import BeautifulSoup
 
-from app.csv_lines import OPERATORS, csv_line, formula_safe
 from app.domain.payments import RefundFact
 from app.services import tasks
 from app.services.payments import record_fact
+from app.web.csv_lines import OPERATORS, csv_line, formula_safe
 from tests.services.test_payments import paid, record
 from tests.support import NOW, PASSWORD, make_account
 

@@ -14,8 +14,8 @@ from app.data.tasks import TaskReads
 from app.domain.clock import utcnow
 from app.domain.errors import StoreUnavailable
 from app.domain.tasks import MAX_DESCRIPTION, MAX_RESULT
-from app.routes.uploads import MAX_FILE_BYTES, MAX_FILES
 from app.services import drafts, queue, tasks
+from app.web.uploads import MAX_FILE_BYTES, MAX_FILES
 from tests.routes.browser import Browser, soup
 from tests.support import PASSWORD, every_task, make_account
 

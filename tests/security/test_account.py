@@ -7,13 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from app import deps
 from app.data import Store
 from app.domain.accounts import Session, session_key
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import NotSignedIn
 from app.services import accounts, payments, queue, tasks
 from app.services.passwords import Passwords
+from app.web import deps
 from tests.routes.browser import Browser, Program, soup
 from tests.support import NOW, PASSWORD, all_mails, every_task, ledger, make_account, session_event
 

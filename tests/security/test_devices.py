@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app import create_app, deps
+from app import create_app
 from app.domain.clock import utcnow
 from app.services import accounts
-from app.throttle import SECOND_FACTOR_BY_ACCOUNT, SECOND_FACTOR_BY_DAY
+from app.services.throttle import SECOND_FACTOR_BY_ACCOUNT, SECOND_FACTOR_BY_DAY
+from app.web import deps
 from tests.routes.browser import Browser
 from tests.security.test_second_factor import code, set_up
 from tests.support import PASSWORD, make_account
@@ -22,7 +23,7 @@ NEW = "another long password"
 @pytest.fixture(autouse=True)
 def one_window(monkeypatch):
     """The clock of the limits stands still, or a test could run over the end of a window."""
-    for module in ("app.data.rate_limits", "app.throttle"):
+    for module in ("app.data.rate_limits", "app.services.throttle"):
         monkeypatch.setattr(f"{module}.utcnow", lambda: datetime.fromtimestamp(1_800_000_900, UTC))
 
 
@@ -336,7 +337,7 @@ def test_wrong_codes_are_guessed_ten_times_whatever_the_browser(app, store, ada)
 @pytest.mark.threat(61)
 def test_the_day_has_an_end_for_who_reads_the_mailbox_too(app, store, guarded):
     """However often the password is set anew, 250 wrong codes are all that a day has."""
-    from app.throttle import SECOND_FACTOR_IN_ALL
+    from app.services.throttle import SECOND_FACTOR_IN_ALL
 
     secret, _ = guarded
     limiter = deps_of(app).throttle._limiter

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from app import deps
 from app.data.account_updates import AccountUpdates
 from app.data.account_writes import AccountWrites
 from app.data.second_factors import SecondFactorUpdates
@@ -15,6 +14,7 @@ from app.domain.clock import utcnow
 from app.domain.errors import NotSignedIn, WrongState
 from app.services import accounts, customers, queue, tasks
 from app.services.passwords import Passwords
+from app.web import deps
 from tests.routes.browser import Browser
 from tests.security.test_second_factor import code, set_up
 from tests.support import NOW, PASSWORD, every_task, make_account

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from app import logs
+from app.web import logs
 from tests.log_watch import SECRETS
 from tests.routes.browser import Browser
 from tests.security.test_second_factor import set_up

@@ -10,11 +10,11 @@ from threading import Event, Semaphore
 import bcrypt
 import pytest
 
-from app import deps
 from app.domain.accounts import common_passwords
 from app.domain.errors import InvalidInput
 from app.services import accounts
 from app.services.passwords import Passwords
+from app.web import deps
 from tests.support import NOW, PASSWORD, all_mails, make_account
 
 CHEAP = Passwords(4)

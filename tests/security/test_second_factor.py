@@ -8,13 +8,13 @@ from datetime import timedelta
 import pyotp
 import pytest
 
-from app import deps
 from app.domain.clock import utcnow
 from app.domain.errors import WrongCode
 from app.domain.second_factor import new_recovery_codes, recovery_hash, totp_counter
-from app.security import admin_required
 from app.services import second_factor
 from app.services.sealing import Sealer
+from app.web import deps
+from app.web.security import admin_required
 from tests.routes.browser import Browser, soup
 from tests.support import NOW, PASSWORD, all_mails, make_account
 

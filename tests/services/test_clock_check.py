@@ -11,14 +11,15 @@ from email.utils import format_datetime
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from app import create_app, deps
+from app import create_app
 from app.data import Store
 from app.data.clock import read_clock
 from app.domain.clock import utcnow
 from app.domain.clock_reading import DRIFTING, OFF, RIGHT, ClockReading
 from app.domain.errors import StoreUnavailable
-from app.logs import JsonFormatter
 from app.services.clock_check import REPEAT_SECONDS, ClockCheck, sentence
+from app.web import deps
+from app.web.logs import JsonFormatter
 from tests.routes.browser import Browser, soup
 from tests.support import make_account
 

@@ -8,7 +8,6 @@ from functools import partial
 from flask import flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app import deps, heavy
 from app.data.adjustments import CODE, SALE, Adjustment
 from app.data.base import Page
 from app.domain.accounts import Account
@@ -19,8 +18,9 @@ from app.domain.text import plain_address
 from app.forms.admin import AdjustForm, ReasonForm
 from app.forms.paging import read_paging
 from app.routes.admin.blueprint import bp
-from app.security import admin_required
 from app.services import by_hand, customers, payments
+from app.web import deps, heavy
+from app.web.security import admin_required
 
 PAGE = 25
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from flask import render_template
 from flask.typing import ResponseReturnValue
 
-from app import deps
 from app.domain.clock import utcnow
 from app.domain.tasks import median_minutes
 from app.routes.admin.blueprint import bp
-from app.security import admin_required
 from app.services import clock_check, figures
+from app.web import deps
+from app.web.security import admin_required
 
 
 @bp.get("/overview")

@@ -8,7 +8,6 @@ from typing import Any
 from flask import flash, g, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app import deps, heavy
 from app.data.base import Page
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, Malformed
@@ -16,10 +15,11 @@ from app.domain.tasks import DEFAULT_LEASE_MINUTES, IN_PROGRESS, PENDING, Task
 from app.domain.text import finder, shows
 from app.forms.admin import ResultForm, read_minutes, read_task_ids
 from app.forms.paging import read_search
-from app.fragments import is_fragment_request, render
 from app.routes.admin.blueprint import bp
-from app.security import admin_required
 from app.services import queue
+from app.web import deps, heavy
+from app.web.fragments import is_fragment_request, render
+from app.web.security import admin_required
 
 PAGE = 25
 VIEWS = ("waiting", "working", "mine")

@@ -9,19 +9,19 @@ from typing import Any
 from flask import Response, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app import deps, heavy
 from app.data import Store
 from app.data.audit import AuditRow
 from app.data.base import Page, each
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import Malformed, NotFound
-from app.exports import csv_file
 from app.forms.admin import AuditFilter, read_audit_filter, read_span
 from app.forms.paging import read_paging
-from app.fragments import render
 from app.routes.admin.blueprint import bp
-from app.security import admin_required
 from app.services import outbox
+from app.web import deps, heavy
+from app.web.exports import csv_file
+from app.web.fragments import render
+from app.web.security import admin_required
 
 AUDIT_DAYS = 31  # that one page, or one export, looks back over
 MAX_EXPORT = 10_000

@@ -8,18 +8,18 @@ from typing import Any
 from flask import flash, g, make_response, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app import deps
 from app.domain.clock import utcnow
 from app.domain.errors import DomainError, FilesUnavailable, InvalidInput, WrongState
 from app.domain.tasks import DEFAULT_LEASE_MINUTES, MAX_RESULT, Task
-from app.errors import status_of
 from app.forms.admin import ReasonForm, ResultForm, read_minutes
-from app.fragments import is_fragment_request, render
 from app.routes.admin.blueprint import bp
 from app.routes.tasks import file_link
-from app.routes.uploads import MAX_BODY_WITH_FILES, MAX_FILE_BYTES, MAX_FILES, store_files
-from app.security import admin_required, takes
 from app.services import queue
+from app.web import deps
+from app.web.fragments import is_fragment_request, render
+from app.web.refusals import status_of
+from app.web.security import admin_required, takes
+from app.web.uploads import MAX_BODY_WITH_FILES, MAX_FILE_BYTES, MAX_FILES, store_files
 
 TEMPLATE = "admin/task.html"
 

@@ -11,8 +11,8 @@ from typing import Any
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
-from app import deps
-from app.security import public
+from app.web import deps
+from app.web.security import public
 
 from .calls import PATHS
 from .parts import HEADERS, SECURITY_SCHEMES, TAGS

@@ -35,8 +35,8 @@ from app.domain.tasks import (
 )
 from app.forms.paging import MONTH
 from app.gateways.stripe import PaymentRefused
-from app.routes.uploads import MAX_FILE_BYTES, MAX_FILES
 from app.services.customers import MAX_ADJUSTMENT
+from app.web.uploads import MAX_FILE_BYTES, MAX_FILES
 
 from .parts import (
     ANYBODY,

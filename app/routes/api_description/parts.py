@@ -8,8 +8,8 @@ from typing import Any
 
 from app.domain import errors
 from app.domain.tasks import MAX_REQUEST_ID
-from app.errors import CODES, status_of
 from app.forms.paging import DEFAULT_LIMIT, MAX_LIMIT, MAX_SEARCH
+from app.web.refusals import CODES, status_of
 
 Json = dict[str, Any]
 Refusal = type[errors.DomainError]

@@ -13,9 +13,9 @@ from typing import IO, Any, cast
 
 from flask import Response, request, send_file
 
-from app.csv_lines import csv_line
 from app.domain.errors import InvalidInput, Malformed, PlacesTaken
-from app.looking import is_head, only_looking
+from app.web.csv_lines import csv_line
+from app.web.looking import is_head, only_looking
 
 IN_MEMORY = 1024 * 1024
 MAX_BYTES = 256 * 1024 * 1024  # of one file, on the disk of the worker

@@ -9,20 +9,20 @@ from flask import current_app
 
 from app.config import Config
 from app.data import Store
-from app.devices import Devices
+from app.data.threads import Readers
 from app.domain.sales import Named
 from app.gateways.files import FileStore
 from app.gateways.stripe import StripeGateway
-from app.readers import Readers
 from app.services.clock_check import ClockCheck
 from app.services.links import Links
 from app.services.mail import MailRoom, Sender
 from app.services.passkeys import Passkeys
 from app.services.passwords import Passwords
 from app.services.sealing import Sealer
-from app.throttle import Throttle
-from app.tokens import Tokens
-from app.work_slots import Places
+from app.services.throttle import Throttle
+from app.services.tokens import Tokens
+from app.web.devices import Devices
+from app.web.work_slots import Places
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -1,4 +1,4 @@
-"""`python -m app.serve`: the app on a port, by worker processes that live, die and stop without each other.
+"""`python -m app.web.serve`: the app on a port, by worker processes that live, die and stop without each other.
 
 granian does the serving. Its own watch is replaced: it ends the whole server when one worker dies twice within 5.5 s,
 and it lets a client that dribbles delay a stop until the workers are killed (docs/decisions/0017).
@@ -25,9 +25,9 @@ from granian.constants import Interfaces
 from granian.log import logger
 from granian.server import MPServer
 
-from app.in_flight import InFlight
+from app.web.in_flight import InFlight
 
-CONNECTIONS = 512  # a thread for each connection of a worker: app/work_slots.py says how many work at once
+CONNECTIONS = 512  # a thread for each connection of a worker: app/web/work_slots.py says how many work at once
 REQUEST_SECONDS = 20.0  # what a request in flight may still take once the server was asked to stop
 BODY_SECONDS = 1.0  # and clients that have not sent their whole request, or not read their whole answer
 LONGEST_PAUSE = 1.0  # before a worker that keeps dying is started again; a start takes a second of a core
@@ -142,7 +142,7 @@ def problem(target: str, host: str, port: int) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m app.serve", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m app.web.serve", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--workers", type=int, default=2, help="worker processes")

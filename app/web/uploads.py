@@ -9,9 +9,9 @@ from typing import IO, Any
 from flask import Request
 from werkzeug.datastructures import FileStorage
 
-from app import deps
 from app.domain.errors import InvalidInput
 from app.domain.tasks import ResultFile
+from app.web import deps
 
 MAX_FILES = 5
 MAX_FILE_BYTES = 10 * 1024 * 1024

@@ -8,11 +8,11 @@ from typing import TypeVar
 from flask import g
 from limits import RateLimitItem
 
-from app import deps
 from app.data.base import Page
 from app.domain.errors import PlacesTaken
-from app.looking import is_head, only_looking
-from app.throttle import FILE_BY_ACCOUNT, SEARCH_BY_ACCOUNT
+from app.services.throttle import FILE_BY_ACCOUNT, SEARCH_BY_ACCOUNT
+from app.web import deps
+from app.web.looking import is_head, only_looking
 
 T = TypeVar("T")
 

@@ -22,18 +22,18 @@ from flask_wtf.csrf import CSRFError, generate_csrf
 from jinja2 import TemplateNotFound
 from werkzeug.exceptions import HTTPException
 
-from app import deps
 from app.data.client import Stale
 from app.domain import errors as domain
 from app.domain.clock import utcnow
 from app.domain.errors import NotSignedIn, SignedInAsAnother
 from app.domain.tasks import new_request_id
 from app.forms.auth import LoginForm
-from app.fragments import is_fragment_request
 from app.gateways.stripe import PaymentRefused
-from app.security import TOKEN_HEADER, allow_giving_back, opened_by_another, signed_in_account_or_none
 from app.services import drafts
-from app.typed import Typed, typed_in
+from app.web import deps
+from app.web.fragments import is_fragment_request
+from app.web.security import TOKEN_HEADER, allow_giving_back, opened_by_another, signed_in_account_or_none
+from app.web.typed import Typed, typed_in
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,6 @@ from itsdangerous import URLSafeTimedSerializer
 from werkzeug.middleware.proxy_fix import ProxyFix
 from wtforms import ValidationError
 
-from app import deps
 from app.domain.accounts import ABSOLUTE_LIFETIME, SEEN_GRAIN, Account, Session, mask_email, session_key
 from app.domain.clock import utcnow
 from app.domain.errors import (
@@ -37,12 +36,13 @@ from app.domain.errors import (
     TooBusy,
     UnreadableCookies,
 )
-from app.fragments import is_fragment_request
-from app.looking import only_looking
 from app.services import drafts
 from app.services.accounts import SignedIn
 from app.services.signing import Signer
-from app.work_slots import NO_SLOT
+from app.web import deps
+from app.web.fragments import is_fragment_request
+from app.web.looking import only_looking
+from app.web.work_slots import NO_SLOT
 
 if TYPE_CHECKING:
     from app.config import Config
