@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from datetime import timedelta
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-from flask import Flask, g, has_request_context, url_for
+from flask import Flask, g, has_request_context
 from flask_compress import Compress
 
 from app import cli
@@ -18,7 +14,6 @@ from app.data import Store
 from app.data.rate_limits import RateLimitStorage
 from app.data.threads import Readers
 from app.data.transaction import patience
-from app.domain import formatting
 from app.domain.clock import store_time
 from app.domain.errors import FilesUnavailable, PaymentsUnavailable
 from app.gateways.files import FileStore
@@ -54,11 +49,21 @@ from app.services.passwords import Passwords
 from app.services.sealing import Sealer
 from app.services.throttle import Throttle
 from app.services.tokens import Tokens
-from app.web import converters, deps, logs, security, static_files
-from app.web import refusals as errors
+from app.web import (
+    admission,
+    converters,
+    csrf,
+    deps,
+    headers,
+    logs,
+    refusals,
+    sessions,
+    static_files,
+    templating,
+    typed,
+)
 from app.web.devices import Devices
 from app.web.looking import HeadAsGet, only_looking
-from app.web.markdown import render_markdown
 from app.web.uploads import UploadRequest
 from app.web.visitors import add_commands, open_store
 from app.web.work_slots import Places, Slots, WorkSlots
@@ -87,8 +92,6 @@ BLUEPRINTS = (
 
 STRIPE_DEADLINE_SECONDS = 11.0  # nobody at a page waits longer for Stripe
 STRIPE_SLOW_SECONDS = 5.0
-PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")  # reads the same in an address
-PLACE = "the-id-goes-here"
 
 
 def create_app(
@@ -151,11 +154,16 @@ def create_app(
             readers=Readers(),
         ),
     )
-    security.register(app, config)
-    errors.register(app)
+    logs.register(app)
+    sessions.register(app, config)
+    admission.register(app, config)
+    csrf.register(app)
+    typed.register(app)
+    headers.register(app, config)
+    refusals.register(app)
     cli.register(app)
     add_commands(cli.GROUPS)
-    _register_templates(app)
+    templating.register(app)
     app.config.update(COMPRESS_ALGORITHM=["zstd", "gzip"], COMPRESS_ZSTD_LEVEL=3, COMPRESS_LEVEL=6)
     Compress(app)
     static_files.register(app)
@@ -170,42 +178,3 @@ def asking_account() -> str | None:
     """Whose request this is, as far as it is known: one account's calls must not take everybody's places."""
     account = g.get("account") if has_request_context() else None
     return account.email if account else None
-
-
-def _register_templates(app: Flask) -> None:
-    app.jinja_env.filters.update(formatting.FILTERS)
-    app.jinja_env.filters["markdown"] = render_markdown
-    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    static_folder = Path(str(app.static_folder))
-
-    @cache  # most of a page's addresses are these
-    def static_url(filename: str) -> str:
-        """The address of a static file with a hash of its contents, so that it may be cached for ever."""
-        content_hash = hashlib.sha256((static_folder / filename).read_bytes()).hexdigest()[:12]
-        return url_for("static", filename=filename, v=content_hash)
-
-    @cache
-    def known_url(endpoint: str, name: str | None = None) -> str:
-        parts: dict[str, Any] = {name: PLACE} if name else {}
-        return url_for(endpoint, **parts)
-
-    def fast_url_for(endpoint: str, **values: Any) -> str:
-        """As Flask's; what a page names a dozen times, a view without parts or with an id, is built once."""
-        if not values:
-            return known_url(endpoint)
-        if len(values) == 1:
-            ((name, value),) = values.items()
-            if (
-                isinstance(value, str)
-                and PLAIN_ID.fullmatch(value)
-                and f"/{PLACE}" in (url := known_url(endpoint, name))
-            ):
-                return url.replace(PLACE, value)
-        return url_for(endpoint, **values)
-
-    app.jinja_env.globals.update(formatting.PARTS, static_url=static_url, url_for=fast_url_for)
-
-    @app.context_processor
-    def who() -> dict[str, Any]:
-        account = g.get("account")
-        return {"account": account, "theme": account.theme if account else "system"}

@@ -13,7 +13,7 @@ from app.domain import errors
 from app.domain.tasks import task_id_for
 from app.services import tasks
 from app.services.links import RESET, SET_PASSWORD
-from app.web.security import public
+from app.web.guards import public
 from e2e.pages import world as w
 from e2e.pages.eyes import MAIL_RULES, html_problems, overflow_of, problems, shift_of, watch_shifts
 from e2e.pages.sign_in import sign_in

@@ -46,9 +46,9 @@ LAYERS = {
     "domain": {"domain"},
     "data": {"data", "domain"},
     "gateways": {"gateways", "domain", "data.client", "data.connections"},
-    "services": {"services", "data", "gateways", "domain", "formatting", "markdown", "config"},
+    "services": {"services", "data", "gateways", "domain", "config"},
     "forms": {"forms", "domain"},
-    "adoption": {"adoption", "services", "data", "domain", "deps", "cli"},  # a visitor: tests/test_visitors.py
+    "adoption": {"adoption", "services", "data", "domain", "web", "cli"},  # a visitor: tests/test_visitors.py
     "routes": {"routes", "services", "data", "domain", "forms", "gateways", "*"},
 }
 TYPES_ONLY = {"config"}  # for annotations
@@ -101,7 +101,7 @@ def test_nothing_below_the_views_imports_a_view():
         for layer in ("domain", "data", "gateways", "services", "forms")
         for name, tree in modules(layer)
         for imported in ours(imports(tree, layer))
-        if imported.split(".")[0] in ("routes", "security", "errors", "deps", "fragments")
+        if imported.split(".")[0] in ("routes", "web")
     ]
 
     assert not wrong
@@ -235,7 +235,7 @@ def test_every_guarded_view_turns_a_stranger_away(app, client):
 
 def test_csrf_is_waived_only_where_no_cookie_is_read(app):
     """The programs' side and the webhook: each view there is public by name or wants a token."""
-    from app.web.security import csrf
+    from app.web.csrf import csrf
 
     exempt = {getattr(blueprint, "name", blueprint) for blueprint in csrf._exempt_blueprints}
     views = {name: view for name, view in app.view_functions.items() if name.partition(".")[0] in exempt}

@@ -20,9 +20,9 @@ from app.domain.errors import DomainError
 from app.domain.formatting import excerpt, relative_time
 from app.domain.tasks import DEFAULT_LEASE_MINUTES, IN_PROGRESS, OPEN_STATUSES, PENDING, STATUSES, Task
 from app.domain.text import plain_address
-from app.routes.api_admin import queue_json
 from app.services import figures, queue
 from app.web import deps
+from app.web.shapes import queue_json
 from app.web.uploads import MAX_FILE_BYTES
 
 group = Group("tasks", help="The queue.")

@@ -16,10 +16,9 @@ from app.domain.accounts import Account
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import PostedEntry
 from app.domain.text import plain_address, trimmed
-from app.routes.api import entry_json
-from app.routes.api_admin import user_json
 from app.services import customers
 from app.web import deps
+from app.web.shapes import entry_json, user_json
 
 group = Group("users", help="Accounts.")
 

@@ -6,24 +6,12 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
-from markupsafe import Markup
-
 from app.domain.clock import utcnow
 from app.domain.money import MINUS, money
 from app.domain.text import one_line, shows
 
 NO_WORDS = "(without words)"  # of a row that is older than the rule that a text shows something
 MONTHS = tuple(calendar.month_name)
-PILLS = {
-    status: Markup(f'<span class="pill {status}">{word}</span>')  # noqa: S704 # nosec B704 - words of our own
-    for status, word in {
-        "pending": "Pending",
-        "in-progress": "In progress",
-        "completed": "Completed",
-        "cancelled": "Cancelled",
-        "rejected": "Rejected",
-    }.items()
-}
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
@@ -116,17 +104,6 @@ def exact_time(moment: datetime) -> str:
     return f"{moment.day} {MONTHS[moment.month]} {moment.year}, {moment.hour:02}:{moment.minute:02} UTC"
 
 
-def time_element(moment: datetime) -> Markup:
-    """A moment in words, with the exact time for machines and for the curious. A list shows many: no macro's cost."""
-    words = relative_time(moment)
-    return Markup(f'<time datetime="{iso_time(moment)}" title="{exact_time(moment)}">{words}</time>')  # noqa: S704 # nosec B704 - no text from outside
-
-
-def status_pill(status: str) -> Markup:
-    """A status: a shape and a word, never colour alone."""
-    return PILLS.get(status) or Markup('<span class="pill">{}</span>').format(status)
-
-
 def short_date(moment: date) -> str:
     """A column of dates: "22 Nov 2026" (of a moment: its UTC day)."""
     if isinstance(moment, datetime):
@@ -209,5 +186,3 @@ FILTERS = {
         spend,
     )
 }
-
-PARTS = {"time_element": time_element, "status_pill": status_pill}

@@ -18,7 +18,8 @@ from app.services.own_data import write_export
 from app.services.throttle import EXPORT_BY_ACCOUNT
 from app.web import deps, heavy
 from app.web.exports import announced, attachment, spooled
-from app.web.security import current_session_key, login_required, start_browser_session
+from app.web.guards import login_required
+from app.web.sessions import current_session_key, start_browser_session
 
 bp = Blueprint("account", __name__, url_prefix="/account")
 

@@ -18,7 +18,7 @@ from app.forms.admin_finance import CodeForm, CreditForm, ReasonForm
 from app.forms.paging import read_paging
 from app.services import books, codes, parked, payments, sales
 from app.web import deps, heavy
-from app.web.security import admin_required
+from app.web.guards import admin_required
 
 bp = Blueprint("admin_finance", __name__, url_prefix="/admin/finance")
 

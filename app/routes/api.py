@@ -10,9 +10,8 @@ from flask.typing import ResponseReturnValue
 
 from app.domain.accounts import API
 from app.domain.clock import to_iso, utcnow
-from app.domain.credits import TYPES, PostedEntry
+from app.domain.credits import TYPES
 from app.domain.errors import BadCredentials, Malformed
-from app.domain.tasks import Result, Task
 from app.forms.api import idempotency_key, read_json, text_field
 from app.forms.paging import read_month, read_paging, read_search, read_status
 from app.routes.auth import finish_with_code, sign_in, sign_up
@@ -20,7 +19,9 @@ from app.routes.tasks import cancel_own, file_link
 from app.services import queue, statements, tasks
 from app.services.accounts import SignedIn, sign_out
 from app.web import deps, heavy
-from app.web.security import csrf, public, token_required
+from app.web.csrf import csrf
+from app.web.guards import public, token_required
+from app.web.shapes import entry_json, result_json, task_json
 
 bp = Blueprint("api", __name__, url_prefix="/api")
 csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge
@@ -140,46 +141,6 @@ def list_transactions() -> ResponseReturnValue:
     )
     page = heavy.search(read) if kind else read()
     return {"transactions": [entry_json(entry) for entry in page.items], "next_cursor": page.next_cursor}
-
-
-def task_json(task: Task) -> dict[str, Any]:
-    return {
-        "task_id": task.task_id,
-        "status": task.status,
-        "description": task.description,
-        "credits_spent": task.credits_spent,
-        "created_at": to_iso(task.created_at),
-        "updated_at": to_iso(task.updated_at),
-    }
-
-
-def result_json(task: Task, result: Result | None) -> dict[str, Any]:
-    """What became of a task: the answer, the files by number, or why there is none."""
-    files = [
-        {"number": number, "name": file.name, "size_bytes": file.size_bytes, "content_type": file.content_type}
-        for number, file in enumerate(result.files if result else (), 1)
-    ]
-    return {
-        "result": result.text if result else None,
-        "files": files,
-        "reason": task.reason,
-        "redo_of": task.redo_of,
-        "redone_by": task.redone_by,
-    }
-
-
-def entry_json(entry: PostedEntry) -> dict[str, Any]:
-    return {
-        "transaction_id": entry.transaction_id,
-        "type": entry.type,
-        "amount": entry.amount,
-        "timestamp": to_iso(entry.timestamp),
-        "description": entry.description,
-        "balance_after": None if entry.is_original else entry.balance_after,
-        "sequence": None if entry.is_original else entry.sequence,
-        "task_id": entry.task_id,
-        "stripe_payment_intent": entry.stripe_payment_intent,
-    }
 
 
 def _token(signed_in: SignedIn) -> dict[str, Any]:

@@ -10,16 +10,17 @@ from flask.typing import ResponseReturnValue
 
 from app.data.adjustments import Adjustment
 from app.domain.accounts import Account, normalise_email
-from app.domain.clock import to_iso, utcnow
+from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, Malformed
-from app.domain.tasks import DEFAULT_LEASE_MINUTES, OPEN_STATUSES, PENDING, ResultFile, Task, new_request_id
+from app.domain.tasks import DEFAULT_LEASE_MINUTES, OPEN_STATUSES, PENDING, ResultFile, new_request_id
 from app.domain.text import finder
 from app.forms.api import idempotency_key, read_json, text_field
 from app.forms.paging import read_paging, read_search
-from app.routes.api import entry_json, result_json, task_json
 from app.services import customers, queue
 from app.web import deps, heavy
-from app.web.security import csrf, operator_token_required
+from app.web.csrf import csrf
+from app.web.guards import operator_token_required
+from app.web.shapes import entry_json, queue_json, result_json, user_json
 from app.web.uploads import MAX_FILE_BYTES, MAX_FILES
 
 bp = Blueprint("api_admin", __name__, url_prefix="/api/admin")
@@ -166,29 +167,6 @@ def _adjust(email: str) -> tuple[dict[str, Any], int]:
     if isinstance(done, Adjustment):
         return {"adjustment_id": done.adjustment_id, "amount": done.amount, "state": done.state}, 202
     return entry_json(done), 201
-
-
-def queue_json(task: Task) -> dict[str, Any]:
-    return task_json(task) | {
-        "user_email": task.user_email,
-        "lease_owner": task.lease_owner,
-        "lease_until": to_iso(task.lease_until) if task.lease_until else None,
-        "redo_of": task.redo_of,
-        "redo_note": task.redo_note,
-    }
-
-
-def user_json(account: Account) -> dict[str, Any]:
-    return {
-        "account_id": account.account_id,
-        "email": account.email,
-        "credits": account.credits_balance,
-        "open_tasks": account.open_tasks,
-        "created_at": to_iso(account.created_at),
-        "email_confirmed": account.confirmed,
-        "role": account.role,
-        "disabled": account.disabled,
-    }
 
 
 def _body() -> dict[str, Any]:

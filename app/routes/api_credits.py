@@ -14,7 +14,8 @@ from app.forms.api import idempotency_key, read_json, text_field
 from app.services import checkout, codes
 from app.services.throttle import CHECKOUT_BY_ACCOUNT, REDEEM_BY_ACCOUNT
 from app.web import deps
-from app.web.security import csrf, token_required
+from app.web.csrf import csrf
+from app.web.guards import token_required
 
 bp = Blueprint("api_credits", __name__, url_prefix="/api")
 csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge

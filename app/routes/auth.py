@@ -26,15 +26,9 @@ from app.services import accounts, drafts, second_factor
 from app.services.links import CONFIRM, RESET, SET_PASSWORD
 from app.services.throttle import FORGOT_BY_ADDRESS, FORGOT_BY_DEVICE, network_of
 from app.web import deps
-from app.web.security import (
-    MAX_CARRIED,
-    client_label,
-    login_required,
-    public,
-    signed_in_account_or_none,
-    start_browser_session,
-    takes,
-)
+from app.web.admission import MAX_CARRIED, takes
+from app.web.guards import login_required, public, signed_in_account_or_none
+from app.web.sessions import client_label, start_browser_session
 from app.web.typed import Typed, uncarried
 
 bp = Blueprint("auth", __name__)

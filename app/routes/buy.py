@@ -17,8 +17,8 @@ from app.services import checkout
 from app.services.throttle import CHECKOUT_BY_ADDRESS, GUEST_LOOKS_BY_ADDRESS, network_of
 from app.web import deps
 from app.web.fragments import render
+from app.web.guards import public, signed_in_account_or_none
 from app.web.looking import only_looking
-from app.web.security import public, signed_in_account_or_none
 
 bp = Blueprint("buy", __name__)
 

@@ -18,8 +18,8 @@ from app.services import checkout, codes
 from app.services.throttle import CHECKOUT_BY_ACCOUNT, REDEEM_BY_ACCOUNT
 from app.web import deps
 from app.web.fragments import render
+from app.web.guards import login_required
 from app.web.looking import only_looking
-from app.web.security import login_required
 
 bp = Blueprint("credits", __name__)
 

@@ -17,8 +17,8 @@ from app.forms.paging import Paging, TaskFilter, read_paging, read_task_filter
 from app.forms.tasks import TaskForm
 from app.web import deps, heavy
 from app.web.fragments import is_fragment_request, render
+from app.web.guards import login_required, login_required_while_reading
 from app.web.refusals import status_of
-from app.web.security import login_required, login_required_while_reading
 
 bp = Blueprint("dashboard", __name__)
 

@@ -11,7 +11,7 @@ from app.domain.clock_reading import OFF, UNKNOWN
 from app.domain.errors import StoreUnavailable
 from app.services.clock_check import sentence
 from app.web import deps
-from app.web.security import public
+from app.web.guards import public
 
 bp = Blueprint("health", __name__)
 

@@ -3,7 +3,7 @@
 from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
-from app.web.security import public, signed_in_account_or_none
+from app.web.guards import public, signed_in_account_or_none
 
 from .buy import FRONT_PAGE, offer
 

@@ -19,14 +19,8 @@ from app.routes.auth import counted_proof, safe_path
 from app.services import accounts, second_factor
 from app.services.passkeys import ASSERT, REGISTER
 from app.web import deps
-from app.web.security import (
-    current_session_key,
-    half_signed_in,
-    login_required,
-    public,
-    signed_in_account_or_none,
-    start_browser_session,
-)
+from app.web.guards import half_signed_in, login_required, public, signed_in_account_or_none
+from app.web.sessions import current_session_key, start_browser_session
 
 bp = Blueprint("second_factor", __name__)
 

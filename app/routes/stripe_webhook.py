@@ -13,7 +13,8 @@ from app.domain.errors import DomainError
 from app.gateways.stripe import verify_webhook
 from app.services import payments
 from app.web import deps
-from app.web.security import csrf, public
+from app.web.csrf import csrf
+from app.web.guards import public
 
 bp = Blueprint("stripe_webhook", __name__)
 csrf.exempt(bp)  # the signature is the proof

@@ -30,8 +30,9 @@ from app.forms.tasks import MAX_TABLE_BYTES, TaskForm, check_batch, read_batch
 from app.routes import dashboard
 from app.services import queue, tasks
 from app.web import deps
+from app.web.admission import takes
 from app.web.fragments import is_fragment_request, render
-from app.web.security import login_required, takes
+from app.web.guards import login_required
 from app.web.uploads import MAX_BODY_WITH_FILES
 
 bp = Blueprint("tasks", __name__)

@@ -18,7 +18,7 @@ from app.services import statements
 from app.web import deps, heavy
 from app.web.exports import csv_file
 from app.web.fragments import render
-from app.web.security import login_required
+from app.web.guards import login_required
 
 bp = Blueprint("transactions", __name__)
 

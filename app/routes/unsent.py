@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from app.domain.clock import utcnow
 from app.services import drafts
 from app.web import deps
-from app.web.security import login_required
+from app.web.guards import login_required
 from app.web.typed import typed_at
 
 bp = Blueprint("unsent", __name__)

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from app.domain.clock import utcnow
 from app.web import deps
-from app.web.security import public
+from app.web.guards import public
 
 bp = Blueprint("wellknown", __name__)
 

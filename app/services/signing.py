@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
+from hashlib import sha256
+
 import itsdangerous
 from itsdangerous.encoding import base64_encode, int_to_bytes, want_bytes
 
@@ -23,3 +26,8 @@ class Signer(itsdangerous.TimestampSigner):
 
 class TimedSerializer(itsdangerous.URLSafeTimedSerializer):
     default_signer = Signer
+
+
+def derive_key(secret: str, purpose: str) -> str:
+    """A key of its own for each use, so that a cookie can never be taken for a token."""
+    return hmac.new(secret.encode(), purpose.encode(), sha256).hexdigest()

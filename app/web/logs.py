@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 import sys
+import time
 from datetime import UTC, datetime
 
-from flask import g, has_request_context, request
+from flask import Flask, Response, g, has_request_context, request
+
+from app.domain.accounts import mask_email
+
+log = logging.getLogger(__name__)
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -38,3 +44,28 @@ def configure(level: int = logging.INFO) -> None:
     root.setLevel(level)
     for noisy in ("botocore", "boto3", "urllib3", "stripe"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def register(app: Flask) -> None:
+    """Call before whatever refuses requests, so that a refusal has a reference too."""
+
+    @app.before_request
+    def name_request() -> None:
+        g.request_id = secrets.token_hex(8)
+        g.account = None
+        g.started = time.perf_counter()
+
+    @app.after_request
+    def log_request(response: Response) -> Response:
+        """One line a request. The path stays out: it may hold the token of a mailed link."""
+        quiet = request.endpoint in ("static", "health.check") and response.status_code < 400
+        log.log(
+            logging.DEBUG if quiet else logging.INFO,
+            "request",
+            extra={
+                "status": response.status_code,
+                "ms": round((time.perf_counter() - g.get("started", time.perf_counter())) * 1000, 1),
+                "email": mask_email(g.account.email) if g.get("account") else None,
+            },
+        )
+        return response

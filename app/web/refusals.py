@@ -31,8 +31,10 @@ from app.forms.auth import LoginForm
 from app.gateways.stripe import PaymentRefused
 from app.services import drafts
 from app.web import deps
+from app.web.admission import allow_giving_back
+from app.web.csrf import TOKEN_HEADER
 from app.web.fragments import is_fragment_request
-from app.web.security import TOKEN_HEADER, allow_giving_back, opened_by_another, signed_in_account_or_none
+from app.web.guards import opened_by_another, signed_in_account_or_none
 from app.web.typed import Typed, typed_in
 
 log = logging.getLogger(__name__)

@@ -7,15 +7,20 @@ nothing. Files cannot be handed back: they are chosen again.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 
-from flask import Request, current_app
+from flask import Flask, Request, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 
+from app.domain.clock import utcnow
 from app.domain.drafts import Fields, draft_key
-from app.domain.errors import InvalidInput
+from app.domain.errors import DomainError, InvalidInput
 from app.forms.tasks import MAX_TABLE_BYTES, check_batch, read_batch
+from app.services import drafts
+from app.web import deps
+from app.web.fragments import is_fragment_request
 
 LABELS = {  # of the fields that are typed; whatever else a form holds goes along unseen
     "description": "Task",
@@ -140,3 +145,18 @@ def _typed(place: str, endpoint: str, fields: Fields, had_files: bool) -> Typed 
         return None
     files, password = FILE_FIELDS.get(endpoint, ""), PASSWORDS.get(endpoint, "")
     return Typed(place, fields, files, had_files, password, open_to_all=known is not None)
+
+
+def register(app: Flask) -> None:
+    app.after_request(forget_what_was_sent)
+
+
+def forget_what_was_sent(response: Response) -> Response:
+    """A form that went through is no longer kept: see services/drafts.py."""
+    account = g.get("account")
+    through = response.status_code == 303 or (response.status_code == 200 and is_fragment_request())  # not a preview
+    if request.method == "POST" and account and account.unsent and through:
+        with suppress(DomainError):  # it stays on the list, and going out under its key it is done once all the same
+            sent = tuple(request.form.items(multi=True))
+            drafts.drop_sent(deps.store(), account, request.path, sent, now=utcnow())
+    return response

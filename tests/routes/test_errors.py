@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnec
 
 from app import create_app
 from app.data import Store
-from app.web.security import HEADERS, content_security_policy
+from app.web.headers import HEADERS, content_security_policy
 from tests.routes.browser import Browser, Program, soup
 from tests.support import PASSWORD, every_task, make_account, post_webhook, session_event
 

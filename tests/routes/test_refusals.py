@@ -14,7 +14,7 @@ from werkzeug.exceptions import InternalServerError, RequestEntityTooLarge
 from app.domain.clock import utcnow
 from app.domain.errors import Forbidden, RateLimited, StoreUnavailable, WrongState
 from app.services import queue, tasks
-from app.web.security import MAX_CARRIED, MAX_GIVEN_BACK, MAX_TYPED
+from app.web.admission import MAX_CARRIED, MAX_GIVEN_BACK, MAX_TYPED
 from app.web.typed import LABELS
 from app.web.work_slots import NO_SLOT
 from tests.crawl import crawl

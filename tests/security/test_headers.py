@@ -147,7 +147,7 @@ def test_headers_that_name_another_place_move_nothing(config, store, sender, str
 def test_the_address_is_that_of_the_trusted_hop(config, store, sender, stripe, proxies, forwarded, expected):
     from flask import request
 
-    from app.web.security import public
+    from app.web.guards import public
 
     app = create_app(replace(config, trusted_proxies=proxies), store=store, sender=sender, stripe=stripe)
     app.add_url_rule("/address", "address", public(lambda: str(request.remote_addr)))

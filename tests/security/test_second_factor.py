@@ -14,7 +14,7 @@ from app.domain.second_factor import new_recovery_codes, recovery_hash, totp_cou
 from app.services import second_factor
 from app.services.sealing import Sealer
 from app.web import deps
-from app.web.security import admin_required
+from app.web.guards import admin_required
 from tests.routes.browser import Browser, soup
 from tests.support import NOW, PASSWORD, all_mails, make_account
 

@@ -20,7 +20,7 @@ from app.forms.paging import read_paging
 from app.routes.admin.blueprint import bp
 from app.services import by_hand, customers, payments
 from app.web import deps, heavy
-from app.web.security import admin_required
+from app.web.guards import admin_required
 
 PAGE = 25
 

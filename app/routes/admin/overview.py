@@ -10,7 +10,7 @@ from app.domain.tasks import median_minutes
 from app.routes.admin.blueprint import bp
 from app.services import clock_check, figures
 from app.web import deps
-from app.web.security import admin_required
+from app.web.guards import admin_required
 
 
 @bp.get("/overview")

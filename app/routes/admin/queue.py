@@ -19,7 +19,7 @@ from app.routes.admin.blueprint import bp
 from app.services import queue
 from app.web import deps, heavy
 from app.web.fragments import is_fragment_request, render
-from app.web.security import admin_required
+from app.web.guards import admin_required
 
 PAGE = 25
 VIEWS = ("waiting", "working", "mine")

@@ -21,7 +21,7 @@ from app.services import outbox
 from app.web import deps, heavy
 from app.web.exports import csv_file
 from app.web.fragments import render
-from app.web.security import admin_required
+from app.web.guards import admin_required
 
 AUDIT_DAYS = 31  # that one page, or one export, looks back over
 MAX_EXPORT = 10_000

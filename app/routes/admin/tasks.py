@@ -16,9 +16,10 @@ from app.routes.admin.blueprint import bp
 from app.routes.tasks import file_link
 from app.services import queue
 from app.web import deps
+from app.web.admission import takes
 from app.web.fragments import is_fragment_request, render
+from app.web.guards import admin_required
 from app.web.refusals import status_of
-from app.web.security import admin_required, takes
 from app.web.uploads import MAX_BODY_WITH_FILES, MAX_FILE_BYTES, MAX_FILES, store_files
 
 TEMPLATE = "admin/task.html"

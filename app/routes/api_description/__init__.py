@@ -12,7 +12,7 @@ from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
 from app.web import deps
-from app.web.security import public
+from app.web.guards import public
 
 from .calls import PATHS
 from .parts import HEADERS, SECURITY_SCHEMES, TAGS

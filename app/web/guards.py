@@ -1,0 +1,165 @@
+"""Who is asking, and which views may be asked by whom: each view says it with one of these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import wraps
+from typing import Any, TypeVar
+
+from flask import g, request, session
+
+from app.domain.accounts import SEEN_GRAIN, Account, Session
+from app.domain.clock import utcnow
+from app.domain.errors import (
+    DomainError,
+    Forbidden,
+    NotSignedIn,
+    OperatorNotProven,
+    SignedInAsAnother,
+    StoreUnavailable,
+)
+from app.web import deps
+from app.web.fragments import is_fragment_request
+from app.web.looking import only_looking
+
+View = TypeVar("View", bound=Callable[..., Any])
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def public(view: View) -> View:
+    """Anybody may ask. The architecture test wants each view to say who may."""
+    view.access = "public"  # type: ignore[attr-defined]
+    return view
+
+
+def login_required(view: View) -> View:
+    """A signed-in browser may ask: `g.account` is set. The pages take no bearer token."""
+    return _guarded(view, "customer", _from_cookie)
+
+
+def login_required_while_reading(reading: Callable[[str], Callable[[], Any] | None]) -> Callable[[View], View]:
+    """As `login_required`, with a read of the view's own made beside that of the account: one wait instead of two.
+
+    `reading` gets the address in the signed cookie and returns what is to be called in another thread, or None; the
+    view finds a future in `g.reading`, or reads itself. Nobody looks at what was read before the session is known to be
+    alive, and a dead one takes no more than a thread that nobody else needed.
+    """
+
+    def find() -> Account:
+        email = session.get("email")
+        if isinstance(email, str) and isinstance(session.get("sid"), str):
+            with suppress(DomainError):  # a bad address bar: the view says so, once it is known who asks
+                read = reading(email)
+                begun = deps.get().readers.begin(read) if read else None
+                if begun:
+                    g.reading = begun
+        return _from_cookie()
+
+    return lambda view: _guarded(view, "customer", find)
+
+
+def token_required(view: View) -> View:
+    """A program with a live token may ask: `g.account` is set. The API takes no cookie."""
+    return _guarded(view, "token", _from_bearer)
+
+
+def admin_required(view: View) -> View:
+    """An operator's browser may ask. The role is read with each request, so a demotion works at once.
+
+    Reading takes the password alone, any other method a second factor that was proven in this session.
+    """
+
+    def find() -> Account:
+        account = _from_cookie()
+        if not account.is_admin:
+            raise Forbidden
+        check_operator_is_proven()
+        return account
+
+    return _guarded(view, "admin", find)
+
+
+def operator_token_required(view: View) -> View:
+    """An operator's program with a live token may ask; to change anything its sign-in proved a second factor too."""
+
+    def find() -> Account:
+        account = _from_bearer()
+        if not account.is_admin:
+            raise Forbidden
+        check_operator_is_proven()
+        return account
+
+    return _guarded(view, "operator", find)
+
+
+def check_operator_is_proven() -> None:
+    """Raises OperatorNotProven for a request that could change something, unless this session has a second factor."""
+    if request.method in SAFE_METHODS or not deps.config().require_operator_2fa:
+        return
+    if g.session.mfa_at is None:
+        raise OperatorNotProven
+
+
+def _guarded(view: View, access: str, find: Callable[[], Account]) -> View:
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        g.account = find()
+        if is_fragment_request() and opened_by_another(g.account):
+            raise SignedInAsAnother
+        return view(*args, **kwargs)
+
+    guarded.access = access  # type: ignore[attr-defined]
+    return guarded  # type: ignore[return-value]
+
+
+def opened_by_another(account: Account) -> bool:
+    """Whether the page that asks was made for another account than the one that is signed in here by now."""
+    mark = request.headers.get("X-Opened-By") or (request.form.get("opened_by") if request.method == "POST" else "")
+    return bool(mark) and mark != account.account_id
+
+
+def _from_cookie() -> Account:
+    email, session_id = session.get("email"), session.get("sid")
+    if not isinstance(email, str) or not isinstance(session_id, str):
+        raise NotSignedIn
+    return _live(email, session_id)
+
+
+def _from_bearer() -> Account:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise NotSignedIn("Send a bearer token: POST /api/auth/login gives you one.")
+    return _live(*deps.get().tokens.read(token.strip()))
+
+
+def _live(email: str, session_id: str) -> Account:
+    """The account, if this session of it is alive. One consistent read: a signed-out session is dead everywhere."""
+    account = deps.store().accounts.find(email)
+    now = utcnow()
+    live = account.live_session(session_id, now) if account else None
+    if account is None or live is None:
+        raise NotSignedIn
+    if now - live.seen_at > SEEN_GRAIN and not only_looking():
+        deps.store().updates.accounts.touch_session(account, live, now)
+    g.session_id, g.session = session_id, live
+    return account
+
+
+def half_signed_in() -> tuple[Account, Session]:
+    """The account whose password this browser has given, while the second factor is still to come."""
+    email, session_id = session.get("email"), session.get("half")
+    if isinstance(email, str) and isinstance(session_id, str):
+        account = deps.store().accounts.find(email)
+        half = account.live_session(session_id, utcnow(), half=True) if account else None
+        if account and half:
+            return account, half
+    raise NotSignedIn
+
+
+def signed_in_account_or_none() -> Account | None:
+    """For public pages that only look different to those who are signed in; never guards anything."""
+    try:
+        return _from_cookie()
+    except (NotSignedIn, StoreUnavailable):
+        return None
