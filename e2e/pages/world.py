@@ -16,19 +16,17 @@ import httpx
 from bs4 import BeautifulSoup
 
 from app.data import Store
-from app.data.outbox import Mail
-from app.domain.accounts import Account, new_account_id
 from app.domain.clock import utcnow
-from app.domain.credits import CLAWBACK, PROMO, LedgerEntry, post
 from app.domain.errors import PaymentsUnavailable
 from app.domain.tasks import Task
 from app.services import books, codes, customers, drafts, figures, parked, payments, queue, sales, second_factor, tasks
 from app.services.links import CONFIRM, RESET, SET_PASSWORD
-from app.services.passwords import Passwords
-from tests.support import PASSWORD, event, session_event
+from scripts.local.states.made import PASSWORD
+from scripts.local.states.makers import COLLEAGUE, States
+from tests.support import event, session_event
 
 ADA, NEWCOMER, BROKE, OWING, CAREFUL = (f"{name}@example.com" for name in ("ada", "new", "broke", "owing", "careful"))
-OPERATOR, COLLEAGUE = "op@example.com", "colleague@example.com"
+OPERATOR = "op@example.com"  # beside a COLLEAGUE
 NOBODY = ""
 
 LONG_WORD = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 2
@@ -196,9 +194,10 @@ def furnish(site: Any) -> World:
     store: Store = site.store
     now = utcnow()
     found = site.app.extensions["impacteragi"]
-    _accounts(store, now, found.sealer)
+    states = States(found, site.stripe.control)
+    _accounts(store, states, now)
     names = _tasks(site, now) | _payments(site, now)
-    _operators_work(store, now)
+    _operators_work(store, states, now)
     for purpose, email in ((RESET, ADA), (SET_PASSWORD, ADA), (CONFIRM, CAREFUL)):
         names[purpose] = found.links.url(store.accounts.get(email), purpose).removeprefix(site.url)
     names["ada"], names["gone"] = (store.accounts.get(email).account_id for email in (ADA, "gone@example.com"))
@@ -215,20 +214,9 @@ def furnish(site: Any) -> World:
     return World(names, cookies)
 
 
-def _accounts(store: Store, now: datetime, sealer: Any) -> None:
-    password_hash = Passwords(4).hash(PASSWORD)
-    long_ago = now - timedelta(days=75)
-
+def _accounts(store: Store, states: States, now: datetime) -> None:
     def make(email: str, credits: int = 0, **attributes: Any) -> None:
-        common = {"password_hash": password_hash, "confirmed_at": long_ago} | attributes
-        account = Account(email, new_account_id(), long_ago, **common)
-        with store.transaction() as tx:
-            if credits:
-                kind, words = (PROMO, "Welcome credits") if credits > 0 else (CLAWBACK, "Payment refunded by the bank")
-                entry = LedgerEntry(f"promo#{email}", email, kind, credits, words)
-                posted, account = post(account, entry, long_ago)
-                tx.ledger.append_once(posted)
-            tx.accounts.create(account)
+        states.create(email, credits, now - timedelta(days=75), **attributes)
 
     make(ADA, 700, link_nonces={RESET: "r", SET_PASSWORD: "s"})
     make(NEWCOMER, confirmed_at=None)
@@ -338,7 +326,7 @@ class Silent:
         raise PaymentsUnavailable
 
 
-def _operators_work(store: Store, now: datetime) -> None:
+def _operators_work(store: Store, states: States, now: datetime) -> None:
     def correct(operator: str, amount: int, reason: str, number: int) -> None:
         request_id = f"look-{number}"
         customers.adjust(store, operator, CAREFUL, amount, reason, request_id=request_id, limit=5000, now=now)
@@ -361,12 +349,7 @@ def _operators_work(store: Store, now: datetime) -> None:
     with suppress(PaymentsUnavailable):
         parked.refund(store, Silent(), "pi_cs_refunding", reason="No account to credit", **by)
     codes.disable(store, "CONFERENCE", actor=OPERATOR, reason="The fair is over.", now=now)
-    with store.transaction() as tx:
-        tx.mails.enqueue(Mail("low_balance#look", "low_balance", ADA, now, {"balance": 40, "threshold": 50}))
-    mail = store.mails.find("low_balance#look")
-    assert mail
-    refused = "MessageRejected: Email address is not verified."
-    store.updates.mails.mark_unsent(mail, refused, now + timedelta(hours=1), give_up=True)
+    states.give_up_mail("low_balance", ADA, now + timedelta(hours=1), {"balance": 40, "threshold": 50})
 
 
 def _sign_in(site: Any, email: str) -> dict[str, str]:

@@ -173,6 +173,7 @@ class Supervisor:
             *("--webhook-url", f"{self.settings.url('PORT')}/api/stripe/webhook"),
             *("--webhook-secret", environment["STRIPE_WEBHOOK_SECRET"].split(",")[0].strip()),
             *("--secret-key", environment["STRIPE_SECRET_KEY"]),
+            *(["--states"] if self.settings.runs_aws and self.settings.runs_mailbox else []),
         )
 
     def _add(self, name: str, command: list[str], *, echo: bool = False, stop_seconds: float = 5.0) -> Process:

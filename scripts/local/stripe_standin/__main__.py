@@ -25,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--retry-seconds", type=float, default=1.0, help="first wait after a failed webhook (default 1)"
     )
+    parser.add_argument("--states", action="store_true", help="make states in the run whose settings these are")
     parser.add_argument("--ready-file", type=Path, help="written with the address once it listens")
     given = parser.parse_args(arguments)
     options = Options(
@@ -35,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         port=given.port,
         settle_seconds=given.settle_seconds,
         retry_seconds=given.retry_seconds,
+        states=given.states,
     )
     try:
         options.check()

@@ -27,6 +27,7 @@ class Options:
     settle_seconds: float = 4.0
     retry_seconds: float = 1.0
     redirect_wait_seconds: float = 10.0
+    states: bool = False  # whether it makes states in the run that it belongs to (scripts/local/states)
     url: str = ""  # where it listens, known once it does
 
     def settle_after(self, store: Store) -> float:

@@ -31,7 +31,53 @@ class ControlError(Exception):
         self.body = body
 
 
-class StripeStandIn:
+def control(url: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    """Ask the stand-in at `url`: POST `body` to /_control/`path`; GET it when there is no body."""
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"}
+    call = urllib.request.Request(f"{url}/_control/{path.lstrip('/')}", data, headers)  # noqa: S310
+    try:
+        with _OPENER.open(call, timeout=60) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise ControlError(error.code, _json(error.read())) from None
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body.decode(errors="replace")
+
+
+class ControlClient:
+    """The control API of a stand-in that runs, wherever it was started."""
+
+    url: str
+
+    def control(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """POST `body` to /_control/`path`; GET it when there is no body."""
+        return control(self.url, path, body)
+
+    def pay(self, session_id: str, **how: Any) -> dict[str, Any]:
+        """Pay a session as its hosted page would; `how` as in POST /_control/pay."""
+        answer: dict[str, Any] = self.control("pay", {"session": session_id, **how})
+        return answer
+
+    def wait_until_idle(self, seconds: float = 10.0) -> None:
+        """Return once every webhook that is not withheld was delivered and every planned change has happened."""
+        if not self.control(f"idle?seconds={seconds}")["idle"]:
+            raise TimeoutError(f"webhooks still under way: {self.control('webhooks')}")
+
+    def events(self, *types: str) -> list[dict[str, Any]]:
+        """Events, oldest first."""
+        query = "&".join(f"type={kind}" for kind in types)
+        found: list[dict[str, Any]] = self.control(f"events?{query}")["events"]
+        return found
+
+
+class StripeStandIn(ControlClient):
     """Starts the stand-in on a free port with its own state directory, and stops it at the end."""
 
     def __init__(
@@ -57,7 +103,7 @@ class StripeStandIn:
         self.start()
 
     @property
-    def url(self) -> str:
+    def url(self) -> str:  # type: ignore[override]
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -85,35 +131,6 @@ class StripeStandIn:
                 raise RuntimeError(f"The stand-in for Stripe did not start: {self.log()}")
             time.sleep(0.02)
         self.port = int(ready.read_text().rsplit(":", 1)[1])
-
-    def control(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """POST `body` to /_control/`path`; GET it when there is no body."""
-        data = None if body is None else json.dumps(body).encode()
-        call = urllib.request.Request(  # noqa: S310
-            f"{self.url}/_control/{path.lstrip('/')}", data, {"Content-Type": "application/json"}
-        )
-        try:
-            with _OPENER.open(call, timeout=30) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            with error:
-                raise ControlError(error.code, json.loads(error.read() or b"null")) from None
-
-    def pay(self, session_id: str, **how: Any) -> dict[str, Any]:
-        """Pay a session as its hosted page would; `how` as in POST /_control/pay."""
-        answer: dict[str, Any] = self.control("pay", {"session": session_id, **how})
-        return answer
-
-    def wait_until_idle(self, seconds: float = 10.0) -> None:
-        """Return once every webhook that is not withheld was delivered and every planned change has happened."""
-        if not self.control(f"idle?seconds={seconds}")["idle"]:
-            raise TimeoutError(f"webhooks still under way: {self.control('webhooks')}")
-
-    def events(self, *types: str) -> list[dict[str, Any]]:
-        """Events, oldest first."""
-        query = "&".join(f"type={kind}" for kind in types)
-        found: list[dict[str, Any]] = self.control(f"events?{query}")["events"]
-        return found
 
     def log(self) -> str:
         path = self.state_dir / "log"

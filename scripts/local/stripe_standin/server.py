@@ -17,6 +17,7 @@ from .objects import money
 from .options import Options
 from .pages import create_pages
 from .panel import create_panel, moment
+from .states import create_states
 from .store import Store
 from .webhooks import Deliverer
 
@@ -42,6 +43,9 @@ def create_app(store: Store, business: Business, deliverer: Deliverer, options: 
     app.register_blueprint(create_control(store, business, deliverer, options))
     app.register_blueprint(create_pages(store, business, deliverer, options))
     app.register_blueprint(create_panel(store, business, deliverer, options))
+    app.jinja_env.globals["blueprints"] = app.blueprints
+    if options.states:
+        app.register_blueprint(create_states(options))
 
     @app.before_request
     def guard() -> None:
