@@ -24,7 +24,7 @@ from app.services.links import CONFIRM, new_nonce
 from .made import PASSWORD, CannotMake, Made
 
 if TYPE_CHECKING:
-    from app.deps import Deps
+    from app.web.deps import Deps
 
 ACTOR = "local states"
 COLLEAGUE = "colleague@example.com"  # holds what somebody else is to hold
