@@ -39,7 +39,7 @@ PUBLIC = {
     "wellknown.robots",
     "wellknown.security",
 }
-GUARDS = {"public", "customer", "token", "admin", "operator"}
+GUARDS = {"public", "customer", "token", "operator", "operator_token"}
 
 # What each layer may import of ours: routes → services → data → domain, and services → gateways.
 LAYERS = {
@@ -241,7 +241,7 @@ def test_csrf_is_waived_only_where_no_cookie_is_read(app):
     views = {name: view for name, view in app.view_functions.items() if name.partition(".")[0] in exempt}
 
     assert csrf._exempt_views == set()
-    assert {view.access for view in views.values()} <= {"public", "token", "operator"}
+    assert {view.access for view in views.values()} <= {"public", "token", "operator_token"}
     assert all(rule.rule.startswith("/api/") for rule in app.url_map.iter_rules() if rule.endpoint in views)
 
 

@@ -177,7 +177,7 @@ def test_every_verb_of_the_pages_writes_its_row_in_its_transaction(app, store, m
         "admin_finance.disable_code": (world.code, post("/admin/finance/codes/{}/disable", **why)),
     }
 
-    assert verbs_of(app, "admin") == verbs.keys()
+    assert verbs_of(app, "operator") == verbs.keys()
     assert without_its_row(store, monkeypatch, verbs) == []
 
 
@@ -205,7 +205,7 @@ def test_every_verb_of_the_operators_api_writes_its_row_in_its_transaction(app, 
         "api_admin.adjust_by_address": (lambda: ADA, post("/users/{}/adjust", **gift)),
     }
 
-    assert verbs_of(app, "operator") == verbs.keys()
+    assert verbs_of(app, "operator_token") == verbs.keys()
     assert without_its_row(store, monkeypatch, verbs) == []
 
 

@@ -18,7 +18,7 @@ from app.domain.credits import PostedEntry
 from app.domain.text import plain_address, trimmed
 from app.services import customers
 from app.web import deps
-from app.web.shapes import entry_json, user_json
+from app.web.shapes import account_json, entry_json
 
 group = Group("users", help="Accounts.")
 
@@ -39,7 +39,7 @@ def list_users(beginning: str, limit: int, as_json: bool) -> None:
     pages = each(lambda cursor: store.accounts.search(address, limit=1_000, cursor=cursor))
     accounts, more = told(lambda: first_of(pages, limit))
     if as_json:
-        click.echo(json.dumps([user_json(account) for account in accounts], ensure_ascii=False))
+        click.echo(json.dumps([account_json(account) for account in accounts], ensure_ascii=False))
     else:
         _print_accounts(accounts)
     if more:
@@ -48,7 +48,13 @@ def list_users(beginning: str, limit: int, as_json: bool) -> None:
 
 def _print_accounts(accounts: list[Account]) -> None:
     rows = [
-        (a.email, f"{a.credits_balance:,}", a.open_tasks, f"{a.created_at:%Y-%m-%d}", "operator" if a.is_admin else "")
+        (
+            a.email,
+            f"{a.credits_balance:,}",
+            a.open_tasks,
+            f"{a.created_at:%Y-%m-%d}",
+            "operator" if a.is_operator else "",
+        )
         for a in accounts
     ]
     print_table(("e-mail", "credits", "open tasks", "since", ""), rows)
@@ -63,7 +69,7 @@ def show(account: str, most: int, as_json: bool) -> None:
     found = told(lambda: named(account))
     entries, more = told(lambda: first_of(deps.store().ledger.every_of(found.email), most))
     if as_json:
-        body = user_json(found) | {"transactions": [entry_json(entry) for entry in entries]}
+        body = account_json(found) | {"transactions": [entry_json(entry) for entry in entries]}
         click.echo(json.dumps(body, ensure_ascii=False))
     else:
         _print_account(found, entries)
@@ -72,7 +78,7 @@ def show(account: str, most: int, as_json: bool) -> None:
 
 
 def _print_account(found: Account, entries: list[PostedEntry]) -> None:
-    print_table(("", ""), [(name.replace("_", " "), value) for name, value in user_json(found).items()])
+    print_table(("", ""), [(name.replace("_", " "), value) for name, value in account_json(found).items()])
     click.echo()
     print_table(
         ("when", "type", "credits", "balance", "what"),

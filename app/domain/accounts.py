@@ -139,7 +139,7 @@ class Account:
     unexplained: str | None = None  # why nothing may move this balance: see app/adoption
 
     @property
-    def is_admin(self) -> bool:
+    def is_operator(self) -> bool:
         return self.role == "admin"
 
     @property

@@ -45,7 +45,7 @@ def hand_of(account: Account) -> Hand:
 
 def is_in_good_standing(account: Account) -> bool:
     """An operator who is to stand for value: still one, not shut out, not gone, and known to own the mailbox."""
-    return account.is_admin and account.confirmed and not account.disabled and account.deleted_at is None
+    return account.is_operator and account.confirmed and not account.disabled and account.deleted_at is None
 
 
 def is_person(name: str) -> bool:

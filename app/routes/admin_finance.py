@@ -18,7 +18,7 @@ from app.forms.admin_finance import CodeForm, CreditForm, ReasonForm
 from app.forms.paging import read_paging
 from app.services import books, codes, parked, payments, sales
 from app.web import deps, heavy
-from app.web.guards import admin_required
+from app.web.guards import operator_required
 
 bp = Blueprint("admin_finance", __name__, url_prefix="/admin/finance")
 
@@ -27,7 +27,7 @@ PROPOSED = "Proposed. Another operator must approve it: it waits under Correctio
 
 
 @bp.get("")
-@admin_required
+@operator_required
 def index() -> ResponseReturnValue:
     paging, store, now = read_paging(request), deps.store(), utcnow()
     contact, named = store.signs.stripe_contact(), deps.named_sales()
@@ -45,7 +45,7 @@ def index() -> ResponseReturnValue:
 
 
 @bp.get("/payments/<payment_id>")
-@admin_required
+@operator_required
 def payment(payment_id: str) -> ResponseReturnValue:
     form = CreditForm(formdata=None)
     form.request_id.data = new_request_id()
@@ -53,7 +53,7 @@ def payment(payment_id: str) -> ResponseReturnValue:
 
 
 @bp.post("/payments/<payment_id>/credit")
-@admin_required
+@operator_required
 def credit(payment_id: str) -> ResponseReturnValue:
     form = CreditForm()
     if not form.validate():
@@ -74,7 +74,7 @@ def credit(payment_id: str) -> ResponseReturnValue:
 
 
 @bp.post("/payments/<payment_id>/refund")
-@admin_required
+@operator_required
 def refund(payment_id: str) -> ResponseReturnValue:
     reason = _read_reason()
     store, stripe = deps.store(), deps.get().stripe
@@ -84,7 +84,7 @@ def refund(payment_id: str) -> ResponseReturnValue:
 
 
 @bp.post("/payments/<payment_id>/dismiss")
-@admin_required
+@operator_required
 def dismiss(payment_id: str) -> ResponseReturnValue:
     parked.dismiss(deps.store(), payment_id, reason=_read_reason(), actor=g.account.email, now=utcnow())
     flash("Dismissed.")
@@ -92,13 +92,13 @@ def dismiss(payment_id: str) -> ResponseReturnValue:
 
 
 @bp.get("/sales/<source>")
-@admin_required
+@operator_required
 def sale(source: str) -> ResponseReturnValue:
     return _sale_page(source)
 
 
 @bp.post("/sales/<source>/name")
-@admin_required
+@operator_required
 def name_sale(source: str) -> ResponseReturnValue:
     """It sells credits, for good: what waits is credited, some dozens now, the rest by pressing again or by night."""
     proposed = sales.name_for_good(
@@ -117,13 +117,13 @@ def name_sale(source: str) -> ResponseReturnValue:
 
 
 @bp.post("/sales/<source>/release")
-@admin_required
+@operator_required
 def release_sale(source: str) -> ResponseReturnValue:
     return _released(source)
 
 
 @bp.post("/sales/<source>/never")
-@admin_required
+@operator_required
 def never_sale(source: str) -> ResponseReturnValue:
     sales.never(deps.store(), source, reason=_read_reason(), actor=g.account.email, now=utcnow())
     flash("Never ours: nobody is asked about it again.")
@@ -131,7 +131,7 @@ def never_sale(source: str) -> ResponseReturnValue:
 
 
 @bp.post("/sales/<source>/undo")
-@admin_required
+@operator_required
 def undo_sale(source: str) -> ResponseReturnValue:
     sales.undo(deps.store(), source, reason=_read_reason(), actor=g.account.email, now=utcnow())
     flash("Taken back. What was credited stays credited.")
@@ -139,7 +139,7 @@ def undo_sale(source: str) -> ResponseReturnValue:
 
 
 @bp.route("/codes", methods=["GET", "POST"])
-@admin_required
+@operator_required
 def list_codes() -> ResponseReturnValue:
     form = CodeForm()
     if request.method == "GET":
@@ -169,7 +169,7 @@ def list_codes() -> ResponseReturnValue:
 
 
 @bp.post("/codes/<code>/disable")
-@admin_required
+@operator_required
 def disable_code(code: str) -> ResponseReturnValue:
     codes.disable(deps.store(), code, actor=g.account.email, reason=_read_reason(), now=utcnow())
     flash(f"{code} is off.")

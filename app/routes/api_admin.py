@@ -20,7 +20,7 @@ from app.services import customers, queue
 from app.web import deps, heavy
 from app.web.csrf import csrf
 from app.web.guards import operator_token_required
-from app.web.shapes import entry_json, queue_json, result_json, user_json
+from app.web.shapes import account_json, entry_json, queue_json, result_json
 from app.web.uploads import MAX_FILE_BYTES, MAX_FILES
 
 bp = Blueprint("api_admin", __name__, url_prefix="/api/admin")
@@ -112,13 +112,13 @@ def reject(task_id: str) -> ResponseReturnValue:
 def find_customer() -> ResponseReturnValue:
     """The one account of an address: a list of one or none."""
     account = deps.store().accounts.find(normalise_email(request.args.get("email")))
-    return {"customers": [user_json(account)] if account else []}
+    return {"customers": [account_json(account)] if account else []}
 
 
 @bp.get("/customers/<account:account_id>")
 @operator_token_required
 def get_customer(account_id: str) -> ResponseReturnValue:
-    return user_json(deps.store().accounts.get_by_id(account_id))
+    return account_json(deps.store().accounts.get_by_id(account_id))
 
 
 @bp.post("/customers/<account:account_id>/adjust")
@@ -135,7 +135,7 @@ def adjust(account_id: str) -> ResponseReturnValue:
 @operator_token_required
 def get_customer_by_address(email: str) -> ResponseReturnValue:
     account = deps.store().accounts.get(normalise_email(email))
-    return user_json(account), _deprecated("api_admin.get_customer", account)
+    return account_json(account), _deprecated("api_admin.get_customer", account)
 
 
 @bp.post("/users/<address:email>/adjust", merge_slashes=False)

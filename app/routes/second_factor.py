@@ -234,7 +234,7 @@ def _show(*, code_form: CodeForm | None = None, error: str = "", passkey_name: s
         passkeys_available=deps.get().passkeys.available,
         codes_left=len(account.recovery_codes),
         proven=g.session.mfa_at is not None,
-        required=account.is_admin and deps.config().require_operator_2fa,
+        required=account.is_operator and deps.config().require_operator_2fa,
     )
 
 

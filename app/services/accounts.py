@@ -198,7 +198,7 @@ def delete(store: Store, passwords: Passwords, account: Account, password: objec
         with store.transaction() as tx:
             tx.accounts.erase(current, now)
             tx.drafts.drop_all(current.account_id)
-            if current.is_admin:
+            if current.is_operator:
                 tx.audit.record(
                     actor=current.email,
                     action="admin.revoke",

@@ -321,7 +321,7 @@ class _Operators:
             rows = [row for row in self._store.audit.every_of(email) if row.action in ("admin.grant", "admin.revoke")]
             turns = sorted((row.at, row.action == "admin.grant") for row in rows)
             account = self._store.accounts.find(email)
-            at_first = not turns[0][1] if turns else account is not None and account.is_admin
+            at_first = not turns[0][1] if turns else account is not None and account.is_operator
             self._known[email] = at_first, turns
         role, turns = self._known[email]
         held = [role] + [became for at, became in turns if at <= moment + CROSSING]

@@ -24,7 +24,7 @@ def grant(store: Store, email: str, *, actor: str, reason: str = "", now: dateti
     """
 
     def attempt(current: Account) -> None:
-        if current.is_admin and current.confirmed:
+        if current.is_operator and current.confirmed:
             return
         if current.deleted_at is not None or current.disabled:
             raise WrongState(
@@ -61,7 +61,7 @@ def revoke(store: Store, email: str, *, actor: str, reason: str = "", now: datet
     """
 
     def attempt(current: Account) -> None:
-        if not current.is_admin:
+        if not current.is_operator:
             return
         with store.transaction() as tx:
             tx.accounts.change_settings(current, role=CUSTOMER)

@@ -64,7 +64,7 @@ def token_required(view: View) -> View:
     return _guarded(view, "token", _from_bearer)
 
 
-def admin_required(view: View) -> View:
+def operator_required(view: View) -> View:
     """An operator's browser may ask. The role is read with each request, so a demotion works at once.
 
     Reading takes the password alone, any other method a second factor that was proven in this session.
@@ -72,12 +72,12 @@ def admin_required(view: View) -> View:
 
     def find() -> Account:
         account = _from_cookie()
-        if not account.is_admin:
+        if not account.is_operator:
             raise Forbidden
         check_operator_is_proven()
         return account
 
-    return _guarded(view, "admin", find)
+    return _guarded(view, "operator", find)
 
 
 def operator_token_required(view: View) -> View:
@@ -85,12 +85,12 @@ def operator_token_required(view: View) -> View:
 
     def find() -> Account:
         account = _from_bearer()
-        if not account.is_admin:
+        if not account.is_operator:
             raise Forbidden
         check_operator_is_proven()
         return account
 
-    return _guarded(view, "operator", find)
+    return _guarded(view, "operator_token", find)
 
 
 def check_operator_is_proven() -> None:

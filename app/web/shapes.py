@@ -60,7 +60,7 @@ def queue_json(task: Task) -> dict[str, Any]:
     }
 
 
-def user_json(account: Account) -> dict[str, Any]:
+def account_json(account: Account) -> dict[str, Any]:
     return {
         "account_id": account.account_id,
         "email": account.email,

@@ -236,7 +236,7 @@ def test_only_an_open_account_with_credits_can_spend(attributes, can_spend):
 def test_an_account_says_what_it_is():
     passkeys = {"k": Passkey("k", "id", "key", 0, "Phone", NOW)}
 
-    assert [account(role=role).is_admin for role in ("customer", "admin")] == [False, True]
+    assert [account(role=role).is_operator for role in ("customer", "admin")] == [False, True]
     assert [account(confirmed_at=at).confirmed for at in (None, NOW)] == [False, True]
     assert [account(**has).has_second_factor for has in ({}, {"totp": "sealed"}, {"passkeys": passkeys})] == [
         False,

@@ -11,7 +11,7 @@ from app.services import queue, tasks
 from tests.routes.browser import Browser, soup
 from tests.support import all_mails, every_task, make_account
 
-ADMIN_PAGES = [
+OPERATOR_PAGES = [
     "/admin",
     "/admin?view=working",
     "/admin/tasks/{task}",
@@ -61,7 +61,7 @@ def status(store, task):
 
 
 @pytest.mark.threat(88)
-@pytest.mark.parametrize("path", ADMIN_PAGES)
+@pytest.mark.parametrize("path", OPERATOR_PAGES)
 def test_a_page_shows_nothing_when_a_customer_opens_it(store, app, task, path):
     make_account(store, "bob@example.com")
     bob = Browser(app)
@@ -119,7 +119,7 @@ def test_a_demoted_operator_is_out_at_the_next_request(store, op):
     assert op.post("/admin/claim-next", {}).status_code == 403
 
 
-@pytest.mark.parametrize("path", ADMIN_PAGES)
+@pytest.mark.parametrize("path", OPERATOR_PAGES)
 def test_a_page_opens_when_an_operator_asks(store, op, task, path):
     if "files" in path:
         assert op.get(filled(store, path, task)).status_code == 404

@@ -49,7 +49,7 @@ def test_who_may_ask_is_what_the_view_says(app):
         call = described[path][(rule.methods & METHODS).pop().lower()]
         access = app.view_functions[rule.endpoint].access
         assert bool(call["security"]) == (access != "public"), path
-        assert ("operators" in call["tags"]) == (access == "operator"), path
+        assert ("operators" in call["tags"]) == (access == "operator_token"), path
 
 
 @pytest.mark.parametrize("page", ["api.md", "operators.md"])

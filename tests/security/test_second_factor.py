@@ -14,7 +14,7 @@ from app.domain.second_factor import new_recovery_codes, recovery_hash, totp_cou
 from app.services import second_factor
 from app.services.sealing import Sealer
 from app.web import deps
-from app.web.guards import admin_required
+from app.web.guards import operator_required
 from tests.routes.browser import Browser, soup
 from tests.support import NOW, PASSWORD, all_mails, make_account
 
@@ -282,7 +282,7 @@ class TestOperators:
         def act():
             return "done"
 
-        rule = {"endpoint": "probe", "view_func": admin_required(act), "methods": ["GET", "POST"]}
+        rule = {"endpoint": "probe", "view_func": operator_required(act), "methods": ["GET", "POST"]}
         strict_app.add_url_rule("/admin/probe", **rule)
         make_account(store, role="admin")
         browser = Browser(strict_app)

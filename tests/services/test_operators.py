@@ -30,7 +30,7 @@ def test_a_proven_account_becomes_an_operators_and_every_session_and_token_ends(
     operators.grant(store, ADA, **BY)
 
     account = store.accounts.get(ADA)
-    assert account.is_admin
+    assert account.is_operator
     assert dict(account.sessions) == {}
     assert account.session_version == 1
     assert acts(store) == [("admin.grant", "command line", "Joins the night shift")]
@@ -45,7 +45,7 @@ def test_an_account_that_anybody_may_have_opened_is_not_made_an_operators(store,
         operators.grant(store, ADA, **BY)
 
     account = store.accounts.get(ADA)
-    assert not account.is_admin
+    assert not account.is_operator
     assert len(account.sessions) == 2
     assert acts(store) == []
 
@@ -104,4 +104,4 @@ def test_the_first_operator_is_never_an_account_that_is_there_already(store):
     assert store.accounts.get(ADA).role == "customer"
     assert seed.first_operator(store, "boss@example.com", now=NOW) is True
     boss = store.accounts.get("boss@example.com")
-    assert (boss.is_admin, boss.password_hash, dict(boss.sessions)) == (True, None, {})
+    assert (boss.is_operator, boss.password_hash, dict(boss.sessions)) == (True, None, {})

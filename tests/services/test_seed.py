@@ -9,7 +9,7 @@ def test_the_first_operator_is_made_with_a_link_to_set_a_password(store):
     assert seed.first_operator(store, " Boss@Example.com", now=NOW)
 
     account = store.accounts.get("boss@example.com")
-    assert account.is_admin
+    assert account.is_operator
     assert account.password_hash is None
     assert [(mail.kind, mail.to) for mail in all_mails(store)] == [("set_password", "boss@example.com")]
 
@@ -18,7 +18,7 @@ def test_an_account_that_is_there_keeps_its_role(store):
     make_account(store, "boss@example.com")
 
     assert not seed.first_operator(store, "boss@example.com", now=NOW)
-    assert not store.accounts.get("boss@example.com").is_admin
+    assert not store.accounts.get("boss@example.com").is_operator
 
 
 def test_demo_accounts_are_made_once(store):

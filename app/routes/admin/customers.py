@@ -20,13 +20,13 @@ from app.forms.paging import read_paging
 from app.routes.admin.blueprint import bp
 from app.services import by_hand, customers, payments
 from app.web import deps, heavy
-from app.web.guards import admin_required
+from app.web.guards import operator_required
 
 PAGE = 25
 
 
 @bp.get("/customers")
-@admin_required
+@operator_required
 def list_customers() -> ResponseReturnValue:
     """A whole address is one read; the beginning of one walks a bounded part of the table."""
     store, wanted = deps.store(), plain_address(request.args.get("q", ""))[:254]
@@ -41,14 +41,14 @@ def list_customers() -> ResponseReturnValue:
 
 
 @bp.get("/customers/<account:account_id>")
-@admin_required
+@operator_required
 def customer(account_id: str) -> ResponseReturnValue:
     return _page(_account(account_id), _blank_adjust_form(), ReasonForm(formdata=None))
 
 
 @bp.get("/customers/<address:email>", merge_slashes=False)
 @bp.post("/customers/<address:email>/<any(adjust,disable,enable,'end-sessions'):act>", merge_slashes=False)
-@admin_required
+@operator_required
 def customer_by_address(email: str, act: str = "") -> ResponseReturnValue:
     """The addresses of before, which bookmarks and open pages still hold: on to those with the account's id."""
     account = deps.store().accounts.get(plain_address(email))
@@ -57,7 +57,7 @@ def customer_by_address(email: str, act: str = "") -> ResponseReturnValue:
 
 
 @bp.post("/customers/<account:account_id>/adjust")
-@admin_required
+@operator_required
 def adjust(account_id: str) -> ResponseReturnValue:
     """First the preview, then, confirmed, the correction itself: the same form with the same request id."""
     form, store, account = AdjustForm(), deps.store(), _account(account_id)
@@ -87,19 +87,19 @@ def adjust(account_id: str) -> ResponseReturnValue:
 
 
 @bp.post("/customers/<account:account_id>/disable")
-@admin_required
+@operator_required
 def disable(account_id: str) -> ResponseReturnValue:
     return _open_or_shut(account_id, customers.disable, "Disabled: every session of this account has ended.")
 
 
 @bp.post("/customers/<account:account_id>/enable")
-@admin_required
+@operator_required
 def enable(account_id: str) -> ResponseReturnValue:
     return _open_or_shut(account_id, customers.enable, "Enabled: the customer can sign in again.")
 
 
 @bp.post("/customers/<account:account_id>/end-sessions")
-@admin_required
+@operator_required
 def end_sessions(account_id: str) -> ResponseReturnValue:
     customers.end_sessions(deps.store(), g.account.email, _account(account_id).email, now=utcnow())
     flash("Signed out everywhere.")
@@ -107,7 +107,7 @@ def end_sessions(account_id: str) -> ResponseReturnValue:
 
 
 @bp.get("/corrections")
-@admin_required
+@operator_required
 def list_corrections() -> ResponseReturnValue:
     paging = read_paging(request)
     page = deps.store().proposals.list_waiting(limit=paging.limit, cursor=paging.cursor)
@@ -118,7 +118,7 @@ def list_corrections() -> ResponseReturnValue:
 
 
 @bp.post("/corrections/<adjustment_id>/approve")
-@admin_required
+@operator_required
 def approve(adjustment_id: str) -> ResponseReturnValue:
     customers.approve(deps.store(), g.account.email, adjustment_id, now=utcnow())
     done = deps.store().proposals.get(adjustment_id)
@@ -133,7 +133,7 @@ def approve(adjustment_id: str) -> ResponseReturnValue:
 
 
 @bp.post("/corrections/<adjustment_id>/decline")
-@admin_required
+@operator_required
 def decline(adjustment_id: str) -> ResponseReturnValue:
     customers.decline(deps.store(), g.account.email, adjustment_id, now=utcnow())
     flash("Declined. Nothing was booked.")

@@ -10,11 +10,11 @@ from app.domain.tasks import median_minutes
 from app.routes.admin.blueprint import bp
 from app.services import clock_check, figures
 from app.web import deps
-from app.web.guards import admin_required
+from app.web.guards import operator_required
 
 
 @bp.get("/overview")
-@admin_required
+@operator_required
 def overview() -> ResponseReturnValue:
     found = figures.overview(deps.store(), utcnow())
     return render_template(

@@ -19,14 +19,14 @@ from app.routes.admin.blueprint import bp
 from app.services import queue
 from app.web import deps, heavy
 from app.web.fragments import is_fragment_request, render
-from app.web.guards import admin_required
+from app.web.guards import operator_required
 
 PAGE = 25
 VIEWS = ("waiting", "working", "mine")
 
 
 @bp.get("")
-@admin_required
+@operator_required
 def index() -> ResponseReturnValue:
     """Four queries, or eight where leases that ran out are shown too, however long the queue is."""
     view = request.args.get("view", "waiting")
@@ -60,7 +60,7 @@ def index() -> ResponseReturnValue:
 
 
 @bp.post("/claim-next")
-@admin_required
+@operator_required
 def claim_next() -> ResponseReturnValue:
     minutes = read_minutes(request.form.get("minutes"))
     task = queue.claim_next(deps.store(), g.account.email, now=utcnow(), minutes=minutes)
@@ -71,7 +71,7 @@ def claim_next() -> ResponseReturnValue:
 
 
 @bp.post("/bulk")
-@admin_required
+@operator_required
 def bulk() -> ResponseReturnValue:
     """Do one thing to the ticked tasks, each in a transaction of its own, and say what became of each."""
     chosen, act, now = read_task_ids(request.form.getlist("task_id")), request.form.get("act", ""), utcnow()

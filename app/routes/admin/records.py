@@ -21,7 +21,7 @@ from app.services import outbox
 from app.web import deps, heavy
 from app.web.exports import csv_file
 from app.web.fragments import render
-from app.web.guards import admin_required
+from app.web.guards import operator_required
 
 AUDIT_DAYS = 31  # that one page, or one export, looks back over
 MAX_EXPORT = 10_000
@@ -30,7 +30,7 @@ COLUMNS = ("at", "actor", "action", "subject", "before", "after", "reason")
 
 
 @bp.get("/mails")
-@admin_required
+@operator_required
 def list_mails() -> ResponseReturnValue:
     view, paging = request.args.get("view", "failed"), read_paging(request)
     if view == "failed":
@@ -52,7 +52,7 @@ def list_mails() -> ResponseReturnValue:
 
 
 @bp.post("/mails/resend")
-@admin_required
+@operator_required
 def resend() -> ResponseReturnValue:
     mail_id = request.form.get("mail_id", "")
     if not mail_id:
@@ -65,7 +65,7 @@ def resend() -> ResponseReturnValue:
 
 
 @bp.get("/mails/resend-failed")
-@admin_required
+@operator_required
 def choose_failed() -> ResponseReturnValue:
     """The confirm step: what would be sent again."""
     since, until = read_span(request.args, utcnow())
@@ -74,7 +74,7 @@ def choose_failed() -> ResponseReturnValue:
 
 
 @bp.post("/mails/resend-failed")
-@admin_required
+@operator_required
 def resend_failed() -> ResponseReturnValue:
     since, until = read_span(request.form, utcnow())
     done, more = outbox.resend_failed(deps.store(), g.account.email, since, until, now=utcnow())
@@ -85,7 +85,7 @@ def resend_failed() -> ResponseReturnValue:
 
 
 @bp.get("/audit")
-@admin_required
+@operator_required
 def audit() -> ResponseReturnValue:
     paging = read_paging(request)
     found = read_audit_filter(request, utcnow().date())
@@ -104,7 +104,7 @@ def audit() -> ResponseReturnValue:
 
 
 @bp.get("/audit.csv")
-@admin_required
+@operator_required
 def audit_csv() -> ResponseReturnValue:
     """What the filter names, over the days of one page, with a row of their number: whole, or refused."""
     found = read_audit_filter(request, utcnow().date())

@@ -18,7 +18,7 @@ from app.services import queue
 from app.web import deps
 from app.web.admission import takes
 from app.web.fragments import is_fragment_request, render
-from app.web.guards import admin_required
+from app.web.guards import operator_required
 from app.web.refusals import status_of
 from app.web.uploads import MAX_BODY_WITH_FILES, MAX_FILE_BYTES, MAX_FILES, store_files
 
@@ -26,33 +26,33 @@ TEMPLATE = "admin/task.html"
 
 
 @bp.get("/tasks/<task_id>")
-@admin_required
+@operator_required
 def task(task_id: str) -> ResponseReturnValue:
     """The page, and for an open page's poll the part that tells where the task stands."""
     return _page(task_id, ResultForm(formdata=None), ReasonForm(formdata=None))
 
 
 @bp.get("/tasks/<task_id>/files/<int:number>")
-@admin_required
+@operator_required
 def task_file(task_id: str, number: int) -> ResponseReturnValue:
     _, result = deps.store().tasks.get_with_result(task_id)
     return file_link(result, number)
 
 
 @bp.post("/tasks/<task_id>/claim")
-@admin_required
+@operator_required
 def claim(task_id: str) -> ResponseReturnValue:
     return _lease(task_id, queue.claim)
 
 
 @bp.post("/tasks/<task_id>/renew")
-@admin_required
+@operator_required
 def renew(task_id: str) -> ResponseReturnValue:
     return _lease(task_id, queue.renew)
 
 
 @bp.post("/tasks/<task_id>/release")
-@admin_required
+@operator_required
 def release(task_id: str) -> ResponseReturnValue:
     queue.release(deps.store(), g.account.email, task_id, now=utcnow())
     flash("Back in the queue, at its old place.")
@@ -61,7 +61,7 @@ def release(task_id: str) -> ResponseReturnValue:
 
 @bp.post("/tasks/<task_id>/complete")
 @takes(MAX_BODY_WITH_FILES)
-@admin_required
+@operator_required
 def complete(task_id: str) -> ResponseReturnValue:
     """What was written stays in the form when the answer is refused; files must be chosen again."""
     form, store, operator = ResultForm(), deps.store(), g.account.email
@@ -80,7 +80,7 @@ def complete(task_id: str) -> ResponseReturnValue:
 
 
 @bp.post("/tasks/<task_id>/reject")
-@admin_required
+@operator_required
 def reject(task_id: str) -> ResponseReturnValue:
     form = ReasonForm()
     if not form.validate():
