@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
+import httpx
 import pytest
 from botocore.config import Config as BotoConfig
+from flask.testing import FlaskClient
 from hypothesis import HealthCheck, settings
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
@@ -26,6 +29,7 @@ from app.web.visitors import adopter
 from scripts.local.aws import LocalAws, keep_or_put_back
 from scripts.local.leftovers import remove_leftovers
 from scripts.local.settings import CREDENTIALS, NO_OTHER_AWS, app_settings, forget_other_aws, past_any_proxy
+from tests.described import MEANT, hold
 from tests.faults.proxy import FaultProxy
 from tests.log_watch import log_watch  # noqa: F401 - every test's log is read
 from tests.support import FakeSender, FakeStripe, assert_books_agree
@@ -76,6 +80,37 @@ def addresses_compiled_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Rule, "_compile_builder", compile_once)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def answers_held_to_their_description() -> Iterator[None]:
+    """Whichever test asks, by Flask's client or over HTTP: an answer of the API is one that its document promises."""
+    ask, send = FlaskClient.open, httpx.Client.send
+
+    def asked(client: FlaskClient, *args: Any, **more: Any) -> Any:
+        answer = ask(client, *args, **more)
+        if answer.request.path.startswith("/api/"):
+            hold(answer.request.method, answer.request.path, answer.status_code, answer.headers, answer.data)
+        return answer
+
+    def sent(client: httpx.Client, request: httpx.Request, *, stream: bool = False, **more: Any) -> httpx.Response:
+        answer = send(client, request, stream=stream, **more)
+        if not stream and answer.url.path.startswith("/api/"):
+            hold(request.method, answer.url.path, answer.status_code, answer.headers, answer.content)
+        return answer
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(FlaskClient, "open", asked)
+        patched.setattr(httpx.Client, "send", sent)
+        yield
+
+
+@pytest.fixture
+def fault_of_ours() -> Iterator[None]:
+    """For a test that makes the app break: its answers may be a 500, which no call promises."""
+    MEANT.add(500)
+    yield
+    MEANT.clear()
 
 
 @pytest.fixture(scope="session")

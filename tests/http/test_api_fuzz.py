@@ -6,10 +6,8 @@ run makes the same requests each time; with FUZZ_EXAMPLES=500 it makes about tha
 
 from __future__ import annotations
 
-import copy
 import os
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from io import BytesIO
@@ -37,6 +35,7 @@ from app.domain.payments import READERS
 from app.routes.api_description import document
 from app.services import codes, queue, tasks
 from app.services.throttle import Throttle
+from tests.described import parts, strict
 from tests.support import PASSWORD, assert_books_agree, make_account, session_event, signed
 
 # Left out of all other runs by pyproject.toml: its import alone takes most of a second.
@@ -74,28 +73,13 @@ CONFIG = {
 }
 
 
-def strict(described: dict[str, Any]) -> dict[str, Any]:
-    """The document, read as the whole truth: no answer has a field that it does not name.
-
-    Texts too long for Hypothesis are left to other tests.
-    """
-    made = copy.deepcopy(described)
-    calls = [call for path in made["paths"].values() for call in path.values()]
-    for part in parts([made["components"]["schemas"], [call["responses"] for call in calls]]):
-        if part.get("type") == "object" and "properties" in part:
-            part["additionalProperties"] = False
-    for part in parts(calls):
+def to_ask(described: dict[str, Any]) -> dict[str, Any]:
+    """Read as the whole truth; texts too long for Hypothesis are left to other tests."""
+    made = strict(described)
+    for part in parts([call for path in made["paths"].values() for call in path.values()]):
         if part.get("maxLength", 0) > 10_000:
             del part["maxLength"]
     return made
-
-
-def parts(value: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(value, dict):
-        yield value
-        value = list(value.values())
-    for inner in value if isinstance(value, list) else ():
-        yield from parts(inner)
 
 
 class Front:
@@ -113,11 +97,11 @@ class Front:
 
 
 schema = schemathesis.openapi.from_dict(
-    strict(document("http://localhost")), config=SchemathesisConfig.from_dict(CONFIG)
+    to_ask(document("http://localhost")), config=SchemathesisConfig.from_dict(CONFIG)
 )
 schema.app = front = Front()
 over_http = schemathesis.openapi.from_dict(
-    strict(document("http://localhost")), config=SchemathesisConfig.from_dict(CONFIG)
+    to_ask(document("http://localhost")), config=SchemathesisConfig.from_dict(CONFIG)
 )
 
 

@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 from werkzeug.routing import Rule
 
+from app.routes import api
 from app.routes.api_description import document
+from tests.described import hold
+from tests.routes.browser import Program
+from tests.support import make_account
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
@@ -78,3 +82,51 @@ def test_the_manual_names_every_code():
     assert codes
     for code in {word for words in codes for word in re.findall(r"\w+", words)}:
         assert f"`{code}`" in manual
+
+
+# How every other test holds answers to the document: tests/described.py
+
+
+def held(method, path, status, answer, **headers):
+    hold(method, path, status, {"Content-Type": "application/json", "X-Request-Id": "1", **headers}, answer.encode())
+
+
+REFUSED = '{"error": "No.", "code": "not_found"}'
+
+
+def test_an_answer_that_is_described_passes():
+    held("POST", "/api/auth/logout", 200, '{"signed_out": true}')
+    held("HEAD", "/api/user", 200, "")
+    held("GET", "/api/tasks/task_1", 404, REFUSED)
+    held("GET", "/api/nothing", 404, REFUSED)
+    held("GET", "/api/admin/users/a/b@example.com", 404, REFUSED)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "answer", "why"),
+    [
+        ("POST", "/api/auth/logout", 200, '{"signed_out": true, "by": "you"}', "'by' was unexpected"),
+        ("POST", "/api/auth/logout", 200, '{"signed_out": "yes"}', "signed_out: true was expected"),
+        ("POST", "/api/auth/logout", 200, "{}", "required"),
+        ("POST", "/api/auth/logout", 201, '{"signed_out": true}', "not described"),
+        ("GET", "/api/packs", 200, '{"packs": [{"pack_id": 5}]}', "packs.0"),
+        ("GET", "/api/tasks/task_1", 404, '{"error": "No.", "code": "forbidden"}', "code"),
+        ("GET", "/api/tasks/task_1", 404, '{"error": "No.", "code": "not_found", "task": 1}', "'task' was unexpected"),
+        ("GET", "/api/user", 500, '{"error": "No.", "code": "internal"}', "not described"),
+        ("GET", "/api/user", 503, '{"error": "No.", "code": "busy"}', "Retry-After"),
+        ("GET", "/api/nothing", 200, "{}", "no such call"),
+        ("GET", "/api/nothing", 404, '{"error": "No.", "code": "not_found", "path": "/"}', "'path' was unexpected"),
+    ],
+)
+def test_an_answer_that_is_not_described_fails(method, path, status, answer, why):
+    with pytest.raises(AssertionError, match=why):
+        held(method, path, status, answer)
+
+
+def test_the_clients_of_the_tests_hold_each_answer(app, store, monkeypatch):
+    make_account(store, credits=100)
+    program = Program(app)
+    monkeypatch.setattr(api, "task_json", lambda task: {"task_id": task.task_id, "tone": "plain"})
+
+    with pytest.raises(AssertionError, match="'tone' was unexpected"):
+        program.submit({"description": "A task"})

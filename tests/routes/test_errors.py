@@ -191,6 +191,7 @@ def test_500_fragment_is_a_toast(broken):
     assert "secret detail" not in answer.text
 
 
+@pytest.mark.usefixtures("fault_of_ours")
 @pytest.mark.threat(93)
 def test_500_is_json_under_api(shaky, store, faulty):
     make_account(store)
@@ -212,6 +213,7 @@ def test_500_page_reads_neither_session_nor_store(broken, faulty):
     assert "ada@example.com" not in answer.text
 
 
+@pytest.mark.usefixtures("fault_of_ours")
 def test_our_own_wrong_request_is_a_500_and_not_try_again(shaky, store, faulty):
     make_account(store)
     program = Program(shaky)

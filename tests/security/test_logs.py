@@ -65,6 +65,7 @@ def test_a_whole_journey_leaves_the_story_and_no_secret(app, store, client, send
     assert all(event["request_id"] and event["route"] and event["ms"] >= 0 for event in requests)
 
 
+@pytest.mark.usefixtures("fault_of_ours")
 def test_a_crash_is_told_with_its_reference_and_without_the_body(app, client, monkeypatch, log_watch):
     from app.routes import auth
 

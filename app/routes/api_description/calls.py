@@ -456,7 +456,7 @@ MACHINERY: Json = {
             ],
             body=Body(fields(type=TEXT, data=fields(object={"type": "object"})), refusals=(413,)),
             answers={200: fields(received={"const": True})},
-            refusals=[InvalidSignature, InvalidPayload, *MOVES_CREDITS],
+            refusals=[InvalidSignature, InvalidPayload, PaymentsUnavailable, *MOVES_CREDITS],
             description="Answers 200 only once the write is durable. Repeats and events of other types change nothing.",
         )
     },

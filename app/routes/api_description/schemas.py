@@ -46,7 +46,7 @@ TASK = fields(
 )
 TRANSACTION = fields(
     transaction_id=TEXT,
-    type={"enum": list(TYPES)},
+    type=TEXT | {"examples": list(TYPES), "description": "Rows of the original product may hold another word."},
     amount=WHOLE | {"description": "Signed credits."},
     timestamp=MOMENT,
     description=TEXT,

@@ -1,0 +1,103 @@
+"""Each JSON answer of the API is held to its description: by operation and status, and with no field beyond it.
+
+`tests/conftest.py` puts `hold` behind Flask's test client and httpx, so that every answer that any test gets is one.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import jsonschema_rs
+
+from app.routes.api_description import document
+
+Json = dict[str, Any]
+Headers = Mapping[str, str]
+PARTS = {"email": ".+@[^/@]+"}  # of an address; all others hold no slash
+# Answers to what is no call of the document: an address or a method that there is not.
+NO_CALL = {404, 405}
+# What no description promises, and the test that runs asks for: see the fixture `fault_of_ours`.
+MEANT: set[int] = set()
+
+
+def strict(described: Json) -> Json:
+    """The document, read as the whole truth: no answer has a field that it does not name."""
+    made = copy.deepcopy(described)
+    calls = [call for path in made["paths"].values() for call in path.values()]
+    for part in parts([made["components"]["schemas"], [call["responses"] for call in calls]]):
+        if part.get("type") == "object" and "properties" in part:
+            part["additionalProperties"] = False
+    return made
+
+
+def parts(value: Any) -> Iterator[Json]:
+    """Every object in a piece of the document."""
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    for inner in value if isinstance(value, list) else ():
+        yield from parts(inner)
+
+
+def hold(method: str, path: str, status: int, headers: Headers, body: bytes) -> None:
+    """Raise AssertionError for an answer of the API that the document does not promise."""
+    if not path.startswith("/api/") or method == "OPTIONS":
+        return
+    asked = f"{method} {path}: {status}"
+    template = _template(path, "GET" if method == "HEAD" else method)
+    if template is None or status in MEANT:
+        assert status in NO_CALL | MEANT, f"{asked}, and there is no such call"
+        _hold_body(asked, {"$ref": "#/components/schemas/Error"}, headers, body, method)
+        return
+    described = _document()["paths"][template]["get" if method == "HEAD" else method.lower()]["responses"]
+    assert str(status) in described, f"{asked} is not described, but {', '.join(described)}: {body[:300]!r}"
+    answer = described[str(status)]
+    for name in answer["headers"]:
+        assert name in headers, f"{asked}: {name} is missing"
+    if content := answer.get("content"):
+        _hold_body(asked, content["application/json"]["schema"], headers, body, method)
+    else:
+        assert "json" not in headers.get("Content-Type", ""), f"{asked}: no JSON is described"
+
+
+def _hold_body(asked: str, schema: Json, headers: Headers, body: bytes, method: str) -> None:
+    assert headers["Content-Type"] == "application/json", asked
+    if method == "HEAD":
+        return
+    wrong = [f"{'.'.join(map(str, error.instance_path))}: {error.message}" for error in _errors(schema, body)]
+    assert not wrong, f"{asked}: {'; '.join(wrong)}"
+
+
+def _errors(schema: Json, body: bytes) -> list[Any]:
+    return list(_validator(json.dumps(schema)).iter_errors(json.loads(body)))
+
+
+@cache
+def _document() -> Json:
+    return strict(document("http://dashboard.test"))
+
+
+@cache
+def _validator(schema: str) -> Any:
+    return jsonschema_rs.Draft202012Validator(json.loads(schema) | {"components": _document()["components"]})
+
+
+@cache
+def _addresses() -> list[tuple[str, str, re.Pattern[str]]]:
+    """Method, path of the document, and what matches it; those without a part come first."""
+    known = sorted(_document()["paths"].items(), key=lambda path: path[0].count("{"))
+    return [
+        (method.upper(), path, re.compile(re.sub(r"\{(\w+)\}", lambda part: PARTS.get(part[1], "[^/]+"), path)))
+        for path, calls in known
+        for method in calls
+    ]
+
+
+@cache
+def _template(path: str, method: str) -> str | None:
+    return next((template for each, template, form in _addresses() if each == method and form.fullmatch(path)), None)
