@@ -83,7 +83,7 @@ def test_nothing_is_written_when_the_id_is_unknown_or_the_rule_says_no(run, stor
     assert store.audit.search(until=utcnow().date(), days=1, limit=5).items == []
 
 
-def test_users_are_listed_shown_and_corrected_when_asked(run, store, task):
+def test_users_are_listed_shown_and_adjusted_when_asked(run, store, task):
     assert "ada@example.com" in run("users", "list").output
     assert json.loads(run("users", "list", "zed", "--json").stdout) == []
 
@@ -94,7 +94,7 @@ def test_users_are_listed_shown_and_corrected_when_asked(run, store, task):
     assert "the balance is 60" in taken.output
     body = json.loads(run("users", "show", "ADA@example.com", "--json").stdout)
     assert (body["credits"], body["transactions"][0]["amount"]) == (60, -30)
-    assert "Correction: Billed twice" in run("users", "show", "ada@example.com").output
+    assert "Adjustment: Billed twice" in run("users", "show", "ada@example.com").output
     assert "Proposed" in run("users", "adjust", "ada@example.com", "6000", "--reason", "Migration").output
     assert store.accounts.get("ada@example.com").credits_balance == 60
 

@@ -1,6 +1,6 @@
 """Value made by hand: who may make it, and how much one person makes alone in a day.
 
-It counts whatever puts credits where neither Stripe nor a task's price has put them: a correction (what is added and
+It counts whatever puts credits where neither Stripe nor a task's price has put them: an adjustment (what is added and
 what is taken), a parked payment that is credited, a code as it is made (its credits times its uses), and a link or
 product that is named as one of credits (what its payments that wait are worth). The moment is that at which one person
 decides; switching a code off or taking a name back gives nothing back. A rejected or cancelled task returns what the

@@ -23,7 +23,7 @@ from app.web.guards import operator_required
 bp = Blueprint("admin_finance", __name__, url_prefix="/admin/finance")
 
 LISTS = "Reading long lists"
-PROPOSED = "Proposed. Another operator must approve it: it waits under Corrections."
+PROPOSED = "Proposed. Another operator must approve it: it waits under Proposals."
 
 
 @bp.get("")

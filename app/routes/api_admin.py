@@ -124,7 +124,7 @@ def get_customer(account_id: str) -> ResponseReturnValue:
 @bp.post("/customers/<account:account_id>/adjust")
 @operator_token_required
 def adjust(account_id: str) -> ResponseReturnValue:
-    """Correct a balance by signed `amount` with a `reason`; the header Idempotency-Key is honoured.
+    """Adjust a balance by signed `amount` with a `reason`; the header Idempotency-Key is honoured.
 
     202 when the amount needs a second operator: nothing is booked yet.
     """

@@ -25,9 +25,9 @@ from .parked import CREDITED
 
 log = logging.getLogger(__name__)
 
-CORRECTION = "adjust#"
+ADJUSTED = "adjust#"
 CROSSING = timedelta(minutes=6)  # how far two machines' clocks may differ unnoticed, and what a request may take
-SECOND = "second operator of the correction"
+SECOND = "second operator of the proposal"
 MAX_REASON = 500
 MOST_RELEASED = 100_000
 SESSION_LEAD = timedelta(days=8)  # a session is paid up to a day after it was opened, a bank debit settles days later
@@ -91,7 +91,7 @@ class Ledger:
     applied: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     unreadable: list[PostedEntry] = field(default_factory=list)
     redeemed: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # rows that name a code
-    corrections: dict[str, list[PostedEntry]] = field(default_factory=lambda: defaultdict(list))
+    adjustments: dict[str, list[PostedEntry]] = field(default_factory=lambda: defaultdict(list))
 
 
 def _differences(store: Store) -> Iterator[Difference]:
@@ -136,8 +136,8 @@ def _read_ledger(store: Store, accounts: dict[str, Account]) -> Ledger:
             ledger.applied[entry.payment_id] += entry.amount
         if entry.type == PROMO and entry.transaction_id.count("#") == 2:
             ledger.redeemed[entry.transaction_id.split("#")[1]] += 1
-        if entry.transaction_id.startswith(CORRECTION):
-            ledger.corrections[entry.user_email].append(entry)
+        if entry.transaction_id.startswith(ADJUSTED):
+            ledger.adjustments[entry.user_email].append(entry)
     return ledger
 
 
@@ -230,20 +230,20 @@ class ByHand:
 
 
 def _by_hand_differences(store: Store, ledger: Ledger, credited: list[PaymentRecord]) -> Iterator[Difference]:
-    """Each correction, parked payment credited, code and named link has its operator in the audit log, and two of them
+    """Each adjustment, parked payment credited, code and named link has its operator in the audit log, and two of them
     once one had made more than the limit of that day alone.
 
     Acts that name their `day` were booked under one limit over all accounts and means; those from before it are held to
-    what held then: corrections of one account by one operator added up, payments, codes and names did not count.
+    what held then: adjustments of one account by one operator added up, payments, codes and names did not count.
     """
     made: list[ByHand] = []
-    for email, entries in sorted(ledger.corrections.items()):
+    for email, entries in sorted(ledger.adjustments.items()):
         acts = {row.after["correction"]: row for row in store.audit.every_of(email) if "correction" in row.after}
         before: dict[tuple[str, date], int] = defaultdict(int)
         for entry in sorted(entries, key=lambda entry: entry.sequence):
-            act = acts.get(entry.transaction_id.removeprefix(CORRECTION))
+            act = acts.get(entry.transaction_id.removeprefix(ADJUSTED))
             if act is None:
-                yield Difference(entry.transaction_id, "operator of the correction", "one in the audit log", "none")
+                yield Difference(entry.transaction_id, "operator of the adjustment", "one in the audit log", "none")
             elif "day" in act.after:
                 made.append(ByHand(entry.transaction_id, entry.amount, act))
             elif act.action == "credits.approve":
@@ -520,7 +520,7 @@ def unspent_by_payment(entries: list[PostedEntry]) -> dict[str, int]:
     """What of each payment is unspent, first in first out: the most that a fair refund would take back.
 
     `entries` is one account's ledger, oldest first. Credits that came from elsewhere are used up in their turn too; a
-    correction of a payment touches that payment first.
+    clawback of a payment touches that payment first.
     """
     lots: list[tuple[str, int]] = []
     for entry in entries:

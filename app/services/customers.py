@@ -1,4 +1,4 @@
-"""What operators do to accounts: correct a balance, close the door and open it; and what happened to a customer."""
+"""What operators do to accounts: adjust a balance, close the door and open it; and what happened to a customer."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class Event:
 
 
 def preview(account: Account, amount: object) -> tuple[int, int]:
-    """The amount as credits, and the balance after it. Raises InvalidInput; a correction never goes below zero."""
+    """The amount as credits, and the balance after it. Raises InvalidInput; an adjustment never goes below zero."""
     credits_delta = _check_amount(amount)
     after = account.credits_balance + credits_delta
     if credits_delta < 0 and after < 0:
         raise InvalidInput(
-            f"The balance is {account.credits_balance:,}: a correction never takes it below zero.", field="amount"
+            f"The balance is {account.credits_balance:,}: an adjustment never takes it below zero.", field="amount"
         )
     return credits_delta, after
 
@@ -71,7 +71,7 @@ def adjust(
     now: datetime,
     on_command_line: bool = False,
 ) -> PostedEntry | Adjustment:
-    """Correct a balance, once for a request id. It waits for a second operator instead if this one would then have made
+    """Adjust a balance, once for a request id. It waits for a second operator instead if this one would then have made
     more than `limit` credits by hand alone in this UTC day, over all accounts and means.
 
     A repeat gets the first answer, whatever has become of the balance. Raises NotFound, InvalidInput, Forbidden (one's
@@ -108,7 +108,7 @@ def adjust(
 def approve(
     store: Store, operator: str, adjustment_id: str, *, now: datetime
 ) -> PostedEntry | RedeemCode | Outcome | None:
-    """Book what another operator proposed: a correction, a parked payment credited, a code, or the name of a link.
+    """Book what another operator proposed: an adjustment, a parked payment credited, a code, or the name of a link.
 
     Both have to be operators as it is booked. Raises NotFound, Forbidden, InvalidInput, WrongState.
     """
@@ -260,7 +260,7 @@ def _book(
     action: str,
     and_also: Callable[[Transaction], None] = lambda tx: None,
 ) -> PostedEntry:
-    """Book a correction by an authority that is read anew for each try, and `and_also` what goes with it.
+    """Book an adjustment by an authority that is read anew for each try, and `and_also` what goes with it.
 
     Raises InvalidInput, AlreadyRecorded, and what `authority` raises.
     """
@@ -269,7 +269,7 @@ def _book(
         user_email=adjustment.user_email,
         type=ADJUSTMENT,
         amount=adjustment.amount,
-        description=f"Correction: {adjustment.reason}",
+        description=f"Adjustment: {adjustment.reason}",
     )
 
     def attempt(current: Account) -> PostedEntry:
@@ -278,7 +278,7 @@ def _book(
         try:
             posted, after = credits.post(current, entry, now)
         except InsufficientCredits as error:
-            raise InvalidInput("A correction never takes a balance below zero.", field="amount") from error
+            raise InvalidInput("An adjustment never takes a balance below zero.", field="amount") from error
         with store.transaction() as tx:
             tx.ledger.append_once(posted)
             tx.accounts.move_balance(current, after)
@@ -296,7 +296,7 @@ def _book(
         return posted
 
     posted = store.accounts.decide(account, attempt)
-    log.info("balance corrected", extra={"email": mask_email(account.email), "credits": adjustment.amount})
+    log.info("balance adjusted", extra={"email": mask_email(account.email), "credits": adjustment.amount})
     return posted
 
 

@@ -43,7 +43,7 @@ def purchase(record: PaymentRecord, account: Account, credits: int, now: datetim
     return Mail(f"purchase#{record.session_id or record.payment_id}", kind, account.email, now, context)
 
 
-def correction(record: PaymentRecord, entry: PostedEntry, now: datetime) -> Mail:
+def clawback_or_reinstatement(record: PaymentRecord, entry: PostedEntry, now: datetime) -> Mail:
     """A refund or dispute took credits back, or gave them back. Once for each ledger row."""
     if entry.type == CLAWBACK:
         kind = "dispute_opened" if held_share(record) else "payment_refunded"

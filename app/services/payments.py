@@ -291,7 +291,7 @@ def settle(
             else:
                 tx.accounts.move_balance(account, moved_account, unless_confirmed="link_nonces" in settings, **settings)
             if not first_grant:
-                tx.mails.enqueue(notices.correction(settled, posted, now))
+                tx.mails.enqueue(notices.clawback_or_reinstatement(settled, posted, now))
         elif is_new:
             tx.accounts.create(replace(account, **settings), failure=Stale)
         elif settings:

@@ -81,7 +81,7 @@ def test_the_ledger_shows_old_rows_without_a_balance_and_the_opening_row_with_on
     page = customer.page("/transactions")
 
     rows = [" ".join(row.text.split()) for row in page.select("#movements tbody tr")]
-    assert rows[0].endswith("Brought forward: a balance of 490 credits Correction 0 490")
+    assert rows[0].endswith("Brought forward: a balance of 490 credits Adjustment 0 490")
     assert rows[1].endswith("bonus of the original bonus −5 –")
     assert rows[2].endswith("purchase of the original Purchase +5 –")
     assert rows[3].endswith("spend of the original Task −10 –")

@@ -238,7 +238,7 @@ def test_ticked_tasks_are_claimed_and_completed_when_done_in_bulk(store, op, ada
     assert sorted(task["status"] for task in every_task(store)) == ["completed"] * 3 + ["in-progress"]
 
 
-def test_a_correction_is_previewed_then_booked_when_it_is_confirmed(store, op, ada):
+def test_an_adjustment_is_previewed_then_booked_when_it_is_confirmed(store, op, ada):
     form = {"amount": "-30", "reason": "Billed twice", "request_id": "r-1"}
 
     preview = op.post(f"/admin/customers/{ada.account_id}/adjust", form)
@@ -251,14 +251,14 @@ def test_a_correction_is_previewed_then_booked_when_it_is_confirmed(store, op, a
 
 
 @pytest.mark.parametrize("amount", ["", "abc", "0", "-101", "1.5"])
-def test_a_correction_is_refused_in_its_form_when_it_is_wrong(store, op, ada, amount):
+def test_an_adjustment_is_refused_in_its_form_when_it_is_wrong(store, op, ada, amount):
     answer = op.post(f"/admin/customers/{ada.account_id}/adjust", {"amount": amount, "reason": "x", "request_id": "r"})
 
     assert answer.status_code == 422
     assert soup(answer).select_one("#amount-error")
 
 
-def test_a_large_correction_needs_two_when_it_is_confirmed(store, app, op, ada):
+def test_a_large_adjustment_needs_two_when_it_is_confirmed(store, app, op, ada):
     form = {"amount": "6000", "reason": "Migration", "request_id": "r-1", "confirmed": "yes"}
     op.post(f"/admin/customers/{ada.account_id}/adjust", form)
     (waiting,) = store.proposals.list_waiting(limit=5).items

@@ -136,7 +136,7 @@ def colleague(app, store):
 
 
 @pytest.mark.threat(105)
-def test_a_large_code_and_a_generous_credit_wait_under_corrections(operator, colleague, parked_payment, store):
+def test_a_large_code_and_a_generous_credit_wait_under_proposals(operator, colleague, parked_payment, store):
     form = {"code": "spring-2099", "credits": "50", "max_uses": "101", "expires_at": "2099-01-01", "request_id": "c"}
     wish = {"email": "buyer@example.com", "credits": "6000", "reason": "paid in rupiah", "request_id": "p"}
 
@@ -223,7 +223,7 @@ def test_naming_a_link_for_good_credits_what_waits(operator, books_sold, store):
 
 
 @pytest.mark.threat(105)
-def test_a_name_for_more_than_one_makes_alone_is_approved_under_corrections(operator, colleague, books_sold, store):
+def test_a_name_for_more_than_one_makes_alone_is_approved_under_proposals(operator, colleague, books_sold, store):
     for number in range(3, 8):
         fields = {"metadata": {}, "payment_link": "plink_book"}
         told = session_event(f"reader{number}@example.com", session=f"cs_{number}", **fields)
@@ -233,7 +233,7 @@ def test_a_name_for_more_than_one_makes_alone_is_approved_under_corrections(oper
 
     answers = [operator.post(f"{SALE}/name", data=request, follow_redirects=True) for _ in range(2)]
 
-    assert all("it waits under Corrections" in words(answer) for answer in answers)
+    assert all("it waits under Proposals" in words(answer) for answer in answers)
     assert list(store.ledger.every()) == []
     assert "Another operator must approve it" in words(operator.get("/admin/corrections"))
     (card,) = BeautifulSoup(colleague.get("/admin/corrections").data, "html.parser").select("ul.stack > li")

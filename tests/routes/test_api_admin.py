@@ -161,7 +161,7 @@ def test_a_demoted_operators_token_is_dead_at_the_next_call(store, op, task):
     assert op.post("/api/admin/tasks/claim").status_code == 403
 
 
-def test_a_balance_is_corrected_once_when_the_key_is_repeated(store, op, ada):
+def test_a_balance_is_adjusted_once_when_the_key_is_repeated(store, op, ada):
     path, key = f"/api/admin/customers/{ada.account_id}/adjust", {"Idempotency-Key": "k-1"}
 
     first = op.post(path, json={"amount": 5, "reason": "Goodwill"}, headers=key)

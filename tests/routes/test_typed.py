@@ -344,7 +344,7 @@ def test_a_batch_is_never_said_to_be_submitted_when_its_key_is_none(app, store, 
 
 
 @pytest.mark.parametrize("key", BAD_KEYS[2:])
-def test_a_task_and_a_correction_get_a_new_key_when_theirs_is_none(app, store, ada, operator, key):
+def test_a_task_and_an_adjustment_get_a_new_key_when_theirs_is_none(app, store, ada, operator, key):
     customer, worker = signed_in(app), signed_in(app, OPERATOR)
     correct = f"/admin/customers/{ada.account_id}/adjust"
     words = {"description": "Write it", "amount": "10", "reason": "Goodwill", "confirmed": "yes"}
@@ -359,7 +359,7 @@ def test_a_task_and_a_correction_get_a_new_key_when_theirs_is_none(app, store, a
 
 
 @pytest.mark.parametrize("key", ["", " "])
-def test_a_second_correction_is_not_taken_for_the_first_when_it_has_no_key(app, store, ada, operator, key):
+def test_a_second_adjustment_is_not_taken_for_the_first_when_it_has_no_key(app, store, ada, operator, key):
     worker = signed_in(app, OPERATOR)
 
     for _ in range(2):

@@ -379,18 +379,18 @@ def test_a_code_is_not_named_when_it_is_redeemed_while_the_books_are_read(store,
     assert "uses of the code" not in found(store)
 
 
-def correct(store, amount, request_id, *, operator="op@example.com", limit=5000, now=NOW):
+def adjust_by(store, amount, request_id, *, operator="op@example.com", limit=5000, now=NOW):
     who = {"request_id": request_id, "limit": limit, "now": now}
     return customers.adjust(store, operator, "ada@example.com", amount, "Gift", **who)
 
 
 @pytest.fixture
-def corrected(store, account):
-    """Two corrections by one operator alone and one by two."""
+def adjusted(store, account):
+    """Two adjustments by one operator alone and one by two."""
     make_operators(store, "op@example.com", "two@example.com", "new@example.com")
     later = NOW + timedelta(seconds=1)  # of two of one time, either could be the one above the limit
-    booked = [correct(store, 3000, "r-3000"), correct(store, 2000, "r-2000", now=later)]
-    proposed = correct(store, 9000, "r-9000")
+    booked = [adjust_by(store, 3000, "r-3000"), adjust_by(store, 2000, "r-2000", now=later)]
+    proposed = adjust_by(store, 9000, "r-9000")
     customers.approve(store, "two@example.com", proposed.adjustment_id, now=NOW)
     assert books.check(store) == []
     return [*booked, proposed]
@@ -400,38 +400,38 @@ def audit_rows(store, action):
     return [row for row in store.audit.page_of("ada@example.com", limit=50).items if row.action == action]
 
 
-def test_a_correction_is_named_when_no_operator_stands_for_it(store, corrected):
+def test_an_adjustment_is_named_when_no_operator_stands_for_it(store, adjusted):
     for row in audit_rows(store, "credits.adjust"):
         store.client.delete_item(TableName="ImpacterAGI_Audit", Key={"audit_id": {"S": row.audit_id}})
 
     differences = books.check(store)
 
-    assert {d.what for d in differences} == {"operator of the correction"}
-    assert {d.subject for d in differences} == {done.transaction_id for done in corrected[:2]}
+    assert {d.what for d in differences} == {"operator of the adjustment"}
+    assert {d.subject for d in differences} == {done.transaction_id for done in adjusted[:2]}
     assert books.freeze(store, differences, now=NOW) == []  # no fault of the customer's
 
 
-def test_a_correction_is_named_when_both_its_operators_are_one(store, corrected):
+def test_an_adjustment_is_named_when_both_its_operators_are_one(store, adjusted):
     (row,) = audit_rows(store, "credits.approve")
     store._update("Audit", {"audit_id": row.audit_id}, set={"after": {**row.after, "proposed_by": row.actor}})
 
     (difference,) = books.check(store)
 
-    assert (difference.what, difference.found) == ("second operator of the correction", "two@example.com")
+    assert (difference.what, difference.found) == ("second operator of the proposal", "two@example.com")
 
 
-def test_corrections_of_one_day_are_named_when_together_they_passed_the_limit_alone(store, corrected):
+def test_adjustments_of_one_day_are_named_when_together_they_passed_the_limit_alone(store, adjusted):
     for row in audit_rows(store, "credits.adjust"):
         store._update("Audit", {"audit_id": row.audit_id}, set={"after": {**row.after, "limit": 4000}})
 
     (difference,) = books.check(store)
 
-    assert difference.subject == corrected[1].transaction_id
+    assert difference.subject == adjusted[1].transaction_id
     assert (difference.expected, difference.found) == ("at most 4000 a day alone", "5000 by op@example.com")
 
 
-def test_corrections_are_judged_by_the_limit_of_their_day(store, corrected):
-    correct(store, 100, "r-100", operator="new@example.com", limit=100)
+def test_adjustments_are_judged_by_the_limit_of_their_day(store, adjusted):
+    adjust_by(store, 100, "r-100", operator="new@example.com", limit=100)
 
     assert books.check(store) == []
 
@@ -448,10 +448,10 @@ def by_hand(store, account):
     for number in (2, 3):
         record(store, paid(number, parked_reason="odd", credits=0, total_cents=100_000, email=None))
     who = {"actor": "op@example.com", "reason": "Ours", "limit": 5000, "now": NOW}
-    correct(store, 1000, "r-1")
+    adjust_by(store, 1000, "r-1")
     parked.credit(store, "pi_2", email="ada@example.com", credits=1500, **who)
     make_code(store, "ALONE", 2000)
-    correct(store, 9000, "r-2")
+    adjust_by(store, 9000, "r-2")
     parked.credit(store, "pi_3", email="ada@example.com", credits=9000, **who)
     make_code(store, "TOGETHER", 9000)
     for found in store.proposals.list_waiting(limit=9).items:
@@ -459,7 +459,7 @@ def by_hand(store, account):
     assert books.check(store) == []
 
 
-SUBJECTS = {"correction": "ada@example.com", "payment": "pi_2", "code": "ALONE"}
+SUBJECTS = {"adjustment": "ada@example.com", "payment": "pi_2", "code": "ALONE"}
 DONE = ("credits.adjust", "payment.credit", "code.create")
 
 
@@ -487,7 +487,7 @@ def test_who_made_more_than_the_limit_over_all_means_is_named(store, by_hand, me
 
     (difference,) = books.check(store)
 
-    assert difference.what == "second operator of the correction"
+    assert difference.what == "second operator of the proposal"
     assert difference.expected == "at most 999 a day alone"
     assert difference.found.endswith("by op@example.com")
 
@@ -512,7 +512,7 @@ def test_an_approval_by_the_same_person_or_by_no_operator_is_named(store, by_han
     key = {"audit_id": row.audit_id}
 
     store._update("Audit", key, set={"after": {**row.after, "proposed_by": "two+again@example.com"}})
-    assert "second operator of the correction" in found(store)
+    assert "second operator of the proposal" in found(store)
     store._update("Audit", key, set={"actor": "bob@example.com", "after": dict(row.after)})
     (difference,) = books.check(store)
 
@@ -524,7 +524,7 @@ def test_an_approval_by_the_same_person_or_by_no_operator_is_named(store, by_han
 def test_an_act_that_crossed_the_revocation_is_not_named(store, account, seconds, named):
     """The revocation had taken its time when the act was begun and booked; whatever is later than that is named."""
     make_operators(store, "op@example.com")
-    correct(store, 100, "r-1", now=NOW + timedelta(seconds=seconds))
+    adjust_by(store, 100, "r-1", now=NOW + timedelta(seconds=seconds))
     operators.revoke(store, "op@example.com", actor="command line", now=NOW)
 
     assert found(store) == ({"operator of what was made by hand"} if named else set())
@@ -550,9 +550,9 @@ def test_another_number_of_credits_than_the_audit_log_has_is_named(store, by_han
 
 
 def test_what_was_made_by_hand_under_the_rule_before_is_no_fault(store, account):
-    """Codes and payments were nobody's limit, corrections were counted by account; operators' grants left no row."""
+    """Codes and payments were nobody's limit, adjustments were counted by account; operators' grants left no row."""
     make_operators(store, "new@example.com")
-    correct(store, 4000, "r-1", operator="new@example.com")
+    adjust_by(store, 4000, "r-1", operator="new@example.com")
     make_account(store, "bob@example.com")
     who = {"request_id": "r-2", "limit": 10**9, "now": NOW}
     customers.adjust(store, "new@example.com", "bob@example.com", 4000, "Gift", **who)

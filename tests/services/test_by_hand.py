@@ -92,10 +92,10 @@ def test_switching_a_code_off_gives_nothing_back_that_day(store):
     assert isinstance(adjust(store, 1), Adjustment)
 
 
-@pytest.mark.parametrize("means", ["correction", "code", "payment"])
+@pytest.mark.parametrize("means", ["adjustment", "code", "payment"])
 def test_what_waits_is_booked_when_a_second_operator_approves(store, means):
     propose = {
-        "correction": lambda: adjust(store, 6000),
+        "adjustment": lambda: adjust(store, 6000),
         "code": lambda: make_code(store, 1000, 10, note="Fair"),
         "payment": lambda: credit(store, park(store), 6000),
     }[means]
@@ -116,7 +116,7 @@ def test_what_waits_is_booked_when_a_second_operator_approves(store, means):
     assert balance(store) == (100 if means == "code" else 6100)
     rows = [(row.action, row.actor) for row in reversed(store.audit.page_of(proposal.subject, limit=9).items)]
     prefix, done = {
-        "correction": ("credits", "credits.approve"),
+        "adjustment": ("credits", "credits.approve"),
         "code": ("code", "code.create"),
         "payment": ("payment", "payment.credit"),
     }[means]
@@ -124,10 +124,10 @@ def test_what_waits_is_booked_when_a_second_operator_approves(store, means):
     assert books.check(store) == []
 
 
-@pytest.mark.parametrize("means", ["correction", "code", "payment"])
+@pytest.mark.parametrize("means", ["adjustment", "code", "payment"])
 def test_nothing_is_booked_when_what_waits_is_declined(store, means):
     propose = {
-        "correction": lambda: adjust(store, 6000),
+        "adjustment": lambda: adjust(store, 6000),
         "code": lambda: make_code(store, 1000, 10),
         "payment": lambda: credit(store, park(store), 6000),
     }[means]
@@ -154,10 +154,10 @@ def test_a_proposal_is_one_when_its_request_is_repeated(store):
 
 
 @pytest.mark.parametrize("lost", ["role", "confirmed_at", "disabled_at", "deleted_at"])
-@pytest.mark.parametrize("means", ["correction", "code", "payment"])
+@pytest.mark.parametrize("means", ["adjustment", "code", "payment"])
 def test_nothing_is_approved_when_one_of_the_two_is_no_operator_any_more(store, means, lost):
     propose = {
-        "correction": lambda: adjust(store, 6000),
+        "adjustment": lambda: adjust(store, 6000),
         "code": lambda: make_code(store, 1000, 10),
         "payment": lambda: credit(store, park(store), 6000),
     }[means]
@@ -179,11 +179,11 @@ def test_nothing_is_approved_when_one_of_the_two_is_no_operator_any_more(store, 
 
 
 @pytest.mark.parametrize("who", [OP, TWO])
-@pytest.mark.parametrize("means", ["correction", "code", "payment"])
+@pytest.mark.parametrize("means", ["adjustment", "code", "payment"])
 def test_a_demotion_between_the_look_and_the_booking_wins(store, monkeypatch, means, who):
     """Both operators' rows are conditions of the transaction: what was read a moment ago decides nothing."""
     propose = {
-        "correction": lambda: adjust(store, 6000),
+        "adjustment": lambda: adjust(store, 6000),
         "code": lambda: make_code(store, 1000, 10),
         "payment": lambda: credit(store, park(store), 6000),
     }[means]
@@ -197,10 +197,10 @@ def test_a_demotion_between_the_look_and_the_booking_wins(store, monkeypatch, me
     assert waiting(store) == [proposal]
 
 
-@pytest.mark.parametrize("means", ["correction", "code", "payment", "proposal"])
+@pytest.mark.parametrize("means", ["adjustment", "code", "payment", "proposal"])
 def test_a_demotion_wins_over_what_one_would_make_alone(store, monkeypatch, means):
     act = {
-        "correction": lambda: adjust(store, 10),
+        "adjustment": lambda: adjust(store, 10),
         "code": lambda: make_code(store, 1, 1),
         "payment": lambda: credit(store, "pi_1", 10),
         "proposal": lambda: adjust(store, 9999),
@@ -227,12 +227,12 @@ def before_commit(monkeypatch, rival):
     monkeypatch.setattr(Writes, "commit", late)
 
 
-@pytest.mark.parametrize("means", ["correction", "code", "payment"])
+@pytest.mark.parametrize("means", ["adjustment", "code", "payment"])
 def test_the_limit_holds_when_another_act_is_booked_between_the_look_and_the_booking(store, monkeypatch, means):
     """Another account, another means, the same day: only the one counter knows of both."""
     make_account(store, "bob@example.com")
     act = {
-        "correction": lambda: adjust(store, 3000),
+        "adjustment": lambda: adjust(store, 3000),
         "code": lambda: make_code(store, 300, 10),
         "payment": lambda: credit(store, "pi_1", 3000),
     }[means]
@@ -255,7 +255,7 @@ def test_the_first_two_acts_of_a_day_both_count_when_they_meet(store, monkeypatc
     assert store.accounts.get(OP).by_hand == 3000
 
 
-def test_the_limit_of_a_day_holds_when_corrections_of_many_accounts_race(store):
+def test_the_limit_of_a_day_holds_when_adjustments_of_many_accounts_race(store):
     emails = [f"a{number}@example.com" for number in range(20)]
     for email in emails:
         make_account(store, email)

@@ -1,4 +1,4 @@
-"""Corrections of a balance and other acts on accounts: explained, once, and large ones by two."""
+"""Adjustments of a balance and other acts on accounts: explained, once, and large ones by two."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -37,19 +37,19 @@ def acts(store, subject="ada@example.com"):
 
 
 @pytest.mark.threat(89)
-def test_a_correction_is_booked_with_its_reason_when_it_is_small(store, account):
+def test_an_adjustment_is_booked_with_its_reason_when_it_is_small(store, account):
     entry = adjust(store, -30)
 
     assert (entry.amount, entry.balance_after, entry.type) == (-30, 70, "adjustment")
-    assert entry.description == "Correction: Goodwill"
+    assert entry.description == "Adjustment: Goodwill"
     assert store.accounts.get(account.email).credits_balance == 70
     (row,) = store.audit.page_of(account.email, limit=5).items
     assert (row.action, row.actor, row.reason) == ("credits.adjust", OP, "Goodwill")
-    correction = entry.transaction_id.removeprefix("adjust#")
+    proposed = entry.transaction_id.removeprefix("adjust#")
     assert dict(row.before) == {"balance": 100}
     assert dict(row.after) == {
         "balance": 70,
-        "correction": correction,
+        "correction": proposed,
         "amount": -30,
         "limit": 5000,
         "day": "2026-11-22",
@@ -57,7 +57,7 @@ def test_a_correction_is_booked_with_its_reason_when_it_is_small(store, account)
     }
 
 
-def test_a_correction_is_booked_once_when_it_is_repeated(store, account):
+def test_an_adjustment_is_booked_once_when_it_is_repeated(store, account):
     first = adjust(store, 50)
 
     again = adjust(store, 50)
@@ -70,7 +70,7 @@ def test_a_correction_is_booked_once_when_it_is_repeated(store, account):
 
 
 @pytest.mark.parametrize("amount", [-80, -6000], ids=["booked", "proposed"])
-def test_a_correction_gets_its_first_answer_when_it_is_repeated_on_a_drained_balance(store, amount):
+def test_an_adjustment_gets_its_first_answer_when_it_is_repeated_on_a_drained_balance(store, amount):
     account = make_account(store, credits=6050)
     first = adjust(store, amount)
     left = store.accounts.get(account.email).credits_balance
@@ -84,7 +84,7 @@ def test_a_correction_gets_its_first_answer_when_it_is_repeated_on_a_drained_bal
     assert store.accounts.get(account.email).credits_balance == 5
 
 
-def test_corrections_of_a_day_need_a_second_operator_when_together_they_pass_the_limit(store, account):
+def test_adjustments_of_a_day_need_a_second_operator_when_together_they_pass_the_limit(store, account):
     booked = [adjust(store, amount, request_id=f"r-{amount}") for amount in (3000, -2000)]
     proposed = adjust(store, 1, request_id="r-1")
     other = adjust(store, 5000, request_id="r-1", operator=TWO)
@@ -93,7 +93,7 @@ def test_corrections_of_a_day_need_a_second_operator_when_together_they_pass_the
     assert [type(done) for done in (*booked, proposed, other, tomorrow)] == [
         *(PostedEntry, PostedEntry, Adjustment, PostedEntry, PostedEntry)
     ]
-    assert adjust(store, -2000, request_id="r--2000") == booked[1]  # a repeat is no second correction
+    assert adjust(store, -2000, request_id="r--2000") == booked[1]  # a repeat is no second adjustment
     customers.approve(store, TWO, proposed.adjustment_id, now=NOW)
     assert store.accounts.get(account.email).credits_balance == 100 + 1000 + 5000 + 5000 + 1
     assert books.check(store) == []
@@ -107,7 +107,7 @@ def test_what_is_approved_by_two_does_not_count_as_done_alone(store, account):
     assert isinstance(adjust(store, 5000, request_id="r-3", operator=TWO), PostedEntry)
 
 
-def test_the_limit_of_a_day_holds_when_corrections_race(store, account):
+def test_the_limit_of_a_day_holds_when_adjustments_race(store, account):
     with ThreadPoolExecutor(8) as pool:
         done = list(pool.map(lambda n: adjust(store, 1000, request_id=f"r-{n}"), range(8)))
 
@@ -117,7 +117,7 @@ def test_the_limit_of_a_day_holds_when_corrections_race(store, account):
     assert books.check(store) == []
 
 
-def test_a_correction_is_booked_or_proposed_but_not_both_when_its_request_races_others(store, account):
+def test_an_adjustment_is_booked_or_proposed_but_not_both_when_its_request_races_others(store, account):
     """Eight times the same four requests; each of them would be the one that passes the limit."""
     with ThreadPoolExecutor(8) as pool:
         done = list(pool.map(lambda n: adjust(store, 2000, request_id=f"r-{n % 4}"), range(32)))
@@ -148,7 +148,7 @@ def test_a_request_is_booked_or_proposed_when_it_arrives_twice_at_the_edge_of_th
     assert store.accounts.get(account.email).credits_balance == 100 + 2000 * (first == 5000)
 
 
-def test_a_correction_is_booked_once_when_it_races_itself(store, account):
+def test_an_adjustment_is_booked_once_when_it_races_itself(store, account):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: adjust(store, 50), range(8)))
 
@@ -157,7 +157,7 @@ def test_a_correction_is_booked_once_when_it_races_itself(store, account):
 
 @pytest.mark.threat(26)
 @pytest.mark.parametrize("amount", [-101, 0, True, 1.5, "10", None, 10_000_001])
-def test_a_correction_is_refused_when_it_is_no_amount_or_goes_below_zero(store, account, amount):
+def test_an_adjustment_is_refused_when_it_is_no_amount_or_goes_below_zero(store, account, amount):
     with pytest.raises(InvalidInput):
         adjust(store, amount)
 
@@ -165,7 +165,7 @@ def test_a_correction_is_refused_when_it_is_no_amount_or_goes_below_zero(store, 
     assert acts(store) == []
 
 
-def test_a_correction_is_refused_when_two_together_would_go_below_zero(store, account):
+def test_an_adjustment_is_refused_when_two_together_would_go_below_zero(store, account):
     def take(number: int) -> str:
         try:
             adjust(store, -60, request_id=f"r-{number}")
@@ -181,19 +181,19 @@ def test_a_correction_is_refused_when_two_together_would_go_below_zero(store, ac
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 501])
-def test_a_correction_is_refused_when_it_gives_no_reason(store, account, reason):
+def test_an_adjustment_is_refused_when_it_gives_no_reason(store, account, reason):
     with pytest.raises(InvalidInput):
         adjust(store, 10, reason=reason)
 
 
-def test_a_correction_is_refused_when_it_is_for_oneself_or_nobody(store, account):
+def test_an_adjustment_is_refused_when_it_is_for_oneself_or_nobody(store, account):
     with pytest.raises(Forbidden):
         adjust(store, 10, operator=account.email)
     with pytest.raises(NotFound):
         adjust(store, 10, email="nobody@example.com")
 
 
-def test_a_large_correction_waits_until_a_second_operator_approves(store, account):
+def test_a_large_adjustment_waits_until_a_second_operator_approves(store, account):
     proposal = adjust(store, 6000)
 
     assert isinstance(proposal, Adjustment)
@@ -219,7 +219,7 @@ def test_a_large_correction_waits_until_a_second_operator_approves(store, accoun
     assert len(ledger(store, account.email)) == 2
 
 
-def test_a_large_correction_is_decided_once_when_operators_race(store, account):
+def test_a_large_adjustment_is_decided_once_when_operators_race(store, account):
     proposal = adjust(store, 6000)
     make_operators(store, *(f"op{number}@example.com" for number in range(8)))
 
@@ -238,7 +238,7 @@ def test_a_large_correction_is_decided_once_when_operators_race(store, account):
     assert store.accounts.get(account.email).credits_balance == (6100 if got == ["approve"] else 100)
 
 
-def test_nothing_is_booked_when_a_large_correction_is_declined(store, account):
+def test_nothing_is_booked_when_a_large_adjustment_is_declined(store, account):
     proposal = adjust(store, -6000 if account.credits_balance > 6000 else 6000)
 
     customers.decline(store, OP, proposal.adjustment_id, now=NOW)

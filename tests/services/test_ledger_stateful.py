@@ -197,7 +197,7 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
             self.operators = [f"r{self.run}-{name}@example.com" for name in OPERATORS]
             self.moved = dict.fromkeys(self.emails, OPENING)
             self.people = self.emails + self.operators
-            self.charged, self.given_back, self.corrected, self.answered = set(), set(), set(), set()
+            self.charged, self.given_back, self.adjusted, self.answered = set(), set(), set(), set()
             self.told = defaultdict(list)
             self.untold, self.left = {}, {}  # of payments with a story
             self.approved = set()
@@ -250,11 +250,11 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
             }
             coming["next"] = acts[act]
 
-        @rule(act=st.sampled_from(["submit", "correct"]), who=who, key=st.integers(1, 4))
+        @rule(act=st.sampled_from(["submit", "adjust"]), who=who, key=st.integers(1, 4))
         def meanwhile_spent(self, act, who, key):
             acts = {
                 "submit": lambda: self.submit(who, key),
-                "correct": lambda: self.correct(op=key % 2, who=who, amount=-30, key=key),
+                "adjust": lambda: self.adjust(op=key % 2, who=who, amount=-30, key=key),
             }
             coming["next"] = acts[act]
 
@@ -372,7 +372,7 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
         @rule(
             target=proposals, op=who, who=who, amount=st.sampled_from([-400, -30, 5, 120, 4000]), key=st.integers(1, 4)
         )
-        def correct(self, op, who, amount, key):
+        def adjust(self, op, who, amount, key):
             email = self.emails[who]
             done = self.as_operator(
                 op,
@@ -381,7 +381,7 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
                     operator,
                     email,
                     amount,
-                    "A correction",
+                    "An adjustment",
                     request_id=f"{self.run}-{who}-{amount}-{key}",
                     limit=LIMIT,
                     now=self.now(),
@@ -389,8 +389,8 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
             )
             if isinstance(done, Adjustment):
                 return done
-            if isinstance(done, PostedEntry) and done.transaction_id not in self.corrected:
-                self.corrected.add(done.transaction_id)
+            if isinstance(done, PostedEntry) and done.transaction_id not in self.adjusted:
+                self.adjusted.add(done.transaction_id)
                 self.moved[email] += amount
             return multiple()
 
@@ -418,7 +418,7 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
             assert store.accounts.get(proposal.proposed_by).is_operator
             assert proposal.proposed_by != self.operators[op]
             if isinstance(done, PostedEntry):
-                self.corrected.add(done.transaction_id)
+                self.adjusted.add(done.transaction_id)
                 self.moved[proposal.user_email] += proposal.amount
             elif isinstance(done, RedeemCode):
                 self.codes[done.code] = done.credits, done.max_uses

@@ -288,7 +288,7 @@ def rejected(store, now) -> None:
         queue.reject(store, "op@example.com", task[0].task_id, "Not possible", now=now)
 
 
-def corrected(store, number, now) -> None:
+def adjusted(store, number, now) -> None:
     """Also below the threshold and above it again, which is set anew in between."""
     accounts.change_settings(store, ada(store), low_balance_threshold=800 + number % 2, theme="dark", shortcuts=True)
     amount = 300 if number % 2 else -300
@@ -312,7 +312,7 @@ LOOPS = {
     "refund that fails": Loop("credits_restored", 1, bought, lambda s, n, t: stripe(s, refund(n), t)),
     "dispute back and forth": Loop("dispute_opened", 1, bought, lambda s, n, t: stripe(s, dispute(n), t)),
     "dispute that is won": Loop("credits_restored", 1, bought, lambda s, n, t: stripe(s, dispute(n), t)),
-    "corrections": Loop("low_balance", 1, person, corrected),
+    "adjustments": Loop("low_balance", 1, person, adjusted),
     "redo": Loop("task_completed", 2, person, redone),  # the task and its one redo
     "rejection": Loop("task_rejected", 1, person, lambda s, n, t: rejected(s, t)),
     "passkeys": Loop("security", 10, person, passkey),

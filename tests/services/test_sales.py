@@ -498,7 +498,7 @@ def test_what_was_decided_or_whose_proposer_left_cannot_be_approved(waiting):
 
 
 @pytest.mark.threat(105)
-def test_names_and_corrections_at_once_stay_within_the_day_of_one_operator(store):
+def test_names_and_adjustments_at_once_stay_within_the_day_of_one_operator(store):
     make_operators(store, SECOND)
     make_account(store, "ada@example.com")
     links = [f"plink_{number}" for number in range(4)]

@@ -1,4 +1,4 @@
-"""Customers: finding one, everything that happened to them, and corrections of their balance."""
+"""Customers: finding one, everything that happened to them, and adjustments of their balance."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def customer_by_address(email: str, act: str = "") -> ResponseReturnValue:
 @bp.post("/customers/<account:account_id>/adjust")
 @operator_required
 def adjust(account_id: str) -> ResponseReturnValue:
-    """First the preview, then, confirmed, the correction itself: the same form with the same request id."""
+    """First the preview, then, confirmed, the adjustment itself: the same form with the same request id."""
     form, store, account = AdjustForm(), deps.store(), _account(account_id)
     if not form.validate():
         return _page(account, form, ReasonForm(formdata=None), 422)
@@ -82,7 +82,7 @@ def adjust(account_id: str) -> ResponseReturnValue:
     if isinstance(done, Adjustment):
         flash("Proposed. Another operator must approve it.")
     else:
-        flash(f"Corrected: {done.amount:+,} credits. The balance is {done.balance_after:,}.")
+        flash(f"Adjusted: {done.amount:+,} credits. The balance is {done.balance_after:,}.")
     return redirect(url_for("admin.customer", account_id=account_id), code=303)
 
 
@@ -113,7 +113,7 @@ def list_corrections() -> ResponseReturnValue:
     page = deps.store().proposals.list_waiting(limit=paging.limit, cursor=paging.cursor)
     ids = deps.store().accounts.ids_of(waiting.user_email for waiting in page.items if waiting.user_email)
     return render_template(
-        "admin/corrections.html", page=page, ids=ids, cursor=paging.cursor or "", limit=deps.config().adjust_limit
+        "admin/proposals.html", page=page, ids=ids, cursor=paging.cursor or "", limit=deps.config().adjust_limit
     )
 
 
@@ -141,7 +141,7 @@ def decline(adjustment_id: str) -> ResponseReturnValue:
 
 
 def _preview(account: Account, form: AdjustForm) -> str:
-    """The correction before it is booked, or proposed. Raises InvalidInput, Forbidden."""
+    """The adjustment before it is booked, or proposed. Raises InvalidInput, Forbidden."""
     amount, after = customers.preview(account, form.amount.data)
     by_hand.not_for_oneself(g.account.email, account.email)
     limit = deps.config().adjust_limit
