@@ -42,6 +42,7 @@ from app.routes import (
     wellknown,
 )
 from app.services.clock_check import ClockCheck
+from app.services.entrance import Entrance
 from app.services.links import Links
 from app.services.mail import MailRoom, Sender
 from app.services.passkeys import Passkeys
@@ -50,8 +51,8 @@ from app.services.sealing import Sealer
 from app.services.throttle import Throttle
 from app.services.tokens import Tokens
 from app.web import (
+    addresses,
     admission,
-    converters,
     csrf,
     deps,
     headers,
@@ -63,8 +64,8 @@ from app.web import (
     typed,
 )
 from app.web.devices import Devices
+from app.web.files import UploadRequest
 from app.web.looking import HeadAsGet, only_looking
-from app.web.uploads import UploadRequest
 from app.web.visitors import add_commands, open_store
 from app.web.work_slots import Places, Slots, WorkSlots
 
@@ -112,6 +113,8 @@ def create_app(
     store = store or open_store(config)
     links = Links(config.jwt_secrets, config.app_url)
     slots = Slots()
+    passwords, sealer = Passwords(config.bcrypt_rounds, aside=slots.given_away), Sealer(config.jwt_secrets)
+    throttle = Throttle(RateLimitStorage(store), config.signups_per_hour, slots.given_away, only_looking)
     outside: dict[str, Any] = {"aside": slots.given_away, "who": asking_account}
     deps.register(
         app,
@@ -141,14 +144,15 @@ def create_app(
                 sender or SesGateway(config),
                 "send",
             ),
-            passwords=Passwords(config.bcrypt_rounds, aside=slots.given_away),
+            passwords=passwords,
             passkeys=Passkeys(config.app_url),
-            sealer=Sealer(config.jwt_secrets),
+            sealer=sealer,
             links=links,
             mail_room=MailRoom(links, config.app_url),
             tokens=Tokens(config.jwt_secrets),
             devices=Devices(config.jwt_secrets, secure=config.is_production),
-            throttle=Throttle(RateLimitStorage(store), config.signups_per_hour, slots.given_away, only_looking),
+            throttle=throttle,
+            entrance=Entrance(store, passwords, throttle, sealer),
             places=Places(slots),
             clock=ClockCheck(),
             readers=Readers(),
@@ -167,7 +171,7 @@ def create_app(
     app.config.update(COMPRESS_ALGORITHM=["zstd", "gzip"], COMPRESS_ZSTD_LEVEL=3, COMPRESS_LEVEL=6)
     Compress(app)
     static_files.register(app)
-    converters.register(app)
+    addresses.register(app)
     for module in BLUEPRINTS:
         app.register_blueprint(module.bp)
     app.wsgi_app = WorkSlots(HeadAsGet(app.wsgi_app), slots)  # type: ignore[method-assign]

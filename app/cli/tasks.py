@@ -22,8 +22,8 @@ from app.domain.tasks import DEFAULT_LEASE_MINUTES, IN_PROGRESS, OPEN_STATUSES, 
 from app.domain.text import plain_address
 from app.services import figures, queue
 from app.web import deps
+from app.web.files import MAX_FILE_BYTES
 from app.web.shapes import queue_json
-from app.web.uploads import MAX_FILE_BYTES
 
 group = Group("tasks", help="The queue.")
 

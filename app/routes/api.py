@@ -14,13 +14,13 @@ from app.domain.credits import TYPES
 from app.domain.errors import BadCredentials, Malformed
 from app.forms.api import idempotency_key, read_json, text_field
 from app.forms.paging import read_month, read_paging, read_search, read_status
-from app.routes.auth import finish_with_code, sign_in, sign_up
-from app.routes.tasks import cancel_own, file_link
 from app.services import queue, statements, tasks
 from app.services.accounts import SignedIn, sign_out
 from app.web import deps, heavy
 from app.web.csrf import csrf
+from app.web.files import file_link
 from app.web.guards import public, token_required
+from app.web.sessions import caller
 from app.web.shapes import entry_json, result_json, task_json
 
 bp = Blueprint("api", __name__, url_prefix="/api")
@@ -31,7 +31,8 @@ csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge
 @public
 def signup() -> ResponseReturnValue:
     body = read_json(request)
-    signed_in = sign_up(text_field(body, "email"), text_field(body, "password"), API)
+    email, password = text_field(body, "email"), text_field(body, "password")
+    signed_in = deps.get().entrance.sign_up(email, password, caller(API), now=utcnow())
     return _token(signed_in), 201
 
 
@@ -42,9 +43,10 @@ def login() -> ResponseReturnValue:
     email, password = body.get("email"), body.get("password")
     if not isinstance(email, str) or not isinstance(password, str):
         raise BadCredentials
-    signed_in = sign_in(email, password, API)
+    entrance, who = deps.get().entrance, caller(API)
+    signed_in = entrance.sign_in(email, password, who, now=utcnow())
     if signed_in.half:
-        signed_in = finish_with_code(signed_in, body.get("code"))
+        signed_in = entrance.finish_with_code(signed_in, body.get("code"), who, now=utcnow())
     return _token(signed_in)
 
 
@@ -104,7 +106,8 @@ def get_task(task_id: str) -> ResponseReturnValue:
 @bp.post("/tasks/<task_id>/cancel")
 @token_required
 def cancel_task(task_id: str) -> ResponseReturnValue:
-    task, account = cancel_own(task_id)
+    with deps.get().throttle.cancelling(g.account.email):
+        task, account = queue.cancel(deps.store(), g.account, task_id, now=utcnow())
     return task_json(task) | {"credits_remaining": account.credits_balance}
 
 

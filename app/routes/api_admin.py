@@ -19,9 +19,9 @@ from app.forms.paging import read_paging, read_search
 from app.services import customers, queue
 from app.web import deps, heavy
 from app.web.csrf import csrf
+from app.web.files import MAX_FILE_BYTES, MAX_FILES
 from app.web.guards import operator_token_required
 from app.web.shapes import account_json, entry_json, queue_json, result_json
-from app.web.uploads import MAX_FILE_BYTES, MAX_FILES
 
 bp = Blueprint("api_admin", __name__, url_prefix="/api/admin")
 csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge

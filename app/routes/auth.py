@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from hashlib import sha256
 
 from flask import Blueprint, flash, g, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 
-from app.domain.accounts import API, BROWSER, Account, normalise_email, session_key
+from app.domain.accounts import Account
 from app.domain.clock import utcnow
 from app.domain.drafts import Draft
 from app.domain.errors import (
@@ -17,18 +16,15 @@ from app.domain.errors import (
     DomainError,
     InvalidInput,
     LinkExpired,
-    RateLimited,
-    SecondFactorMissing,
 )
-from app.domain.second_factor import digits, proven_since
 from app.forms.auth import EmailForm, LoginForm, PasswordForm, SignupForm
-from app.services import accounts, drafts, second_factor
+from app.services import accounts, drafts
 from app.services.links import CONFIRM, RESET, SET_PASSWORD
-from app.services.throttle import FORGOT_BY_ADDRESS, FORGOT_BY_DEVICE, network_of
 from app.web import deps
+from app.web.addresses import safe_path
 from app.web.admission import MAX_CARRIED, takes
 from app.web.guards import login_required, public, signed_in_account_or_none
-from app.web.sessions import client_label, start_browser_session
+from app.web.sessions import caller, client_label, start_browser_session
 from app.web.typed import Typed, uncarried
 
 bp = Blueprint("auth", __name__)
@@ -44,7 +40,7 @@ def login() -> ResponseReturnValue:
         return render_template("auth/login.html", form=form, signed_out="out" in request.args)
     form.validate()
     try:
-        signed_in = sign_in(form.email.data, form.password.data, BROWSER)
+        signed_in = deps.get().entrance.sign_in(form.email.data, form.password.data, caller(), now=utcnow())
     except BadCredentials as error:
         return render_template("auth/login.html", form=form, error=error.message, typed=typed), 401
     target = safe_path(form.next.data)
@@ -77,7 +73,7 @@ def signup() -> ResponseReturnValue:
     if not form.validate():
         return render_template("auth/signup.html", form=form), 422
     try:
-        signed_in = sign_up(form.email.data, form.password.data, BROWSER)
+        signed_in = deps.get().entrance.sign_up(form.email.data, form.password.data, caller(), now=utcnow())
     except AccountExists as error:
         form.email.errors = [error.message]
         return render_template("auth/signup.html", form=form), 409
@@ -184,11 +180,7 @@ def forgot() -> ResponseReturnValue:
         return render_template("auth/forgot.html", form=form)
     if not form.validate():
         return render_template("auth/forgot.html", form=form), 422
-    if device := _device(form.email.data):
-        deps.get().throttle.hit(FORGOT_BY_DEVICE, "forgot-device", device)
-    else:
-        deps.get().throttle.hit(FORGOT_BY_ADDRESS, "forgot", network_of(request.remote_addr or ""))
-    accounts.ask_for_link(deps.store(), form.email.data, now=utcnow())
+    deps.get().entrance.ask_for_link(form.email.data, caller(), now=utcnow())
     return render_template("auth/forgot_sent.html", email=form.email.data)
 
 
@@ -234,7 +226,8 @@ def _password_by_link(purpose: str) -> ResponseReturnValue:
             label=client_label(),
         )
     except LinkExpired:
-        again = _sent_again(form, token, purpose) if request.method == "POST" and shown == form.link.data else None
+        sent = request.method == "POST" and shown == form.link.data
+        again = _sent_again(token, purpose, form.password.data) if sent else None
         if again is None:
             return _link_expired(purpose)
         signed_in = again
@@ -250,100 +243,10 @@ def _password_by_link(purpose: str) -> ResponseReturnValue:
     return redirect(url_for("dashboard.show"), code=303)
 
 
-def _sent_again(form: PasswordForm, token: str, purpose: str) -> accounts.SignedIn | None:
-    """The sign-in of who sends a form once more that has worked, because its answer never came.
-
-    Whoever has the password that was set may sign in by it: this opens no other door, and the same limits guard it.
-    """
+def _sent_again(token: str, purpose: str, password: object) -> accounts.SignedIn | None:
+    """The sign-in of who sends a form once more that has worked, because its answer never came."""
     try:
         email, _ = deps.get().links.email_of(token, purpose)
-        return sign_in(email, form.password.data, BROWSER)
-    except (LinkExpired, BadCredentials, RateLimited):
+    except LinkExpired:
         return None
-
-
-def sign_in(email: object, password: object, kind: str) -> accounts.SignedIn:
-    """Sign in behind the limits by account and by address; browsers and programs take the same way."""
-    try:
-        account = normalise_email(email)
-    except InvalidInput:
-        account = "invalid"
-    device = _device(account) if kind == BROWSER else None
-    with deps.get().throttle.sign_in(account, request.remote_addr or "", device):
-        return accounts.sign_in(
-            deps.store(), deps.get().passwords, email, password, now=utcnow(), kind=kind, label=client_label()
-        )
-
-
-def _device(email: object) -> str | None:
-    """What attempts of this browser at the account are counted by, if it has signed in to it before."""
-    devices = deps.get().devices
-    if not devices.any():
-        return None
-    try:
-        return devices.of(deps.store().accounts.find(normalise_email(email)))
-    except InvalidInput:
-        return None
-
-
-def counted_proof(
-    account: Account, code: object, *, credential: str = "", browser: bool = True
-) -> AbstractContextManager[None]:
-    """The limit that an attempt at the second factor falls under: the guard is for what can be guessed."""
-    throttle, device = deps.get().throttle, deps.get().devices.of(account) if browser else None
-    if credential or digits(code) is None:
-        return throttle.unguessable(request.remote_addr or "", device)
-    return throttle.second_factor(account.email, proven_since(account.password_hash, account.recovery_codes), device)
-
-
-def finish_with_code(signed_in: accounts.SignedIn, code: object) -> accounts.SignedIn:
-    """The second step for a program, in the same call as the first. Raises SecondFactorMissing, WrongCode."""
-    store, account = deps.store(), signed_in.account
-    half = account.sessions[session_key(signed_in.session_id)]
-    try:
-        if code is None:
-            raise SecondFactorMissing
-        with counted_proof(account, code, browser=False):
-            proof = second_factor.prove_code(deps.get().sealer, account, code, now=utcnow())
-            return second_factor.finish_sign_in(store, account, half, proof, now=utcnow(), kind=API)
-    except DomainError:
-        store.updates.accounts.remove_session(account, half.key)
-        raise
-
-
-def sign_up(email: object, password: object, kind: str) -> accounts.SignedIn:
-    throttle = deps.get().throttle
-    throttle.hit(throttle.signup_by_address, "sign-up", network_of(request.remote_addr or ""))
-    try:
-        return accounts.sign_up(
-            deps.store(), deps.get().passwords, email, password, now=utcnow(), kind=kind, label=client_label()
-        )
-    except AccountExists:
-        again = _signed_up_before(email, password, kind)
-        if again is None:
-            raise
-        return again
-
-
-def _signed_up_before(email: object, password: object, kind: str) -> accounts.SignedIn | None:
-    """The sign-in of who signs up once more, because the answer never came.
-
-    Whoever has the password may sign in by it: this opens no other door, and the same limits guard it.
-    """
-    try:
-        signed_in = sign_in(email, password, kind)
-    except (BadCredentials, RateLimited):
-        return None
-    if signed_in.half and kind == API:  # a program is asked for its code where it signs in
-        deps.store().updates.accounts.remove_session(signed_in.account, session_key(signed_in.session_id))
-        return None
-    return signed_in
-
-
-def safe_path(target: str | None) -> str:
-    """A path on our own host to go back to, or nothing. Browsers read `\\` as `/` and drop tabs and newlines."""
-    if not target or not target.startswith("/") or target.startswith("//"):
-        return ""
-    if "\\" in target or not target.isprintable() or any(char.isspace() for char in target):
-        return ""
-    return target
+    return deps.get().entrance.sign_in_again(email, password, caller(), now=utcnow())

@@ -15,12 +15,12 @@ from app.domain.accounts import BROWSER, Account
 from app.domain.clock import utcnow
 from app.domain.errors import BadCredentials, InvalidInput, WrongCode
 from app.forms.account import CodeForm, ConfirmForm, PasskeyForm
-from app.routes.auth import counted_proof, safe_path
 from app.services import accounts, second_factor
 from app.services.passkeys import ASSERT, REGISTER
 from app.web import deps
+from app.web.addresses import safe_path
 from app.web.guards import half_signed_in, login_required, public, signed_in_account_or_none
-from app.web.sessions import current_session_key, start_browser_session
+from app.web.sessions import caller, current_session_key, start_browser_session
 
 bp = Blueprint("second_factor", __name__)
 
@@ -192,7 +192,8 @@ def _proof(account: Account) -> Proof:
 
 
 def _counted(account: Account) -> AbstractContextManager[None]:
-    return counted_proof(account, request.form.get("code", ""), credential=request.form.get("credential", ""))
+    code, credential = request.form.get("code", ""), request.form.get("credential", "")
+    return deps.get().entrance.attempt(account, code, caller(), credential=credential)
 
 
 def _check_password(password: str) -> None:

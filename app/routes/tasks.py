@@ -7,7 +7,6 @@ from datetime import datetime
 from flask import Blueprint, Response, flash, g, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.domain.accounts import Account
 from app.domain.clock import utcnow
 from app.domain.duplicates import LOOKED_AT, find_twin, repeated_within
 from app.domain.errors import InsufficientCredits, InvalidInput, NotFound
@@ -19,7 +18,6 @@ from app.domain.tasks import (
     REDO_WINDOW,
     REJECTED,
     TASK_COST,
-    Result,
     Task,
     median_minutes,
     new_request_id,
@@ -31,9 +29,9 @@ from app.routes import dashboard
 from app.services import queue, tasks
 from app.web import deps
 from app.web.admission import takes
+from app.web.files import MAX_BODY_WITH_FILES, file_link
 from app.web.fragments import is_fragment_request, render
 from app.web.guards import login_required
-from app.web.uploads import MAX_BODY_WITH_FILES
 
 bp = Blueprint("tasks", __name__)
 
@@ -159,15 +157,10 @@ def show(task_id: str) -> ResponseReturnValue:
 @bp.post("/tasks/<task_id>/cancel")
 @login_required
 def cancel(task_id: str) -> ResponseReturnValue:
-    task, g.account = cancel_own(task_id)
+    with deps.get().throttle.cancelling(g.account.email):
+        task, g.account = queue.cancel(deps.store(), g.account, task_id, now=utcnow())
     flash(f"Cancelled. {task.credits_spent} credits are back on your balance." if task.credits_spent else "Cancelled.")
     return redirect(url_for("tasks.show", task_id=task_id), code=303)
-
-
-def cancel_own(task_id: str) -> tuple[Task, Account]:
-    """Raises RateLimited, besides what `queue.cancel` does: then the task stays as it is."""
-    with deps.get().throttle.cancelling(g.account.email):
-        return queue.cancel(deps.store(), g.account, task_id, now=utcnow())
 
 
 @bp.post("/tasks/<task_id>/redo")
@@ -198,12 +191,6 @@ def file(task_id: str, number: int) -> ResponseReturnValue:
     """On to a file of the result, by a link that opens for a minute."""
     _, result = deps.store().tasks.get_with_result(task_id, owner=g.account.email)
     return file_link(result, number)
-
-
-def file_link(result: Result | None, number: int) -> ResponseReturnValue:
-    if result is None or not 1 <= number <= len(result.files):
-        raise NotFound("There is no such file.")
-    return redirect(deps.get().files.link(result.files[number - 1]), code=303)
 
 
 def events_of(task: Task) -> list[tuple[str, datetime]]:

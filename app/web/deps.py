@@ -14,6 +14,7 @@ from app.domain.sales import Named
 from app.gateways.files import FileStore
 from app.gateways.stripe import StripeGateway
 from app.services.clock_check import ClockCheck
+from app.services.entrance import Entrance
 from app.services.links import Links
 from app.services.mail import MailRoom, Sender
 from app.services.passkeys import Passkeys
@@ -45,6 +46,7 @@ class Deps:
     tokens: Tokens
     devices: Devices
     throttle: Throttle
+    entrance: Entrance
     places: Places
     clock: ClockCheck
     readers: Readers

@@ -10,9 +10,10 @@ from flask import Flask, g, request, session
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from itsdangerous import URLSafeTimedSerializer
 
-from app.domain.accounts import ABSOLUTE_LIFETIME, session_key
+from app.domain.accounts import ABSOLUTE_LIFETIME, BROWSER, session_key
 from app.domain.clock import utcnow
 from app.services.accounts import SignedIn
+from app.services.entrance import Caller
 from app.services.signing import Signer, derive_key
 from app.web import deps
 
@@ -68,6 +69,13 @@ def start_browser_session(signed_in: SignedIn) -> None:
 
 def current_session_key() -> str:
     return session_key(g.session_id)
+
+
+def caller(kind: str = BROWSER) -> Caller:
+    """Who this request comes from, for the limits and the list of sessions. A program has no device cookie."""
+    devices = deps.get().devices
+    device = devices.of if kind == BROWSER and devices.any() else None
+    return Caller(kind, request.remote_addr or "", client_label(), device)
 
 
 def client_label() -> str:

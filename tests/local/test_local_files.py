@@ -12,7 +12,7 @@ import httpx
 import pytest
 from bs4 import BeautifulSoup
 
-from app.web.uploads import MAX_FILE_BYTES, MAX_FILES
+from app.web.files import MAX_FILE_BYTES, MAX_FILES
 from tests.local.local_run import Run
 
 PATIENCE = 60.0

@@ -15,7 +15,7 @@ from app.domain.clock import utcnow
 from app.domain.errors import StoreUnavailable
 from app.domain.tasks import MAX_DESCRIPTION, MAX_RESULT
 from app.services import drafts, queue, tasks
-from app.web.uploads import MAX_FILE_BYTES, MAX_FILES
+from app.web.files import MAX_FILE_BYTES, MAX_FILES
 from tests.routes.browser import Browser, soup
 from tests.support import PASSWORD, every_task, make_account
 

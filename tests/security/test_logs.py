@@ -67,12 +67,12 @@ def test_a_whole_journey_leaves_the_story_and_no_secret(app, store, client, send
 
 @pytest.mark.usefixtures("fault_of_ours")
 def test_a_crash_is_told_with_its_reference_and_without_the_body(app, client, monkeypatch, log_watch):
-    from app.routes import auth
+    from app.services import accounts
 
     def crash(*_args, **_kwargs):
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(auth.accounts, "sign_in", crash)
+    monkeypatch.setattr(accounts, "sign_in", crash)
 
     answer = client.post("/api/auth/login", json={"email": "ada@example.com", "password": PASSWORD})
 

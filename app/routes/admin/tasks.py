@@ -13,14 +13,13 @@ from app.domain.errors import DomainError, FilesUnavailable, InvalidInput, Wrong
 from app.domain.tasks import DEFAULT_LEASE_MINUTES, MAX_RESULT, Task
 from app.forms.admin import ReasonForm, ResultForm, read_minutes
 from app.routes.admin.blueprint import bp
-from app.routes.tasks import file_link
 from app.services import queue
 from app.web import deps
 from app.web.admission import takes
+from app.web.files import MAX_BODY_WITH_FILES, MAX_FILE_BYTES, MAX_FILES, file_link, store_files
 from app.web.fragments import is_fragment_request, render
 from app.web.guards import operator_required
 from app.web.refusals import status_of
-from app.web.uploads import MAX_BODY_WITH_FILES, MAX_FILE_BYTES, MAX_FILES, store_files
 
 TEMPLATE = "admin/task.html"
 

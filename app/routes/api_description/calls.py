@@ -36,7 +36,7 @@ from app.domain.tasks import (
 from app.forms.paging import MONTH
 from app.gateways.stripe import PaymentRefused
 from app.services.customers import MAX_ADJUSTMENT
-from app.web.uploads import MAX_FILE_BYTES, MAX_FILES
+from app.web.files import MAX_FILE_BYTES, MAX_FILES
 
 from .parts import (
     ANYBODY,

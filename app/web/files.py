@@ -1,4 +1,6 @@
-"""Files in forms: what is too much of them is read past, so that the text beside them stays."""
+"""Files of results: in a form what is too much of them is read past, so that the text beside them stays; and the way
+to a stored one.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,12 @@ import tempfile
 from collections.abc import Sequence
 from typing import IO, Any
 
-from flask import Request
+from flask import Request, redirect
+from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import FileStorage
 
-from app.domain.errors import InvalidInput
-from app.domain.tasks import ResultFile
+from app.domain.errors import InvalidInput, NotFound
+from app.domain.tasks import Result, ResultFile
 from app.web import deps
 
 MAX_FILES = 5
@@ -61,3 +64,9 @@ def store_files(task_id: str, uploads: Sequence[FileStorage]) -> list[ResultFile
         if len(content) > MAX_FILE_BYTES:
             raise InvalidInput(f"{name} is larger than {MAX_FILE_BYTES // 1024 // 1024} MB.", field="files")
     return [deps.get().files.put(task_id, name, content) for name, content in contents]
+
+
+def file_link(result: Result | None, number: int) -> ResponseReturnValue:
+    if result is None or not 1 <= number <= len(result.files):
+        raise NotFound("There is no such file.")
+    return redirect(deps.get().files.link(result.files[number - 1]), code=303)

@@ -1,4 +1,4 @@
-"""Parts of addresses that are of a kind: the id of an account, and an e-mail address in the addresses of before."""
+"""Addresses: parts that are of a kind (the id of an account, an e-mail address of before), and paths to go back to."""
 
 from __future__ import annotations
 
@@ -27,3 +27,12 @@ class EmailAddress(BaseConverter):
 def register(app: Flask) -> None:
     kinds: dict[str, Any] = {"account": AccountId, "address": EmailAddress}
     app.url_map.converters.update(kinds)
+
+
+def safe_path(target: str | None) -> str:
+    """A path on our own host to go back to, or nothing. Browsers read `\\` as `/` and drop tabs and newlines."""
+    if not target or not target.startswith("/") or target.startswith("//"):
+        return ""
+    if "\\" in target or not target.isprintable() or any(char.isspace() for char in target):
+        return ""
+    return target
