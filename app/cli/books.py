@@ -17,7 +17,7 @@ from app.cli.tasks import operator
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import DomainError
 from app.domain.text import plain_address
-from app.services import books, figures
+from app.services import books, figures, signs
 from app.web import deps
 
 group = Group("books", help="The ledger, Stripe, and what is owed to customers.")
@@ -38,7 +38,7 @@ def check(freeze: bool, as_json: bool) -> None:
     try:
         differences = books.check(store, again=lambda: time.sleep(2))
         frozen = books.freeze(store, differences, now=utcnow()) if freeze else []
-        store.updates.signs.note_books(utcnow(), len(differences))
+        signs.note_books(store, utcnow(), len(differences))
         figures.read_ledger(store, store.ledger.every(), utcnow())  # what the operators' charts show
     except DomainError as error:
         raise click.ClickException(error.message) from error

@@ -6,9 +6,9 @@ import base64
 import binascii
 import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from app.domain.clock import to_iso
@@ -20,13 +20,11 @@ from .client import call
 from .codec import Item, decode_item, encode_item
 from .tables import TASK_QUEUE_INDEX, TASKS
 from .tasks import QUEUE_SHARDS, task_from_row
+from .threads import SHARDS, side_by_side
 
 TABLE = TASKS.suffix
 KEYS = ("created_at", "task_id")
 FILTER_CHUNK = 250  # rows of each shard that a filtered page looks at: its cost never depends on the queue's length
-
-# Reads of the shards run side by side; botocore's low-level client may be shared by threads.
-_side_by_side = ThreadPoolExecutor(2 * QUEUE_SHARDS, thread_name_prefix="queue")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +51,12 @@ class QueueReads(Base):
         """
         starts = _read_cursor(cursor)
         size = limit + 1 if keep is None else max(limit + 1, FILTER_CHUNK)
-        chunks = list(
-            _side_by_side.map(
-                lambda shard: self._shard(f"{status}#{shard}", size, starts[shard], newest_first), range(QUEUE_SHARDS)
-            )
+        chunks = side_by_side(
+            SHARDS,
+            [
+                partial(self._shard, f"{status}#{shard}", size, starts[shard], newest_first)
+                for shard in range(QUEUE_SHARDS)
+            ],
         )
         # Beyond the last row of a shard that has more, the order of the whole is not known yet.
         pick = max if newest_first else min
@@ -102,7 +102,7 @@ class QueueReads(Base):
             }
             return int(call(self.client, "query", **request)["Count"])
 
-        return list(_side_by_side.map(count, range(QUEUE_SHARDS)))
+        return side_by_side(SHARDS, [partial(count, shard) for shard in range(QUEUE_SHARDS)])
 
     def _shard(self, shard: str, limit: int, start: tuple[str, str] | None, newest_first: bool) -> _Chunk:
         request: dict[str, Any] = {

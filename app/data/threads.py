@@ -1,14 +1,27 @@
-"""Threads for reads that need not wait for one another."""
+"""Threads for reads that need not wait for one another: every pool of the process, and how large each is.
+
+The low-level clients of botocore may be shared by threads. Calls to Stripe, SES and S3 have a thread each, made by
+`app/gateways/outside.py`, which leaves one behind that never answers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from threading import BoundedSemaphore
-from typing import Any
+from typing import Any, TypeVar
 
-THREADS = 16  # as many as a worker has requests at work, twice over
+T = TypeVar("T")
+
+SHARDS = ThreadPoolExecutor(8, thread_name_prefix="queue")  # the four shards of the queue, for two pages at once
+KINDS = ThreadPoolExecutor(8, thread_name_prefix="timeline")  # what an operator sees of a customer
+THREADS = 16  # Readers: as many as a worker has requests at work, twice over
+
+
+def side_by_side(pool: ThreadPoolExecutor, reads: Iterable[Callable[[], T]]) -> list[T]:
+    """What each of the reads returns, in their order. Raises what the first that fails raises."""
+    return list(pool.map(lambda read: read(), reads))
 
 
 class Readers:

@@ -10,11 +10,11 @@ from flask.typing import ResponseReturnValue
 from app.config import Pack
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, MailboxUnproven, NotFound, PaymentsUnavailable
-from app.domain.tasks import TASK_COST, check_description, new_request_id
-from app.domain.text import shows
+from app.domain.tasks import TASK_COST, new_request_id
 from app.forms.base import usable_key
 from app.forms.credits import BuyForm, DraftForm, RedeemForm
 from app.services import checkout, codes
+from app.services.accounts import keep_task_text
 from app.services.throttle import CHECKOUT_BY_ACCOUNT, REDEEM_BY_ACCOUNT
 from app.web import deps
 from app.web.fragments import render
@@ -36,10 +36,7 @@ def show() -> ResponseReturnValue:
 @login_required
 def keep_draft() -> ResponseReturnValue:
     """Keep the task that was written while short of credits, and go where credits are bought. Raises InvalidInput."""
-    text = DraftForm().description.data or ""
-    if shows(text):
-        check_description(text)
-    deps.store().updates.accounts.change(g.account, visible=False, draft=text if shows(text) else None)
+    keep_task_text(deps.store(), g.account, DraftForm().description.data or "")
     return redirect(url_for("credits.show"), code=303)
 
 

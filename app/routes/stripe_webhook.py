@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-from datetime import UTC, datetime, timedelta
-
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from app.domain.clock import utcnow
-from app.domain.errors import DomainError
 from app.gateways.stripe import verify_webhook
 from app.services import payments
+from app.services.signs import note_delivery
 from app.web import deps
 from app.web.csrf import csrf
 from app.web.guards import public
@@ -20,10 +17,6 @@ bp = Blueprint("stripe_webhook", __name__)
 csrf.exempt(bp)  # the signature is the proof
 
 MAX_WEBHOOK_BODY = 256 * 1024
-NOTE_GRAIN = timedelta(minutes=1)
-
-log = logging.getLogger(__name__)
-_noted_at = datetime.min.replace(tzinfo=UTC)
 
 
 @bp.post("/api/stripe/webhook")
@@ -42,17 +35,5 @@ def receive() -> ResponseReturnValue:
         named=deps.named_sales(),
         lines_of=deps.get().stripe.line_items,
     )
-    _note_delivery(now)
+    note_delivery(deps.store(), now)
     return {"received": True}
-
-
-def _note_delivery(now: datetime) -> None:
-    """For the silence alarm: at most one small write a minute in each worker, and none of them matters."""
-    global _noted_at
-    if now - _noted_at < NOTE_GRAIN:
-        return
-    _noted_at = now
-    try:
-        deps.store().updates.signs.note_webhook(now)
-    except DomainError:
-        log.warning("webhook delivery not noted")

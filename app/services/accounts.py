@@ -28,7 +28,8 @@ from app.domain.accounts import (
 )
 from app.domain.clock import to_iso
 from app.domain.errors import AccountExists, AlreadyRecorded, BadCredentials, InvalidInput, LinkExpired, WrongState
-from app.domain.tasks import Task
+from app.domain.tasks import Task, check_description
+from app.domain.text import shows
 from app.gateways.files import FileStore
 
 from .account_notices import changed
@@ -112,6 +113,18 @@ def sign_in(
     account = store.updates.accounts.add_session(account, session, now, **settings)
     log.info("password accepted" if half else "signed in", extra={"email": mask_email(address), "kind": kind})
     return SignedIn(account, session_id, half)
+
+
+def note_seen(store: Store, account: Account, session: Session, now: datetime) -> None:
+    """Remember when a session was last used: now and then, not with each request."""
+    store.updates.accounts.touch_session(account, session, now)
+
+
+def keep_task_text(store: Store, account: Account, text: str) -> None:
+    """Keep the task that was written while short of credits, until one is submitted. Raises InvalidInput."""
+    if shows(text):
+        check_description(text)
+    store.updates.accounts.change(account, visible=False, draft=text if shows(text) else None)
 
 
 def sign_out(store: Store, account: Account, session_id: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from app.data import Store
 from app.data.adjustments import APPROVED, CODE, CORRECTION, PAYMENT, SALE, Adjustment
 from app.data.store import Transaction
+from app.data.threads import KINDS, side_by_side
 from app.domain import credits
 from app.domain.accounts import Account, mask_email
 from app.domain.codes import RedeemCode
@@ -35,8 +35,6 @@ log = logging.getLogger(__name__)
 MAX_ADJUSTMENT = 10_000_000
 TIMELINE_OF_EACH = 20
 TIMELINE = 40
-
-_side_by_side = ThreadPoolExecutor(8, thread_name_prefix="timeline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +214,7 @@ def timeline(store: Store, account: Account) -> list[Event]:
         lambda: [Event(e.timestamp, "ledger", e) for e in store.ledger.page(email, limit=limit).items],
         lambda: [Event(a.at, "act", a) for a in store.audit.page_of(email, limit=limit).items],
     )
-    found = _side_by_side.map(lambda read: read(), reads)
+    found = side_by_side(KINDS, reads)
     events = [event for kind in (sign_ins, *found) for event in kind]
     return sorted(events, key=lambda event: event.at, reverse=True)[:TIMELINE]
 

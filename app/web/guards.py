@@ -19,6 +19,7 @@ from app.domain.errors import (
     SignedInAsAnother,
     StoreUnavailable,
 )
+from app.services.accounts import note_seen
 from app.web import deps
 from app.web.fragments import is_fragment_request
 from app.web.looking import only_looking
@@ -141,7 +142,7 @@ def _live(email: str, session_id: str) -> Account:
     if account is None or live is None:
         raise NotSignedIn
     if now - live.seen_at > SEEN_GRAIN and not only_looking():
-        deps.store().updates.accounts.touch_session(account, live, now)
+        note_seen(deps.store(), account, live, now)
     g.session_id, g.session = session_id, live
     return account
 

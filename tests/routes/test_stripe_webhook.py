@@ -12,6 +12,7 @@ import pytest
 
 from app.domain.errors import StoreUnavailable
 from app.routes import stripe_webhook
+from app.services import signs
 from tests.support import NOW, all_mails, event, ledger, make_account, post_webhook, session_event, signed
 
 URL = "/api/stripe/webhook"
@@ -321,7 +322,7 @@ def test_taken_when_the_body_is_just_below_256_kib(client, store):
 def test_a_delivery_is_noted_when_the_last_note_is_a_minute_old(client, store, monkeypatch):
     moments = [NOW, NOW + timedelta(seconds=59), NOW + timedelta(seconds=60)]
     clock, noted = iter(moments), []
-    monkeypatch.setattr(stripe_webhook, "_noted_at", NOW - timedelta(seconds=60))
+    monkeypatch.setattr(signs, "_noted_at", NOW - timedelta(seconds=60))
     monkeypatch.setattr(stripe_webhook, "utcnow", lambda: next(clock))
     monkeypatch.setattr(store.updates.signs, "note_webhook", noted.append)
 
@@ -335,7 +336,7 @@ def test_credited_all_the_same_when_the_delivery_cannot_be_noted(client, store, 
     def down(now):
         raise StoreUnavailable
 
-    monkeypatch.setattr(stripe_webhook, "_noted_at", NOW - timedelta(days=10_000))
+    monkeypatch.setattr(signs, "_noted_at", NOW - timedelta(days=10_000))
     monkeypatch.setattr(store.updates.signs, "note_webhook", down)
 
     assert post_webhook(client, session_event()).status_code == 200
