@@ -2,8 +2,7 @@
 
 Nothing else in the app knows this package. `create_app` finds it by its place, hands `adopter` to the store and adds
 `commands`; with the folder deleted (and with it tests/adoption, and its contract and place in pyproject.toml) the app
-works, and a row of the original stays
-unexplained: it can be read, and nothing moves it.
+works, and a row of the original stays unexplained: it can be read, and nothing moves it.
 
 To be removed on 2027-06-30, or as soon as both hold in production: `flask accounts adopt` has ended with nothing to
 adopt and nothing refused on 30 days in a row, and the original product is switched off.

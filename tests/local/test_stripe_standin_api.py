@@ -14,8 +14,9 @@ import httpx
 import pytest
 import stripe
 
+from scripts.local.control_call import ControlError
 from scripts.local.stripe_standin.params import parse
-from scripts.local.stripe_standin.process import ControlError, StripeStandIn
+from scripts.local.stripe_standin.process import StripeStandIn
 
 LINE = {"quantity": 1, "price_data": {"currency": "usd", "unit_amount": 1000, "product_data": {"name": "Credits"}}}
 SALE: dict[str, Any] = {

@@ -9,7 +9,8 @@ import httpx
 import pytest
 import stripe
 
-from scripts.local.stripe_standin.process import ControlError, StripeStandIn
+from scripts.local.control_call import ControlError
+from scripts.local.stripe_standin.process import StripeStandIn
 from tests.local.stripe_receiver import Receiver, eventually
 from tests.local.test_stripe_standin_api import SALE, client_of
 

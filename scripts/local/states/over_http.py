@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scripts.local.stripe_standin.process import ControlError, control
+from scripts.local.control_call import ControlError, control
 
 from .made import CannotMake, Made
 

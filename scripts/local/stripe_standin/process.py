@@ -2,53 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from scripts.local.control_call import control
+
 ROOT = Path(__file__).resolve().parents[3]
 CHILD = ROOT / "scripts" / "local" / "child.py"
 START_SECONDS = 120.0  # for a loaded machine; it is there after a second on a quiet one
-# Straight to loopback, whatever proxy the environment names.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-class ControlError(Exception):
-    """The control API said no; `body` is its answer."""
-
-    def __init__(self, status: int, body: Any) -> None:
-        super().__init__(f"{status}: {body}")
-        self.status = status
-        self.body = body
-
-
-def control(url: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """Ask the stand-in at `url`: POST `body` to /_control/`path`; GET it when there is no body."""
-    data = None if body is None else json.dumps(body).encode()
-    headers = {"Content-Type": "application/json"}
-    call = urllib.request.Request(f"{url}/_control/{path.lstrip('/')}", data, headers)  # noqa: S310
-    try:
-        with _OPENER.open(call, timeout=60) as answer:
-            return json.load(answer)
-    except urllib.error.HTTPError as error:
-        with error:
-            raise ControlError(error.code, _json(error.read())) from None
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError:
-        return body.decode(errors="replace")
 
 
 class ControlClient:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, abort, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 
+from scripts.local.control_call import control
 from scripts.local.states.made import CannotMake, Made
 
 from .options import Options
-from .process import control
 from .refusals import ApiError
 
 if TYPE_CHECKING:
