@@ -225,6 +225,20 @@ def test_csrf_is_waived_only_where_no_cookie_is_read(app):
     assert all(rule.rule.startswith("/api/") for rule in app.url_map.iter_rules() if rule.endpoint in views)
 
 
+def test_no_view_of_the_api_writes_a_json_object_by_hand():
+    """Answers are shapes, from which their description comes as well; only headers are written out."""
+    wrong = [
+        f"app/routes/{path.name}:{node.lineno}"
+        for path in [*sorted((APP / "routes").glob("api*.py")), APP / "routes/stripe_webhook.py"]
+        for part in ast.parse(path.read_text()).body
+        if getattr(part, "name", "") != "_deprecated"
+        for node in ast.walk(part)
+        if isinstance(node, ast.Dict) and node.keys
+    ]
+
+    assert not wrong
+
+
 # Templates
 
 

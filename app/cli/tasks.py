@@ -23,7 +23,7 @@ from app.domain.text import plain_address
 from app.services import figures, queue
 from app.web import deps
 from app.web.files import MAX_FILE_BYTES
-from app.web.shapes import queue_json
+from app.web.shapes import QUEUED_TASK
 
 group = Group("tasks", help="The queue.")
 
@@ -70,7 +70,7 @@ def show(task_id: str, most: int, as_json: bool) -> None:
     task, result = told(lambda: deps.store().tasks.get_with_result(task_id))
     acts, more = told(lambda: first_of(deps.store().audit.every_of(task_id), most))
     if as_json:
-        body = queue_json(task) | {"reason": task.reason, "result": result.text if result else None}
+        body = QUEUED_TASK(task) | {"reason": task.reason, "result": result.text if result else None}
         _print_json(
             body | {"audit": [{"at": to_iso(a.at), "actor": a.actor, "action": a.action} for a in reversed(acts)]}
         )
@@ -198,7 +198,7 @@ def _in_queue(status: str) -> Iterator[Task]:
 
 def _print_tasks(tasks: Sequence[Task], as_json: bool) -> None:
     if as_json:
-        _print_json([queue_json(task) for task in tasks])
+        _print_json([QUEUED_TASK(task) for task in tasks])
         return
     rows = [
         (t.task_id, t.status, relative_time(t.created_at), t.user_email, t.lease_owner, excerpt(t.description, 60))
@@ -209,7 +209,7 @@ def _print_tasks(tasks: Sequence[Task], as_json: bool) -> None:
 
 def _print_task(task: Task, as_json: bool, words: str) -> None:
     if as_json:
-        _print_json(queue_json(task))
+        _print_json(QUEUED_TASK(task))
     else:
         click.echo(f"{words}: {task.task_id}, {excerpt(task.description, 60)}")
 

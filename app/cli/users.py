@@ -18,7 +18,7 @@ from app.domain.credits import PostedEntry
 from app.domain.text import plain_address, trimmed
 from app.services import customers
 from app.web import deps
-from app.web.shapes import account_json, entry_json
+from app.web.shapes import CUSTOMER, TRANSACTION
 
 group = Group("users", help="Accounts.")
 
@@ -39,7 +39,7 @@ def list_users(beginning: str, limit: int, as_json: bool) -> None:
     pages = each(lambda cursor: store.accounts.search(address, limit=1_000, cursor=cursor))
     accounts, more = told(lambda: first_of(pages, limit))
     if as_json:
-        click.echo(json.dumps([account_json(account) for account in accounts], ensure_ascii=False))
+        click.echo(json.dumps([CUSTOMER(account) for account in accounts], ensure_ascii=False))
     else:
         _print_accounts(accounts)
     if more:
@@ -69,7 +69,7 @@ def show(account: str, most: int, as_json: bool) -> None:
     found = told(lambda: named(account))
     entries, more = told(lambda: first_of(deps.store().ledger.every_of(found.email), most))
     if as_json:
-        body = account_json(found) | {"transactions": [entry_json(entry) for entry in entries]}
+        body = CUSTOMER(found) | {"transactions": [TRANSACTION(entry) for entry in entries]}
         click.echo(json.dumps(body, ensure_ascii=False))
     else:
         _print_account(found, entries)
@@ -78,7 +78,7 @@ def show(account: str, most: int, as_json: bool) -> None:
 
 
 def _print_account(found: Account, entries: list[PostedEntry]) -> None:
-    print_table(("", ""), [(name.replace("_", " "), value) for name, value in account_json(found).items()])
+    print_table(("", ""), [(name.replace("_", " "), value) for name, value in CUSTOMER(found).items()])
     click.echo()
     print_table(
         ("when", "type", "credits", "balance", "what"),
@@ -123,5 +123,5 @@ def adjust(account: str, amount: int, reason: str, request_id: str | None, opera
             {"adjustment_id": done.adjustment_id, "state": done.state},
         )
     else:
-        words, body = f"{done.amount:+,} credits; the balance is {done.balance_after:,}.", entry_json(done)
+        words, body = f"{done.amount:+,} credits; the balance is {done.balance_after:,}.", TRANSACTION(done)
     click.echo(json.dumps(body, ensure_ascii=False) if as_json else words)

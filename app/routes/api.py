@@ -9,7 +9,7 @@ from flask import Blueprint, g, request
 from flask.typing import ResponseReturnValue
 
 from app.domain.accounts import API
-from app.domain.clock import to_iso, utcnow
+from app.domain.clock import utcnow
 from app.domain.credits import TYPES
 from app.domain.errors import BadCredentials, Malformed
 from app.forms.api import idempotency_key, read_json, text_field
@@ -21,7 +21,17 @@ from app.web.csrf import csrf
 from app.web.files import file_link
 from app.web.guards import public, token_required
 from app.web.sessions import caller
-from app.web.shapes import entry_json, result_json, task_json
+from app.web.shapes import (
+    RESULT,
+    SIGNED_IN,
+    SIGNED_OUT,
+    TASK,
+    TASK_AND_BALANCE,
+    TASK_AND_RESULT,
+    TASKS,
+    TRANSACTIONS,
+    USER,
+)
 
 bp = Blueprint("api", __name__, url_prefix="/api")
 csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge
@@ -54,20 +64,13 @@ def login() -> ResponseReturnValue:
 @token_required
 def logout() -> ResponseReturnValue:
     sign_out(deps.store(), g.account, g.session_id)
-    return {"signed_out": True}
+    return SIGNED_OUT(signed_out=True)
 
 
 @bp.get("/user")
 @token_required
 def user() -> ResponseReturnValue:
-    account = g.account
-    return {
-        "email": account.email,
-        "credits": account.credits_balance,
-        "created_at": to_iso(account.created_at),
-        "email_confirmed": account.confirmed,
-        "open_tasks": account.open_tasks,
-    }
+    return USER(g.account)
 
 
 @bp.post("/tasks")
@@ -76,7 +79,7 @@ def submit_task() -> ResponseReturnValue:
     request_id = idempotency_key(request)
     description = text_field(read_json(request), "description")
     done = tasks.submit(deps.store(), g.account, description, now=utcnow(), request_id=request_id, by_program=True)
-    return task_json(done.task) | {"credits_remaining": done.credits_remaining}, 201
+    return TASK_AND_BALANCE(done.task, credits_remaining=done.credits_remaining), 201
 
 
 @bp.get("/tasks")
@@ -93,14 +96,14 @@ def list_tasks() -> ResponseReturnValue:
         search=search,
     )
     page = heavy.search(read) if search else read()
-    return {"tasks": [task_json(task) for task in page.items], "next_cursor": page.next_cursor}
+    return TASKS(page)
 
 
 @bp.get("/tasks/<task_id>")
 @token_required
 def get_task(task_id: str) -> ResponseReturnValue:
     task, result = deps.store().tasks.get_with_result(task_id, owner=g.account.email)
-    return task_json(task.as_of(utcnow())) | result_json(task, result)
+    return TASK_AND_RESULT(task.as_of(utcnow()), **RESULT(result))
 
 
 @bp.post("/tasks/<task_id>/cancel")
@@ -108,14 +111,14 @@ def get_task(task_id: str) -> ResponseReturnValue:
 def cancel_task(task_id: str) -> ResponseReturnValue:
     with deps.get().throttle.cancelling(g.account.email):
         task, account = queue.cancel(deps.store(), g.account, task_id, now=utcnow())
-    return task_json(task) | {"credits_remaining": account.credits_balance}
+    return TASK_AND_BALANCE(task, credits_remaining=account.credits_balance)
 
 
 @bp.post("/tasks/<task_id>/redo")
 @token_required
 def redo_task(task_id: str) -> ResponseReturnValue:
     note = text_field(read_json(request), "note")
-    return task_json(queue.request_redo(deps.store(), g.account, task_id, note, now=utcnow())), 201
+    return TASK(queue.request_redo(deps.store(), g.account, task_id, note, now=utcnow())), 201
 
 
 @bp.get("/tasks/<task_id>/files/<int:number>")
@@ -143,10 +146,10 @@ def list_transactions() -> ResponseReturnValue:
         month=month,
     )
     page = heavy.search(read) if kind else read()
-    return {"transactions": [entry_json(entry) for entry in page.items], "next_cursor": page.next_cursor}
+    return TRANSACTIONS(page)
 
 
 def _token(signed_in: SignedIn) -> dict[str, Any]:
     account = signed_in.account
     token = deps.get().tokens.issue(account.email, signed_in.session_id, utcnow())
-    return {"token": token, "email": account.email, "credits": account.credits_balance}
+    return SIGNED_IN(account, token=token)

@@ -21,7 +21,18 @@ from app.web import deps, heavy
 from app.web.csrf import csrf
 from app.web.files import MAX_FILE_BYTES, MAX_FILES
 from app.web.guards import operator_token_required
-from app.web.shapes import account_json, entry_json, queue_json, result_json
+from app.web.shapes import (
+    CLAIMED,
+    CUSTOMER,
+    CUSTOMERS,
+    PROPOSED_CORRECTION,
+    QUEUE,
+    QUEUED_TASK,
+    QUEUED_TASK_AND_RESULT,
+    RESULT,
+    STORED_FILE,
+    TRANSACTION,
+)
 
 bp = Blueprint("api_admin", __name__, url_prefix="/api/admin")
 csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge
@@ -41,14 +52,14 @@ def list_tasks() -> ResponseReturnValue:
     keep = (lambda task: found(f"{task.description} {task.user_email}")) if found else None
     read = partial(deps.store().queue.page, status, limit=paging.limit, cursor=paging.cursor, keep=keep)
     page = heavy.beside("Searching", read) if found else read()
-    return {"tasks": [queue_json(task) for task in page.items], "next_cursor": page.next_cursor}
+    return QUEUE(page)
 
 
 @bp.get("/tasks/<task_id>")
 @operator_token_required
 def get_task(task_id: str) -> ResponseReturnValue:
     task, result = deps.store().tasks.get_with_result(task_id)
-    return queue_json(task) | result_json(task, result)
+    return QUEUED_TASK_AND_RESULT(task, **RESULT(result))
 
 
 @bp.post("/tasks/claim")
@@ -56,27 +67,27 @@ def get_task(task_id: str) -> ResponseReturnValue:
 def claim_next() -> ResponseReturnValue:
     """The oldest free task, leased; `task` is null when nothing waits."""
     task = queue.claim_next(deps.store(), g.account.email, now=utcnow(), minutes=_minutes(_body()))
-    return {"task": queue_json(task) if task else None}
+    return CLAIMED(task=QUEUED_TASK(task) if task else None)
 
 
 @bp.post("/tasks/<task_id>/claim")
 @operator_token_required
 def claim(task_id: str) -> ResponseReturnValue:
     minutes = _minutes(_body())
-    return queue_json(queue.claim(deps.store(), g.account.email, task_id, now=utcnow(), minutes=minutes))
+    return QUEUED_TASK(queue.claim(deps.store(), g.account.email, task_id, now=utcnow(), minutes=minutes))
 
 
 @bp.post("/tasks/<task_id>/renew")
 @operator_token_required
 def renew(task_id: str) -> ResponseReturnValue:
     minutes = _minutes(_body())
-    return queue_json(queue.renew(deps.store(), g.account.email, task_id, now=utcnow(), minutes=minutes))
+    return QUEUED_TASK(queue.renew(deps.store(), g.account.email, task_id, now=utcnow(), minutes=minutes))
 
 
 @bp.post("/tasks/<task_id>/release")
 @operator_token_required
 def release(task_id: str) -> ResponseReturnValue:
-    return queue_json(queue.release(deps.store(), g.account.email, task_id, now=utcnow()))
+    return QUEUED_TASK(queue.release(deps.store(), g.account.email, task_id, now=utcnow()))
 
 
 @bp.post("/tasks/<task_id>/files")
@@ -86,7 +97,7 @@ def upload(task_id: str) -> ResponseReturnValue:
     request.max_content_length = MAX_FILE_BYTES
     queue.check_holder(deps.store(), g.account.email, task_id, now=utcnow())
     stored = deps.get().files.put(task_id, request.args.get("name", ""), request.get_data(cache=False))
-    return {"file_id": stored.key.rpartition("/")[2], "name": stored.name, "size_bytes": stored.size_bytes}, 201
+    return STORED_FILE(stored), 201
 
 
 @bp.post("/tasks/<task_id>/complete")
@@ -97,14 +108,14 @@ def complete(task_id: str) -> ResponseReturnValue:
     body = read_json(request)
     text = text_field(body, "result") if "result" in body else ""
     files = _files(task_id, body.get("files", []))
-    return queue_json(queue.complete(deps.store(), g.account.email, task_id, text, files=files, now=utcnow()))
+    return QUEUED_TASK(queue.complete(deps.store(), g.account.email, task_id, text, files=files, now=utcnow()))
 
 
 @bp.post("/tasks/<task_id>/reject")
 @operator_token_required
 def reject(task_id: str) -> ResponseReturnValue:
     reason = text_field(read_json(request), "reason")
-    return queue_json(queue.reject(deps.store(), g.account.email, task_id, reason, now=utcnow()))
+    return QUEUED_TASK(queue.reject(deps.store(), g.account.email, task_id, reason, now=utcnow()))
 
 
 @bp.get("/customers")
@@ -112,13 +123,13 @@ def reject(task_id: str) -> ResponseReturnValue:
 def find_customer() -> ResponseReturnValue:
     """The one account of an address: a list of one or none."""
     account = deps.store().accounts.find(normalise_email(request.args.get("email")))
-    return {"customers": [account_json(account)] if account else []}
+    return CUSTOMERS(customers=[CUSTOMER(account)] if account else [])
 
 
 @bp.get("/customers/<account:account_id>")
 @operator_token_required
 def get_customer(account_id: str) -> ResponseReturnValue:
-    return account_json(deps.store().accounts.get_by_id(account_id))
+    return CUSTOMER(deps.store().accounts.get_by_id(account_id))
 
 
 @bp.post("/customers/<account:account_id>/adjust")
@@ -135,7 +146,7 @@ def adjust(account_id: str) -> ResponseReturnValue:
 @operator_token_required
 def get_customer_by_address(email: str) -> ResponseReturnValue:
     account = deps.store().accounts.get(normalise_email(email))
-    return account_json(account), _deprecated("api_admin.get_customer", account)
+    return CUSTOMER(account), _deprecated("api_admin.get_customer", account)
 
 
 @bp.post("/users/<address:email>/adjust", merge_slashes=False)
@@ -165,8 +176,8 @@ def _adjust(email: str) -> tuple[dict[str, Any], int]:
         now=utcnow(),
     )
     if isinstance(done, Adjustment):
-        return {"adjustment_id": done.adjustment_id, "amount": done.amount, "state": done.state}, 202
-    return entry_json(done), 201
+        return PROPOSED_CORRECTION(done), 202
+    return TRANSACTION(done), 201
 
 
 def _body() -> dict[str, Any]:

@@ -16,6 +16,7 @@ from app.services.throttle import CHECKOUT_BY_ACCOUNT, REDEEM_BY_ACCOUNT
 from app.web import deps
 from app.web.csrf import csrf
 from app.web.guards import token_required
+from app.web.shapes import CHECKOUT, PACK, PACKS, REDEEMED
 
 bp = Blueprint("api_credits", __name__, url_prefix="/api")
 csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge
@@ -24,12 +25,7 @@ csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge
 @bp.get("/packs")
 @token_required
 def packs() -> ResponseReturnValue:
-    return {
-        "packs": [
-            {"pack_id": pack.pack_id, "credits": pack.credits, "price_cents": pack.price_cents, "currency": "usd"}
-            for pack in deps.config().packs
-        ]
-    }
+    return PACKS(packs=[PACK(pack, currency="usd") for pack in deps.config().packs])
 
 
 @bp.post("/checkout")
@@ -51,14 +47,14 @@ def buy() -> tuple[dict[str, Any], int]:
         app_url=deps.config().app_url,
         now=utcnow(),
     )
-    return {"checkout_url": address, "pack_id": pack.pack_id, "credits": pack.credits}, 201
+    return CHECKOUT(pack, checkout_url=address), 201
 
 
 @bp.post("/redeem")
 @token_required
-def redeem() -> dict[str, int]:
+def redeem() -> dict[str, Any]:
     request_id = idempotency_key(request)
     code = text_field(read_json(request), "code")
     deps.get().throttle.hit(REDEEM_BY_ACCOUNT, "redeem", g.account.email)
     added = codes.redeem(deps.store(), g.account, code, now=utcnow(), request_id=request_id)
-    return {"credits_added": added, "credits": deps.store().accounts.get(g.account.email).credits_balance}
+    return REDEEMED(credits_added=added, credits=deps.store().accounts.get(g.account.email).credits_balance)

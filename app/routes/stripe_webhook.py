@@ -12,6 +12,7 @@ from app.services.signs import note_delivery
 from app.web import deps
 from app.web.csrf import csrf
 from app.web.guards import public
+from app.web.shapes import RECEIVED
 
 bp = Blueprint("stripe_webhook", __name__)
 csrf.exempt(bp)  # the signature is the proof
@@ -36,4 +37,4 @@ def receive() -> ResponseReturnValue:
         lines_of=deps.get().stripe.line_items,
     )
     note_delivery(deps.store(), now)
-    return {"received": True}
+    return RECEIVED(received=True)

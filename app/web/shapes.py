@@ -1,73 +1,146 @@
-"""What a task, a result, a ledger row and a customer are in JSON: for the API and for commands with `--json`."""
+"""The JSON of tasks, results, ledger rows and customers, for the API, its description and commands with `--json`."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from app.config import Pack
+from app.data.adjustments import APPROVED, DECLINED, WAITING, Adjustment
 from app.domain.accounts import Account
-from app.domain.clock import to_iso
-from app.domain.credits import PostedEntry
-from app.domain.tasks import Result, Task
+from app.domain.credits import TYPES, PostedEntry
+from app.domain.tasks import STATUSES, Result, ResultFile, Task
+from app.forms.paging import MAX_LIMIT
+
+from .shape import (
+    COUNT,
+    EMAIL,
+    MOMENT,
+    TEXT,
+    TRUTH,
+    WHOLE,
+    Json,
+    Pages,
+    Part,
+    Shape,
+    given,
+    list_of,
+    one_of,
+    or_null,
+)
+
+TASK_ID: Json = {"type": "string", "minLength": 1, "examples": ["task_fmg2xoq4bm7ky4l6d4xkzjm7py"]}
+FILE_ID: Json = {"type": "string", "pattern": "^[0-9a-f]{16}$"}
+
+# Accounts
+
+SIGNED_IN = Shape(
+    "SignedIn",
+    Account,
+    **given(token=TEXT),
+    email=EMAIL,
+    credits=Part(WHOLE, lambda account: account.credits_balance),
+)
+SIGNED_OUT = Shape("", object, **given(signed_out={"const": True}))
+USER = Shape(
+    "User",
+    Account,
+    email=EMAIL,
+    credits=Part(WHOLE, lambda account: account.credits_balance),
+    open_tasks=COUNT,
+    created_at=MOMENT,
+    email_confirmed=Part(TRUTH, lambda account: account.confirmed),
+)
+CUSTOMER = Shape("Customer", Account, account_id=TEXT, **USER.parts, role=one_of(["customer", "admin"]), disabled=TRUTH)
+CUSTOMERS = Shape("", object, **given(customers=list_of(CUSTOMER) | {"maxItems": 1}))
+
+# Tasks
+
+TASK = Shape(
+    "Task",
+    Task,
+    task_id=TASK_ID,
+    status=one_of(STATUSES),
+    description=TEXT,
+    credits_spent=COUNT,
+    created_at=MOMENT,
+    updated_at=MOMENT,
+)
+TASKS = Pages("tasks", TASK, MAX_LIMIT)
+TASK_AND_BALANCE = TASK.with_("TaskAndBalance", **given(credits_remaining=WHOLE))
+FILE = Shape(
+    "File",
+    ResultFile,
+    **given(number={"type": "integer", "minimum": 1}),
+    name=TEXT,
+    size_bytes=COUNT,
+    content_type=TEXT,
+)
+RESULT = Shape(  # of one that there may not be
+    "",
+    Result,
+    result=Part(
+        or_null(TEXT) | {"description": "Markdown; null while there is none."},
+        lambda result: result.text if result else None,
+    ),
+    files=Part(
+        list_of(FILE),
+        lambda result: [FILE(file, number=number) for number, file in enumerate(result.files if result else (), 1)],
+    ),
+)
+ENDED: dict[str, Json] = {
+    "reason": or_null(TEXT) | {"description": "Why the task was rejected."},
+    "redo_of": or_null(TASK_ID),
+    "redone_by": or_null(TASK_ID),
+}
+TASK_AND_RESULT = TASK.with_("TaskAndResult", **given(**RESULT.properties), **ENDED)
+QUEUED_TASK = TASK.with_(
+    "QueuedTask",
+    user_email=EMAIL,
+    lease_owner=or_null(EMAIL),
+    lease_until=or_null(MOMENT),
+    redo_of=or_null(TASK_ID),
+    redo_note=or_null(TEXT) | {"description": "What the customer missed in the first result."},
+)
+QUEUE = Pages("tasks", QUEUED_TASK, MAX_LIMIT)
+CLAIMED = Shape("", object, **given(task={"anyOf": [QUEUED_TASK.described, {"type": "null"}]}))
+QUEUED_TASK_AND_RESULT = QUEUED_TASK.with_(
+    "QueuedTaskAndResult", **given(**RESULT.properties), reason=ENDED["reason"], redone_by=ENDED["redone_by"]
+)
+STORED_FILE = Shape(
+    "StoredFile",
+    ResultFile,
+    file_id=Part(FILE_ID, lambda file: file.key.rpartition("/")[2]),
+    name=TEXT,
+    size_bytes=COUNT,
+)
+
+# Credits
 
 
-def task_json(task: Task) -> dict[str, Any]:
-    return {
-        "task_id": task.task_id,
-        "status": task.status,
-        "description": task.description,
-        "credits_spent": task.credits_spent,
-        "created_at": to_iso(task.created_at),
-        "updated_at": to_iso(task.updated_at),
-    }
+def _unless_original(name: str) -> Part:
+    schema = or_null(WHOLE) | {"description": "Null in rows of the original product."}
+    if name == "sequence":
+        schema |= {"minimum": 1, "description": "From 1 without a gap; null in rows of the original product."}
+    return Part(schema, lambda entry: None if entry.is_original else getattr(entry, name))
 
 
-def result_json(task: Task, result: Result | None) -> dict[str, Any]:
-    """What became of a task: the answer, the files by number, or why there is none."""
-    files = [
-        {"number": number, "name": file.name, "size_bytes": file.size_bytes, "content_type": file.content_type}
-        for number, file in enumerate(result.files if result else (), 1)
-    ]
-    return {
-        "result": result.text if result else None,
-        "files": files,
-        "reason": task.reason,
-        "redo_of": task.redo_of,
-        "redone_by": task.redone_by,
-    }
-
-
-def entry_json(entry: PostedEntry) -> dict[str, Any]:
-    return {
-        "transaction_id": entry.transaction_id,
-        "type": entry.type,
-        "amount": entry.amount,
-        "timestamp": to_iso(entry.timestamp),
-        "description": entry.description,
-        "balance_after": None if entry.is_original else entry.balance_after,
-        "sequence": None if entry.is_original else entry.sequence,
-        "task_id": entry.task_id,
-        "stripe_payment_intent": entry.stripe_payment_intent,
-    }
-
-
-def queue_json(task: Task) -> dict[str, Any]:
-    return task_json(task) | {
-        "user_email": task.user_email,
-        "lease_owner": task.lease_owner,
-        "lease_until": to_iso(task.lease_until) if task.lease_until else None,
-        "redo_of": task.redo_of,
-        "redo_note": task.redo_note,
-    }
-
-
-def account_json(account: Account) -> dict[str, Any]:
-    return {
-        "account_id": account.account_id,
-        "email": account.email,
-        "credits": account.credits_balance,
-        "open_tasks": account.open_tasks,
-        "created_at": to_iso(account.created_at),
-        "email_confirmed": account.confirmed,
-        "role": account.role,
-        "disabled": account.disabled,
-    }
+TRANSACTION = Shape(
+    "Transaction",
+    PostedEntry,
+    transaction_id=TEXT,
+    type=TEXT | {"examples": list(TYPES), "description": "Rows of the original product may hold another word."},
+    amount=WHOLE | {"description": "Signed credits."},
+    timestamp=MOMENT,
+    description=TEXT,
+    balance_after=_unless_original("balance_after"),
+    sequence=_unless_original("sequence"),
+    task_id=or_null(TASK_ID),
+    stripe_payment_intent=or_null(TEXT),
+)
+TRANSACTIONS = Pages("transactions", TRANSACTION, MAX_LIMIT)
+PACK = Shape("Pack", Pack, pack_id=TEXT, credits=COUNT, price_cents=COUNT, **given(currency={"const": "usd"}))
+PACKS = Shape("", object, **given(packs=list_of(PACK)))
+CHECKOUT = Shape("", Pack, **given(checkout_url=TEXT | {"format": "uri"}), pack_id=TEXT, credits=WHOLE)
+REDEEMED = Shape("", object, **given(credits_added=WHOLE, credits=WHOLE))
+PROPOSED_CORRECTION = Shape(
+    "ProposedCorrection", Adjustment, adjustment_id=TEXT, amount=WHOLE, state=one_of([WAITING, APPROVED, DECLINED])
+)
+RECEIVED = Shape("", object, **given(received={"const": True}))

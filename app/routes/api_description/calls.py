@@ -36,7 +36,10 @@ from app.domain.tasks import (
 from app.forms.paging import MONTH
 from app.gateways.stripe import PaymentRefused
 from app.services.customers import MAX_ADJUSTMENT
+from app.web import shapes
 from app.web.files import MAX_FILE_BYTES, MAX_FILES
+from app.web.shape import EMAIL, TEXT, Json, fields, optional
+from app.web.shapes import FILE_ID, TASK_ID
 
 from .parts import (
     ANYBODY,
@@ -48,17 +51,12 @@ from .parts import (
     SEARCH,
     WRITES,
     Body,
-    Json,
     call,
-    fields,
     in_path,
     in_query,
-    optional,
-    page_of,
-    ref,
     then,
 )
-from .schemas import DESCRIPTION, EMAIL, FILE_ID, NOT_BLANK, PASSWORD, REASON, TASK_ID, TEXT, WHOLE
+from .schemas import DESCRIPTION, NOT_BLANK, PASSWORD, REASON
 
 TASK = in_path("task_id", TASK_ID)
 NUMBER = in_path("number", {"type": "integer", "minimum": 1})
@@ -105,7 +103,7 @@ ACCOUNTS: Json = {
             tag="accounts",
             who=ANYBODY,
             body=Body(fields(email=EMAIL, password=PASSWORD)),
-            answers={201: ref("SignedIn")},
+            answers={201: shapes.SIGNED_IN},
             refusals=[AccountExists, InvalidInput, RateLimited, *WRITES],
         )
     },
@@ -121,7 +119,7 @@ ACCOUNTS: Json = {
                     code=TEXT | {"description": "Of the authenticator app, or a recovery code: for a second factor."},
                 )
             ),
-            answers={200: ref("SignedIn")},
+            answers={200: shapes.SIGNED_IN},
             refusals=[BadCredentials, SecondFactorMissing, WrongCode, RateLimited, *WRITES],
         )
     },
@@ -130,10 +128,10 @@ ACCOUNTS: Json = {
             "logout",
             "End this token's session",
             tag="accounts",
-            answers={200: fields(signed_out={"const": True})},
+            answers={200: shapes.SIGNED_OUT},
         )
     },
-    "/api/user": {"get": call("user", "Who am I, and what is left?", tag="accounts", answers={200: ref("User")})},
+    "/api/user": {"get": call("user", "Who am I, and what is left?", tag="accounts", answers={200: shapes.USER})},
 }
 
 TASKS: Json = {
@@ -144,7 +142,7 @@ TASKS: Json = {
             tag="tasks",
             parameters=[IDEMPOTENCY_KEY],
             body=Body(fields(description=DESCRIPTION)),
-            answers={201: ref("TaskAndBalance")},
+            answers={201: shapes.TASK_AND_BALANCE},
             refusals=[InsufficientCredits, AccountFrozen, RequestIdReused, InvalidInput, RateLimited, *MOVES_CREDITS],
             description="A repeated key is the first task, charged once; with another text it is a 409.",
             links=then("get_task", "cancel_task"),
@@ -154,7 +152,7 @@ TASKS: Json = {
             "One's tasks, newest first",
             tag="tasks",
             parameters=[in_query("status", {"enum": list(STATUSES)}), SEARCH, *PAGING],
-            answers={200: page_of("tasks", ref("Task"))},
+            answers={200: shapes.TASKS},
             refusals=[BadCursor, RateLimited, PlacesTaken],
             description="A search looks at a bounded number of rows: a page may be short and still have a next one. "
             "It is limited by account.",
@@ -166,7 +164,7 @@ TASKS: Json = {
             "A task and its result",
             tag="tasks",
             parameters=[TASK],
-            answers={200: ref("TaskAndResult")},
+            answers={200: shapes.TASK_AND_RESULT},
             refusals=[NotFound],
             links=then("cancel_task", "redo_task"),
         )
@@ -177,7 +175,7 @@ TASKS: Json = {
             "Call a task off while nobody works on it",
             tag="tasks",
             parameters=[TASK],
-            answers={200: ref("TaskAndBalance")},
+            answers={200: shapes.TASK_AND_BALANCE},
             refusals=[NotFound, WrongState, RateLimited, *MOVES_CREDITS],
             description="Its credits come back at once. Safe to repeat. Limited to 30 an hour and 100 a day.",
         )
@@ -189,7 +187,7 @@ TASKS: Json = {
             tag="tasks",
             parameters=[TASK],
             body=Body(fields(note=REASON)),
-            answers={201: ref("Task")},
+            answers={201: shapes.TASK},
             refusals=[NotFound, WrongState, InvalidInput, *WRITES],
             description="Safe to repeat: the answer is the first redo.",
             links=then("get_task", "cancel_task"),
@@ -218,7 +216,7 @@ CREDITS: Json = {
                 in_query("month", {"type": "string", "pattern": f"^{MONTH.pattern}$"}, "Like 2026-11."),
                 *PAGING,
             ],
-            answers={200: page_of("transactions", ref("Transaction"))},
+            answers={200: shapes.TRANSACTIONS},
             refusals=[BadCursor, RateLimited, PlacesTaken],
         )
     },
@@ -227,7 +225,7 @@ CREDITS: Json = {
             "list_packs",
             "What is for sale",
             tag="credits",
-            answers={200: fields(packs={"type": "array", "items": ref("Pack")})},
+            answers={200: shapes.PACKS},
         )
     },
     "/api/checkout": {
@@ -237,7 +235,7 @@ CREDITS: Json = {
             tag="credits",
             parameters=[IDEMPOTENCY_KEY],
             body=Body(fields(pack_id=TEXT)),
-            answers={201: fields(checkout_url=TEXT | {"format": "uri"}, pack_id=TEXT, credits=WHOLE)},
+            answers={201: shapes.CHECKOUT},
             refusals=[NotFound, InvalidInput, PaymentRefused, PaymentsUnavailable, BalanceUnexplained, RateLimited],
             description="A person pays at checkout_url; the credits arrive by themselves.",
         )
@@ -249,7 +247,7 @@ CREDITS: Json = {
             tag="credits",
             parameters=[IDEMPOTENCY_KEY],
             body=Body(fields(code=TEXT | {"description": "5 to 40 letters, digits and dashes; spaces do not matter."})),
-            answers={200: fields(credits_added=WHOLE, credits=WHOLE)},
+            answers={200: shapes.REDEEMED},
             refusals=[InvalidInput, MailboxUnproven, RateLimited, *MOVES_CREDITS],
             description="The e-mail address of the account must be confirmed. Addresses that differ by case, dots or a "
             "+tag before the @ are one person's.",
@@ -269,7 +267,7 @@ OPERATORS: Json = {
                 SEARCH,
                 *PAGING,
             ],
-            answers={200: page_of("tasks", ref("QueuedTask"))},
+            answers={200: shapes.QUEUE},
             refusals=[BadCursor],
             description="The description is cut to a title.",
         )
@@ -281,7 +279,7 @@ OPERATORS: Json = {
             tag="operators",
             who=OPERATOR,
             body=Body(LEASE, required=False),
-            answers={200: fields(task={"anyOf": [ref("QueuedTask"), {"type": "null"}]})},
+            answers={200: shapes.CLAIMED},
             refusals=[InvalidInput, *WRITES],
             description="`task` is null when nothing waits.",
             links=then("renew", "release", "complete", "reject", at="/task/task_id"),
@@ -294,7 +292,7 @@ OPERATORS: Json = {
             tag="operators",
             who=OPERATOR,
             parameters=[TASK],
-            answers={200: ref("QueuedTaskAndResult")},
+            answers={200: shapes.QUEUED_TASK_AND_RESULT},
             refusals=[NotFound],
         )
     },
@@ -306,7 +304,7 @@ OPERATORS: Json = {
             who=OPERATOR,
             parameters=[TASK],
             body=Body(LEASE, required=False),
-            answers={200: ref("QueuedTask")},
+            answers={200: shapes.QUEUED_TASK},
             refusals=[NotFound, WrongState, InvalidInput, *WRITES],
             links=then("renew", "release", "complete", "reject"),
         )
@@ -319,7 +317,7 @@ OPERATORS: Json = {
             who=OPERATOR,
             parameters=[TASK],
             body=Body(LEASE, required=False),
-            answers={200: ref("QueuedTask")},
+            answers={200: shapes.QUEUED_TASK},
             refusals=[NotFound, WrongState, InvalidInput, *WRITES],
         )
     },
@@ -330,7 +328,7 @@ OPERATORS: Json = {
             tag="operators",
             who=OPERATOR,
             parameters=[TASK],
-            answers={200: ref("QueuedTask")},
+            answers={200: shapes.QUEUED_TASK},
             refusals=[NotFound, WrongState, *WRITES],
         )
     },
@@ -342,7 +340,7 @@ OPERATORS: Json = {
             who=OPERATOR,
             parameters=[TASK, in_query("name", IN_ADDRESS, "How the file is offered, like report.pdf.")],
             body=Body({"maxLength": MAX_FILE_BYTES}, "application/octet-stream", required=False, refusals=(413,)),
-            answers={201: ref("StoredFile")},
+            answers={201: shapes.STORED_FILE},
             refusals=[NotFound, WrongState, FilesUnavailable],
             description="The body is the file; its file_id goes into the completion. Without a body the file is empty.",
         )
@@ -355,7 +353,7 @@ OPERATORS: Json = {
             who=OPERATOR,
             parameters=[TASK],
             body=Body(ANSWER),
-            answers={200: ref("QueuedTask")},
+            answers={200: shapes.QUEUED_TASK},
             refusals=[NotFound, WrongState, InvalidInput, FilesUnavailable, *WRITES],
             description="With text, files or both. Repeating the same answer is safe.",
             links=then("get_any_task"),
@@ -369,7 +367,7 @@ OPERATORS: Json = {
             who=OPERATOR,
             parameters=[TASK],
             body=Body(fields(reason=REASON)),
-            answers={200: ref("QueuedTask")},
+            answers={200: shapes.QUEUED_TASK},
             refusals=[NotFound, WrongState, InvalidInput, *MOVES_CREDITS],
             description="The customer reads the reason.",
         )
@@ -381,7 +379,7 @@ OPERATORS: Json = {
             tag="operators",
             who=OPERATOR,
             parameters=[{"name": "email", "in": "query", "required": True, "schema": EMAIL}],
-            answers={200: fields(customers={"type": "array", "items": ref("Customer"), "maxItems": 1})},
+            answers={200: shapes.CUSTOMERS},
             refusals=[InvalidInput],
         )
     },
@@ -392,7 +390,7 @@ OPERATORS: Json = {
             tag="operators",
             who=OPERATOR,
             parameters=[CUSTOMER],
-            answers={200: ref("Customer")},
+            answers={200: shapes.CUSTOMER},
             refusals=[NotFound],
         )
     },
@@ -404,7 +402,7 @@ OPERATORS: Json = {
             who=OPERATOR,
             parameters=[CUSTOMER, IDEMPOTENCY_KEY],
             body=Body(CORRECTED),
-            answers={201: ref("Transaction"), 202: ref("ProposedCorrection")},
+            answers={201: shapes.TRANSACTION, 202: shapes.PROPOSED_CORRECTION},
             refusals=[NotFound, RequestIdReused, InvalidInput, *MOVES_CREDITS],
             description="202: so large an amount waits for a second operator, and nothing is booked yet.",
         )
@@ -416,7 +414,7 @@ OPERATORS: Json = {
             tag="operators",
             who=OPERATOR,
             parameters=[BY_ADDRESS],
-            answers={200: ref("Customer")},
+            answers={200: shapes.CUSTOMER},
             refusals=[NotFound, InvalidInput],
             description=ADDRESS_IN_PATH,
             deprecated=True,
@@ -430,7 +428,7 @@ OPERATORS: Json = {
             who=OPERATOR,
             parameters=[BY_ADDRESS, IDEMPOTENCY_KEY],
             body=Body(CORRECTED),
-            answers={201: ref("Transaction"), 202: ref("ProposedCorrection")},
+            answers={201: shapes.TRANSACTION, 202: shapes.PROPOSED_CORRECTION},
             refusals=[NotFound, RequestIdReused, InvalidInput, *MOVES_CREDITS],
             description=ADDRESS_IN_PATH,
             deprecated=True,
@@ -455,7 +453,7 @@ MACHINERY: Json = {
                 }
             ],
             body=Body(fields(type=TEXT, data=fields(object={"type": "object"})), refusals=(413,)),
-            answers={200: fields(received={"const": True})},
+            answers={200: shapes.RECEIVED},
             refusals=[InvalidSignature, InvalidPayload, PaymentsUnavailable, *MOVES_CREDITS],
             description="Answers 200 only once the write is durable. Repeats and events of other types change nothing.",
         )

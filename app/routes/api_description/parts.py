@@ -1,4 +1,4 @@
-"""The words that the document is written in: `call` for an operation, `fields` for an object, and the parameters."""
+"""The words that the document is written in: `call` for an operation, and the parameters."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from app.domain import errors
 from app.domain.tasks import MAX_REQUEST_ID
 from app.forms.paging import DEFAULT_LIMIT, MAX_LIMIT, MAX_SEARCH
 from app.web.refusals import CODES, status_of
+from app.web.shape import Json, Pages, Shape, ref
 
-Json = dict[str, Any]
 Refusal = type[errors.DomainError]
 
 TAGS = [
@@ -64,31 +64,6 @@ HEADERS: dict[str, Json] = {
 HEADERS_OF = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
 
 
-def ref(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def fields(**properties: Json) -> Json:
-    """An object that has all of these."""
-    return {"type": "object", "required": list(properties), "properties": properties}
-
-
-def optional(schema: Json, **properties: Json) -> Json:
-    """The same object, which may have these as well."""
-    return schema | {"properties": schema["properties"] | properties}
-
-
-def or_null(schema: Json) -> Json:
-    return schema | {"type": [schema["type"], "null"]}
-
-
-def page_of(name: str, schema: Json) -> Json:
-    return fields(
-        **{name: {"type": "array", "items": schema, "maxItems": MAX_LIMIT}},
-        next_cursor={"type": ["string", "null"], "description": "For the next page; null on the last one."},
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Body:
     """What a call is sent; `refusals` are the statuses that any such body may be answered with."""
@@ -107,7 +82,7 @@ def call(
     who: str = CUSTOMER,
     parameters: Iterable[Json] = (),
     body: Body | None = None,
-    answers: dict[int, Json | str],
+    answers: dict[int, Shape[Any] | Pages[Any] | Json | str],
     refusals: Iterable[Refusal] = (),
     description: str = "",
     links: Json | None = None,
@@ -142,11 +117,12 @@ def then(*calls: str, at: str = "/task_id") -> Json:
     return {name: {"operationId": name, "parameters": {"task_id": f"$response.body#{at}"}} for name in calls}
 
 
-def _answer(schema: Json | str) -> Json:
-    """A success: its body's schema, or for a redirect what it leads to."""
-    if isinstance(schema, str):
+def _answer(said: Shape[Any] | Pages[Any] | Json | str) -> Json:
+    """A success: the shape that the view answers with, or for a redirect what it leads to."""
+    if isinstance(said, str):
         location = {"schema": {"type": "string", "format": "uri"}, "required": True}
-        return {"description": schema, "headers": {"Location": location} | _headers()}
+        return {"description": said, "headers": {"Location": location} | _headers()}
+    schema = said if isinstance(said, dict) else said.described
     return {"description": "Done.", "headers": _headers(), "content": {"application/json": {"schema": schema}}}
 
 
