@@ -56,7 +56,7 @@ def test_the_composer_goes_on_when_its_session_ended_and_was_renewed_in_another_
 def test_an_operators_answer_goes_on_when_the_session_has_ended(site, open_browser, script):
     customer = make_account(site.store, EMAIL, credits=100)
     make_account(site.store, OPERATOR, role="admin")
-    task = tasks.submit(site.store, customer, "Answer me", now=utcnow(), request_id="one").task
+    task = tasks.submit(site.store, customer, "Answer me", now=utcnow(), idempotency_key="one").task
     queue.claim(site.store, OPERATOR, task.task_id, now=utcnow())
     page = open_browser(java_script_enabled=script)
     sign_in(page, OPERATOR)
@@ -77,7 +77,7 @@ def test_an_operators_answer_goes_on_when_the_session_has_ended(site, open_brows
 def test_files_that_do_not_fit_are_named_before_they_are_sent(site, page, tmp_path):
     customer = make_account(site.store, EMAIL, credits=100)
     make_account(site.store, OPERATOR, role="admin")
-    task = tasks.submit(site.store, customer, "Answer me", now=utcnow(), request_id="one").task
+    task = tasks.submit(site.store, customer, "Answer me", now=utcnow(), idempotency_key="one").task
     queue.claim(site.store, OPERATOR, task.task_id, now=utcnow())
     sign_in(page, OPERATOR)
     page.goto(f"/admin/tasks/{task.task_id}")

@@ -75,7 +75,7 @@ class World:
         return name
 
     def proposal(self) -> str:
-        how = {"request_id": f"r-{next(numbers)}", "limit": 0, "now": utcnow()}
+        how = {"idempotency_key": f"r-{next(numbers)}", "limit": 0, "now": utcnow()}
         return customers.adjust(self.store, TWO, ADA, 5, "Gift", **how).adjustment_id
 
     def failed_mail(self) -> str:

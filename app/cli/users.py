@@ -99,10 +99,10 @@ def _print_account(found: Account, entries: list[PostedEntry]) -> None:
 @click.argument("account", type=Pasted())
 @click.argument("amount", type=int)
 @click.option("--reason", required=True, help="The customer reads it in the ledger.")
-@click.option("--request-id", default=None, help="Repeating it books nothing twice.")
+@click.option("--idempotency-key", "--request-id", default=None, help="Repeating it books nothing twice.")
 @operator
 @as_json
-def adjust(account: str, amount: int, reason: str, request_id: str | None, operator: str, as_json: bool) -> None:
+def adjust(account: str, amount: int, reason: str, idempotency_key: str | None, operator: str, as_json: bool) -> None:
     """Add AMOUNT credits, or with a minus take them away; never below zero. Large ones wait for a second operator."""
     done = told(
         lambda: customers.adjust(
@@ -111,7 +111,7 @@ def adjust(account: str, amount: int, reason: str, request_id: str | None, opera
             named(account).email,
             amount,
             reason,
-            request_id=request_id or secrets.token_urlsafe(16),
+            idempotency_key=idempotency_key or secrets.token_urlsafe(16),
             limit=deps.config().adjust_limit,
             now=utcnow(),
             on_command_line=True,

@@ -141,7 +141,7 @@ class AccountFrozen(Forbidden):
     )
 
 
-class RequestIdReused(DomainError):
+class IdempotencyKeyReused(DomainError):
     code = "idempotency_key_reused"
     message = "This idempotency key was used before with different contents. Nothing was charged."
 

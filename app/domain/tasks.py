@@ -14,7 +14,7 @@ from .text import shows, storable, trimmed
 
 TASK_COST = 10
 MAX_DESCRIPTION = 5_000
-MAX_REQUEST_ID = 255
+MAX_IDEMPOTENCY_KEY = 255
 MAX_BATCH = 30  # two writes for a task, and the account: a transaction holds 100
 MAX_RESULT = 50_000
 MAX_REASON = 500
@@ -97,10 +97,10 @@ class Result:
     at: datetime
 
 
-def new_task(email: str, description: object, request_id: str, now: datetime) -> Task:
+def new_task(email: str, description: object, idempotency_key: str, now: datetime) -> Task:
     """A pending task whose id follows from the owner and the request id, so that a repeat is the same task."""
     return Task(
-        task_id=task_id_for(email, request_id),
+        task_id=task_id_for(email, idempotency_key),
         user_email=email,
         description=check_description(description),
         status=PENDING,
@@ -110,12 +110,12 @@ def new_task(email: str, description: object, request_id: str, now: datetime) ->
     )
 
 
-def task_id_for(email: str, request_id: str) -> str:
-    digest = hashlib.sha256(f"{email}\n{request_id}".encode()).digest()
+def task_id_for(email: str, idempotency_key: str) -> str:
+    digest = hashlib.sha256(f"{email}\n{idempotency_key}".encode()).digest()
     return "task_" + base64.b32encode(digest[:16]).decode().rstrip("=").lower()
 
 
-def new_request_id() -> str:
+def new_idempotency_key() -> str:
     """A fresh idempotency key for a form."""
     return secrets.token_urlsafe(16)
 
@@ -132,11 +132,11 @@ def check_description(description: object) -> str:
     return text
 
 
-def check_request_id(request_id: str) -> str:
+def check_idempotency_key(idempotency_key: str) -> str:
     """Return an acceptable idempotency key, or raise Malformed."""
-    if len(request_id) > MAX_REQUEST_ID or not request_id.isascii() or not request_id.isprintable():
-        raise Malformed(f"An idempotency key is at most {MAX_REQUEST_ID} printable ASCII characters.")
-    return request_id
+    if len(idempotency_key) > MAX_IDEMPOTENCY_KEY or not idempotency_key.isascii() or not idempotency_key.isprintable():
+        raise Malformed(f"An idempotency key is at most {MAX_IDEMPOTENCY_KEY} printable ASCII characters.")
+    return idempotency_key
 
 
 def check_transition(task: Task, status: str) -> None:

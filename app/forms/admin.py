@@ -15,7 +15,7 @@ from app.domain.errors import Malformed
 from app.domain.tasks import DEFAULT_LEASE_MINUTES, MAX_LEASE_MINUTES, check_reason, check_result
 from app.domain.text import plain_address, trimmed
 
-from .base import OneTimeKey, rule, unix_newlines
+from .base import IdempotencyKey, rule, unix_newlines
 
 MAX_BULK = 50
 MAX_TASK_ID = 1_024  # bytes; the original product gave ids of its own
@@ -33,7 +33,7 @@ class ResultForm(FlaskForm):
 class AdjustForm(FlaskForm):
     amount = IntegerField(validators=[InputRequired("Give a whole number of credits, such as 100 or -100.")])
     reason = StringField(validators=[rule(check_reason)])
-    request_id = OneTimeKey()
+    request_id = IdempotencyKey()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from flask import Request
 from werkzeug.exceptions import UnsupportedMediaType
 
 from app.domain.errors import InvalidInput, Malformed
-from app.domain.tasks import MAX_REQUEST_ID, check_request_id
+from app.domain.tasks import MAX_IDEMPOTENCY_KEY, check_idempotency_key
 from app.domain.text import storable
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -46,7 +46,7 @@ def idempotency_key(request: Request) -> str | None:
         return None
     if not key.strip():
         raise Malformed(
-            f"The {IDEMPOTENCY_KEY} is empty or not ASCII: send 1 to {MAX_REQUEST_ID} printable ASCII characters, "
+            f"The {IDEMPOTENCY_KEY} is empty or not ASCII: send 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters, "
             "or no such header. Nothing was charged."
         )
-    return check_request_id(key)
+    return check_idempotency_key(key)

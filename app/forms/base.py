@@ -8,7 +8,7 @@ from typing import Any
 from wtforms import HiddenField, ValidationError
 
 from app.domain.errors import InvalidInput, Malformed
-from app.domain.tasks import check_request_id, new_request_id
+from app.domain.tasks import check_idempotency_key, new_idempotency_key
 
 LOST_KEY = "This form had lost the key under which it is done once. It has a new one. Nothing was done: send it again."
 
@@ -26,15 +26,15 @@ def rule(check: Callable[..., Any]) -> Callable[[Any, Any], None]:
 
 
 def usable_key(text: str | None) -> str | None:
-    """The one-time key of a form, if it can be one: it is not empty, and of characters that every part carries."""
+    """The idempotency key of a form, if it can be one: it is not empty, and of characters that every part carries."""
     try:
-        return text if check_request_id(text or "").strip() else None
+        return text if check_idempotency_key(text or "").strip() else None
     except Malformed:
         return None
 
 
-class OneTimeKey(HiddenField):
-    """Under which a form is done once, however often it comes. One that cannot be used is replaced, and asked about.
+class IdempotencyKey(HiddenField):
+    """The key under which a form is done once, however often it comes. One that cannot be used is replaced.
 
     `required=False` takes a form without any: each time that it comes it is done.
     """
@@ -47,7 +47,7 @@ class OneTimeKey(HiddenField):
 
     def pre_validate(self, form: Any) -> None:
         if (self.data or self._required) and usable_key(self.data) is None:
-            self.data = new_request_id()
+            self.data = new_idempotency_key()
             raise ValidationError(LOST_KEY)
 
 

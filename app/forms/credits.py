@@ -7,7 +7,7 @@ from wtforms import HiddenField, StringField, TextAreaField
 
 from app.domain.codes import normalise_code
 
-from .base import OneTimeKey, rule, unix_newlines
+from .base import IdempotencyKey, rule, unix_newlines
 
 
 class BuyForm(FlaskForm):
@@ -17,7 +17,7 @@ class BuyForm(FlaskForm):
 
 class RedeemForm(FlaskForm):
     code = StringField(validators=[rule(normalise_code)])
-    request_id = OneTimeKey(required=False)
+    request_id = IdempotencyKey(required=False)
 
 
 class DraftForm(FlaskForm):

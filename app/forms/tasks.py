@@ -11,7 +11,7 @@ from app.domain.errors import InvalidInput
 from app.domain.tasks import MAX_BATCH, check_description
 from app.domain.text import shows
 
-from .base import OneTimeKey, rule, unix_newlines
+from .base import IdempotencyKey, rule, unix_newlines
 from .tables import read_file, read_pasted
 
 MAX_TABLE_BYTES = 2 * 1024 * 1024  # of a file
@@ -53,4 +53,4 @@ def check_batch(texts: list[str]) -> list[str]:
 
 class TaskForm(FlaskForm):
     description = TextAreaField(filters=[unix_newlines], validators=[rule(check_description)])
-    request_id = OneTimeKey(required=False)
+    request_id = IdempotencyKey(required=False)

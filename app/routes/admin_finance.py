@@ -13,7 +13,7 @@ from app.domain import payments as facts
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, NotFound
 from app.domain.formatting import count
-from app.domain.tasks import new_request_id
+from app.domain.tasks import new_idempotency_key
 from app.forms.admin_finance import CodeForm, CreditForm, ReasonForm
 from app.forms.paging import read_paging
 from app.services import books, codes, parked, payments, sales
@@ -48,7 +48,7 @@ def index() -> ResponseReturnValue:
 @operator_required
 def payment(payment_id: str) -> ResponseReturnValue:
     form = CreditForm(formdata=None)
-    form.request_id.data = new_request_id()
+    form.request_id.data = new_idempotency_key()
     return _payment_page(payment_id, form)
 
 
@@ -67,7 +67,7 @@ def credit(payment_id: str) -> ResponseReturnValue:
         actor=g.account.email,
         limit=deps.config().adjust_limit,
         now=utcnow(),
-        request_id=form.request_id.data or "",
+        idempotency_key=form.request_id.data or "",
     )
     flash(PROPOSED if isinstance(done, Adjustment) else f"{form.credits.data:,} credits granted.")
     return redirect(url_for("admin_finance.payment", payment_id=payment_id), code=303)
@@ -108,7 +108,7 @@ def name_sale(source: str) -> ResponseReturnValue:
         actor=g.account.email,
         limit=deps.config().adjust_limit,
         now=utcnow(),
-        request_id=request.form.get("request_id", ""),
+        idempotency_key=request.form.get("request_id", ""),
     )
     if proposed is None:
         return _released(source)
@@ -144,7 +144,7 @@ def list_codes() -> ResponseReturnValue:
     form = CodeForm()
     if request.method == "GET":
         form = CodeForm(formdata=None)
-        form.request_id.data = new_request_id()
+        form.request_id.data = new_idempotency_key()
         return _codes_page(form)
     if not form.validate():
         return _codes_page(form), 422
@@ -159,7 +159,7 @@ def list_codes() -> ResponseReturnValue:
             limit=deps.config().adjust_limit,
             now=utcnow(),
             note=form.note.data or "",
-            request_id=form.request_id.data or "",
+            idempotency_key=form.request_id.data or "",
         )
     except InvalidInput as error:
         form["code" if error.field not in form else error.field].errors = [error.message]
@@ -195,7 +195,7 @@ def _sale_page(source: str) -> str:
         payments=store.payments.list_set_aside(source, limit=paging.limit, cursor=paging.cursor),
         audit=store.audit.page_of(source, limit=20).items,
         most_counted=sales.MOST_COUNTED,
-        request_id=new_request_id(),
+        request_id=new_idempotency_key(),
     )
 
 

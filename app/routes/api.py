@@ -76,9 +76,9 @@ def user() -> ResponseReturnValue:
 @bp.post("/tasks")
 @token_required
 def submit_task() -> ResponseReturnValue:
-    request_id = idempotency_key(request)
+    key = idempotency_key(request)
     description = text_field(read_json(request), "description")
-    done = tasks.submit(deps.store(), g.account, description, now=utcnow(), request_id=request_id, by_program=True)
+    done = tasks.submit(deps.store(), g.account, description, now=utcnow(), idempotency_key=key, by_program=True)
     return TASK_AND_BALANCE(done.task, credits_remaining=done.credits_remaining), 201
 
 

@@ -12,7 +12,7 @@ from app.data.adjustments import Adjustment
 from app.domain.accounts import Account, normalise_email
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, Malformed
-from app.domain.tasks import DEFAULT_LEASE_MINUTES, OPEN_STATUSES, PENDING, ResultFile, new_request_id
+from app.domain.tasks import DEFAULT_LEASE_MINUTES, OPEN_STATUSES, PENDING, ResultFile, new_idempotency_key
 from app.domain.text import finder
 from app.forms.api import idempotency_key, read_json, text_field
 from app.forms.paging import read_paging, read_search
@@ -164,14 +164,14 @@ def _deprecated(endpoint: str, account: Account) -> dict[str, str]:
 
 def _adjust(email: str) -> tuple[dict[str, Any], int]:
     body = read_json(request)
-    request_id = idempotency_key(request) or new_request_id()
+    key = idempotency_key(request) or new_idempotency_key()
     done = customers.adjust(
         deps.store(),
         g.account.email,
         email,
         body.get("amount"),
         text_field(body, "reason"),
-        request_id=request_id,
+        idempotency_key=key,
         limit=deps.config().adjust_limit,
         now=utcnow(),
     )

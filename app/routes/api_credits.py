@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from app.domain.clock import utcnow
 from app.domain.errors import NotFound
-from app.domain.tasks import new_request_id
+from app.domain.tasks import new_idempotency_key
 from app.forms.api import idempotency_key, read_json, text_field
 from app.services import checkout, codes
 from app.services.throttle import CHECKOUT_BY_ACCOUNT, REDEEM_BY_ACCOUNT
@@ -32,7 +32,7 @@ def packs() -> ResponseReturnValue:
 @token_required
 def buy() -> tuple[dict[str, Any], int]:
     """Open a Checkout Session; a person pays at `checkout_url`, and the credits arrive by themselves."""
-    request_id = idempotency_key(request) or new_request_id()
+    key = idempotency_key(request) or new_idempotency_key()
     wanted = text_field(read_json(request), "pack_id")
     pack = next((pack for pack in deps.config().packs if pack.pack_id == wanted), None)
     if pack is None:
@@ -43,7 +43,7 @@ def buy() -> tuple[dict[str, Any], int]:
         deps.get().stripe,
         g.account,
         pack,
-        request_id=request_id,
+        idempotency_key=key,
         app_url=deps.config().app_url,
         now=utcnow(),
     )
@@ -53,8 +53,8 @@ def buy() -> tuple[dict[str, Any], int]:
 @bp.post("/redeem")
 @token_required
 def redeem() -> dict[str, Any]:
-    request_id = idempotency_key(request)
+    key = idempotency_key(request)
     code = text_field(read_json(request), "code")
     deps.get().throttle.hit(REDEEM_BY_ACCOUNT, "redeem", g.account.email)
-    added = codes.redeem(deps.store(), g.account, code, now=utcnow(), request_id=request_id)
+    added = codes.redeem(deps.store(), g.account, code, now=utcnow(), idempotency_key=key)
     return REDEEMED(credits_added=added, credits=deps.store().accounts.get(g.account.email).credits_balance)

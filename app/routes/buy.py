@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from app.config import Pack
 from app.domain.clock import utcnow
 from app.domain.errors import NotFound, PaymentsUnavailable, RateLimited
-from app.domain.tasks import new_request_id
+from app.domain.tasks import new_idempotency_key
 from app.forms.credits import BuyForm
 from app.services import checkout
 from app.services.throttle import CHECKOUT_BY_ADDRESS, GUEST_LOOKS_BY_ADDRESS, network_of
@@ -29,7 +29,7 @@ FRONT_PAGE = "home/index.html"
 def offer() -> dict[str, Any]:
     """What the front page needs to sell: the smallest pack, and a key that makes pressing twice one checkout."""
     packs = deps.config().packs
-    return {"pack": packs[0] if packs else None, "request_id": new_request_id()}
+    return {"pack": packs[0] if packs else None, "request_id": new_idempotency_key()}
 
 
 @bp.post("/buy")
@@ -46,7 +46,7 @@ def start() -> ResponseReturnValue:
             deps.get().stripe,
             pack,
             browser=_browser(),
-            request_id=form.request_id.data or new_request_id(),
+            idempotency_key=form.request_id.data or new_idempotency_key(),
             app_url=deps.config().app_url,
         )
     except PaymentsUnavailable as error:

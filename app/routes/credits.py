@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from app.config import Pack
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, MailboxUnproven, NotFound, PaymentsUnavailable
-from app.domain.tasks import TASK_COST, new_request_id
+from app.domain.tasks import TASK_COST, new_idempotency_key
 from app.forms.base import usable_key
 from app.forms.credits import BuyForm, DraftForm, RedeemForm
 from app.services import checkout, codes
@@ -54,7 +54,7 @@ def buy() -> ResponseReturnValue:
             deps.get().stripe,
             g.account,
             pack,
-            request_id=usable_key(form.request_id.data) or new_request_id(),
+            idempotency_key=usable_key(form.request_id.data) or new_idempotency_key(),
             app_url=deps.config().app_url,
             now=utcnow(),
         )
@@ -86,7 +86,7 @@ def redeem() -> ResponseReturnValue:
     deps.get().throttle.hit(REDEEM_BY_ACCOUNT, "redeem", g.account.email)
     try:
         added = codes.redeem(
-            deps.store(), g.account, form.code.data, now=utcnow(), request_id=form.request_id.data or None
+            deps.store(), g.account, form.code.data, now=utcnow(), idempotency_key=form.request_id.data or None
         )
     except MailboxUnproven:
         return _page(form, unproven=True), 403
@@ -98,12 +98,12 @@ def redeem() -> ResponseReturnValue:
 
 
 def _page(form: RedeemForm, **more: Any) -> str:
-    form.request_id.data = form.request_id.data or new_request_id()
+    form.request_id.data = form.request_id.data or new_idempotency_key()
     return render_template(
         "credits/show.html",
         account=g.account,
         packs=[_offer(pack) for pack in deps.config().packs],
-        request_id=new_request_id(),
+        request_id=new_idempotency_key(),
         redeem_form=form,
         draft=g.account.draft,
         task_cost=TASK_COST,
@@ -143,6 +143,6 @@ def _standing() -> dict[str, Any]:
         "stripe_answers": purchase.asked,
         "session_id": session_id,
         "draft": g.account.draft,
-        "request_id": new_request_id(),
+        "request_id": new_idempotency_key(),
         "task_cost": TASK_COST,
     }

@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from app.data.base import Page
 from app.domain.clock import utcnow
 from app.domain.errors import PlacesTaken, RateLimited
-from app.domain.tasks import MAX_DESCRIPTION, TASK_COST, Task, new_request_id
+from app.domain.tasks import MAX_DESCRIPTION, TASK_COST, Task, new_idempotency_key
 from app.forms.paging import Paging, TaskFilter, read_paging, read_task_filter
 from app.forms.tasks import TaskForm
 from app.web import deps, heavy
@@ -94,7 +94,7 @@ def search_refused(form: TaskForm, error: RateLimited | PlacesTaken) -> Response
 
 def composer(form: TaskForm, status: int, **more: Any) -> Response:
     """The form again, with what was typed and what is wrong with it."""
-    form.request_id.data = form.request_id.data or new_request_id()
+    form.request_id.data = form.request_id.data or new_idempotency_key()
     response = render(TEMPLATE, "composer", **composer_context(form), **more)
     response.status_code = status
     return response
@@ -111,7 +111,7 @@ def submitted(task: Task) -> Response:
 
 def blank_form(*, keep_draft: bool = True) -> TaskForm:
     form = TaskForm(formdata=None)
-    form.request_id.data = new_request_id()
+    form.request_id.data = new_idempotency_key()
     if keep_draft:
         form.description.data = g.account.draft
     return form

@@ -20,7 +20,7 @@ from app.domain.tasks import (
     TASK_COST,
     Task,
     median_minutes,
-    new_request_id,
+    new_idempotency_key,
 )
 from app.forms.base import LOST_KEY, unix_newlines, usable_key
 from app.forms.tables import as_lines
@@ -51,7 +51,7 @@ def submit() -> ResponseReturnValue:
             return dashboard.composer(form, 422, twin=twin)
     try:
         done = tasks.submit(
-            deps.store(), g.account, form.description.data, now=utcnow(), request_id=form.request_id.data or None
+            deps.store(), g.account, form.description.data, now=utcnow(), idempotency_key=form.request_id.data or None
         )
     except InsufficientCredits:  # answered in the form itself, with a way to buy that keeps the text
         g.account = deps.store().accounts.get(g.account.email)
@@ -81,7 +81,7 @@ def submit_batch() -> ResponseReturnValue:
         request_id = usable_key(request.form.get("request_id"))
         if request_id is None:
             return _batch_preview(found, LOST_KEY), 422
-        made, g.account = tasks.submit_batch(store, g.account, found, now=utcnow(), request_id=request_id)
+        made, g.account = tasks.submit_batch(store, g.account, found, now=utcnow(), idempotency_key=request_id)
     except InvalidInput as error:
         typed = [unix_newlines(text) for text in request.form.getlist("description")]
         return _batch_page(lines or as_lines(typed), error.message), 422
@@ -121,7 +121,7 @@ def _batch_preview(found: list[str], error: str = "") -> str:
         twins=[find_twin(text, earlier) for text in found],
         repeats=repeated_within(found),
         total=len(found) * TASK_COST,
-        request_id=new_request_id(),
+        request_id=new_idempotency_key(),
         error=error,
     )
 

@@ -13,7 +13,7 @@ from app.data.adjustments import APPROVED, CODE, CORRECTION, DECLINED, PAYMENT, 
 from app.data.store import Transaction
 from app.data.transaction import optimistic
 from app.domain.by_hand import Hand, are_one, hands_of
-from app.domain.errors import AlreadyRecorded, Forbidden, RequestIdReused, WrongState
+from app.domain.errors import AlreadyRecorded, Forbidden, IdempotencyKeyReused, WrongState
 
 ACTIONS = {CORRECTION: "credits", PAYMENT: "payment", CODE: "code", SALE: "sale"}
 
@@ -100,7 +100,7 @@ def proposal(
     kind: str,
     *,
     operator: str,
-    request_id: str,
+    idempotency_key: str,
     amount: int,
     reason: str,
     now: datetime,
@@ -108,7 +108,7 @@ def proposal(
     terms: Mapping[str, Any] | None = None,
 ) -> Adjustment:
     """What is to be booked or proposed, under an id that follows from operator and request: a repeat is a repeat."""
-    named = f"{operator}\n{request_id}" if kind == CORRECTION else f"{kind}\n{operator}\n{request_id}"
+    named = f"{operator}\n{idempotency_key}" if kind == CORRECTION else f"{kind}\n{operator}\n{idempotency_key}"
     adjustment_id = "adj_" + hashlib.sha256(named.encode()).hexdigest()[:26]
     return Adjustment(adjustment_id, email, amount, reason, operator, now, kind=kind, terms=terms or {})
 
@@ -136,13 +136,13 @@ def propose(store: Store, wanted: Adjustment, *, unless: Callable[[Transaction],
 
 
 def propose_once(store: Store, wanted: Adjustment) -> Adjustment:
-    """The same; a repeat gets the first proposal. Raises RequestIdReused when that was something else."""
+    """The same; a repeat gets the first proposal. Raises IdempotencyKeyReused when that was something else."""
     try:
         return propose(store, wanted)
     except AlreadyRecorded:
         first = store.proposals.get(wanted.adjustment_id)
         if (first.user_email, first.amount, first.terms) != (wanted.user_email, wanted.amount, wanted.terms):
-            raise RequestIdReused from None
+            raise IdempotencyKeyReused from None
         return first
 
 

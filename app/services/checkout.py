@@ -15,7 +15,7 @@ from app.domain import payments as facts
 from app.domain.accounts import Account, mask_email
 from app.domain.errors import BalanceUnexplained, InvalidPayload, NotFound, PaymentsUnavailable
 from app.domain.sales import Named
-from app.domain.tasks import check_request_id
+from app.domain.tasks import check_idempotency_key
 
 from . import payments
 
@@ -50,14 +50,14 @@ class Purchase:
 
 
 def open_session(
-    store: Store, stripe: Stripe, account: Account, pack: Pack, *, request_id: str, app_url: str, now: datetime
+    store: Store, stripe: Stripe, account: Account, pack: Pack, *, idempotency_key: str, app_url: str, now: datetime
 ) -> str:
-    """The address of Stripe's page for this pack. A repeat with the same request_id is the same session.
+    """The address of Stripe's page for this pack. A repeat with the same idempotency key is the same session.
 
     Raises PaymentsUnavailable, and BalanceUnexplained: credits could not be added now. Nothing is charged here: that is
     between the buyer and Stripe.
     """
-    check_request_id(request_id)
+    check_idempotency_key(idempotency_key)
     if account.unexplained:
         raise BalanceUnexplained
     customer_id = account.stripe_customer_id
@@ -71,7 +71,7 @@ def open_session(
         pack_id=pack.pack_id,
         credits=pack.credits,
         price_cents=pack.price_cents,
-        idempotency_key=f"checkout-{account.account_id}-{request_id}",
+        idempotency_key=f"checkout-{account.account_id}-{idempotency_key}",
         success_url=f"{app_url}/credits/return?session_id={{CHECKOUT_SESSION_ID}}",
         cancel_url=f"{app_url}/credits",
         product_name=f"{pack.credits:,} ImpacterAGI credits",
@@ -81,18 +81,18 @@ def open_session(
     return str(session["url"])
 
 
-def open_guest_session(stripe: Stripe, pack: Pack, *, browser: str, request_id: str, app_url: str) -> str:
-    """The address of Stripe's page for somebody without an account. A repeat of one browser's request_id is the same.
+def open_guest_session(stripe: Stripe, pack: Pack, *, browser: str, idempotency_key: str, app_url: str) -> str:
+    """The address of Stripe's page for somebody without an account. One browser's idempotency key opens one session.
 
     Whose credits they are is told by the address that the payer gives to Stripe. Raises PaymentsUnavailable. It is not
     counted for the silence alarm: anybody may open such a page and leave it.
     """
-    check_request_id(request_id)
+    check_idempotency_key(idempotency_key)
     session = stripe.create_guest_checkout(
         pack_id=pack.pack_id,
         credits=pack.credits,
         price_cents=pack.price_cents,
-        idempotency_key=f"guest-{sha256(f'{browser} {request_id} {pack.pack_id}'.encode()).hexdigest()}",
+        idempotency_key=f"guest-{sha256(f'{browser} {idempotency_key} {pack.pack_id}'.encode()).hexdigest()}",
         success_url=f"{app_url}/buy/return?session_id={{CHECKOUT_SESSION_ID}}",
         cancel_url=f"{app_url}/",
         product_name=f"{pack.credits:,} ImpacterAGI credits",

@@ -23,7 +23,7 @@ from app.domain.codes import (
     promo_entry,
 )
 from app.domain.errors import AlreadyRecorded, InvalidInput
-from app.domain.tasks import check_reason, new_request_id
+from app.domain.tasks import check_reason, new_idempotency_key
 
 from . import by_hand
 from .by_hand import Authority, NeedsSecond
@@ -42,7 +42,7 @@ def create(
     limit: int,
     now: datetime,
     note: str = "",
-    request_id: str = "",
+    idempotency_key: str = "",
     on_command_line: bool = False,
 ) -> RedeemCode | Adjustment:
     """Make a code; all that it can give counts as made by hand now, and above `limit` it waits for a second operator.
@@ -76,7 +76,7 @@ def create(
     wanted = by_hand.proposal(
         CODE,
         operator=created_by,
-        request_id=request_id or new_request_id(),
+        idempotency_key=idempotency_key or new_idempotency_key(),
         amount=made.worth,
         reason=note or f"The code {name}",
         terms=terms,
@@ -138,16 +138,16 @@ def disable(store: Store, code: object, *, actor: str, reason: str, now: datetim
     optimistic(name, attempt, None, lambda _stale: None)  # somebody redeems it at this moment
 
 
-def redeem(store: Store, account: Account, code: object, *, now: datetime, request_id: str | None = None) -> int:
+def redeem(store: Store, account: Account, code: object, *, now: datetime, idempotency_key: str | None = None) -> int:
     """Add a code's credits to an account; returns them. Once a person, and never beyond the code's cap.
 
     A person is told by the address, without `+tag` and dots: see domain/people.py. Raises InvalidInput with the reason,
     and MailboxUnproven. A race for the last use, or of one person's accounts, is decided by the store. A repeat with
-    the same `request_id` is told what the first one did.
+    the same idempotency key is told what the first one did.
     """
     name = normalise_code(code)
     act = f"redeem {name}"
-    if request_id and (first := store.once.find(account.account_id, act, request_id)):
+    if idempotency_key and (first := store.once.find(account.account_id, act, idempotency_key)):
         return int(first)
 
     def attempt(current: Account) -> int:
@@ -160,14 +160,16 @@ def redeem(store: Store, account: Account, code: object, *, now: datetime, reque
             tx.ledger.not_recorded(earlier_entry_id(found, current))
             tx.codes.use(found)
             tx.accounts.move_balance(current, after, if_confirmed=True)
-            if request_id:
-                tx.once.keep(current.account_id, act, request_id, found.credits, now)
+            if idempotency_key:
+                tx.once.keep(current.account_id, act, idempotency_key, found.credits, now)
         return found.credits
 
     try:
         added = store.accounts.decide(account, attempt)
     except AlreadyRecorded as error:
-        if request_id and (first := store.once.find(account.account_id, act, request_id)):  # sent twice at once
+        if idempotency_key and (
+            first := store.once.find(account.account_id, act, idempotency_key)
+        ):  # sent twice at once
             return int(first)
         raise InvalidInput("You have redeemed this code already.", field="code") from error
     log.info("code redeemed", extra={"code": name, "credits": added, "email": mask_email(account.email)})

@@ -19,9 +19,9 @@ from app.domain.credits import ADJUSTMENT, LedgerEntry, PostedEntry
 from app.domain.errors import (
     AlreadyRecorded,
     Forbidden,
+    IdempotencyKeyReused,
     InsufficientCredits,
     InvalidInput,
-    RequestIdReused,
     WrongState,
 )
 from app.domain.tasks import check_reason
@@ -64,16 +64,16 @@ def adjust(
     amount: object,
     reason: object,
     *,
-    request_id: str,
+    idempotency_key: str,
     limit: int,
     now: datetime,
     on_command_line: bool = False,
 ) -> PostedEntry | Adjustment:
-    """Adjust a balance, once for a request id. It waits for a second operator instead if this one would then have made
-    more than `limit` credits by hand alone in this UTC day, over all accounts and means.
+    """Adjust a balance, once for an idempotency key. It waits for a second operator instead if this one would then have
+    made more than `limit` credits by hand alone in this UTC day, over all accounts and means.
 
     A repeat gets the first answer, whatever has become of the balance. Raises NotFound, InvalidInput, Forbidden (one's
-    own account; no operator any more) and RequestIdReused.
+    own account; no operator any more) and IdempotencyKeyReused.
     """
     words = check_reason(reason)
     account = store.accounts.get(email)
@@ -82,7 +82,7 @@ def adjust(
     wanted = by_hand.proposal(
         CORRECTION,
         operator=operator,
-        request_id=request_id,
+        idempotency_key=idempotency_key,
         amount=checked,
         reason=words,
         email=account.email,
@@ -299,19 +299,19 @@ def _book(
 
 
 def _first(store: Store, repeat: Adjustment) -> PostedEntry | Adjustment | None:
-    """What the first request with this id did, if there was one. Raises RequestIdReused if that was something else."""
+    """What the first request with this key did, if there was one. Raises IdempotencyKeyReused if it was another."""
     first: PostedEntry | Adjustment | None = store.ledger.find(_entry_id(repeat))
     first = first or store.proposals.find(repeat.adjustment_id)
     if first and (first.user_email, first.amount) != (repeat.user_email, repeat.amount):
-        raise RequestIdReused("This request was sent before with other contents. Nothing was changed.")
+        raise IdempotencyKeyReused("This request was sent before with other contents. Nothing was changed.")
     return first
 
 
 def _answered(store: Store, repeat: Adjustment) -> PostedEntry | Adjustment:
-    """The same, where the store has just said that there was one. Raises RequestIdReused."""
+    """The same, where the store has just said that there was one. Raises IdempotencyKeyReused."""
     first = _first(store, repeat)
     if first is None:
-        raise RequestIdReused
+        raise IdempotencyKeyReused
     return first
 
 

@@ -23,7 +23,7 @@ from app.domain.payments import (
     refunds_undone,
 )
 from app.domain.reversals import REFUND_UNDONE
-from app.domain.tasks import new_request_id
+from app.domain.tasks import new_idempotency_key
 from app.domain.text import shows
 from app.gateways.stripe import PaymentRefused
 
@@ -49,7 +49,7 @@ def credit(
     actor: str,
     limit: int,
     now: datetime,
-    request_id: str = "",
+    idempotency_key: str = "",
 ) -> Outcome | Adjustment:
     """Credit a parked payment to an account, which is made if there is none. What was refunded of it is left out.
 
@@ -74,7 +74,7 @@ def credit(
         wanted = by_hand.proposal(
             PAYMENT,
             operator=actor,
-            request_id=request_id or new_request_id(),
+            idempotency_key=idempotency_key or new_idempotency_key(),
             amount=credits,
             reason=reason,
             email=address,

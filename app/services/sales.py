@@ -15,7 +15,7 @@ from app.data.transaction import optimistic
 from app.domain.errors import InvalidInput, NotFound, PaymentsUnavailable, WrongState
 from app.domain.payments import PaymentRecord, SessionFact, as_ours, target
 from app.domain.sales import NEVER, OURS, Named, Sale, label_of, lines_of
-from app.domain.tasks import new_request_id
+from app.domain.tasks import new_idempotency_key
 from app.gateways.stripe import PaymentRefused
 
 from . import by_hand
@@ -98,7 +98,7 @@ def kept(known: Mapping[str, Sale], record: PaymentRecord, now: datetime) -> Cal
 
 
 def name_for_good(
-    store: Store, source: str, *, reason: str, actor: str, limit: int, now: datetime, request_id: str = ""
+    store: Store, source: str, *, reason: str, actor: str, limit: int, now: datetime, idempotency_key: str = ""
 ) -> Adjustment | None:
     """What this link or product sells is credits, now and later; `payments.release` then credits what waits.
 
@@ -116,7 +116,7 @@ def name_for_good(
         wanted = by_hand.proposal(
             SALE,
             operator=actor,
-            request_id=request_id or new_request_id(),
+            idempotency_key=idempotency_key or new_idempotency_key(),
             amount=_worth(store, source),
             reason=reason,
             terms={"source": source},

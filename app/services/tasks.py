@@ -15,11 +15,11 @@ from app.domain.duplicates import LOOKED_AT, may_repeat, remember
 from app.domain.errors import (
     AccountFrozen,
     AlreadyRecorded,
+    IdempotencyKeyReused,
     InsufficientCredits,
     InvalidInput,
     NotSignedIn,
     RateLimited,
-    RequestIdReused,
 )
 from app.domain.tasks import MAX_BATCH, Task, new_task, task_id_for
 
@@ -44,24 +44,24 @@ def submit(
     description: object,
     *,
     now: datetime,
-    request_id: str | None = None,
+    idempotency_key: str | None = None,
     by_program: bool = False,
 ) -> Submitted:
-    """Charge an account for a task and put the task in the queue, once per request_id.
+    """Charge an account for a task and put the task in the queue, once per idempotency key.
 
     What was kept of the composer while credits were bought is done with, unless it is a program that submits. Repeating
-    a request_id returns the first task, also on a drained balance. Raises InvalidInput, InsufficientCredits,
-    RateLimited, RequestIdReused (same id, other text) and StoreUnavailable; after any of these nothing was charged,
-    but for StoreUnavailable after a lost answer: repeat with the same request_id.
+    an idempotency key returns the first task, also on a drained balance. Raises InvalidInput, InsufficientCredits,
+    RateLimited, IdempotencyKeyReused (another text) and StoreUnavailable; after any of these nothing was charged,
+    but for StoreUnavailable after a lost answer: repeat with the same idempotency key.
     """
-    task = new_task(account.email, description, request_id or secrets.token_urlsafe(16), now)
+    task = new_task(account.email, description, idempotency_key or secrets.token_urlsafe(16), now)
 
     def attempt(current: Account) -> Submitted:
         _check_signed_in(current, account)
         try:
             posted, after = credits.post(current, credits.spend_entry(task), now)
         except (AccountFrozen, InsufficientCredits, RateLimited):
-            if request_id and store.tasks.find(task.task_id):
+            if idempotency_key and store.tasks.find(task.task_id):
                 raise AlreadyRecorded from None
             raise
         with store.transaction() as tx:
@@ -87,17 +87,17 @@ def submit(
 
 
 def submit_batch(
-    store: Store, account: Account, descriptions: Sequence[object], *, now: datetime, request_id: str
+    store: Store, account: Account, descriptions: Sequence[object], *, now: datetime, idempotency_key: str
 ) -> tuple[list[Task], Account]:
-    """Charge an account for several tasks and queue them all, or none: one transaction, once per request_id.
+    """Charge an account for several tasks and queue them all, or none: one transaction, once per idempotency key.
 
-    Raises InvalidInput, InsufficientCredits, RateLimited, RequestIdReused and StoreUnavailable, as `submit` does.
+    Raises InvalidInput, InsufficientCredits, RateLimited, IdempotencyKeyReused and StoreUnavailable, as `submit` does.
     """
     if not 1 <= len(descriptions) <= MAX_BATCH:
         raise InvalidInput(f"A batch holds 1 to {MAX_BATCH} tasks.", field="lines")
     # A moment apart, so that they stay in their order wherever they are listed.
     tasks = [
-        new_task(account.email, text, f"{request_id}#{place}", now + timedelta(microseconds=place))
+        new_task(account.email, text, f"{idempotency_key}#{place}", now + timedelta(microseconds=place))
         for place, text in enumerate(descriptions, 1)
     ]
 
@@ -131,15 +131,15 @@ def submit_batch(
     try:
         after = store.accounts.decide(account, attempt)
     except AlreadyRecorded:
-        beyond = task_id_for(account.email, f"{request_id}#{len(tasks) + 1}")
+        beyond = task_id_for(account.email, f"{idempotency_key}#{len(tasks) + 1}")
         if store.tasks.find(beyond):  # the first request had more lines
-            raise RequestIdReused from None
+            raise IdempotencyKeyReused from None
         return [_first(store, task).task for task in tasks], store.accounts.get(account.email)
     log.info("batch submitted", extra={"email": mask_email(account.email), "tasks": len(tasks)})
     return tasks, after
 
 
-def find_twin(store: Store, account: Account, description: str, request_id: str) -> Task | None:
+def find_twin(store: Store, account: Account, description: str, idempotency_key: str) -> Task | None:
     """An earlier task that says nearly the same: to be asked about before it is paid for again.
 
     Reads nothing unless the account's marks say that there may be one; a repeat of the same request is no twin.
@@ -147,7 +147,7 @@ def find_twin(store: Store, account: Account, description: str, request_id: str)
     if not may_repeat(account.recent_marks, description):
         return None
     earlier = store.tasks.page(account.email, limit=LOOKED_AT).items
-    if any(task.task_id == task_id_for(account.email, request_id) for task in earlier):
+    if any(task.task_id == task_id_for(account.email, idempotency_key) for task in earlier):
         return None
     return duplicates.find_twin(description, earlier)
 
@@ -159,10 +159,10 @@ def _check_signed_in(current: Account, asking: Account) -> None:
 
 
 def _first(store: Store, repeat: Task) -> Submitted:
-    """What the first request with this id did. Raises RequestIdReused if that was for another text."""
+    """What the first request with this id did. Raises IdempotencyKeyReused if that was for another text."""
     first = store.tasks.find(repeat.task_id)  # none: the first request had fewer lines
     if first is None or first.user_email != repeat.user_email or first.description != repeat.description:
-        raise RequestIdReused
+        raise IdempotencyKeyReused
     entry = store.ledger.find(f"spend#{first.task_id}")
     account = store.accounts.get(repeat.user_email)
     remaining = entry.balance_after if entry else account.credits_balance

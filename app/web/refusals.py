@@ -26,7 +26,7 @@ from app.data.client import Stale
 from app.domain import errors as domain
 from app.domain.clock import utcnow
 from app.domain.errors import NotSignedIn, SignedInAsAnother
-from app.domain.tasks import new_request_id
+from app.domain.tasks import new_idempotency_key
 from app.forms.auth import LoginForm
 from app.gateways.stripe import PaymentRefused
 from app.services import drafts
@@ -47,7 +47,7 @@ STATUS: dict[type[domain.DomainError], int] = {
     domain.NotFound: 404,
     domain.AccountExists: 409,
     domain.AlreadyRecorded: 409,
-    domain.RequestIdReused: 409,
+    domain.IdempotencyKeyReused: 409,
     domain.WrongState: 409,
     Stale: 409,
     domain.LinkExpired: 410,
@@ -165,8 +165,8 @@ def _answer(
 
 def _toast(status: int, message: str, error: domain.DomainError | None) -> Response:
     body = render_template("errors/_toast.html", message=message)
-    if isinstance(error, domain.RequestIdReused):  # the changed text can go out as a task of its own
-        body += render_template("dashboard/_request_id.html", request_id=new_request_id())
+    if isinstance(error, domain.IdempotencyKeyReused):  # the changed text can go out as a task of its own
+        body += render_template("dashboard/_request_id.html", request_id=new_idempotency_key())
     response = make_response(body, status)
     response.vary.add("HX-Request")
     return response

@@ -270,14 +270,16 @@ def _sessions(site: Any, now: datetime) -> dict[str, str]:
             deps.stripe,
             site.store.accounts.get(ADA),
             deps.config.packs[0],
-            request_id=f"look-{state}",
+            idempotency_key=f"look-{state}",
             app_url=site.url,
             now=now,
         )
         made[state] = address.rstrip("/").rpartition("/")[2].partition("?")[0].partition("#")[0]
     for state in ("guest_waiting", "guest_expired"):
         pack, browser = deps.config.packs[0], "a browser"
-        address = checkout.open_guest_session(deps.stripe, pack, browser=browser, request_id=state, app_url=site.url)
+        address = checkout.open_guest_session(
+            deps.stripe, pack, browser=browser, idempotency_key=state, app_url=site.url
+        )
         made[state] = address.rstrip("/").rpartition("/")[2]
     site.stripe.control("expire", {"session": made["guest_expired"]})
     site.stripe.control("expire", {"session": made["expired"]})
@@ -294,7 +296,7 @@ def _tasks(site: Any, now: datetime) -> dict[str, str]:
     words = [*(TEXTS[number % len(TEXTS)] for number in range(28)), LONG_WORD, "<b>Translate</b> the letter"]
     for number, text in enumerate(words):
         at = now - timedelta(days=28 - number * 28 / len(words), minutes=number)
-        made.append(tasks.submit(store, store.accounts.get(ADA), text, now=at, request_id=f"look-{number}").task)
+        made.append(tasks.submit(store, store.accounts.get(ADA), text, now=at, idempotency_key=f"look-{number}").task)
     file = site.app.extensions["impacteragi"].files.put(made[0].task_id, "quotes.csv", b"quote,price\n" * 400)
     for task in made[:20]:
         at = task.created_at + timedelta(minutes=7)
@@ -329,7 +331,7 @@ class Silent:
 def _operators_work(store: Store, states: States, now: datetime) -> None:
     def correct(operator: str, amount: int, reason: str, number: int) -> None:
         request_id = f"look-{number}"
-        customers.adjust(store, operator, CAREFUL, amount, reason, request_id=request_id, limit=5000, now=now)
+        customers.adjust(store, operator, CAREFUL, amount, reason, idempotency_key=request_id, limit=5000, now=now)
 
     correct(OPERATOR, 50, "Two results came a day late.", 1)
     correct(COLLEAGUE, 20_000, "Bought by bank transfer, invoice 2026-114.", 2)

@@ -89,7 +89,7 @@ def test_a_row_that_the_original_dated_years_ahead_moves_none_of_ours(store):
     store._put("Transactions", ahead)
 
     began = utcnow()
-    tasks.submit(store, sign_in(store).account, "A new task", now=utcnow(), request_id="r-1")
+    tasks.submit(store, sign_in(store).account, "A new task", now=utcnow(), idempotency_key="r-1")
 
     ours = [entry for entry in ledger(store, EMAIL) if not entry.is_original]
     assert [began <= entry.timestamp <= utcnow() for entry in ours] == [True, True]
@@ -106,9 +106,9 @@ def test_everything_works_on_an_account_when_it_was_adopted(store):
     make_operators(store)
 
     account = sign_in(store).account
-    submitted = tasks.submit(store, account, "A new task", now=NOW, request_id="r-1")
+    submitted = tasks.submit(store, account, "A new task", now=NOW, idempotency_key="r-1")
     payments.record_fact(store, bought("pi_new", 1000), now=NOW)
-    customers.adjust(store, "op@example.com", EMAIL, 5, "Goodwill", request_id="a-1", limit=50, now=NOW)
+    customers.adjust(store, "op@example.com", EMAIL, 5, "Goodwill", idempotency_key="a-1", limit=50, now=NOW)
     queue.cancel(store, store.accounts.get(EMAIL), submitted.task.task_id, now=NOW)
     queue.reject(store, "op@example.com", task_id, "Cannot be done", now=NOW)
 
@@ -191,12 +191,12 @@ def test_one_opening_row_is_written_when_many_adopt_and_move_the_balance_at_once
     acts = [lambda: adopt(store), lambda: sign_in(store)] * 4
     acts += [
         lambda n=n: customers.adjust(
-            store, "op@example.com", EMAIL, 100, "Gift", request_id=f"a-{n}", limit=5000, now=NOW
+            store, "op@example.com", EMAIL, 100, "Gift", idempotency_key=f"a-{n}", limit=5000, now=NOW
         )
         for n in range(6)
     ]
     acts += [
-        lambda n=n: tasks.submit(store, store.accounts.get(EMAIL), f"Task {n}", now=NOW, request_id=f"r-{n}")
+        lambda n=n: tasks.submit(store, store.accounts.get(EMAIL), f"Task {n}", now=NOW, idempotency_key=f"r-{n}")
         for n in range(6)
     ]
     acts += [lambda: payments.record_fact(store, bought(PAYMENT), now=NOW)] * 4  # credited by the original
@@ -265,7 +265,7 @@ def test_a_balance_that_cannot_be_read_is_named_and_nothing_moves_it(empty_store
     with pytest.raises(BalanceUnexplained):
         payments.record_fact(store, bought("pi_1"), now=NOW)
     with pytest.raises(BalanceUnexplained):
-        checkout.open_session(store, FakeStripe(), account, None, request_id="r", app_url="", now=NOW)
+        checkout.open_session(store, FakeStripe(), account, None, idempotency_key="r", app_url="", now=NOW)
     assert adopt(store).refused == [(EMAIL, f"its balance cannot be read: {balance}")]
     (difference,) = books.check(store)
     assert (difference.subject, difference.found) == (EMAIL, f"its balance cannot be read: {balance}")

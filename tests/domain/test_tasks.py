@@ -269,17 +269,17 @@ def test_a_refusal_says_where_the_task_stands(task, step, words):
 
 @pytest.mark.parametrize("key", ["", "r-1", "x" * 255, "with space ~"])
 def test_an_idempotency_key_is_kept_when_it_is_printable(key):
-    assert rules.check_request_id(key) == key
+    assert rules.check_idempotency_key(key) == key
 
 
 @pytest.mark.parametrize("key", ["x" * 256, "é", "tab\there", "line\n", "\x7f"])
 def test_an_idempotency_key_is_refused_when_it_is_not_printable_ascii(key):
     with pytest.raises(Malformed, match="at most 255 printable ASCII characters"):
-        rules.check_request_id(key)
+        rules.check_idempotency_key(key)
 
 
 def test_keys_of_forms_are_random_and_acceptable():
-    keys = {rules.new_request_id() for _ in range(100)}
+    keys = {rules.new_idempotency_key() for _ in range(100)}
 
     assert len(keys) == 100
-    assert all(len(rules.check_request_id(key)) >= 22 for key in keys)
+    assert all(len(rules.check_idempotency_key(key)) >= 22 for key in keys)

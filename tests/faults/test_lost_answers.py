@@ -192,7 +192,7 @@ def test_a_transaction_that_counts_once_says_yes_when_its_answer_was_lost(store,
     make_code(store)
     task_id = ""
     if act in ("claim", "complete", "cancel"):
-        task_id = tasks.submit(store, account, "Compare", now=utcnow(), request_id="r").task.task_id
+        task_id = tasks.submit(store, account, "Compare", now=utcnow(), idempotency_key="r").task.task_id
     if act == "complete":
         queue.claim(store, OP, task_id, now=utcnow())
     lose(proxy, tries, "TransactWriteItems")

@@ -218,7 +218,7 @@ def populated(made: World) -> World:
     terms = {"credits_each": 50, "max_uses": 9, "expires_at": now + timedelta(1)}
     codes.create(store, CODE, created_by=OPERATOR, limit=5000, now=now, **terms)
     for number in range(8):
-        done = tasks.submit(store, ada, f"Task {number}", now=utcnow(), request_id=f"task-{number}")
+        done = tasks.submit(store, ada, f"Task {number}", now=utcnow(), idempotency_key=f"task-{number}")
         ada = done.account
         made.task_ids.append(done.task.task_id)
     for task_id in made.task_ids[:5]:

@@ -51,7 +51,7 @@ class Tab:
 def test_each_long_text_is_kept_and_sent_once_when_the_session_had_ended(server, store):
     ada = make_account(store, credits=1000)
     make_account(store, OPERATOR, role="admin")
-    task = tasks.submit(store, ada, "Answer me", now=utcnow(), request_id="first").task
+    task = tasks.submit(store, ada, "Answer me", now=utcnow(), idempotency_key="first").task
     queue.claim(store, OPERATOR, task.task_id, now=utcnow())
     customer, operator = Tab(server, ada.email), Tab(server, OPERATOR)
     token, description, answer = customer.token("/dashboard"), "请" * MAX_DESCRIPTION, "结" * MAX_RESULT

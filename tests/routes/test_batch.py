@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.domain.duplicates import may_repeat, remember
-from app.domain.errors import InsufficientCredits, InvalidInput, RequestIdReused
+from app.domain.errors import IdempotencyKeyReused, InsufficientCredits, InvalidInput
 from app.domain.text import shows
 from app.forms.tables import as_lines, read_pasted
 from app.forms.tasks import read_batch
@@ -135,7 +135,7 @@ def test_a_batch_is_all_or_nothing_when_it_races_others(store):
 
     def submit(number: int) -> str:
         try:
-            tasks.submit_batch(store, account, ["a", "b", "c"], now=NOW, request_id=f"r-{number}")
+            tasks.submit_batch(store, account, ["a", "b", "c"], now=NOW, idempotency_key=f"r-{number}")
         except InsufficientCredits as refusal:
             return f"refused for want of {refusal.details()['required']}"
         return "done"
@@ -154,10 +154,10 @@ def test_a_batch_is_all_or_nothing_when_it_races_others(store):
 @pytest.mark.parametrize("texts", [["a", "b", "c", "d"], ["a", "b"], ["a"], ["b", "a", "c"]])
 def test_a_batch_is_refused_when_its_request_was_sent_with_other_lines(store, credits, texts):
     account = make_account(store, credits=credits)
-    tasks.submit_batch(store, account, ["a", "b", "c"], now=NOW, request_id="r-1")
+    tasks.submit_batch(store, account, ["a", "b", "c"], now=NOW, idempotency_key="r-1")
 
-    with pytest.raises(RequestIdReused):
-        tasks.submit_batch(store, store.accounts.get(account.email), texts, now=NOW, request_id="r-1")
+    with pytest.raises(IdempotencyKeyReused):
+        tasks.submit_batch(store, store.accounts.get(account.email), texts, now=NOW, idempotency_key="r-1")
 
     assert store.accounts.get(account.email).credits_balance == credits - 30
     assert len(every_task(store)) == 3
@@ -165,11 +165,11 @@ def test_a_batch_is_refused_when_its_request_was_sent_with_other_lines(store, cr
 
 def test_a_batch_is_itself_when_it_is_repeated_on_a_drained_balance(store):
     account = make_account(store, credits=30)
-    first, _ = tasks.submit_batch(store, account, ["a", "b", "c"], now=NOW, request_id="r-1")
+    first, _ = tasks.submit_batch(store, account, ["a", "b", "c"], now=NOW, idempotency_key="r-1")
 
-    again, after = tasks.submit_batch(store, account, ["a", "b", "c"], now=NOW, request_id="r-1")
-    with pytest.raises(RequestIdReused):
-        tasks.submit_batch(store, account, ["a", "b", "d"], now=NOW, request_id="r-1")
+    again, after = tasks.submit_batch(store, account, ["a", "b", "c"], now=NOW, idempotency_key="r-1")
+    with pytest.raises(IdempotencyKeyReused):
+        tasks.submit_batch(store, account, ["a", "b", "d"], now=NOW, idempotency_key="r-1")
 
     assert [task.task_id for task in again] == [task.task_id for task in first]
     assert after.credits_balance == 0
@@ -181,13 +181,13 @@ def test_a_batch_is_refused_when_it_is_no_batch(store, texts):
     account = make_account(store, credits=1000)
 
     with pytest.raises(InvalidInput):
-        tasks.submit_batch(store, account, texts, now=NOW, request_id="r-1")
+        tasks.submit_batch(store, account, texts, now=NOW, idempotency_key="r-1")
 
 
 def test_the_largest_batch_fits_one_transaction(store):
     account = make_account(store, credits=310, low_balance_threshold=100)
 
-    tasks.submit_batch(store, account, [f"Task {n}" for n in range(30)], now=NOW, request_id="r-1")
+    tasks.submit_batch(store, account, [f"Task {n}" for n in range(30)], now=NOW, idempotency_key="r-1")
 
     assert store.accounts.get(account.email).credits_balance == 10
 

@@ -158,9 +158,9 @@ def test_a_draft_stays_when_something_else_is_submitted(store, by):
     account = store.accounts.get(EMAIL)
 
     if by == "a batch":
-        _, after = tasks.submit_batch(store, account, ["One", "Two"], now=utcnow(), request_id="r-1")
+        _, after = tasks.submit_batch(store, account, ["One", "Two"], now=utcnow(), idempotency_key="r-1")
     else:
-        done = tasks.submit(store, account, "One", now=utcnow(), request_id="r-1", by_program=True)
+        done = tasks.submit(store, account, "One", now=utcnow(), idempotency_key="r-1", by_program=True)
         after = done.account
 
     assert after.draft == store.accounts.get(EMAIL).draft == "Written while short of credits"

@@ -185,7 +185,7 @@ def furnish(app, store, address: str) -> dict[str, list[str]]:
     store.tasks.find(TASK)
     make_operators(store, OPERATOR, "two@example.com")
     for operator in (OPERATOR, "two@example.com"):
-        customers.adjust(store, operator, address, 9000, "x", request_id="r", limit=5000, now=now)
+        customers.adjust(store, operator, address, 9000, "x", idempotency_key="r", limit=5000, now=now)
     shut = make_account(store, f"a{address}", disabled_at=now)
     until = now + timedelta(days=9)
     terms = {"credits_each": 5, "max_uses": 9, "expires_at": until, "limit": 5000}

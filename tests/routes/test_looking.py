@@ -35,7 +35,7 @@ class World:
         make_account(store, "new@example.com", confirmed_at=None, link_nonces={"confirm": "n" * 22, "reset": "r" * 22})
         post_webhook(app.test_client(), session_event(OP, session="cs_1"))
         account = store.accounts.get(OP)
-        task_id = tasks.submit(store, account, "Compare the quotes", now=utcnow(), request_id="r").task.task_id
+        task_id = tasks.submit(store, account, "Compare the quotes", now=utcnow(), idempotency_key="r").task.task_id
         queue.claim(store, OP, task_id, now=utcnow())
         queue.complete(store, OP, task_id, "The second one", now=utcnow())
         with app.app_context():

@@ -36,7 +36,7 @@ def operator(store):
 
 @pytest.fixture
 def claimed(store, ada, operator):
-    done = tasks.submit(store, ada, "Answer me", now=utcnow(), request_id="to-answer")
+    done = tasks.submit(store, ada, "Answer me", now=utcnow(), idempotency_key="to-answer")
     queue.claim(store, OPERATOR, done.task.task_id, now=utcnow())
     return done.task
 
@@ -429,7 +429,7 @@ def test_a_note_that_was_kept_is_still_kept_when_it_is_sent_and_refused(app, sto
 
 @pytest.mark.threat(101)
 def test_one_answer_for_several_tasks_comes_back_with_those_that_did_not_take_it(app, store, ada, operator, claimed):
-    other = tasks.submit(store, ada, "And me", now=utcnow(), request_id="other").task  # nobody has claimed it
+    other = tasks.submit(store, ada, "And me", now=utcnow(), idempotency_key="other").task  # nobody has claimed it
     browser = signed_in(app, OPERATOR)
     form = {"act": "complete", "task_id": [claimed.task_id, other.task_id], "result": "A long answer\nof two lines"}
 

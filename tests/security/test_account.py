@@ -124,7 +124,7 @@ def test_a_request_in_flight_spends_nothing_of_a_payment_that_ended_its_password
     payments.handle_event(store, session_event(stranger.email), livemode=False, now=NOW)
 
     with pytest.raises(NotSignedIn):
-        tasks.submit(store, read_before, "Spend it", now=NOW, request_id="r-1")
+        tasks.submit(store, read_before, "Spend it", now=NOW, idempotency_key="r-1")
 
     assert every_task(store) == []
     assert store.accounts.get(stranger.email).credits_balance == 1010
@@ -236,7 +236,9 @@ def test_settings_that_nobody_offered_are_ignored(store, browser):
 def test_the_export_holds_what_is_kept_and_no_secret(app, store, browser):
     make_account(store, credits=100)
     browser.sign_in()
-    tasks.submit(store, store.accounts.get("ada@example.com"), 'Say "hello" \u2028 ☃', now=utcnow(), request_id="r-1")
+    tasks.submit(
+        store, store.accounts.get("ada@example.com"), 'Say "hello" \u2028 ☃', now=utcnow(), idempotency_key="r-1"
+    )
     make_account(store, "bob@example.com", credits=50)
 
     response = browser.get("/account/export.json")
@@ -257,7 +259,7 @@ def test_deleting_leaves_a_tombstone_that_the_books_can_be_checked_by(app, store
     make_account(store, credits=100, stripe_customer_id="cus_1", theme="dark")
     browser.sign_in()
     program = Program(app)
-    tasks.submit(store, store.accounts.get("ada@example.com"), "My secret plan", now=utcnow(), request_id="r-1")
+    tasks.submit(store, store.accounts.get("ada@example.com"), "My secret plan", now=utcnow(), idempotency_key="r-1")
     task = every_task(store)[0]
     settle_task(store, task["task_id"])
 
@@ -281,7 +283,7 @@ def test_nothing_is_deleted_when_the_password_is_wrong_or_tasks_are_open(app, st
     browser.sign_in()
     assert browser.post("/account/delete", {"password": "wrong"}).status_code == 422
     assert browser.post("/account/delete", {}).status_code == 422
-    tasks.submit(store, store.accounts.get("ada@example.com"), "Still open", now=utcnow(), request_id="r-1")
+    tasks.submit(store, store.accounts.get("ada@example.com"), "Still open", now=utcnow(), idempotency_key="r-1")
 
     answer = browser.post("/account/delete", {"password": PASSWORD})
 
@@ -310,7 +312,9 @@ def test_who_proves_the_mailbox_again_has_the_account_again(app, store, browser)
 
 def answered_task(app, store: Store, text: str, request_id: str) -> str:
     """A task of ada's that came back with a file; returns its id."""
-    task = tasks.submit(store, store.accounts.get("ada@example.com"), text, now=utcnow(), request_id=request_id).task
+    task = tasks.submit(
+        store, store.accounts.get("ada@example.com"), text, now=utcnow(), idempotency_key=request_id
+    ).task
     with app.app_context():
         deps.get().files.create_bucket()
         stored = deps.get().files.put(task.task_id, "answer.txt", b"the answer")

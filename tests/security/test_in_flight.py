@@ -122,7 +122,7 @@ def test_a_payment_after_the_deletion_is_credited_and_brings_no_customer_back(ap
 
 def completed_task(store) -> tuple[Any, str]:
     account = store.accounts.get(ADA)
-    task_id = tasks.submit(store, account, "My plan", now=utcnow(), request_id="r-1").task.task_id
+    task_id = tasks.submit(store, account, "My plan", now=utcnow(), idempotency_key="r-1").task.task_id
     queue.claim(store, OP, task_id, now=utcnow())
     queue.complete(store, OP, task_id, "The answer", now=utcnow())
     return account, task_id

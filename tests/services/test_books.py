@@ -379,8 +379,8 @@ def test_a_code_is_not_named_when_it_is_redeemed_while_the_books_are_read(store,
     assert "uses of the code" not in found(store)
 
 
-def adjust_by(store, amount, request_id, *, operator="op@example.com", limit=5000, now=NOW):
-    who = {"request_id": request_id, "limit": limit, "now": now}
+def adjust_by(store, amount, idempotency_key, *, operator="op@example.com", limit=5000, now=NOW):
+    who = {"idempotency_key": idempotency_key, "limit": limit, "now": now}
     return customers.adjust(store, operator, "ada@example.com", amount, "Gift", **who)
 
 
@@ -554,7 +554,7 @@ def test_what_was_made_by_hand_under_the_rule_before_is_no_fault(store, account)
     make_operators(store, "new@example.com")
     adjust_by(store, 4000, "r-1", operator="new@example.com")
     make_account(store, "bob@example.com")
-    who = {"request_id": "r-2", "limit": 10**9, "now": NOW}
+    who = {"idempotency_key": "r-2", "limit": 10**9, "now": NOW}
     customers.adjust(store, "new@example.com", "bob@example.com", 4000, "Gift", **who)
     make_code(store, "BIG-ONE", 100_000, operator="new@example.com", limit=10**9)
     for subject in ("ada@example.com", "bob@example.com", "BIG-ONE"):

@@ -21,7 +21,7 @@ HOW = {"actor": OP, "reason": "Because", "now": NOW}
 
 
 def propose(store):
-    return customers.adjust(store, OP, ADA, 6000, "Gift", request_id="r-1", limit=5000, now=NOW)
+    return customers.adjust(store, OP, ADA, 6000, "Gift", idempotency_key="r-1", limit=5000, now=NOW)
 
 
 ACTS = {
@@ -138,7 +138,7 @@ def test_an_account_is_not_deleted_with_a_password_that_was_replaced_meanwhile(s
 def test_operators_and_a_customer_at_work_at_once_are_never_told_of_a_conflict(store, account):
     def spend(number: int) -> None:
         try:
-            tasks.submit(store, store.accounts.get(ADA), f"Task {number}", now=NOW, request_id=f"r-{number}")
+            tasks.submit(store, store.accounts.get(ADA), f"Task {number}", now=NOW, idempotency_key=f"r-{number}")
         except NotSignedIn:  # by one of the operators
             return
 

@@ -11,7 +11,7 @@ from app.data.adjustments import Adjustment
 from app.data.transaction import Writes
 from app.domain.codes import RedeemCode
 from app.domain.credits import PostedEntry
-from app.domain.errors import Forbidden, InvalidInput, RequestIdReused, WrongState
+from app.domain.errors import Forbidden, IdempotencyKeyReused, InvalidInput, WrongState
 from app.services import books, codes, customers, parked
 from app.services.payments import Outcome
 from tests.services.test_payments import paid, record
@@ -29,8 +29,10 @@ def people(store):
     make_account(store, ADA, credits=100)
 
 
-def adjust(store, amount, request_id="r-1", *, operator=OP, email=ADA, limit=LIMIT, now=NOW, **more):
-    return customers.adjust(store, operator, email, amount, "Gift", request_id=request_id, limit=limit, now=now, **more)
+def adjust(store, amount, idempotency_key="r-1", *, operator=OP, email=ADA, limit=LIMIT, now=NOW, **more):
+    return customers.adjust(
+        store, operator, email, amount, "Gift", idempotency_key=idempotency_key, limit=limit, now=now, **more
+    )
 
 
 def make_code(store, credits=100, uses=10, *, name="SPRING-2026", operator=OP, now=NOW, **more):
@@ -143,14 +145,14 @@ def test_nothing_is_booked_when_what_waits_is_declined(store, means):
 def test_a_proposal_is_one_when_its_request_is_repeated(store):
     payment = park(store)
     for _ in range(2):
-        make_code(store, 1000, 10, request_id="c-1")
-        credit(store, payment, 6000, request_id="p-1")
+        make_code(store, 1000, 10, idempotency_key="c-1")
+        credit(store, payment, 6000, idempotency_key="p-1")
 
     assert len(waiting(store)) == 2
-    with pytest.raises(RequestIdReused):
-        make_code(store, 1000, 11, request_id="c-1")
-    with pytest.raises(RequestIdReused):
-        credit(store, payment, 6001, request_id="p-1")
+    with pytest.raises(IdempotencyKeyReused):
+        make_code(store, 1000, 11, idempotency_key="c-1")
+    with pytest.raises(IdempotencyKeyReused):
+        credit(store, payment, 6001, idempotency_key="p-1")
 
 
 @pytest.mark.parametrize("lost", ["role", "confirmed_at", "disabled_at", "deleted_at"])

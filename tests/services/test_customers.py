@@ -8,7 +8,7 @@ import pytest
 from app.data.adjustments import Adjustment
 from app.domain.accounts import Session
 from app.domain.credits import PostedEntry
-from app.domain.errors import Forbidden, InvalidInput, NotFound, RequestIdReused, WrongState
+from app.domain.errors import Forbidden, IdempotencyKeyReused, InvalidInput, NotFound, WrongState
 from app.services import books, customers
 from tests.support import NOW, ledger, make_account, make_operators
 
@@ -27,9 +27,11 @@ def account(store):
 
 
 def adjust(
-    store, amount, request_id="r-1", reason="Goodwill", operator=OP, email="ada@example.com", limit=5000, now=NOW
+    store, amount, idempotency_key="r-1", reason="Goodwill", operator=OP, email="ada@example.com", limit=5000, now=NOW
 ):
-    return customers.adjust(store, operator, email, amount, reason, request_id=request_id, limit=limit, now=now)
+    return customers.adjust(
+        store, operator, email, amount, reason, idempotency_key=idempotency_key, limit=limit, now=now
+    )
 
 
 def acts(store, subject="ada@example.com"):
@@ -61,7 +63,7 @@ def test_an_adjustment_is_booked_once_when_it_is_repeated(store, account):
     first = adjust(store, 50)
 
     again = adjust(store, 50)
-    with pytest.raises(RequestIdReused):
+    with pytest.raises(IdempotencyKeyReused):
         adjust(store, 60)
 
     assert again == first
@@ -74,10 +76,10 @@ def test_an_adjustment_gets_its_first_answer_when_it_is_repeated_on_a_drained_ba
     account = make_account(store, credits=6050)
     first = adjust(store, amount)
     left = store.accounts.get(account.email).credits_balance
-    adjust(store, -left + 5, request_id="r-2", operator=TWO, limit=10_000)
+    adjust(store, -left + 5, idempotency_key="r-2", operator=TWO, limit=10_000)
 
     again = adjust(store, amount)
-    with pytest.raises(RequestIdReused):
+    with pytest.raises(IdempotencyKeyReused):
         adjust(store, amount - 1)
 
     assert again == first
@@ -85,15 +87,15 @@ def test_an_adjustment_gets_its_first_answer_when_it_is_repeated_on_a_drained_ba
 
 
 def test_adjustments_of_a_day_need_a_second_operator_when_together_they_pass_the_limit(store, account):
-    booked = [adjust(store, amount, request_id=f"r-{amount}") for amount in (3000, -2000)]
-    proposed = adjust(store, 1, request_id="r-1")
-    other = adjust(store, 5000, request_id="r-1", operator=TWO)
-    tomorrow = adjust(store, 5000, request_id="r-5", now=NOW + timedelta(days=1))
+    booked = [adjust(store, amount, idempotency_key=f"r-{amount}") for amount in (3000, -2000)]
+    proposed = adjust(store, 1, idempotency_key="r-1")
+    other = adjust(store, 5000, idempotency_key="r-1", operator=TWO)
+    tomorrow = adjust(store, 5000, idempotency_key="r-5", now=NOW + timedelta(days=1))
 
     assert [type(done) for done in (*booked, proposed, other, tomorrow)] == [
         *(PostedEntry, PostedEntry, Adjustment, PostedEntry, PostedEntry)
     ]
-    assert adjust(store, -2000, request_id="r--2000") == booked[1]  # a repeat is no second adjustment
+    assert adjust(store, -2000, idempotency_key="r--2000") == booked[1]  # a repeat is no second adjustment
     customers.approve(store, TWO, proposed.adjustment_id, now=NOW)
     assert store.accounts.get(account.email).credits_balance == 100 + 1000 + 5000 + 5000 + 1
     assert books.check(store) == []
@@ -103,13 +105,13 @@ def test_what_is_approved_by_two_does_not_count_as_done_alone(store, account):
     proposed = adjust(store, 6000)
     customers.approve(store, TWO, proposed.adjustment_id, now=NOW)
 
-    assert isinstance(adjust(store, 5000, request_id="r-2"), PostedEntry)
-    assert isinstance(adjust(store, 5000, request_id="r-3", operator=TWO), PostedEntry)
+    assert isinstance(adjust(store, 5000, idempotency_key="r-2"), PostedEntry)
+    assert isinstance(adjust(store, 5000, idempotency_key="r-3", operator=TWO), PostedEntry)
 
 
 def test_the_limit_of_a_day_holds_when_adjustments_race(store, account):
     with ThreadPoolExecutor(8) as pool:
-        done = list(pool.map(lambda n: adjust(store, 1000, request_id=f"r-{n}"), range(8)))
+        done = list(pool.map(lambda n: adjust(store, 1000, idempotency_key=f"r-{n}"), range(8)))
 
     assert [type(one) for one in done].count(PostedEntry) == 5
     assert len(store.proposals.list_waiting(limit=10).items) == 3
@@ -120,7 +122,7 @@ def test_the_limit_of_a_day_holds_when_adjustments_race(store, account):
 def test_an_adjustment_is_booked_or_proposed_but_not_both_when_its_request_races_others(store, account):
     """Eight times the same four requests; each of them would be the one that passes the limit."""
     with ThreadPoolExecutor(8) as pool:
-        done = list(pool.map(lambda n: adjust(store, 2000, request_id=f"r-{n % 4}"), range(32)))
+        done = list(pool.map(lambda n: adjust(store, 2000, idempotency_key=f"r-{n % 4}"), range(32)))
 
     waiting = {found.adjustment_id for found in store.proposals.list_waiting(limit=10).items}
     booked = {e.transaction_id.removeprefix("adjust#") for e in ledger(store, account.email) if e.type == "adjustment"}
@@ -168,7 +170,7 @@ def test_an_adjustment_is_refused_when_it_is_no_amount_or_goes_below_zero(store,
 def test_an_adjustment_is_refused_when_two_together_would_go_below_zero(store, account):
     def take(number: int) -> str:
         try:
-            adjust(store, -60, request_id=f"r-{number}")
+            adjust(store, -60, idempotency_key=f"r-{number}")
         except InvalidInput:
             return "refused"
         return "booked"

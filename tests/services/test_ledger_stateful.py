@@ -382,7 +382,7 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
                     email,
                     amount,
                     "An adjustment",
-                    request_id=f"{self.run}-{who}-{amount}-{key}",
+                    idempotency_key=f"{self.run}-{who}-{amount}-{key}",
                     limit=LIMIT,
                     now=self.now(),
                 ),
@@ -440,7 +440,7 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
             done = self.as_operator(
                 op,
                 lambda operator: codes.create(
-                    store, name, created_by=operator, limit=LIMIT, now=self.now(), request_id=name, **about
+                    store, name, created_by=operator, limit=LIMIT, now=self.now(), idempotency_key=name, **about
                 ),
             )
             if isinstance(done, Adjustment):
@@ -480,7 +480,7 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
             email, request = self.emails[who], f"{self.run}-{key}"
             account = store.accounts.get(email)
             try:
-                done = tasks.submit(store, account, f"Task {key}", now=self.now(), request_id=request)
+                done = tasks.submit(store, account, f"Task {key}", now=self.now(), idempotency_key=request)
             except InsufficientCredits:
                 assert store.accounts.get(email).credits_balance < 10
                 return multiple()
@@ -497,7 +497,7 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
             texts = [f"Line {place}" for place in range(count)]
             try:
                 done, _ = tasks.submit_batch(
-                    store, account, texts, now=self.now(), request_id=f"b{self.run}-{key}-{count}"
+                    store, account, texts, now=self.now(), idempotency_key=f"b{self.run}-{key}-{count}"
                 )
             except InsufficientCredits:
                 assert store.accounts.get(email).credits_balance < 10 * count

@@ -32,9 +32,9 @@ def kinds(store, email: str = "ada@example.com") -> Counter:
     return Counter(mail.kind for mail in all_mails(store) if mail.to == email)
 
 
-def submit_and_cancel(store, now, request_id: str | None = None):
+def submit_and_cancel(store, now, idempotency_key: str | None = None):
     account = store.accounts.get("ada@example.com")
-    task = tasks.submit(store, account, "Summarise the report", now=now, request_id=request_id).task
+    task = tasks.submit(store, account, "Summarise the report", now=now, idempotency_key=idempotency_key).task
     queue.cancel(store, store.accounts.get(account.email), task.task_id, now=now)
     return task
 
@@ -292,7 +292,7 @@ def adjusted(store, number, now) -> None:
     """Also below the threshold and above it again, which is set anew in between."""
     accounts.change_settings(store, ada(store), low_balance_threshold=800 + number % 2, theme="dark", shortcuts=True)
     amount = 300 if number % 2 else -300
-    more = {"request_id": f"r-{number}", "limit": 10**7, "now": now}
+    more = {"idempotency_key": f"r-{number}", "limit": 10**7, "now": now}
     customers.adjust(store, "op@example.com", ADA, amount, "A loop", **more)
     tasks.submit(store, ada(store), f"Number {number}", now=now)
 

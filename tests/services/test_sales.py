@@ -436,7 +436,9 @@ def made_alone(store, operator: str = "op@example.com") -> int:
 
 @pytest.mark.threat(105)
 def test_a_name_counts_with_what_its_operator_made_that_day(waiting):
-    customers.adjust(waiting, "op@example.com", "ada@example.com", 100, "Gift", request_id="r", limit=5000, now=NOW)
+    customers.adjust(
+        waiting, "op@example.com", "ada@example.com", 100, "Gift", idempotency_key="r", limit=5000, now=NOW
+    )
 
     assert name(waiting, limit=2850) is None
 
@@ -447,9 +449,11 @@ def test_a_name_counts_with_what_its_operator_made_that_day(waiting):
 
 @pytest.mark.threat(105)
 def test_a_name_that_would_credit_more_than_one_makes_alone_waits_for_a_second_operator(waiting):
-    customers.adjust(waiting, "op@example.com", "ada@example.com", 100, "Gift", request_id="r", limit=5000, now=NOW)
+    customers.adjust(
+        waiting, "op@example.com", "ada@example.com", 100, "Gift", idempotency_key="r", limit=5000, now=NOW
+    )
 
-    first, again = (name(waiting, limit=2849, request_id="r-1") for _ in range(2))
+    first, again = (name(waiting, limit=2849, idempotency_key="r-1") for _ in range(2))
 
     assert first == again
     assert (first.kind, first.amount, first.subject, first.user_email) == ("sale", 2750, LINK, "")
@@ -507,7 +511,7 @@ def test_names_and_adjustments_at_once_stay_within_the_day_of_one_operator(store
 
     def act(number: int) -> object:
         if number % 2:
-            how = {"request_id": f"r-{number}", "limit": 2000, "now": NOW}
+            how = {"idempotency_key": f"r-{number}", "limit": 2000, "now": NOW}
             return customers.adjust(store, "op@example.com", "ada@example.com", 1000, "Gift", **how)
         return name(store, links[number // 2], limit=2000)
 

@@ -7,11 +7,11 @@ import pytest
 from app.domain.accounts import Session
 from app.domain.errors import (
     AccountFrozen,
+    IdempotencyKeyReused,
     InsufficientCredits,
     InvalidInput,
     NotSignedIn,
     RateLimited,
-    RequestIdReused,
 )
 from app.services import customers, tasks
 from app.services.accounts import change_password, delete, sign_in, sign_out_everywhere
@@ -22,7 +22,7 @@ from tests.support import NOW, PASSWORD, every_task, ledger, make_account, make_
 def test_submit_charges_and_queues_when_the_balance_affords_it(store):
     account = make_account(store, credits=25)
 
-    done = tasks.submit(store, account, "Summarise the report", now=NOW, request_id="r-1")
+    done = tasks.submit(store, account, "Summarise the report", now=NOW, idempotency_key="r-1")
 
     assert done.credits_remaining == 15
     stored = store.accounts.get(account.email)
@@ -38,7 +38,7 @@ def test_submit_charges_nothing_when_credits_run_out(store):
     account = make_account(store, credits=5)
 
     with pytest.raises(InsufficientCredits) as refusal:
-        tasks.submit(store, account, "Summarise the report", now=NOW, request_id="r-1")
+        tasks.submit(store, account, "Summarise the report", now=NOW, idempotency_key="r-1")
 
     assert refusal.value.details() == {"required": 10, "available": 5}
     assert store.accounts.get(account.email).credits_balance == 5
@@ -47,9 +47,9 @@ def test_submit_charges_nothing_when_credits_run_out(store):
 
 def test_submit_is_the_first_task_when_repeated(store):
     account = make_account(store, credits=30)
-    first = tasks.submit(store, account, "Same words", now=NOW, request_id="r-1")
+    first = tasks.submit(store, account, "Same words", now=NOW, idempotency_key="r-1")
 
-    again = tasks.submit(store, store.accounts.get(account.email), "Same words", now=NOW, request_id="r-1")
+    again = tasks.submit(store, store.accounts.get(account.email), "Same words", now=NOW, idempotency_key="r-1")
 
     assert again.task == first.task
     assert again.replayed
@@ -59,19 +59,19 @@ def test_submit_is_the_first_task_when_repeated(store):
 
 def test_submit_is_a_replay_not_a_refusal_when_the_balance_is_drained(store):
     account = make_account(store, credits=10)
-    first = tasks.submit(store, account, "Last credits", now=NOW, request_id="r-1")
+    first = tasks.submit(store, account, "Last credits", now=NOW, idempotency_key="r-1")
 
-    again = tasks.submit(store, store.accounts.get(account.email), "Last credits", now=NOW, request_id="r-1")
+    again = tasks.submit(store, store.accounts.get(account.email), "Last credits", now=NOW, idempotency_key="r-1")
 
     assert again.task.task_id == first.task.task_id
 
 
 def test_submit_refuses_when_a_request_id_returns_with_other_words(store):
     account = make_account(store, credits=30)
-    tasks.submit(store, account, "One thing", now=NOW, request_id="r-1")
+    tasks.submit(store, account, "One thing", now=NOW, idempotency_key="r-1")
 
-    with pytest.raises(RequestIdReused):
-        tasks.submit(store, store.accounts.get(account.email), "Another thing", now=NOW, request_id="r-1")
+    with pytest.raises(IdempotencyKeyReused):
+        tasks.submit(store, store.accounts.get(account.email), "Another thing", now=NOW, idempotency_key="r-1")
 
     assert store.accounts.get(account.email).credits_balance == 20
 
@@ -79,8 +79,8 @@ def test_submit_refuses_when_a_request_id_returns_with_other_words(store):
 def test_submit_is_independent_when_another_account_uses_the_same_request_id(store):
     ada, bob = make_account(store, credits=10), make_account(store, "bob@example.com", credits=10)
 
-    of_ada = tasks.submit(store, ada, "Mine", now=NOW, request_id="r-1")
-    of_bob = tasks.submit(store, bob, "Mine", now=NOW, request_id="r-1")
+    of_ada = tasks.submit(store, ada, "Mine", now=NOW, idempotency_key="r-1")
+    of_bob = tasks.submit(store, bob, "Mine", now=NOW, idempotency_key="r-1")
 
     assert of_ada.task.task_id != of_bob.task.task_id
 
@@ -151,7 +151,9 @@ def test_one_charge_when_the_same_request_races_itself(store):
 
     with ThreadPoolExecutor(10) as pool:
         done = list(
-            pool.map(lambda _: tasks.submit(store, account, "Same", now=NOW, request_id="r-1").task.task_id, range(10))
+            pool.map(
+                lambda _: tasks.submit(store, account, "Same", now=NOW, idempotency_key="r-1").task.task_id, range(10)
+            )
         )
 
     assert len(set(done)) == 1
@@ -186,20 +188,20 @@ def test_nothing_is_spent_when_the_account_closed_after_it_was_read(store, chang
 
 def test_a_replay_on_a_frozen_account_is_the_first_task(store):
     account = make_account(store, credits=50)
-    first = tasks.submit(store, account, "Once", now=NOW, request_id="r-1")
+    first = tasks.submit(store, account, "Once", now=NOW, idempotency_key="r-1")
     store.updates.accounts.change(account, frozen_at=NOW)
 
-    again = tasks.submit(store, store.accounts.get(account.email), "Once", now=NOW, request_id="r-1")
+    again = tasks.submit(store, store.accounts.get(account.email), "Once", now=NOW, idempotency_key="r-1")
 
     assert again.task.task_id == first.task.task_id
 
 
 def submit_one(store, account):
-    return tasks.submit(store, account, "In flight", now=NOW, request_id="r-1")
+    return tasks.submit(store, account, "In flight", now=NOW, idempotency_key="r-1")
 
 
 def submit_several(store, account):
-    return tasks.submit_batch(store, account, ["In flight", "too"], now=NOW, request_id="r-1")
+    return tasks.submit_batch(store, account, ["In flight", "too"], now=NOW, idempotency_key="r-1")
 
 
 @pytest.mark.parametrize("submit", [submit_one, submit_several])
@@ -236,7 +238,7 @@ def test_a_submit_in_flight_is_refused_when_every_session_was_ended_meanwhile(st
     }[end]()
     if moved:
         make_operators(store)
-        customers.adjust(store, "op@example.com", account.email, 5, "Gift", request_id="a", limit=50, now=now)
+        customers.adjust(store, "op@example.com", account.email, 5, "Gift", idempotency_key="a", limit=50, now=now)
 
     with pytest.raises(NotSignedIn):
         submit(store, account)

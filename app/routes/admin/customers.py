@@ -13,7 +13,7 @@ from app.data.base import Page
 from app.domain.accounts import Account
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput
-from app.domain.tasks import new_request_id
+from app.domain.tasks import new_idempotency_key
 from app.domain.text import plain_address
 from app.forms.admin import AdjustForm, ReasonForm
 from app.forms.paging import read_paging
@@ -59,7 +59,7 @@ def customer_by_address(email: str, act: str = "") -> ResponseReturnValue:
 @bp.post("/customers/<account:account_id>/adjust")
 @operator_required
 def adjust(account_id: str) -> ResponseReturnValue:
-    """First the preview, then, confirmed, the adjustment itself: the same form with the same request id."""
+    """First the preview, then, confirmed, the adjustment itself: the same form with the same idempotency key."""
     form, store, account = AdjustForm(), deps.store(), _account(account_id)
     if not form.validate():
         return _page(account, form, ReasonForm(formdata=None), 422)
@@ -72,7 +72,7 @@ def adjust(account_id: str) -> ResponseReturnValue:
             account.email,
             form.amount.data,
             form.reason.data,
-            request_id=form.request_id.data or "",
+            idempotency_key=form.request_id.data or "",
             limit=deps.config().adjust_limit,
             now=utcnow(),
         )
@@ -172,7 +172,7 @@ def _open_or_shut(account_id: str, act: Callable[..., None], words: str) -> Resp
 
 def _blank_adjust_form() -> AdjustForm:
     form = AdjustForm(formdata=None)
-    form.request_id.data = new_request_id()
+    form.request_id.data = new_idempotency_key()
     return form
 
 

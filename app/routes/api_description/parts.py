@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.domain import errors
-from app.domain.tasks import MAX_REQUEST_ID
+from app.domain.tasks import MAX_IDEMPOTENCY_KEY
 from app.forms.paging import DEFAULT_LIMIT, MAX_LIMIT, MAX_SEARCH
 from app.web.refusals import CODES, status_of
 from app.web.shape import Json, Pages, Shape, ref
@@ -158,7 +158,7 @@ IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "Repeat a request whose answer was lost with the same key: done once. An empty one is refused.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_REQUEST_ID, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY, "pattern": "^[!-~]([ -~]*[!-~])?$"},
 }
 PAGING = [
     in_query(
