@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import MISSING, fields
 from datetime import datetime
+
+from app.domain.tasks import Brief
 
 from .client import Stale
 from .lives import Life, UserUpdates
@@ -11,6 +14,7 @@ from .tables import RESULTS, TASKS
 from .transaction import Writes
 
 ERASED = "(erased)"
+WORDS = {field.name: ERASED if field.default is MISSING else None for field in fields(Brief)}
 
 
 class ErasureUpdates(UserUpdates):
@@ -20,7 +24,7 @@ class ErasureUpdates(UserUpdates):
         writes.update(
             TASKS.suffix,
             {"task_id": task_id},
-            set={"description": ERASED, "title": ERASED, "reason": None, "redo_note": None},
+            set={"title": ERASED, "reason": None, "redo_note": None} | WORDS,
             condition="attribute_exists(task_id)",
         )
         writes.delete(RESULTS.suffix, {"task_id": task_id}, condition=None, failure=Stale)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -36,7 +36,21 @@ FOLLOWS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Brief:
+    """What a customer gives for a task, exactly as given: forms make it, services take it whole.
+
+    A field of it is stored, exported, erased, and compared when a request is repeated, by being one. What may be left
+    out has the empty text for its default.
+    """
+
+    description: str
+
+
+BRIEF_FIELDS = tuple(field.name for field in fields(Brief))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task(Brief):
     """A row of the Tasks table. `credits_spent` is what the customer was charged for it; a redo is free.
 
     A task in progress is leased: `lease_owner` works on it until `lease_until`. `version` counts the changes.
@@ -44,7 +58,6 @@ class Task:
 
     task_id: str
     user_email: str
-    description: str
     status: str
     credits_spent: int
     created_at: datetime
@@ -60,6 +73,10 @@ class Task:
     redone_by: str | None = None
     original: bool = False  # from the original product: no spend of ours belongs to it
     unexplained: str | None = None  # why it cannot move: see app/adoption
+
+    @property
+    def brief(self) -> Brief:
+        return Brief(**{name: getattr(self, name) for name in BRIEF_FIELDS})
 
     @property
     def is_open(self) -> bool:
@@ -97,16 +114,20 @@ class Result:
     at: datetime
 
 
-def new_task(email: str, description: object, idempotency_key: str, now: datetime) -> Task:
-    """A pending task whose id follows from the owner and the request id, so that a repeat is the same task."""
+def new_task(email: str, brief: Brief | str, idempotency_key: str, now: datetime) -> Task:
+    """A pending task whose id follows from the owner and the request id, so that a repeat is the same task.
+
+    A text alone is the description of a brief without anything else. Raises InvalidInput.
+    """
+    given = check_brief(brief if isinstance(brief, Brief) else Brief(brief))
     return Task(
         task_id=task_id_for(email, idempotency_key),
         user_email=email,
-        description=check_description(description),
         status=PENDING,
         credits_spent=TASK_COST,
         created_at=now,
         updated_at=now,
+        **asdict(given),
     )
 
 
@@ -118,6 +139,12 @@ def task_id_for(email: str, idempotency_key: str) -> str:
 def new_idempotency_key() -> str:
     """A fresh idempotency key for a form."""
     return secrets.token_urlsafe(16)
+
+
+def check_brief(brief: Brief) -> Brief:
+    """Return it as it is, or raise InvalidInput."""
+    check_description(brief.description)
+    return brief
 
 
 def check_description(description: object) -> str:
@@ -206,13 +233,13 @@ def redo(task: Task, note: object, now: datetime) -> tuple[Task, Task]:
     again = Task(
         task_id=redo_id_for(task),
         user_email=task.user_email,
-        description=task.description,
         status=PENDING,
         credits_spent=0,
         created_at=now,
         updated_at=now,
         redo_of=task.task_id,
         redo_note=words,
+        **asdict(task.brief),
     )
     return _changed(task, COMPLETED, now, redone_by=again.task_id), again
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from wtforms import HiddenField, ValidationError
+from wtforms import HiddenField, TextAreaField, ValidationError
+from wtforms.fields.core import UnboundField
 
 from app.domain.errors import InvalidInput, Malformed
 from app.domain.tasks import check_idempotency_key, new_idempotency_key
@@ -54,3 +55,9 @@ class IdempotencyKey(HiddenField):
 def unix_newlines(text: str | None) -> str:
     """Browsers send CRLF for a line that was typed as one newline."""
     return (text or "").replace("\r\n", "\n")
+
+
+def labels_of(form: type) -> dict[str, tuple[str, bool]]:
+    """The label of each field that has one, and whether it takes a text area."""
+    named = {name: field for name, field in vars(form).items() if isinstance(field, UnboundField) and field.args}
+    return {name: (field.args[0], issubclass(field.field_class, TextAreaField)) for name, field in named.items()}

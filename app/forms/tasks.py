@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from typing import Any
 
 from flask_wtf import FlaskForm
 from wtforms import TextAreaField
 
 from app.domain.errors import InvalidInput
-from app.domain.tasks import MAX_BATCH, check_description
+from app.domain.tasks import BRIEF_FIELDS, MAX_BATCH, Brief, check_description
 from app.domain.text import shows
 
+from .api import text_field
 from .base import IdempotencyKey, rule, unix_newlines
 from .tables import read_file, read_pasted
 
+OPTIONAL = frozenset(field.name for field in fields(Brief) if field.default is not MISSING)
 MAX_TABLE_BYTES = 2 * 1024 * 1024  # of a file
 
 
@@ -52,5 +56,21 @@ def check_batch(texts: list[str]) -> list[str]:
 
 
 class TaskForm(FlaskForm):
-    description = TextAreaField(filters=[unix_newlines], validators=[rule(check_description)])
+    """A field for each of a brief, under its name and with the label that it is handed back under."""
+
+    description = TextAreaField("Task", filters=[unix_newlines], validators=[rule(check_description)])
     request_id = IdempotencyKey(required=False)
+
+    @property
+    def brief(self) -> Brief:
+        return Brief(**{name: self[name].data or "" for name in BRIEF_FIELDS})
+
+    def show(self, brief: Brief) -> None:
+        """Fill the form in with an earlier brief."""
+        for name in BRIEF_FIELDS:
+            self[name].data = getattr(brief, name)
+
+
+def brief_of(body: dict[str, Any]) -> Brief:
+    """The brief of a JSON body. Raises InvalidInput; what may be left out may be absent."""
+    return Brief(**{name: text_field(body, name) for name in BRIEF_FIELDS if name in body or name not in OPTIONAL})

@@ -14,6 +14,7 @@ from app.domain.credits import TYPES
 from app.domain.errors import BadCredentials, Malformed
 from app.forms.api import idempotency_key, read_json, text_field
 from app.forms.paging import read_month, read_paging, read_search, read_status
+from app.forms.tasks import brief_of
 from app.services import queue, statements, tasks
 from app.services.accounts import SignedIn, sign_out
 from app.web import deps, heavy
@@ -77,8 +78,8 @@ def user() -> ResponseReturnValue:
 @token_required
 def submit_task() -> ResponseReturnValue:
     key = idempotency_key(request)
-    description = text_field(read_json(request), "description")
-    done = tasks.submit(deps.store(), g.account, description, now=utcnow(), idempotency_key=key, by_program=True)
+    brief = brief_of(read_json(request))
+    done = tasks.submit(deps.store(), g.account, brief, now=utcnow(), idempotency_key=key, by_program=True)
     return TASK_AND_BALANCE(done.task, credits_remaining=done.credits_remaining), 201
 
 

@@ -60,7 +60,7 @@ def reading_ahead(email: str) -> Callable[[], Page[Task]] | None:
 def show() -> ResponseReturnValue:
     form = blank_form(keep_draft=not is_fragment_request())  # a filtered history leaves the composer as it is
     if again := request.args.get("again"):
-        form.description.data = deps.store().tasks.get(again, owner=g.account.email).description
+        form.show(deps.store().tasks.get(again, owner=g.account.email).brief)
     try:
         return render(TEMPLATE, "history", **context(form), again=bool(again))
     except (RateLimited, PlacesTaken) as error:

@@ -51,7 +51,7 @@ def submit() -> ResponseReturnValue:
             return dashboard.composer(form, 422, twin=twin)
     try:
         done = tasks.submit(
-            deps.store(), g.account, form.description.data, now=utcnow(), idempotency_key=form.request_id.data or None
+            deps.store(), g.account, form.brief, now=utcnow(), idempotency_key=form.request_id.data or None
         )
     except InsufficientCredits:  # answered in the form itself, with a way to buy that keeps the text
         g.account = deps.store().accounts.get(g.account.email)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import IO, Any
 
 from app.data import Store
@@ -99,7 +100,7 @@ def _tasks(store: Store, account: Account) -> Iterator[dict[str, Any]]:
         result = store.tasks.get_with_result(task.task_id, owner=account.email)[1]
         yield {
             "task_id": task.task_id,
-            "description": task.description,
+            **asdict(task.brief),
             "status": task.status,
             "credits_spent": task.credits_spent,
             "created_at": to_iso(task.created_at),

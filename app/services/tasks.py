@@ -21,7 +21,7 @@ from app.domain.errors import (
     NotSignedIn,
     RateLimited,
 )
-from app.domain.tasks import MAX_BATCH, Task, new_task, task_id_for
+from app.domain.tasks import MAX_BATCH, Brief, Task, new_task, task_id_for
 
 from . import notices
 
@@ -41,7 +41,7 @@ class Submitted:
 def submit(
     store: Store,
     account: Account,
-    description: object,
+    brief: Brief | str,
     *,
     now: datetime,
     idempotency_key: str | None = None,
@@ -51,10 +51,10 @@ def submit(
 
     What was kept of the composer while credits were bought is done with, unless it is a program that submits. Repeating
     an idempotency key returns the first task, also on a drained balance. Raises InvalidInput, InsufficientCredits,
-    RateLimited, IdempotencyKeyReused (another text) and StoreUnavailable; after any of these nothing was charged,
+    RateLimited, IdempotencyKeyReused (another brief) and StoreUnavailable; after any of these nothing was charged,
     but for StoreUnavailable after a lost answer: repeat with the same idempotency key.
     """
-    task = new_task(account.email, description, idempotency_key or secrets.token_urlsafe(16), now)
+    task = new_task(account.email, brief, idempotency_key or secrets.token_urlsafe(16), now)
 
     def attempt(current: Account) -> Submitted:
         _check_signed_in(current, account)
@@ -87,18 +87,18 @@ def submit(
 
 
 def submit_batch(
-    store: Store, account: Account, descriptions: Sequence[object], *, now: datetime, idempotency_key: str
+    store: Store, account: Account, briefs: Sequence[Brief | str], *, now: datetime, idempotency_key: str
 ) -> tuple[list[Task], Account]:
     """Charge an account for several tasks and queue them all, or none: one transaction, once per idempotency key.
 
     Raises InvalidInput, InsufficientCredits, RateLimited, IdempotencyKeyReused and StoreUnavailable, as `submit` does.
     """
-    if not 1 <= len(descriptions) <= MAX_BATCH:
+    if not 1 <= len(briefs) <= MAX_BATCH:
         raise InvalidInput(f"A batch holds 1 to {MAX_BATCH} tasks.", field="lines")
     # A moment apart, so that they stay in their order wherever they are listed.
     tasks = [
-        new_task(account.email, text, f"{idempotency_key}#{place}", now + timedelta(microseconds=place))
-        for place, text in enumerate(descriptions, 1)
+        new_task(account.email, brief, f"{idempotency_key}#{place}", now + timedelta(microseconds=place))
+        for place, brief in enumerate(briefs, 1)
     ]
 
     def attempt(current: Account) -> Account:
@@ -159,9 +159,9 @@ def _check_signed_in(current: Account, asking: Account) -> None:
 
 
 def _first(store: Store, repeat: Task) -> Submitted:
-    """What the first request with this id did. Raises IdempotencyKeyReused if that was for another text."""
+    """What the first request with this id did. Raises IdempotencyKeyReused if that was for another brief."""
     first = store.tasks.find(repeat.task_id)  # none: the first request had fewer lines
-    if first is None or first.user_email != repeat.user_email or first.description != repeat.description:
+    if first is None or first.user_email != repeat.user_email or first.brief != repeat.brief:
         raise IdempotencyKeyReused
     entry = store.ledger.find(f"spend#{first.task_id}")
     account = store.accounts.get(repeat.user_email)

@@ -14,7 +14,9 @@ from operator import attrgetter
 from typing import Any, Generic, Protocol, TypeVar
 
 from app.domain.clock import to_iso
+from app.domain.text import CONTROLS, INVISIBLE
 
+NOT_BLANK = rf"^[^\u0000]*[^\s{CONTROLS}{INVISIBLE}][^\u0000]*$"  # something shows, and no NUL: app/domain/text.py
 Json = dict[str, Any]
 Thing = TypeVar("Thing")
 

@@ -6,13 +6,14 @@ from app.config import Pack
 from app.data.adjustments import APPROVED, DECLINED, WAITING, Adjustment
 from app.domain.accounts import Account
 from app.domain.credits import TYPES, PostedEntry
-from app.domain.tasks import STATUSES, Result, ResultFile, Task
+from app.domain.tasks import MAX_DESCRIPTION, STATUSES, Brief, Result, ResultFile, Task
 from app.forms.paging import MAX_LIMIT
 
 from .shape import (
     COUNT,
     EMAIL,
     MOMENT,
+    NOT_BLANK,
     TEXT,
     TRUTH,
     WHOLE,
@@ -20,6 +21,7 @@ from .shape import (
     Pages,
     Part,
     Shape,
+    asked,
     given,
     list_of,
     one_of,
@@ -53,12 +55,16 @@ CUSTOMERS = Shape("", object, **given(customers=list_of(CUSTOMER) | {"maxItems":
 
 # Tasks
 
+BRIEF = asked(  # as a call is sent it, and as every answer has it
+    Brief,
+    description={"type": "string", "pattern": NOT_BLANK, "minLength": 1, "maxLength": MAX_DESCRIPTION},
+)
 TASK = Shape(
     "Task",
     Task,
     task_id=TASK_ID,
     status=one_of(STATUSES),
-    description=TEXT,
+    **dict.fromkeys(BRIEF["properties"], TEXT),
     credits_spent=COUNT,
     created_at=MOMENT,
     updated_at=MOMENT,

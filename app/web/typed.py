@@ -17,13 +17,15 @@ from werkzeug.routing import RequestRedirect
 from app.domain.clock import utcnow
 from app.domain.drafts import Fields, draft_key
 from app.domain.errors import DomainError, InvalidInput
-from app.forms.tasks import MAX_TABLE_BYTES, check_batch, read_batch
+from app.forms.base import labels_of
+from app.forms.tasks import MAX_TABLE_BYTES, TaskForm, check_batch, read_batch
 from app.services import drafts
 from app.web import deps
 from app.web.fragments import is_fragment_request
 
+OF_A_TASK = labels_of(TaskForm)
 LABELS = {  # of the fields that are typed; whatever else a form holds goes along unseen
-    "description": "Task",
+    **{name: label for name, (label, _) in OF_A_TASK.items()},
     "lines": "Tasks, one on each line",
     "note": "Note",
     "result": "Result",
@@ -36,7 +38,7 @@ LABELS = {  # of the fields that are typed; whatever else a form holds goes alon
     "expires_at": "Until",
     "low_balance_threshold": "Alert threshold",
 }
-LONG = frozenset({"description", "lines", "note", "result", "reason"})
+LONG = frozenset({"lines", "note", "result", "reason", *(name for name, (_, long) in OF_A_TASK.items() if long)})
 OURS = frozenset({"csrf_token", "opened_by", "unsent"})  # made anew for each page
 SECRET_FORMS = frozenset({"second_factor"})
 OPEN_TO_ALL = {  # forms of who is not signed in: what is handed back of them, and the password that they take besides

@@ -134,7 +134,16 @@ class World:
                 for number in range(start, min(start + 100, tasks)):
                     moment = now - timedelta(minutes=number + 1)
                     task_id = f"task_{email.partition('@')[0]}_{number:012d}"
-                    task = Task(task_id, email, f"{number}. {WORDS}", COMPLETED, 10, moment, moment, version=2)
+                    task = Task(
+                        task_id=task_id,
+                        user_email=email,
+                        description=f"{number}. {WORDS}",
+                        status=COMPLETED,
+                        credits_spent=10,
+                        created_at=moment,
+                        updated_at=moment,
+                        version=2,
+                    )
                     tx.tasks.add(task)
 
 

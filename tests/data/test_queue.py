@@ -19,7 +19,18 @@ def load(store, count, email="ada@example.com", *, status=PENDING, spread=1):
     tasks = []
     for number in range(count):
         at = NOW + timedelta(seconds=number // spread)
-        tasks.append(Task(f"task_{status}{number:06}", email, f"Task {number}", status, 10, at, at, version=1))
+        tasks.append(
+            Task(
+                task_id=f"task_{status}{number:06}",
+                user_email=email,
+                description=f"Task {number}",
+                status=status,
+                credits_spent=10,
+                created_at=at,
+                updated_at=at,
+                version=1,
+            )
+        )
     rows = [
         {
             "task_id": task.task_id,

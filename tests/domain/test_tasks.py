@@ -46,7 +46,15 @@ def test_a_claim_is_refused_when_another_holds_the_task(task):
 def test_a_new_task_is_pending_and_costs_ten_credits():
     task = new_task("ada@example.com", " As it is ", "r-1", NOW)
 
-    assert task == Task(task_id_for("ada@example.com", "r-1"), "ada@example.com", " As it is ", PENDING, 10, NOW, NOW)
+    assert task == Task(
+        task_id=task_id_for("ada@example.com", "r-1"),
+        user_email="ada@example.com",
+        description=" As it is ",
+        status=PENDING,
+        credits_spent=10,
+        created_at=NOW,
+        updated_at=NOW,
+    )
     assert task.is_open
     assert not task.original
 
@@ -91,13 +99,13 @@ def test_each_step_changes_what_it_says_and_nothing_else(task):
     original, again = rules.redo(done, " The table ", t3)
     assert original == replace(done, redone_by=again.task_id, version=3, updated_at=t3)
     assert again == Task(
-        task_id_for(task.user_email, f"redo\n{task.task_id}"),
-        task.user_email,
-        task.description,
-        PENDING,
-        0,
-        t3,
-        t3,
+        task_id=task_id_for(task.user_email, f"redo\n{task.task_id}"),
+        user_email=task.user_email,
+        description=task.description,
+        status=PENDING,
+        credits_spent=0,
+        created_at=t3,
+        updated_at=t3,
         redo_of=task.task_id,
         redo_note="The table",
     )

@@ -38,7 +38,7 @@ from app.gateways.stripe import PaymentRefused
 from app.services.customers import MAX_ADJUSTMENT
 from app.web import shapes
 from app.web.files import MAX_FILE_BYTES, MAX_FILES
-from app.web.shape import EMAIL, TEXT, Json, fields, optional
+from app.web.shape import EMAIL, NOT_BLANK, TEXT, Json, fields, optional
 from app.web.shapes import FILE_ID, TASK_ID
 
 from .parts import (
@@ -56,7 +56,7 @@ from .parts import (
     in_query,
     then,
 )
-from .schemas import DESCRIPTION, NOT_BLANK, PASSWORD, REASON
+from .schemas import PASSWORD, REASON
 
 TASK = in_path("task_id", TASK_ID)
 NUMBER = in_path("number", {"type": "integer", "minimum": 1})
@@ -141,7 +141,7 @@ TASKS: Json = {
             f"Submit a task for {TASK_COST} credits",
             tag="tasks",
             parameters=[IDEMPOTENCY_KEY],
-            body=Body(fields(description=DESCRIPTION)),
+            body=Body(shapes.BRIEF),
             answers={201: shapes.TASK_AND_BALANCE},
             refusals=[
                 InsufficientCredits,

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from app.domain.accounts import MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARACTERS
-from app.domain.tasks import MAX_DESCRIPTION, MAX_REASON
-from app.domain.text import CONTROLS, INVISIBLE
+from app.domain.tasks import MAX_REASON
 from app.web import shapes
-from app.web.shape import COUNT, TEXT, WHOLE, Json, Shape, fields, optional
+from app.web.shape import COUNT, NOT_BLANK, TEXT, WHOLE, Json, Shape, fields, optional
 
-NOT_BLANK = rf"^[^\u0000]*[^\s{CONTROLS}{INVISIBLE}][^\u0000]*$"  # something shows, and no NUL: app/domain/text.py
-DESCRIPTION: Json = {"type": "string", "pattern": NOT_BLANK, "minLength": 1, "maxLength": MAX_DESCRIPTION}
 REASON: Json = {"type": "string", "pattern": NOT_BLANK, "minLength": 1, "maxLength": MAX_REASON}
 PASSWORD: Json = {
     "type": "string",
