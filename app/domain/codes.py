@@ -9,7 +9,7 @@ from datetime import datetime
 from .accounts import Account
 from .by_hand import are_one
 from .credits import PROMO, LedgerEntry
-from .errors import InvalidInput, MailboxUnproven
+from .errors import AddressUnconfirmed, InvalidInput
 from .people import person_mark
 from .text import compact
 
@@ -60,10 +60,10 @@ def check_redeemable(code: RedeemCode | None, now: datetime) -> RedeemCode:
     return code
 
 
-def check_mailbox(account: Account) -> None:
-    """Raises MailboxUnproven. Asked before anything is said of a code."""
+def check_confirmed(account: Account) -> None:
+    """Raises AddressUnconfirmed. Asked before anything is said of a code."""
     if not account.confirmed:
-        raise MailboxUnproven
+        raise AddressUnconfirmed
 
 
 def check_redeemer(code: RedeemCode, account: Account) -> None:

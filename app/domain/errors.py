@@ -97,7 +97,7 @@ class OperatorNotProven(Forbidden):
     message = "Operators prove a second factor before they change anything. Nothing was changed."
 
 
-class MailboxUnproven(Forbidden):
+class AddressUnconfirmed(Forbidden):
     """Anybody can sign up with anybody's address: what is given away goes to who reads the mailbox."""
 
     code = "email_not_confirmed"

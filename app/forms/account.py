@@ -35,13 +35,13 @@ class DeleteForm(FlaskForm):
     password = PasswordField()
 
 
-class ConfirmForm(FlaskForm):
+class PasswordAgainForm(FlaskForm):
     """The password again, before the second factor is changed."""
 
     password = PasswordField()
 
 
-class CodeForm(FlaskForm):
+class SecondFactorCodeForm(FlaskForm):
     code = StringField()
 
 

@@ -37,7 +37,7 @@ class CreditForm(ReasonForm):
     )
 
 
-class CodeForm(FlaskForm):
+class PromotionalCodeForm(FlaskForm):
     request_id = HiddenField()
     code = StringField(validators=[rule(normalise_code)])
     credits = IntegerField(

@@ -14,7 +14,7 @@ from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, NotFound
 from app.domain.formatting import count
 from app.domain.tasks import new_idempotency_key
-from app.forms.admin_finance import CodeForm, CreditForm, ReasonForm
+from app.forms.admin_finance import CreditForm, PromotionalCodeForm, ReasonForm
 from app.forms.paging import read_paging
 from app.services import books, codes, parked, payments, sales
 from app.web import deps, heavy
@@ -141,9 +141,9 @@ def undo_sale(source: str) -> ResponseReturnValue:
 @bp.route("/codes", methods=["GET", "POST"])
 @operator_required
 def list_codes() -> ResponseReturnValue:
-    form = CodeForm()
+    form = PromotionalCodeForm()
     if request.method == "GET":
-        form = CodeForm(formdata=None)
+        form = PromotionalCodeForm(formdata=None)
         form.request_id.data = new_idempotency_key()
         return _codes_page(form)
     if not form.validate():
@@ -231,7 +231,7 @@ def _payment_page(payment_id: str, form: CreditForm, status: int = 200) -> tuple
     return render_template("admin_finance/payment.html", **context), status
 
 
-def _codes_page(form: CodeForm) -> str:
+def _codes_page(form: PromotionalCodeForm) -> str:
     return render_template(
         "admin_finance/codes.html",
         form=form,

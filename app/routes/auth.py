@@ -98,7 +98,7 @@ def logout() -> ResponseReturnValue:
 @bp.get("/confirm/<token>")
 @public
 def open_confirm(token: str) -> ResponseReturnValue:
-    """On to the button that proves the mailbox, for whoever is signed in to the account; others sign in first.
+    """On to the button that confirms the address, for whoever is signed in to the account; others sign in first.
 
     Opening the link uses nothing up: mail scanners and browsers that fetch ahead open it, too.
     """
@@ -116,7 +116,7 @@ def open_confirm(token: str) -> ResponseReturnValue:
 @bp.route("/confirm", methods=["GET", "POST"])
 @public
 def confirm() -> ResponseReturnValue:
-    """Proves the mailbox to whoever is signed in to the account that the link was sent for."""
+    """Confirms the address for whoever is signed in to the account that the link was sent for."""
     store, links, token = deps.store(), deps.get().links, session.get("confirm", "")
     who = signed_in_account_or_none()
     try:
@@ -134,7 +134,7 @@ def confirm() -> ResponseReturnValue:
 
 
 def _confirmed_before(who: Account, token: str) -> bool:
-    """Whether a link of ours to this very account is used up because its mailbox is proven: nothing is left to do."""
+    """Whether a link of ours to this very account is used up, its address being confirmed: nothing is left to do."""
     try:
         email, _ = deps.get().links.email_of(token, CONFIRM)
     except LinkExpired:

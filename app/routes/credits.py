@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from app.config import Pack
 from app.domain.clock import utcnow
-from app.domain.errors import InvalidInput, MailboxUnproven, NotFound, PaymentsUnavailable
+from app.domain.errors import AddressUnconfirmed, InvalidInput, NotFound, PaymentsUnavailable
 from app.domain.tasks import TASK_COST, new_idempotency_key
 from app.forms.base import usable_key
 from app.forms.credits import BuyForm, DraftForm, RedeemForm
@@ -88,8 +88,8 @@ def redeem() -> ResponseReturnValue:
         added = codes.redeem(
             deps.store(), g.account, form.code.data, now=utcnow(), idempotency_key=form.request_id.data or None
         )
-    except MailboxUnproven:
-        return _page(form, unproven=True), 403
+    except AddressUnconfirmed:
+        return _page(form, unconfirmed=True), 403
     except InvalidInput as error:
         form.code.errors = [error.message]
         return _page(form), 422

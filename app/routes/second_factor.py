@@ -14,7 +14,7 @@ from app.data.second_factors import Proof
 from app.domain.accounts import BROWSER, Account
 from app.domain.clock import utcnow
 from app.domain.errors import BadCredentials, InvalidInput, WrongCode
-from app.forms.account import CodeForm, ConfirmForm, PasskeyForm
+from app.forms.account import PasskeyForm, PasswordAgainForm, SecondFactorCodeForm
 from app.services import accounts, second_factor
 from app.services.passkeys import ASSERT, REGISTER
 from app.web import deps
@@ -34,7 +34,7 @@ def ask() -> ResponseReturnValue:
     if request.method == "GET" and "half" not in session and signed_in_account_or_none():
         return redirect(url_for("dashboard.show"), code=303)  # by the Back button: that is no reason to sign out
     account, half = half_signed_in()
-    form = CodeForm()
+    form = SecondFactorCodeForm()
     if request.method == "GET":
         return _ask(account, form)
     try:
@@ -70,7 +70,7 @@ def show() -> ResponseReturnValue:
 @login_required
 def prove() -> ResponseReturnValue:
     """For a session that began before the second factor was set up."""
-    form = CodeForm()
+    form = SecondFactorCodeForm()
     try:
         with _counted(g.account):
             second_factor.prove_session(deps.store(), g.account, current_session_key(), _proof(g.account), now=utcnow())
@@ -102,7 +102,7 @@ def begin_totp() -> ResponseReturnValue:
 @login_required
 def totp() -> ResponseReturnValue:
     """The secret to enter into an app, and the first code that comes back."""
-    sealer, form = deps.get().sealer, CodeForm()
+    sealer, form = deps.get().sealer, SecondFactorCodeForm()
     if request.method == "POST":
         try:
             with _counted(g.account):
@@ -177,7 +177,7 @@ def remove_passkey() -> ResponseReturnValue:
 def recovery_codes() -> ResponseReturnValue:
     return _with_password(
         lambda: _done(
-            "The earlier codes no longer work.",
+            "The earlier recovery codes no longer work.",
             second_factor.renew_recovery_codes(deps.store(), g.account, now=utcnow()),
         )
     )
@@ -209,7 +209,7 @@ def _check_password(password: str) -> None:
 
 def _with_password(act: Callable[[], ResponseReturnValue]) -> ResponseReturnValue:
     """Run `act` once the password in the form is right; changing how an account is entered always takes it again."""
-    form = ConfirmForm()
+    form = PasswordAgainForm()
     try:
         _check_password(form.password.data or "")
     except (BadCredentials, InvalidInput) as error:
@@ -217,18 +217,18 @@ def _with_password(act: Callable[[], ResponseReturnValue]) -> ResponseReturnValu
     return act()
 
 
-def _ask(account: Account, form: CodeForm) -> str:
+def _ask(account: Account, form: SecondFactorCodeForm) -> str:
     passkeys = deps.get().passkeys.available and bool(account.passkeys)
     return render_template("auth/second_factor.html", form=form, has_passkeys=passkeys, has_totp=bool(account.totp))
 
 
-def _show(*, code_form: CodeForm | None = None, error: str = "", passkey_name: str = "") -> str:
+def _show(*, code_form: SecondFactorCodeForm | None = None, error: str = "", passkey_name: str = "") -> str:
     account = g.account
     return render_template(
         SET_UP,
         error=error,
-        code_form=code_form or CodeForm(formdata=None),
-        password_form=ConfirmForm(formdata=None),
+        code_form=code_form or SecondFactorCodeForm(formdata=None),
+        password_form=PasswordAgainForm(formdata=None),
         has_totp=account.totp is not None,
         passkeys=sorted(account.passkeys.values(), key=lambda passkey: passkey.created_at),
         passkey_name=passkey_name,

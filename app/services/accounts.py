@@ -1,4 +1,4 @@
-"""Signing up, in and out, and proving a mailbox."""
+"""Signing up, in and out, and confirming an address."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class SignedIn:
 def sign_up(
     store: Store, passwords: Passwords, email: object, password: object, *, now: datetime, kind: str, label: str = ""
 ) -> SignedIn:
-    """Make an account with no credits, sign it in, and promise a mail that confirms the mailbox.
+    """Make an account with no credits, sign it in, and promise a mail that confirms the address.
 
     Raises InvalidInput, and AccountExists for a taken address: nothing of that account changes, and if a payment made
     it and it has no password yet, its owner is mailed a link to set one.
@@ -300,7 +300,7 @@ def account_of_link(store: Store, links: Links, token: str, purpose: str) -> tup
 
 
 def confirm_mailbox(store: Store, links: Links, token: str, *, signed_in_as: str, now: datetime) -> Account:
-    """Mark the mailbox proven: whoever reads it also knows the password. Raises LinkExpired; the link works once.
+    """Mark the address confirmed: whoever reads it also knows the password. Raises LinkExpired; the link works once.
 
     Reading the mailbox alone is not enough: a mail scanner follows links, too, and would prove the owner's mailbox for
     a stranger who signed up with the address.
@@ -309,7 +309,7 @@ def confirm_mailbox(store: Store, links: Links, token: str, *, signed_in_as: str
     if account.email != signed_in_as:
         raise LinkExpired
     store.updates.accounts.confirm_mailbox(account, (CONFIRM, nonce), now)
-    log.info("mailbox confirmed", extra={"email": mask_email(account.email)})
+    log.info("address confirmed", extra={"email": mask_email(account.email)})
     return account
 
 

@@ -15,7 +15,7 @@ from app.domain.clock import from_iso, to_iso
 from app.domain.codes import (
     MAX_CODE_CREDITS,
     RedeemCode,
-    check_mailbox,
+    check_confirmed,
     check_redeemable,
     check_redeemer,
     earlier_entry_id,
@@ -142,7 +142,7 @@ def redeem(store: Store, account: Account, code: object, *, now: datetime, idemp
     """Add a code's credits to an account; returns them. Once a person, and never beyond the code's cap.
 
     A person is told by the address, without `+tag` and dots: see domain/people.py. Raises InvalidInput with the reason,
-    and MailboxUnproven. A race for the last use, or of one person's accounts, is decided by the store. A repeat with
+    and AddressUnconfirmed. A race for the last use, or of one person's accounts, is decided by the store. A repeat with
     the same idempotency key is told what the first one did.
     """
     name = normalise_code(code)
@@ -151,7 +151,7 @@ def redeem(store: Store, account: Account, code: object, *, now: datetime, idemp
         return int(first)
 
     def attempt(current: Account) -> int:
-        check_mailbox(current)
+        check_confirmed(current)
         found = check_redeemable(store.codes.find(name), now)
         check_redeemer(found, current)
         posted, after = credits.post(current, promo_entry(found, current), now)

@@ -19,8 +19,8 @@ OPERATOR, CUSTOMER = "admin", "customer"
 def grant(store: Store, email: str, *, actor: str, reason: str = "", now: datetime) -> Account:
     """Make an account an operator. Its sessions and tokens end with it: who opened them was let in as a customer.
 
-    Anybody can sign up with anybody's address, so its mailbox must be proven. Safe to repeat. Raises NotFound, and
-    WrongState for an account that is not proven, is disabled or was deleted.
+    Anybody can sign up with anybody's address, so it must be confirmed. Safe to repeat. Raises NotFound, and
+    WrongState for an account that is not confirmed, is disabled or was deleted.
     """
 
     def attempt(current: Account) -> None:

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from app.domain.accounts import Account
-from app.domain.codes import RedeemCode, check_mailbox, check_redeemable, check_redeemer, normalise_code, promo_entry
+from app.domain.codes import RedeemCode, check_confirmed, check_redeemable, check_redeemer, normalise_code, promo_entry
 from app.domain.credits import PROMO, LedgerEntry
-from app.domain.errors import InvalidInput, MailboxUnproven
+from app.domain.errors import AddressUnconfirmed, InvalidInput
 from app.domain.people import person_mark
 from tests.support import NOW
 
@@ -69,11 +69,11 @@ def test_the_entry_is_the_same_when_one_person_redeems_a_code_twice():
 
 def test_refused_when_the_mailbox_is_not_proven_or_the_code_is_ones_own():
     ada = Account("ada@example.com", "acc_1", NOW, confirmed_at=NOW)
-    check_mailbox(ada)
+    check_confirmed(ada)
     check_redeemer(CODE, ada)
 
-    with pytest.raises(MailboxUnproven):
-        check_mailbox(replace(ada, confirmed_at=None))
+    with pytest.raises(AddressUnconfirmed):
+        check_confirmed(replace(ada, confirmed_at=None))
     for maker in ("op@example.com", "o.p+me@example.com"):
         with pytest.raises(InvalidInput, match="Who made a code"):
             check_redeemer(CODE, replace(ada, email=maker))

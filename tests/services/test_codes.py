@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from app.data.transaction import Writes
-from app.domain.errors import InvalidInput, MailboxUnproven
+from app.domain.errors import AddressUnconfirmed, InvalidInput
 from app.services import accounts, books, codes
 from app.services.passwords import Passwords
 from tests.support import NOW, PASSWORD, ledger, make_account, make_operators
@@ -163,7 +163,7 @@ def test_nothing_is_redeemed_while_the_mailbox_is_unproven(store):
     strangers = [make_account(store, f"a{number}@example.com", confirmed_at=None) for number in range(5)]
 
     for account in strangers:
-        with pytest.raises(MailboxUnproven):
+        with pytest.raises(AddressUnconfirmed):
             codes.redeem(store, account, "SPRING-2026", now=NOW)
     store.updates.accounts.change(store.accounts.get("a1@example.com"), confirmed_at=NOW)
 
@@ -177,7 +177,7 @@ def test_nothing_is_redeemed_by_an_account_that_is_deleted_meanwhile(store, monk
     gone = lambda: accounts.delete(store, Passwords(4), account, PASSWORD, now=NOW)  # noqa: E731
     rival_before_commit(monkeypatch, gone)
 
-    with pytest.raises(MailboxUnproven):
+    with pytest.raises(AddressUnconfirmed):
         codes.redeem(store, account, "SPRING-2026", now=NOW)
 
     assert store.accounts.get(account.email).credits_balance == 0

@@ -6,6 +6,7 @@ from app.domain.credits import TYPES
 from app.domain.errors import (
     AccountExists,
     AccountFrozen,
+    AddressUnconfirmed,
     BadCredentials,
     BadCursor,
     BalanceUnexplained,
@@ -15,7 +16,6 @@ from app.domain.errors import (
     InvalidInput,
     InvalidPayload,
     InvalidSignature,
-    MailboxUnproven,
     NotFound,
     PaymentsUnavailable,
     PlacesTaken,
@@ -255,7 +255,7 @@ CREDITS: Json = {
             parameters=[IDEMPOTENCY_KEY],
             body=Body(fields(code=TEXT | {"description": "5 to 40 letters, digits and dashes; spaces do not matter."})),
             answers={200: shapes.REDEEMED},
-            refusals=[InvalidInput, MailboxUnproven, RateLimited, *MOVES_CREDITS],
+            refusals=[InvalidInput, AddressUnconfirmed, RateLimited, *MOVES_CREDITS],
             description="The e-mail address of the account must be confirmed. Addresses that differ by case, dots or a "
             "+tag before the @ are one person's.",
         )
