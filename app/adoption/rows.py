@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from app.data.account_rows import account_from_row
+from app.data.account_rows import ACCOUNT
 from app.data.base import Base
 from app.data.client import Stale
 from app.data.ledger import LedgerReads
@@ -22,7 +22,7 @@ from app.data.lives import Life, UserUpdates, UserWrites
 from app.data.payments import PaymentReads
 from app.data.store import Transaction
 from app.data.tables import TASKS, USERS
-from app.data.tasks import queue_shard, task_from_row, task_title, user_status
+from app.data.tasks import TASK, queue_shard, task_title, user_status
 from app.domain import credits
 from app.domain.accounts import NOT_ADOPTED, Account, mask_email, new_account_id, normalise_email
 from app.domain.clock import to_iso, utcnow
@@ -62,12 +62,12 @@ def unadopted_accounts(base: Base) -> Iterator[Opening]:
 def unadopted_tasks(base: Base) -> Iterator[Task]:
     """A consistent scan: tasks that no operator's queue shows yet."""
     for row in base._scan(TASKS.suffix, "attribute_not_exists(version)"):
-        yield task_from_row(row)
+        yield TASK.record(row)
 
 
 def opening_of(base: Base, row: dict[str, Any]) -> Opening:
     """Reads the account's rows through their index: those of the original are older than any lag of it."""
-    account = account_from_row(row)
+    account = ACCOUNT.record(row)
     if account.unexplained != NOT_ADOPTED:
         return Opening(account, problem=account.unexplained)
     if not _is_normal(account.email):
@@ -121,7 +121,7 @@ def adopt_task(base: Base, row: dict[str, Any]) -> dict[str, Any]:
     """The row as it is once the queue shows it and its owner's open tasks count it. Safe to repeat and to race."""
     key = {"task_id": row["task_id"]}
     for _ in range(ATTEMPTS):
-        task = task_from_row(row)
+        task = TASK.record(row)
         if task.unexplained != NOT_ADOPTED:  # it is adopted, or cannot be
             return row
         owner = {"email": task.user_email}

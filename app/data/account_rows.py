@@ -16,14 +16,6 @@ from .tables import USERS
 
 TABLE = USERS.suffix
 WHOLE_ROW = {"account_id", "sessions", "link_nonces", "ledger_sequence"}  # without these it is from the original
-# Paths lead into the maps, and counters are compared: they are there from the beginning.
-ALWAYS = {
-    *("credits_balance", "ledger_sequence", "version", "open_tasks", "sessions", "link_nonces", "spend_by_day"),
-    *("role", "theme", "low_balance_threshold"),
-}
-ACCOUNTS = Codec(Account, always=ALWAYS, but={"link_mails", "unexplained"})
-SESSIONS = Codec(Session, but={"key"})
-PASSKEYS = Codec(Passkey, but={"key"})
 LINKS, PURPOSES = ("link_mailed", "link_mails"), ("confirm", "set_password", "reset")
 
 
@@ -42,33 +34,44 @@ def completed(base: Base, row: dict[str, Any]) -> dict[str, Any]:
     return base.adopter.account(base, row)
 
 
-def account_row(account: Account) -> dict[str, Any]:
-    return ACCOUNTS.row(account) | link_mail_attributes(account.link_mails)
-
-
-def account_from_row(row: dict[str, Any]) -> Account:
-    """Lenient on what is absent: rows of the original product hold only the attributes of the original."""
-    return ACCOUNTS.record(
-        row,
-        account_id=row.get("account_id", ""),
-        credits_balance=whole(row.get("credits_balance")) or 0,
-        link_mails={
-            purpose: LinkMails(from_iso(row[f"link_mailed_{purpose}"]), row.get(f"link_mails_{purpose}", 1))
-            for purpose in PURPOSES
-            if f"link_mailed_{purpose}" in row
-        },
-        unexplained=_unexplained(row),
-    )
-
-
 def link_mail_attributes(mails: Mapping[str, LinkMails]) -> dict[str, Any]:
     """Two for each purpose, not a map: both are set where there was no link before."""
     moments = {f"link_mailed_{purpose}": to_iso(one.last_at) for purpose, one in mails.items() if one.last_at}
     return moments | {f"link_mails_{purpose}": one.in_a_row for purpose, one in mails.items() if one.last_at}
 
 
-def _unexplained(row: dict[str, Any]) -> str | None:
+def _otherwise(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Lenient on what is absent: rows of the original product hold only the attributes of the original."""
+    return {
+        "account_id": row.get("account_id", ""),
+        "credits_balance": whole(row.get("credits_balance")) or 0,
+        "link_mails": {
+            purpose: LinkMails(from_iso(row[f"link_mailed_{purpose}"]), row.get(f"link_mails_{purpose}", 1))
+            for purpose in PURPOSES
+            if f"link_mailed_{purpose}" in row
+        },
+        "unexplained": _unexplained(row),
+    }
+
+
+def _unexplained(row: Mapping[str, Any]) -> str | None:
     balance, ours = row.get("credits_balance"), "ledger_sequence" in row
     if whole(balance) is None or (ours and not isinstance(balance, int)):
         return f"its balance cannot be read: {balance}"
     return None if ours else NOT_ADOPTED
+
+
+SESSION = Codec(Session, but={"key"})
+PASSKEY = Codec(Passkey, but={"key"})
+ACCOUNT = Codec(
+    Account,
+    # Paths lead into the maps, and counters are compared: they are there from the beginning.
+    always={
+        *("credits_balance", "ledger_sequence", "version", "open_tasks", "sessions", "link_nonces", "spend_by_day"),
+        *("role", "theme", "low_balance_threshold"),
+    },
+    but={"link_mails", "unexplained"},
+    inner=(SESSION, PASSKEY),
+    beside=lambda account: link_mail_attributes(account.link_mails),
+    otherwise=_otherwise,
+)

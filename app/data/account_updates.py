@@ -11,9 +11,8 @@ from app.domain.clock import to_iso
 from app.domain.errors import BadCredentials, LinkExpired, NotSignedIn
 
 from .account_rows import (
-    ACCOUNTS,
-    SESSIONS,
-    account_from_row,
+    ACCOUNT,
+    SESSION,
 )
 from .client import Stale
 from .lives import Life, UserUpdates
@@ -29,13 +28,13 @@ class AccountUpdates(UserUpdates):
         """
         row = self._update_user(
             Life.of(account),
-            set={f"sessions.{session.key}": SESSIONS.row(session)} | ACCOUNTS.attributes(settings),
+            set={f"sessions.{session.key}": SESSION.row(session)} | ACCOUNT.attributes(settings),
             remove=[f"sessions.{key}" for key in account.sessions_to_drop(session.kind, now)],
             condition="#password_hash = :checked AND attribute_not_exists(disabled_at)",
             failure=BadCredentials,
             checked=account.password_hash,
         )
-        return account_from_row(row)
+        return ACCOUNT.record(row)
 
     def touch_session(self, account: Account, session: Session, now: datetime) -> None:
         self._update_user(
@@ -64,7 +63,7 @@ class AccountUpdates(UserUpdates):
             Life.of(account),
             set={
                 "password_hash": password_hash,
-                "sessions": {key: SESSIONS.row(session) for key, session in account.sessions.items()},
+                "sessions": {key: SESSION.row(session) for key, session in account.sessions.items()},
                 "confirmed_at": to_iso(account.confirmed_at or now),
                 "deleted_at": None,  # who proves the mailbox again has the account again
             },
@@ -93,10 +92,10 @@ class AccountUpdates(UserUpdates):
 
         Raises NotSignedIn when the account was deleted meanwhile.
         """
-        return account_from_row(
+        return ACCOUNT.record(
             self._update_user(
                 Life.of(account),
-                set=ACCOUNTS.attributes(settings),
+                set=ACCOUNT.attributes(settings),
                 add={"version": 1} if visible else None,
                 failure=NotSignedIn,
             )

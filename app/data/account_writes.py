@@ -12,12 +12,11 @@ from app.domain.errors import AccountExists, AlreadyRecorded, BadCredentials
 from app.domain.tasks import Task
 
 from .account_rows import (
-    ACCOUNTS,
+    ACCOUNT,
     LINKS,
     PURPOSES,
-    SESSIONS,
+    SESSION,
     TABLE,
-    account_row,
     new_id_key,
     no_link_key,
 )
@@ -47,7 +46,7 @@ PROVEN_AND_OPEN = "attribute_exists(confirmed_at) AND attribute_not_exists(disab
 
 class AccountWrites(UserWrites):
     def create(self, account: Account, failure: type = AccountExists) -> None:
-        self.put(TABLE, account_row(account), condition="attribute_not_exists(email)", failure=failure)
+        self.put(TABLE, ACCOUNT.row(account), condition="attribute_not_exists(email)", failure=failure)
         self.announce_id(account.account_id, account.email)
 
     def announce_id(self, account_id: str, email: str) -> None:
@@ -131,7 +130,7 @@ class AccountWrites(UserWrites):
         """Replace the password that was checked; `session` is the only one left, and no mailed link works any more."""
         self.update_user(
             Life.of(account),
-            set={"password_hash": password_hash, "sessions": {session.key: SESSIONS.row(session)}},
+            set={"password_hash": password_hash, "sessions": {session.key: SESSION.row(session)}},
             remove=[f"link_nonces.{purpose}" for purpose in account.link_nonces if purpose != "confirm"],
             add=SESSIONS_END,
             condition="#password_hash = :checked AND attribute_not_exists(disabled_at)",
@@ -199,4 +198,4 @@ def _moved(before: Account, after: Account) -> dict[str, Any]:
 def _attributes(changes: dict[str, Any]) -> dict[str, Any]:
     """Of the links each nonce is set by itself: others write to them at the same time, and theirs stay."""
     links = {f"link_nonces.{purpose}": nonce for purpose, nonce in changes.get("link_nonces", {}).items()}
-    return ACCOUNTS.attributes({name: value for name, value in changes.items() if name != "link_nonces"}) | links
+    return ACCOUNT.attributes({name: value for name, value in changes.items() if name != "link_nonces"}) | links

@@ -16,8 +16,8 @@ from app.domain.clock import from_iso
 from app.domain.errors import BadCursor, NotFound
 
 from .account_rows import (
+    ACCOUNT,
     TABLE,
-    account_from_row,
     completed,
     new_id_key,
     no_link_key,
@@ -38,7 +38,7 @@ MAX_EMAIL_BYTES = 1_000  # well above any address, well below what a key may hol
 class AccountReads(Base):
     def find(self, email: str) -> Account | None:
         row = self._get(TABLE, {"email": email})
-        return account_from_row(completed(self, row)) if row else None
+        return ACCOUNT.record(completed(self, row)) if row else None
 
     def get(self, email: str) -> Account:
         """Raises NotFound."""
@@ -53,7 +53,7 @@ class AccountReads(Base):
     def find_or_pretence(self, email: str) -> tuple[Account | None, LinkMails]:
         """The account, and for an address without one the links that it would have been mailed: one call for both."""
         row, pretence = self._get_many([(TABLE, {"email": email}), (RATE_LIMITS.suffix, no_link_key(email))])
-        account = account_from_row(completed(self, row)) if row else None
+        account = ACCOUNT.record(completed(self, row)) if row else None
         mailed = pretence or {}
         return account, LinkMails(moment_of(mailed.get("mailed_at")), mailed.get("mails", 0))
 
@@ -105,7 +105,7 @@ class AccountReads(Base):
 
     def every(self) -> Iterator[Account]:
         """A scan: for the command line and the nightly check only."""
-        return map(account_from_row, self._scan(TABLE))
+        return map(ACCOUNT.record, self._scan(TABLE))
 
     def decide(self, account: Account, attempt: Callable[[Account], Result]) -> Result:
         """Run `attempt` on the account, again on its newest state whenever it changed meanwhile."""
@@ -113,7 +113,7 @@ class AccountReads(Base):
         def reread(stale: Stale) -> Account:
             # The failed condition of the account's own row hands back the row as it is now.
             if stale.item and stale.item.get("email") == account.email and "credits_balance" in stale.item:
-                return account_from_row(stale.item)
+                return ACCOUNT.record(stale.item)
             return self.get(account.email)
 
         return optimistic(account.email, attempt, account, reread)
@@ -136,7 +136,7 @@ class AccountReads(Base):
             if start:
                 request["ExclusiveStartKey"] = start
             answer = call(self.client, "scan", **request)
-            found += [account_from_row(decode_item(item)) for item in answer["Items"]]
+            found += [ACCOUNT.record(decode_item(item)) for item in answer["Items"]]
             looked_at += SCAN_CHUNK
             start = answer.get("LastEvaluatedKey")
             if len(found) > limit:

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.domain.by_hand import Hand, hand_of, is_person
 
-from .account_rows import account_from_row
+from .account_rows import ACCOUNT
 from .base import Base
 from .client import Stale
 from .lives import Life, UserWrites
@@ -24,7 +24,7 @@ class ByHandReads(Base):
         """The count of an operator or of the command line; somebody without an account is in no good standing."""
         if is_person(name):
             account = self._get(USERS.suffix, {"email": name})
-            return hand_of(account_from_row(account)) if account else Hand(name, in_good_standing=False)
+            return hand_of(ACCOUNT.record(account)) if account else Hand(name, in_good_standing=False)
         row = self._get(STATUS.suffix, _key(name)) or {}
         return Hand(name, row.get("by_hand_on", ""), row.get("by_hand", 0))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ from app.domain.errors import AlreadyRecorded
 
 from .base import Base, Page, each
 from .codec import whole
+from .records import Codec
 from .tables import TRANSACTION_INDEX, TRANSACTIONS
 from .transaction import Writes
 
@@ -22,7 +23,7 @@ TABLE = TRANSACTIONS.suffix
 class LedgerReads(Base):
     def find(self, transaction_id: str) -> PostedEntry | None:
         row = self._get(TABLE, {"transaction_id": transaction_id})
-        return _entry(row) if row else None
+        return ENTRY.record(row) if row else None
 
     def page(
         self,
@@ -43,7 +44,7 @@ class LedgerReads(Base):
             TRANSACTION_INDEX,
             ("user_email", email),
             key_names=("timestamp", "transaction_id"),
-            make=_entry,
+            make=ENTRY.record,
             limit=limit,
             cursor=cursor,
             keep=(lambda entry: entry.type == type) if type else None,
@@ -53,7 +54,7 @@ class LedgerReads(Base):
     def of_task(self, email: str, task_id: str) -> list[PostedEntry]:
         """What one task moved: its spend and, if there was one, its refund; newest first."""
         rows = self._get_many([(TABLE, {"transaction_id": f"{kind}#{task_id}"}) for kind in ("refund", "spend")])
-        return [entry for entry in (_entry(row) for row in rows if row) if entry.user_email == email]
+        return [entry for entry in (ENTRY.record(row) for row in rows if row) if entry.user_email == email]
 
     def last_before(self, email: str, moment: datetime, *, ahead: bool = False) -> PostedEntry | None:
         """The last row, by its place, that says that it happened before: an opening balance comes from it.
@@ -76,7 +77,7 @@ class LedgerReads(Base):
             TRANSACTION_INDEX,
             ("user_email", email),
             key_names=("timestamp", "transaction_id"),
-            make=_entry,
+            make=ENTRY.record,
             limit=1,
             between=between,
             keep=keep,
@@ -91,31 +92,13 @@ class LedgerReads(Base):
 
     def every(self) -> Iterator[PostedEntry]:
         """A consistent scan: for the nightly check only."""
-        return map(_entry, self._scan(TABLE))
+        return map(ENTRY.record, self._scan(TABLE))
 
 
 class LedgerWrites(Writes):
     def append_once(self, entry: PostedEntry) -> None:
         """Append a row. Raises AlreadyRecorded if its id stands in the ledger, however long ago."""
-        self.put(
-            TABLE,
-            {
-                "transaction_id": entry.transaction_id,
-                "user_email": entry.user_email,
-                "type": entry.type,
-                "amount": entry.amount,
-                "description": entry.description,
-                "timestamp": to_iso(entry.listed_at),
-                "happened_at": to_iso(entry.timestamp) if entry.ahead_at else None,
-                "balance_after": entry.balance_after,
-                "sequence": entry.sequence,
-                "task_id": entry.task_id,
-                "payment_id": entry.payment_id,
-                "stripe_payment_intent": entry.stripe_payment_intent,
-            },
-            condition="attribute_not_exists(transaction_id)",
-            failure=AlreadyRecorded,
-        )
+        self.put(TABLE, ENTRY.row(entry), condition="attribute_not_exists(transaction_id)", failure=AlreadyRecorded)
 
     def not_recorded(self, transaction_id: str) -> None:
         """Raises AlreadyRecorded if this id stands in the ledger."""
@@ -127,27 +110,32 @@ class LedgerWrites(Writes):
         )
 
 
-def _entry(row: dict[str, Any]) -> PostedEntry:
+def _beside(entry: PostedEntry) -> dict[str, Any]:
+    """The index lists by `timestamp`, so that is its place; where its time is another, it stands beside."""
+    happened_at = to_iso(entry.timestamp) if entry.ahead_at else None
+    return {"timestamp": to_iso(entry.listed_at), "happened_at": happened_at}
+
+
+def _otherwise(row: Mapping[str, Any]) -> dict[str, Any]:
     """Lenient on what is absent: rows of the original product hold only the attributes of the original."""
     amount, sequence = whole(row.get("amount")), row.get("sequence", 0)
-    description, payment_id = row.get("description") or "", row.get("payment_id")
+    listed_at, happened_at = row["timestamp"], row.get("happened_at")
+    found = {
+        "amount": amount or 0,
+        "timestamp": from_iso(happened_at or listed_at),
+        "ahead_at": from_iso(listed_at) if happened_at else None,
+        "balance_after": row.get("balance_after", 0),
+        "sequence": sequence,
+        "description": row.get("description") or "",
+    }
     if amount is None:
-        description = f"{description} (amount as it was stored: {row.get('amount')})".strip()
-    intent, listed_at, happened_at = row.get("stripe_payment_intent"), row["timestamp"], row.get("happened_at")
+        stored = str(row.get("amount"))
+        found["description"] = f"{found['description']} (amount as it was stored: {stored})".strip()
+        found["unreadable"] = stored
+    intent = row.get("stripe_payment_intent")
     if sequence == 0 and row["type"] == PURCHASE and (amount or 0) > 0 and str(intent).startswith("pi_"):
-        payment_id = intent
-    return PostedEntry(
-        transaction_id=row["transaction_id"],
-        user_email=row["user_email"],
-        type=row["type"],
-        amount=amount or 0,
-        description=description,
-        timestamp=from_iso(happened_at or listed_at),
-        balance_after=row.get("balance_after", 0),
-        sequence=sequence,
-        task_id=row.get("task_id"),
-        payment_id=payment_id,
-        stripe_payment_intent=intent,
-        unreadable=None if amount is not None else str(row.get("amount")),
-        ahead_at=from_iso(listed_at) if happened_at else None,
-    )
+        found["payment_id"] = intent
+    return found
+
+
+ENTRY = Codec(PostedEntry, but={"timestamp", "ahead_at", "unreadable"}, beside=_beside, otherwise=_otherwise)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from app.domain.accounts import Account
-from app.domain.clock import from_iso, to_iso
 from app.domain.payments import PaymentRecord
 from app.domain.reversals import Amount
 from app.domain.sales import Line, Origin
 
-from .account_rows import account_from_row, completed
+from .account_rows import ACCOUNT, completed
 from .base import Base, Page
 from .client import Stale, call
+from .records import Codec
 from .tables import PARKED_INDEX, PAYMENT_USER_INDEX, PAYMENTS, USERS
 from .transaction import Writes
 
@@ -26,14 +26,15 @@ PARKED = "parked"  # and "not ours#<source>" for what is not ours, so that ten t
 class PaymentReads(Base):
     def find(self, payment_id: str) -> PaymentRecord | None:
         row = self._get(TABLE, {"payment_id": payment_id})
-        return _record(row) if row else None
+        return PAYMENT.record(row) if row else None
 
     def find_with_account(self, payment_id: str, email: str | None) -> tuple[PaymentRecord | None, Account | None]:
         """Both in one consistent call: all that a webhook reads."""
         if email is None:
             return self.find(payment_id), None
         payment, account = self._get_many([(TABLE, {"payment_id": payment_id}), (USERS.suffix, {"email": email})])
-        return _record(payment) if payment else None, account_from_row(completed(self, account)) if account else None
+        found = ACCOUNT.record(completed(self, account)) if account else None
+        return PAYMENT.record(payment) if payment else None, found
 
     def list_parked(self, *, limit: int, cursor: str | None = None) -> Page[PaymentRecord]:
         return self._payments(PARKED_INDEX, ("parked", PARKED), limit, cursor)
@@ -52,11 +53,11 @@ class PaymentReads(Base):
 
     def _payments(self, index: str, key: tuple[str, str], limit: int, cursor: str | None) -> Page[PaymentRecord]:
         names = ("created_at", "payment_id")
-        return self._page(TABLE, index, key, key_names=names, make=_record, limit=limit, cursor=cursor)
+        return self._page(TABLE, index, key, key_names=names, make=PAYMENT.record, limit=limit, cursor=cursor)
 
     def every(self) -> Iterator[PaymentRecord]:
         """A consistent scan: for the nightly check and the reconciliation only."""
-        return map(_record, self._scan(TABLE))
+        return map(PAYMENT.record, self._scan(TABLE))
 
 
 class PaymentWrites(Writes):
@@ -66,43 +67,13 @@ class PaymentWrites(Writes):
         if before is not None:
             condition, params = "#version = :version", {"version": before.version}
         created = (before.created_at if before else None) or now
-        self.put(
-            TABLE,
-            {
-                "payment_id": after.payment_id,
-                "session_id": after.session_id,
-                "payment_intent": after.payment_intent,
-                "state": after.state,
-                "granted": after.granted,
-                "total_cents": after.total_cents,
-                "currency": after.currency,
-                "payer_email": after.payer_email,
-                "customer_id": after.customer_id,
-                "refunds": _amount_rows(after.refunds),
-                "charge_refunded_cents": after.charge_refunded.cents,
-                "charge_refunded_currency": after.charge_refunded.currency or None,
-                "charge_refunded_told": after.charge_refunded.told or None,
-                "charged": dict(after.charged) or None,
-                "disputes": _amount_rows(after.disputes),
-                "parked_reason": after.parked_reason,
-                "parked": _place(after),
-                "resolution": after.resolution,
-                "user_email": after.user_email,
-                "applied": after.applied,
-                "entries": after.entries,
-                "receipt_url": after.receipt_url,
-                "source": after.source,
-                "origin": _origin_row(after.origin) if after.origin else None,
-                "credits_if_ours": after.credits_if_ours or None,
-                "reason_if_ours": after.reason_if_ours,
-                "version": (before.version if before else 0) + 1,
-                "created_at": to_iso(created),
-                "updated_at": to_iso(now),
-            },
-            condition=condition,
-            failure=Stale,
-            **params,
-        )
+        stored = replace(after, version=(before.version if before else 0) + 1, created_at=created, updated_at=now)
+        key = {"payment_id": after.payment_id}
+        self.update(TABLE, key, set=_but(PAYMENT.as_set(stored), key), condition=condition, failure=Stale, **params)
+
+
+def _but(values: dict[str, Any], key: dict[str, str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in key}
 
 
 def _place(record: PaymentRecord) -> str | None:
@@ -116,61 +87,30 @@ def _aside(source: str) -> str:
     return f"not ours#{source}"
 
 
-def _origin_row(origin: Origin) -> dict[str, Any]:
-    lines = None if origin.lines is None else [asdict(line) for line in origin.lines]
-    return {name: value for name, value in (("link", origin.link), ("lines", lines)) if value is not None}
+def _beside(record: PaymentRecord) -> dict[str, Any]:
+    charge = record.charge_refunded
+    return {
+        "charge_refunded_cents": charge.cents,
+        "charge_refunded_currency": charge.currency or None,
+        "charge_refunded_told": charge.told or None,
+        "parked": _place(record),
+    }
 
 
-def _origin(row: dict[str, Any]) -> Origin:
-    lines = row.get("lines")
-    return Origin(row.get("link"), None if lines is None else tuple(Line(**line) for line in lines))
+def _otherwise(row: Mapping[str, Any]) -> dict[str, Any]:
+    currency, told = row.get("charge_refunded_currency", ""), row.get("charge_refunded_told", 0)
+    return {"charge_refunded": Amount(row["charge_refunded_cents"], currency=currency, told=told)}
 
 
-def _amount_rows(amounts: Mapping[str, Amount]) -> dict[str, dict[str, Any]]:
-    return {key: _amount_row(amount) for key, amount in amounts.items()}
-
-
-def _amount_row(amount: Amount) -> dict[str, Any]:
-    row = {"cents": amount.cents, "status": amount.status}
-    more = {"currency": amount.currency, "told": amount.told, "made": amount.made, "undone": amount.undone}
-    return row | {name: value for name, value in more.items() if value}
-
-
-def _amounts(rows: dict[str, dict[str, Any]]) -> dict[str, Amount]:
-    """Rows of before currencies and times were kept have cents and status only."""
-    return {key: Amount(**row) for key, row in rows.items()}
-
-
-def _record(row: dict[str, Any]) -> PaymentRecord:
-    return PaymentRecord(
-        payment_id=row["payment_id"],
-        session_id=row.get("session_id"),
-        payment_intent=row.get("payment_intent"),
-        state=row["state"],
-        granted=row["granted"],
-        total_cents=row["total_cents"],
-        currency=row["currency"],
-        payer_email=row.get("payer_email"),
-        customer_id=row.get("customer_id"),
-        refunds=_amounts(row["refunds"]),
-        charge_refunded=Amount(
-            row["charge_refunded_cents"],
-            currency=row.get("charge_refunded_currency", ""),
-            told=row.get("charge_refunded_told", 0),
-        ),
-        charged=row.get("charged", {}),
-        disputes=_amounts(row["disputes"]),
-        parked_reason=row.get("parked_reason"),
-        resolution=row.get("resolution"),
-        user_email=row.get("user_email"),
-        applied=row["applied"],
-        entries=row["entries"],
-        receipt_url=row.get("receipt_url"),
-        version=row["version"],
-        created_at=from_iso(row["created_at"]),
-        updated_at=from_iso(row["updated_at"]),
-        source=row.get("source"),
-        origin=_origin(row["origin"]) if row.get("origin") else None,
-        credits_if_ours=row.get("credits_if_ours", 0),
-        reason_if_ours=row.get("reason_if_ours"),
-    )
+PAYMENT = Codec(
+    PaymentRecord,
+    always={
+        *("state", "granted", "total_cents", "currency", "refunds", "disputes", "applied", "entries"),
+        *("version", "created_at", "updated_at"),
+    },
+    but={"charge_refunded"},
+    # Rows of before currencies and times were kept have cents and status only.
+    inner=(Codec(Amount, always={"status"}), Codec(Origin, inner=[Codec(Line, always={"standing", "label"})])),
+    beside=_beside,
+    otherwise=_otherwise,
+)

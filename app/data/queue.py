@@ -19,7 +19,7 @@ from .base import Base, Page
 from .client import call
 from .codec import Item, decode_item, encode_item
 from .tables import TASK_QUEUE_INDEX, TASKS
-from .tasks import QUEUE_SHARDS, task_from_row
+from .tasks import QUEUE_SHARDS, TASK
 from .threads import SHARDS, side_by_side
 
 TABLE = TASKS.suffix
@@ -74,7 +74,7 @@ class QueueReads(Base):
             if len(items) == limit or beyond:
                 more = True
                 break
-            task = task_from_row(row)
+            task = TASK.record(row)
             starts[shard] = place
             if keep is None or keep(task):
                 items.append(task)

@@ -6,33 +6,35 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from app.domain.clock import from_iso, to_iso
+from app.domain.clock import to_iso
 from app.domain.sales import Sale
 
 from .base import Base
 from .client import Stale
+from .records import Codec
 from .tables import SALES
 from .transaction import Writes
 
 TABLE = SALES.suffix
+SALE = Codec(Sale)
 MOST_ASKED = 90  # of a session with more lines than that nobody has named each
 
 
 class SaleReads(Base):
     def find(self, source: str) -> Sale | None:
         row = self._get(TABLE, {"source": source})
-        return _sale(row) if row else None
+        return SALE.record(row) if row else None
 
     def find_many(self, sources: Sequence[str]) -> dict[str, Sale]:
         """Those of `sources` that have a row, in one consistent call."""
         if not sources:
             return {}
         rows = self._get_many([(TABLE, {"source": source}) for source in sources[:MOST_ASKED]])
-        return {row["source"]: _sale(row) for row in rows if row}
+        return {row["source"]: SALE.record(row) for row in rows if row}
 
     def every(self) -> list[Sale]:
         """A scan: links and products are few and only operators list them. Newest first."""
-        return sorted(map(_sale, self._scan(TABLE)), key=lambda sale: sale.first_seen_at, reverse=True)
+        return sorted(map(SALE.record, self._scan(TABLE)), key=lambda sale: sale.first_seen_at, reverse=True)
 
 
 class SaleWrites(Writes):
@@ -42,7 +44,7 @@ class SaleWrites(Writes):
         Raises Stale. The row is written once, so that many payments at once do not queue for it.
         """
         if known is None:
-            row = {"source": source, "label": label or None, "first_seen_at": to_iso(now)}
+            row = SALE.row(Sale(source, now, label))
             self.put(TABLE, row, condition="attribute_not_exists(#source)", failure=Stale)
         elif known.decision is None:
             condition = "attribute_exists(#source) AND attribute_not_exists(#decision)"
@@ -68,15 +70,3 @@ class SaleWrites(Writes):
             failure=Stale,
             **params,
         )
-
-
-def _sale(row: dict[str, Any]) -> Sale:
-    return Sale(
-        source=row["source"],
-        first_seen_at=from_iso(row["first_seen_at"]),
-        label=row.get("label", ""),
-        decision=row.get("decision"),
-        decided_at=from_iso(row["decided_at"]) if row.get("decided_at") else None,
-        decided_by=row.get("decided_by"),
-        approved_by=row.get("approved_by"),
-    )

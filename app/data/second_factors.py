@@ -11,7 +11,7 @@ from app.domain.accounts import Account, Passkey, Session
 from app.domain.clock import to_iso
 from app.domain.errors import NotSignedIn, WrongCode, WrongState
 
-from .account_rows import PASSKEYS, SESSIONS, account_from_row
+from .account_rows import ACCOUNT, PASSKEY, SESSION
 from .lives import Life, UserUpdates, UserWrites
 
 
@@ -58,10 +58,10 @@ MAX_PASSKEYS = 10
 class SecondFactorUpdates(UserUpdates):
     def finish_sign_in(self, account: Account, half_key: str, session: Session, proof: Proof, now: datetime) -> Account:
         """Use up the proof and make the half sign-in a session, in one write. Raises WrongCode."""
-        return account_from_row(
+        return ACCOUNT.record(
             self._update_user(
                 Life.of(account),
-                set={f"sessions.{session.key}": SESSIONS.row(session), **proof.set},
+                set={f"sessions.{session.key}": SESSION.row(session), **proof.set},
                 remove=[
                     *(
                         key
@@ -128,7 +128,7 @@ class SecondFactorWrites(UserWrites):
         self, account: Account, passkey: Passkey, codes: Iterable[str], session_key: str, now: datetime
     ) -> None:
         """Keep a credential, with fresh recovery codes if there were none. Raises WrongCode: a challenge works once."""
-        values = PASSKEYS.row(passkey)
+        values = PASSKEY.row(passkey)
         # The first one makes the map: a path into what is not there cannot be set.
         kept = {f"passkeys.{passkey.key}": values} if account.passkeys else {"passkeys": {passkey.key: values}}
         params: dict[str, Any] = {"challenge": account.challenge}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from app.domain.accounts import NOT_ADOPTED
-from app.domain.clock import from_iso, to_iso
+from app.domain.clock import from_iso
 from app.domain.errors import AlreadyRecorded, NotFound
 from app.domain.tasks import OPEN_STATUSES, STATUSES, Result, Task
 from app.domain.text import finder, one_line
@@ -20,14 +20,13 @@ from .tables import RESULTS, TASK_INDEX, TASK_STATUS_INDEX, TASKS
 from .transaction import Writes
 
 TABLE = TASKS.suffix
-RESULT = Codec(Result)
 QUEUE_SHARDS = 4
 
 
 class TaskReads(Base):
     def find(self, task_id: str) -> Task | None:
         row = self._get(TABLE, {"task_id": task_id})
-        return task_from_row(complete_task(self, row)) if row else None
+        return TASK.record(complete_task(self, row)) if row else None
 
     def get(self, task_id: str, *, owner: str) -> Task:
         """Raises NotFound when there is none or it is somebody else's: nobody can tell the two apart."""
@@ -41,7 +40,7 @@ class TaskReads(Base):
         task, result = self._get_many([(TABLE, {"task_id": task_id}), (RESULTS.suffix, {"task_id": task_id})])
         if task is None or (owner is not None and task["user_email"] != owner):
             raise NotFound("There is no such task.")
-        return task_from_row(complete_task(self, task)), _result(result) if result else None
+        return TASK.record(complete_task(self, task)), RESULT.record(result) if result else None
 
     def page(
         self,
@@ -67,7 +66,7 @@ class TaskReads(Base):
             index,
             hash_key,
             key_names=("created_at", "task_id"),
-            make=task_from_row,
+            make=TASK.record,
             limit=limit,
             cursor=cursor,
             keep=(lambda task: found(task.description)) if found else None,
@@ -83,34 +82,19 @@ class TaskReads(Base):
 
     def every(self) -> Iterator[Task]:
         """A consistent scan: for the nightly check only."""
-        return map(task_from_row, self._scan(TABLE))
+        return map(TASK.record, self._scan(TABLE))
 
 
 class TaskWrites(Writes):
     def add(self, task: Task) -> None:
-        self.put(
-            TABLE,
-            {
-                "task_id": task.task_id,
-                "user_email": task.user_email,
-                "description": task.description,
-                "title": task_title(task.description),
-                "credits_spent": task.credits_spent,
-                "created_at": to_iso(task.created_at),
-                "redo_of": task.redo_of,
-                "redo_note": task.redo_note,
-            }
-            | _moving(task),
-            condition="attribute_not_exists(task_id)",
-            failure=AlreadyRecorded,
-        )
+        self.put(TABLE, TASK.row(task), condition="attribute_not_exists(task_id)", failure=AlreadyRecorded)
 
     def change(self, before: Task, after: Task) -> None:
         """Move a task on from the very state that was read. Raises Stale with the row as it is now."""
         self.update(
             TABLE,
             {"task_id": before.task_id},
-            set=_moving(after),
+            set={name: value for name, value in TASK.as_set(after).items() if name not in FOR_GOOD},
             condition="#version = :version",
             version=before.version,
         )
@@ -148,55 +132,25 @@ def queue_shard(task_id: str, status: str) -> str | None:
     return f"{status}#{zlib.crc32(task_id.encode()) % QUEUE_SHARDS}"
 
 
-def _moving(task: Task) -> dict[str, Any]:
-    """The attributes that change as a task moves on; None removes one."""
+def _beside(task: Task) -> dict[str, Any]:
     return {
-        "status": task.status,
-        "updated_at": to_iso(task.updated_at),
-        "version": task.version,
+        "title": task_title(task.description),
         "user_status": user_status(task.user_email, task.status),
         "queue_shard": queue_shard(task.task_id, task.status),
-        "started_at": _iso(task.started_at),
-        "finished_at": _iso(task.finished_at),
-        "lease_owner": task.lease_owner,
-        "lease_until": _iso(task.lease_until),
-        "reason": task.reason,
-        "redone_by": task.redone_by,
     }
 
 
-def _iso(moment: datetime | None) -> str | None:
-    return to_iso(moment) if moment else None
-
-
-def _moment(row: Mapping[str, Any], name: str) -> datetime | None:
-    return from_iso(row[name]) if row.get(name) else None
-
-
-def task_from_row(row: Mapping[str, Any]) -> Task:
+def _otherwise(row: Mapping[str, Any]) -> dict[str, Any]:
     """Lenient on what is absent: rows of the queue's index have a title for a description, and those of the original
     product hold only its attributes.
     """
-    return Task(
-        task_id=row["task_id"],
-        user_email=row["user_email"],
-        description=row["description"] if "description" in row else row.get("title", ""),
-        status=row["status"],
-        credits_spent=whole(row.get("credits_spent")) or 0,
-        created_at=from_iso(row["created_at"]),
-        updated_at=from_iso(row.get("updated_at") or row["created_at"]),
-        version=row.get("version", 0),
-        started_at=_moment(row, "started_at"),
-        finished_at=_moment(row, "finished_at"),
-        lease_owner=row.get("lease_owner"),
-        lease_until=_moment(row, "lease_until"),
-        reason=row.get("reason"),
-        redo_of=row.get("redo_of"),
-        redo_note=row.get("redo_note"),
-        redone_by=row.get("redone_by"),
-        original=row.get("original", "version" not in row),
-        unexplained=_unexplained(row),
-    )
+    found = {
+        "description": row["description"] if "description" in row else row.get("title", ""),
+        "credits_spent": whole(row.get("credits_spent")) or 0,
+        "original": row.get("original", "version" not in row),
+        "unexplained": _unexplained(row),
+    }
+    return found if row.get("updated_at") else found | {"updated_at": from_iso(row["created_at"])}
 
 
 def _unexplained(row: Mapping[str, Any]) -> str | None:
@@ -207,5 +161,10 @@ def _unexplained(row: Mapping[str, Any]) -> str | None:
     return None if "version" in row else NOT_ADOPTED
 
 
-def _result(row: Mapping[str, Any]) -> Result:
-    return RESULT.record({"files": []} | dict(row))
+TASK = Codec(Task, always={"version"}, but={"unexplained"}, beside=_beside, otherwise=_otherwise)
+RESULT = Codec(Result, otherwise=lambda row: {} if "files" in row else {"files": ()})
+# What stays as the task moves on. An erasure takes the words out meanwhile, and no move brings them back.
+FOR_GOOD = {
+    *("task_id", "user_email", "description", "title", "credits_spent", "created_at"),
+    *("redo_of", "redo_note", "original"),
+}

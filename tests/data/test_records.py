@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.data import Store
-from app.data.account_rows import account_from_row, account_row
+from app.data.account_rows import ACCOUNT
 from app.data.codec import decode_item, encode_item
 from app.data.records import Codec
 from app.data.store import Transaction
@@ -58,7 +58,7 @@ LINK_MAILS = st.dictionaries(
 
 @given(records(Account, link_mails=LINK_MAILS, unexplained=st.none()))
 def test_an_account_comes_back_as_it_went(account):
-    assert account_from_row(decode_item(encode_item(account_row(account)))) == account
+    assert ACCOUNT.record(decode_item(encode_item(ACCOUNT.row(account)))) == account
 
 
 @given(records(Result))
