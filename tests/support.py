@@ -225,10 +225,10 @@ def ledger(store: Store, email: str) -> list[Any]:
 
 def all_mails(store: Store) -> list[Any]:
     from app.data.codec import decode_item
-    from app.data.outbox import _mail
+    from app.data.outbox import MAIL
 
     pages = store.client.get_paginator("scan").paginate(TableName=store.prefix + "Outbox", ConsistentRead=True)
-    return [_mail(decode_item(item)) for page in pages for item in page["Items"]]
+    return [MAIL.record(decode_item(item)) for page in pages for item in page["Items"]]
 
 
 @contextmanager

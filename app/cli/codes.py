@@ -9,9 +9,9 @@ import click
 from app.cli.groups import Group, Pasted
 from app.cli.tables import print_table
 from app.cli.tasks import operator
-from app.data.adjustments import Adjustment
 from app.domain.clock import utcnow
 from app.domain.errors import DomainError
+from app.domain.proposals import Adjustment
 from app.services import codes
 from app.web import deps
 

@@ -14,11 +14,11 @@ import click
 from app.cli.groups import Group, Pasted
 from app.cli.tables import MOST, first_of, print_table, say_more
 from app.cli.text_files import read_text
-from app.data.base import each
 from app.domain.by_hand import COMMAND_LINE
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import DomainError
 from app.domain.formatting import excerpt, relative_time
+from app.domain.paging import each
 from app.domain.tasks import DEFAULT_LEASE_MINUTES, IN_PROGRESS, OPEN_STATUSES, PENDING, STATUSES, Task
 from app.domain.text import plain_address
 from app.services import figures, queue

@@ -10,11 +10,11 @@ import click
 from app.cli.groups import Group, Pasted
 from app.cli.tables import MOST, first_of, print_table, say_more
 from app.cli.tasks import as_json, limit, operator, told
-from app.data.adjustments import Adjustment
-from app.data.base import each
 from app.domain.accounts import Account
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import PostedEntry
+from app.domain.paging import each
+from app.domain.proposals import Adjustment
 from app.domain.text import plain_address, trimmed
 from app.services import customers
 from app.web import deps

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.domain.accounts import NOT_ADOPTED, Account, LinkMails, Passkey, Session
 from app.domain.clock import from_iso, to_iso
+from app.domain.marks import NewId, Pretence
 
 from .base import Base
 from .codec import whole
@@ -61,6 +62,7 @@ def _unexplained(row: Mapping[str, Any]) -> str | None:
     return None if ours else NOT_ADOPTED
 
 
+NEW_ID, PRETENCE = Codec(NewId), Codec(Pretence)
 SESSION = Codec(Session, but={"key"})
 PASSKEY = Codec(Passkey, but={"key"})
 ACCOUNT = Codec(

@@ -9,11 +9,14 @@ from typing import Any
 from app.domain.accounts import LINK_REST, Account, LinkMails, Session
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import AccountExists, AlreadyRecorded, BadCredentials
+from app.domain.marks import NewId, Pretence
 from app.domain.tasks import Task
 
 from .account_rows import (
     ACCOUNT,
     LINKS,
+    NEW_ID,
+    PRETENCE,
     PURPOSES,
     SESSION,
     TABLE,
@@ -52,7 +55,7 @@ class AccountWrites(UserWrites):
     def announce_id(self, account_id: str, email: str) -> None:
         """Make a new id known at once: the index of ids may not have it yet. The row goes by itself."""
         expires_at = int((utcnow() + INDEX_LAG).timestamp())
-        row = new_id_key(account_id) | {"email": email, "expires_at": expires_at}
+        row = new_id_key(account_id) | NEW_ID.row(NewId(email, expires_at))
         self.put(RATE_LIMITS.suffix, row, condition=None, failure=Stale)
 
     def move_balance(
@@ -120,7 +123,7 @@ class AccountWrites(UserWrites):
         self.update(
             RATE_LIMITS.suffix,
             no_link_key(email),
-            set={"mailed_at": to_iso(now), "mails": mails.in_a_row, "expires_at": expires_at},
+            set=PRETENCE.row(Pretence(now, mails.in_a_row, expires_at)),
             condition="attribute_not_exists(#mailed_at) OR #mailed_at <= :not_since",
             failure=AlreadyRecorded,
             not_since=to_iso(not_since),

@@ -14,18 +14,20 @@ from typing import Any, TypeVar
 from app.domain.accounts import Account, LinkMails
 from app.domain.clock import from_iso
 from app.domain.errors import BadCursor, NotFound
+from app.domain.paging import Page
 
 from .account_rows import (
     ACCOUNT,
+    NEW_ID,
+    PRETENCE,
     TABLE,
     completed,
     new_id_key,
     no_link_key,
 )
-from .base import Base, Page
+from .base import Base
 from .client import Stale, call
 from .codec import decode_item, encode_item
-from .records import moment_of
 from .tables import ACCOUNT_INDEX, CUSTOMER_INDEX, RATE_LIMITS
 from .transaction import optimistic
 
@@ -54,14 +56,14 @@ class AccountReads(Base):
         """The account, and for an address without one the links that it would have been mailed: one call for both."""
         row, pretence = self._get_many([(TABLE, {"email": email}), (RATE_LIMITS.suffix, no_link_key(email))])
         account = ACCOUNT.record(completed(self, row)) if row else None
-        mailed = pretence or {}
-        return account, LinkMails(moment_of(mailed.get("mailed_at")), mailed.get("mails", 0))
+        mailed = PRETENCE.record(pretence or {})
+        return account, LinkMails(mailed.mailed_at, mailed.mails)
 
     def find_by_id(self, account_id: str) -> Account | None:
         """The account that has this id now. An index lags: until it knows a new id, a row beside it does."""
         places: tuple[Callable[[], str | None], ...] = (
             lambda: self._email_in_index(ACCOUNT_INDEX, "account_id", account_id),
-            lambda: (self._get(RATE_LIMITS.suffix, new_id_key(account_id)) or {}).get("email"),
+            lambda: self._email_of_new(account_id),
         )
         for find in places:
             email = find()
@@ -102,6 +104,10 @@ class AccountReads(Base):
             Limit=1,
         )
         return answer["Items"][0]["email"]["S"] if answer["Items"] else None
+
+    def _email_of_new(self, account_id: str) -> str | None:
+        row = self._get(RATE_LIMITS.suffix, new_id_key(account_id))
+        return NEW_ID.record(row).email if row else None
 
     def every(self) -> Iterator[Account]:
         """A scan: for the command line and the nightly check only."""

@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from app.domain.clock import from_iso, to_iso
+from app.domain.audit import AuditRow
+from app.domain.clock import to_iso
 from app.domain.errors import AlreadyRecorded, BadCursor
+from app.domain.paging import Page, each
 
-from .base import Base, Page, each
+from .base import Base
+from .records import Codec
 from .tables import AUDIT, AUDIT_INDEX, AUDIT_SUBJECT_INDEX
 from .transaction import Writes
 
 TABLE = AUDIT.suffix
-
-
-@dataclass(frozen=True, slots=True)
-class AuditRow:
-    """Who did what to whom or what, and why; `before` and `after` hold the values that changed."""
-
-    audit_id: str
-    at: datetime
-    actor: str
-    action: str
-    subject: str
-    reason: str = ""
-    before: Mapping[str, Any] = field(default_factory=dict)
-    after: Mapping[str, Any] = field(default_factory=dict)
+AUDIT_ROW = Codec(
+    AuditRow,
+    always={"reason", "before", "after"},
+    beside=lambda row: {"day": row.at.astimezone(UTC).date().isoformat()},
+)
 
 
 class AuditReads(Base):
@@ -72,7 +65,9 @@ class AuditReads(Base):
         keep: Callable[[AuditRow], bool] | None = None,
     ) -> Page[AuditRow]:
         names = ("at", "audit_id")
-        return self._page(TABLE, index, key, key_names=names, make=_row, limit=limit, cursor=cursor, keep=keep)
+        return self._page(
+            TABLE, index, key, key_names=names, make=AUDIT_ROW.record, limit=limit, cursor=cursor, keep=keep
+        )
 
 
 class AuditWrites(Writes):
@@ -88,23 +83,9 @@ class AuditWrites(Writes):
         after: Mapping[str, Any] | None = None,
     ) -> None:
         """Append a row beside the act itself: both stand, or neither."""
-        at = to_iso(now)
-        self.put(
-            TABLE,
-            {
-                "audit_id": f"{at}#{secrets.token_hex(6)}",
-                "day": at[:10],
-                "at": at,
-                "actor": actor,
-                "action": action,
-                "subject": subject,
-                "reason": reason,
-                "before": dict(before or {}),
-                "after": dict(after or {}),
-            },
-            condition="attribute_not_exists(audit_id)",
-            failure=AlreadyRecorded,
-        )
+        audit_id = f"{to_iso(now)}#{secrets.token_hex(6)}"
+        row = AuditRow(audit_id, now, actor, action, subject, reason, before or {}, after or {})
+        self.put(TABLE, AUDIT_ROW.row(row), condition="attribute_not_exists(audit_id)", failure=AlreadyRecorded)
 
 
 def _day(text: str) -> date:
@@ -115,16 +96,3 @@ def _day(text: str) -> date:
     if day.year < 2000:
         raise BadCursor
     return day
-
-
-def _row(row: dict[str, Any]) -> AuditRow:
-    return AuditRow(
-        audit_id=row["audit_id"],
-        at=from_iso(row["at"]),
-        actor=row["actor"],
-        action=row["action"],
-        subject=row["subject"],
-        reason=row.get("reason", ""),
-        before=row.get("before", {}),
-        after=row.get("after", {}),
-    )

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import random
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from botocore.exceptions import ClientError
 
 from app.domain.errors import BadCursor, StoreBusy, StoreUnavailable
+from app.domain.paging import Page, read_cursor, write_cursor
 
 from .client import Stale, call
 from .codec import Item, decode_item, encode, encode_item, item_size
@@ -36,25 +33,6 @@ SEARCH_BYTES = 1_000_000
 SEARCH_CALLS = 12
 SEARCH_CHUNK = 250  # rows of one call at most
 SEARCH_FIRST_CHUNK = 25  # as long as nobody knows how long the rows are
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[Row]):
-    """One page and the marker of the next. A filtered page may be short and still have a next one."""
-
-    items: list[Row] = field(default_factory=list)
-    next_cursor: str | None = None
-
-
-def each(read: Callable[[str | None], Page[Row]]) -> Iterator[Row]:
-    """Every row of a list, page by page: `read` gets the cursor that the page before handed out, None at first."""
-    cursor = None
-    while True:
-        page = read(cursor)
-        yield from page.items
-        cursor = page.next_cursor
-        if cursor is None:
-            return
 
 
 class Adopter(Protocol):
@@ -221,12 +199,12 @@ class Base:
             budget.spend(answer["Items"])
             start = answer.get("LastEvaluatedKey")
             if len(rows) > limit:
-                return Page([row for row, _ in rows[:limit]], _cursor(rows[limit - 1][1]))
+                return Page([row for row, _ in rows[:limit]], write_cursor(list(rows[limit - 1][1].values())))
             if start is None:
                 return Page([row for row, _ in rows], None)
             if keep is not None and budget.is_spent:
                 last = decode_item(start)
-                return Page([row for row, _ in rows], _cursor({name: last[name] for name in key_names}))
+                return Page([row for row, _ in rows], write_cursor([last[name] for name in key_names]))
 
     def _query(
         self,
@@ -259,12 +237,7 @@ class Base:
     @staticmethod
     def _start(cursor: str, key_names: tuple[str, ...], hash_key: tuple[str, str]) -> Item:
         """A cursor names a place only; whose list it is in comes from the session, so it opens nobody else's."""
-        try:
-            values = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii") + b"=="))
-        except (ValueError, binascii.Error, RecursionError) as error:
-            raise BadCursor from error
-        if not isinstance(values, list) or len(values) != len(key_names):
-            raise BadCursor
+        values = read_cursor(cursor, len(key_names))
         if not all(_fits_a_key(value) for value in values):
             raise BadCursor
         return encode_item(dict(zip(key_names, values, strict=True)) | {hash_key[0]: hash_key[1]})
@@ -312,8 +285,3 @@ def _keep_older_marks(request: dict[str, Any]) -> None:
     moves = [f"{to} = if_not_exists({of}, :no_mark)" for of, to in zip((MARK, *OLDER), OLDER, strict=False)]
     request["UpdateExpression"] = f"SET {', '.join(moves)}, " + request["UpdateExpression"].removeprefix("SET ")
     request["ExpressionAttributeValues"][":no_mark"] = {"S": ""}
-
-
-def _cursor(values: Mapping[str, str]) -> str:
-    text = json.dumps(list(values.values()), separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")

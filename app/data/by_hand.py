@@ -11,12 +11,16 @@ from .account_rows import ACCOUNT
 from .base import Base
 from .client import Stale
 from .lives import Life, UserWrites
+from .records import Codec
 from .tables import STATUS, USERS
 
 GOOD_STANDING = (
     "#role = :admin AND attribute_exists(confirmed_at)"
     " AND attribute_not_exists(disabled_at) AND attribute_not_exists(deleted_at)"
 )
+
+# Of the command line: what an operator counts stands in the account's row.
+HAND = Codec(Hand, names={"day": "by_hand_on", "credits": "by_hand"}, but={"name", "in_good_standing", "account"})
 
 
 class ByHandReads(Base):
@@ -25,8 +29,7 @@ class ByHandReads(Base):
         if is_person(name):
             account = self._get(USERS.suffix, {"email": name})
             return hand_of(ACCOUNT.record(account)) if account else Hand(name, in_good_standing=False)
-        row = self._get(STATUS.suffix, _key(name)) or {}
-        return Hand(name, row.get("by_hand_on", ""), row.get("by_hand", 0))
+        return HAND.record(self._get(STATUS.suffix, _key(name)) or {}, name=name)
 
 
 class ByHandWrites(UserWrites):

@@ -10,8 +10,9 @@ from typing import Any
 from app.domain.clock import from_iso, to_iso
 from app.domain.credits import PURCHASE, PostedEntry
 from app.domain.errors import AlreadyRecorded
+from app.domain.paging import Page, each
 
-from .base import Base, Page, each
+from .base import Base
 from .codec import whole
 from .records import Codec
 from .tables import TRANSACTION_INDEX, TRANSACTIONS

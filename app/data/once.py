@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
+
+from app.domain.marks import Done
 
 from .base import Base
 from .client import Stale
+from .records import Codec
 from .tables import RATE_LIMITS
 from .transaction import Writes
 
-KEPT = timedelta(days=30)
+DONE = Codec(Done)
 
 
 class OnceReads(Base):
     def find(self, account_id: str, act: str, key: str) -> Any:
         """What was kept of the act; None when there was none under this key."""
         row = self._get(RATE_LIMITS.suffix, _key(account_id, act, key))
-        return row["done"] if row else None
+        return DONE.record(row).done if row else None
 
 
 class OnceWrites(Writes):
     def keep(self, account_id: str, act: str, key: str, done: Any, now: datetime) -> None:
         """Beside what it tells of, in the same transaction. The row goes by itself."""
-        row = _key(account_id, act, key) | {"done": done, "expires_at": int((now + KEPT).timestamp())}
+        row = _key(account_id, act, key) | DONE.row(Done.at(now, done))
         self.put(RATE_LIMITS.suffix, row, condition=None, failure=Stale)
 
 

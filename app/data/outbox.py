@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from app.domain.clock import from_iso, to_iso
+from app.domain.clock import to_iso
 from app.domain.errors import AlreadyRecorded, NotFound
+from app.domain.mails import Mail, MailTrouble, SecurityNotices, Told
+from app.domain.paging import Page
 
-from .base import Base, Page
+from .base import Base
 from .client import Stale
+from .records import Codec
 from .tables import OUTBOX, OUTBOX_INDEX, OUTBOX_USER_INDEX, RATE_LIMITS, STATUS
 from .transaction import Writes
 
@@ -20,54 +21,27 @@ DUE = "due"
 FAILED = "failed"
 KEEP_SENT = timedelta(days=90)
 TROUBLE = {"name": "mail"}
-TOLD_WINDOW = timedelta(days=1)
 
 
 class ToldMeanwhile(Stale):
     """Another notice was counted since: count again, and decide again whether this one is told."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """How many notices an account had in the day that began with the first of them; `row` is what stood there."""
-
-    since: datetime
-    times: int = 0
-    row: tuple[datetime, int] | None = None
+def _queue(mail: Mail) -> str | None:
+    if mail.failed:
+        return FAILED
+    return None if mail.sent_at else DUE
 
 
-@dataclass(frozen=True, slots=True)
-class MailTrouble:
-    """SES takes no mail from us: in its words why, since when, how often it said so, and when it is asked again."""
-
-    reason: str
-    since: datetime
-    until: datetime
-    times: int
-
-
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """A mail to be rendered when it is sent. `mail_id` follows from its cause, so that a replay is not a second mail.
-
-    `context` holds plain facts, never a link's token: links are made at sending, from the account as it is then.
-    """
-
-    mail_id: str
-    kind: str
-    to: str
-    created_at: datetime
-    context: Mapping[str, Any] = field(default_factory=dict)
-    due_at: datetime | None = None
-    attempts: int = 0
-    sent_at: datetime | None = None
-    last_error: str | None = None
-    failed: bool = False
-    queued_at: datetime | None = None  # when somebody last asked to send it again
-
-    @property
-    def waiting_since(self) -> datetime:
-        return self.queued_at or self.created_at
+MAIL = Codec(
+    Mail,
+    always={"context", "attempts"},
+    but={"failed"},
+    beside=lambda mail: {"queue": _queue(mail)},
+    otherwise=lambda row: {"failed": row.get("queue") == FAILED},
+)
+MAIL_TROUBLE = Codec(MailTrouble)
+NOTICES = Codec(SecurityNotices)
 
 
 class MailReads(Base):
@@ -77,7 +51,7 @@ class MailReads(Base):
             OUTBOX_INDEX,
             ("queue", DUE),
             key_names=("due_at", "mail_id"),
-            make=_mail,
+            make=MAIL.record,
             limit=limit,
             between=("due_at", "0", to_iso(now)),
             newest_first=False,
@@ -92,7 +66,7 @@ class MailReads(Base):
             OUTBOX_INDEX,
             ("queue", FAILED),
             key_names=("due_at", "mail_id"),
-            make=_mail,
+            make=MAIL.record,
             limit=limit,
             cursor=cursor,
             between=("due_at", to_iso(between[0]), to_iso(between[1])) if between else None,
@@ -101,25 +75,21 @@ class MailReads(Base):
     def list_to(self, email: str, *, limit: int, cursor: str | None = None) -> Page[Mail]:
         names = ("created_at", "mail_id")
         return self._page(
-            TABLE, OUTBOX_USER_INDEX, ("to", email), key_names=names, make=_mail, limit=limit, cursor=cursor
+            TABLE, OUTBOX_USER_INDEX, ("to", email), key_names=names, make=MAIL.record, limit=limit, cursor=cursor
         )
 
     def find(self, mail_id: str) -> Mail | None:
         row = self._get(TABLE, {"mail_id": mail_id})
-        return _mail(row) if row else None
+        return MAIL.record(row) if row else None
 
     def told_of_security(self, account_id: str, now: datetime) -> Told:
         row = self._get(RATE_LIMITS.suffix, _told_key(account_id))
-        stands = (from_iso(row["since"]), row["times"]) if row else None
-        over = stands is None or now - stands[0] >= TOLD_WINDOW
-        return Told(now, 0, stands) if over or stands is None else Told(*stands, stands)
+        return Told.of(NOTICES.record(row) if row else None, now)
 
     def trouble(self) -> MailTrouble | None:
         """Why no mail is sent at the moment, if that is so."""
         row = self._get(STATUS.suffix, TROUBLE)
-        if not row or "reason" not in row:
-            return None
-        return MailTrouble(row["reason"], from_iso(row["since"]), from_iso(row["until"]), row["times"])
+        return MAIL_TROUBLE.record(row) if row and "reason" in row else None
 
 
 class MailUpdates(Base):
@@ -163,11 +133,10 @@ class MailUpdates(Base):
         self._update(TABLE, {"mail_id": mail.mail_id}, set={"last_error": why, "expires_at": expires_at, "queue": None})
 
     def note_trouble(self, trouble: MailTrouble) -> None:
-        times = {"since": to_iso(trouble.since), "until": to_iso(trouble.until)}
-        self._put(STATUS.suffix, TROUBLE | times | {"reason": trouble.reason, "times": trouble.times})
+        self._update(STATUS.suffix, TROUBLE, set=MAIL_TROUBLE.row(trouble))
 
     def end_trouble(self) -> None:
-        self._put(STATUS.suffix, TROUBLE)
+        self._update(STATUS.suffix, TROUBLE, remove=[field.name for field in fields(MailTrouble)])
 
 
 class MailWrites(Writes):
@@ -176,33 +145,18 @@ class MailWrites(Writes):
 
         So a mail never stands in the way of money: should its id be taken, it is promised again.
         """
-        self.put(
-            TABLE,
-            {
-                "mail_id": mail.mail_id,
-                "kind": mail.kind,
-                "to": mail.to,
-                "context": dict(mail.context),
-                "created_at": to_iso(mail.created_at),
-                "due_at": to_iso(mail.due_at or mail.created_at),
-                "queue": DUE,
-                "attempts": 0,
-            },
-            condition=None,
-            failure=Stale,
-        )
+        waiting = replace(mail, due_at=mail.due_at or mail.created_at, attempts=0)
+        self.put(TABLE, MAIL.row(waiting), condition=None, failure=Stale)
 
     def count_security_notice(self, account_id: str, told: Told) -> None:
         """One more than was read. Raises ToldMeanwhile when that is no longer so; the row goes by itself."""
         condition, params = "attribute_not_exists(#since)", {}
-        if told.row:
-            condition, params = (
-                "#since = :since AND #times = :times",
-                {"since": to_iso(told.row[0]), "times": told.row[1]},
-            )
-        expires_at = int((told.since + 2 * TOLD_WINDOW).timestamp())
-        row = _told_key(account_id) | {"since": to_iso(told.since), "times": told.times + 1, "expires_at": expires_at}
-        self.put(RATE_LIMITS.suffix, row, condition=condition, failure=ToldMeanwhile, **params)
+        if told.stands:
+            read = NOTICES.row(told.stands)
+            condition, params = "#since = :since AND #times = :times", {name: read[name] for name in ("since", "times")}
+        row = NOTICES.row(told.and_one_more())
+        key = _told_key(account_id)
+        self.update(RATE_LIMITS.suffix, key, set=row, condition=condition, failure=ToldMeanwhile, **params)
 
     def requeue(self, mail_id: str, now: datetime, *, if_failed: bool = False) -> None:
         """Send again: a failed mail, or one that was sent and asked for once more. Raises NotFound.
@@ -223,19 +177,3 @@ class MailWrites(Writes):
 
 def _told_key(account_id: str) -> dict[str, str]:
     return {"key": f"security-notices#{account_id}"}
-
-
-def _mail(row: dict[str, Any]) -> Mail:
-    return Mail(
-        mail_id=row["mail_id"],
-        kind=row["kind"],
-        to=row["to"],
-        created_at=from_iso(row["created_at"]),
-        context=row.get("context", {}),
-        due_at=from_iso(row["due_at"]),
-        attempts=row.get("attempts", 0),
-        sent_at=from_iso(row["sent_at"]) if row.get("sent_at") else None,
-        last_error=row.get("last_error"),
-        failed=row.get("queue") == FAILED,
-        queued_at=from_iso(row["queued_at"]) if row.get("queued_at") else None,
-    )

@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from app.domain.accounts import Account
+from app.domain.paging import Page
 from app.domain.payments import PaymentRecord
 from app.domain.reversals import Amount
 from app.domain.sales import Line, Origin
 
 from .account_rows import ACCOUNT, completed
-from .base import Base, Page
+from .base import Base
 from .client import Stale, call
 from .records import Codec
 from .tables import PARKED_INDEX, PAYMENT_USER_INDEX, PAYMENTS, USERS

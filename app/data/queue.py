@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,9 +10,10 @@ from typing import Any
 
 from app.domain.clock import to_iso
 from app.domain.errors import BadCursor
+from app.domain.paging import Page, read_cursor, write_cursor
 from app.domain.tasks import PENDING, Task
 
-from .base import Base, Page
+from .base import Base
 from .client import call
 from .codec import Item, decode_item, encode_item
 from .tables import TASK_QUEUE_INDEX, TASKS
@@ -49,7 +47,7 @@ class QueueReads(Base):
 
         With `keep`, a page looks at no more than FILTER_CHUNK rows of each shard; it may be short and have a next one.
         """
-        starts = _read_cursor(cursor)
+        starts = _read_starts(cursor)
         size = limit + 1 if keep is None else max(limit + 1, FILTER_CHUNK)
         chunks = side_by_side(
             SHARDS,
@@ -78,7 +76,7 @@ class QueueReads(Base):
             starts[shard] = place
             if keep is None or keep(task):
                 items.append(task)
-        return Page(items, _write_cursor(starts) if more else None)
+        return Page(items, write_cursor(starts) if more else None)
 
     def count_before(self, task: Task, cap: int) -> int:
         """How many pending tasks are older than `task`, counted up to `cap` for each shard."""
@@ -128,20 +126,12 @@ def _start_key(shard: str, start: tuple[str, str]) -> Item:
     return encode_item({"queue_shard": shard} | dict(zip(KEYS, start, strict=True)))
 
 
-def _write_cursor(starts: list[tuple[str, str] | None]) -> str:
+def _read_starts(cursor: str | None) -> list[tuple[str, str] | None]:
     """Where each shard was left: equal times in two shards can then neither repeat a task nor skip one."""
-    text = json.dumps([list(start) if start else None for start in starts], separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str | None) -> list[tuple[str, str] | None]:
     if not cursor:
         return [None] * QUEUE_SHARDS
-    try:
-        starts = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii") + b"=="))
-    except (ValueError, binascii.Error, RecursionError) as error:
-        raise BadCursor from error
-    if not isinstance(starts, list) or len(starts) != QUEUE_SHARDS or not all(map(_is_start, starts)):
+    starts = read_cursor(cursor, QUEUE_SHARDS)
+    if not all(map(_is_start, starts)):
         raise BadCursor
     return [tuple(start) if start else None for start in starts]
 

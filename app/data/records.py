@@ -45,6 +45,7 @@ class Codec(Generic[Record]):
         codecs: dict[type, Codec[Any]] = {codec.of: codec for codec in inner}
         known = [field for field in fields(record) if field.name not in left_out]  # type: ignore[arg-type]
         self.of: type[Record] = record
+        self.but = frozenset(left_out)
         self._names = {field.name: (names or {}).get(field.name, field.name) for field in known}
         self._write: dict[str, Converter] = {}
         self._as_it_is: list[tuple[str, str]] = []  # most are, and every request reads rows: a call for each would show

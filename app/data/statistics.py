@@ -7,17 +7,19 @@ collide on one row. So they may miss one when a process dies in between; the led
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from app.domain.clock import from_iso, to_iso
+from app.domain.statistics import LedgerDays, Turnarounds
 
 from .base import Base
 from .client import Stale
+from .records import Codec
 from .tables import STATUS
 
 TABLE = STATUS.suffix
-SAMPLES = 50  # the turnarounds that the estimate is made from
+TURNAROUNDS, LEDGER_DAYS = Codec(Turnarounds, always={"samples"}), Codec(LedgerDays, always={"days"})
 
 
 class StatisticsReads(Base):
@@ -27,14 +29,13 @@ class StatisticsReads(Base):
         rows = self._get_many([(TABLE, {"name": f"day#{day.isoformat()}"}) for day in wanted])
         return [(day, _figures(row)) for day, row in zip(wanted, rows, strict=True)]
 
-    def turnarounds(self) -> list[int]:
+    def turnarounds(self) -> tuple[int, ...]:
         """Seconds from submitted to completed of the latest tasks, oldest first."""
         row = self._get(TABLE, {"name": "turnaround"}, consistent=False)
-        return row.get("samples", []) if row else []
+        return TURNAROUNDS.record(row or {}).samples
 
-    def ledger_days(self) -> tuple[dict[str, dict[str, int]], datetime | None]:
-        row = self._get(TABLE, {"name": "ledger-days"}, consistent=False)
-        return (row["days"], from_iso(row["at"])) if row else ({}, None)
+    def ledger_days(self) -> LedgerDays:
+        return LEDGER_DAYS.record(self._get(TABLE, {"name": "ledger-days"}, consistent=False) or {})
 
 
 class StatisticsUpdates(Base):
@@ -44,26 +45,16 @@ class StatisticsUpdates(Base):
 
     def note_turnaround(self, created_at: datetime, finished_at: datetime) -> None:
         """Keep how long a task took among the last SAMPLES. A sample that loses a race is dropped: others come."""
-        row = self._get(TABLE, {"name": "turnaround"}) or {}
-        samples = [*row.get("samples", []), int((finished_at - created_at).total_seconds())][-SAMPLES:]
-        version = row.get("version", 0)
-        condition = "#version = :version" if version else "attribute_not_exists(#version)"
-        params = {"version": version} if version else {}
-        try:
-            self._update(
-                TABLE,
-                {"name": "turnaround"},
-                set={"samples": samples, "version": version + 1},
-                condition=condition,
-                **params,
-            )
-        except Stale:
-            return
+        before = TURNAROUNDS.record(self._get(TABLE, {"name": "turnaround"}) or {})
+        condition = "#version = :version" if before.version else "attribute_not_exists(#version)"
+        params = {"version": before.version} if before.version else {}
+        row = TURNAROUNDS.row(before.and_one_more(created_at, finished_at))
+        with suppress(Stale):
+            self._update(TABLE, {"name": "turnaround"}, set=row, condition=condition, **params)
 
     def keep_ledger_days(self, days: Mapping[str, Mapping[str, int]], now: datetime) -> None:
         """What the ledger said of each day when it was last read as a whole."""
-        rows = {day: dict(figures) for day, figures in days.items()}
-        self._put(TABLE, {"name": "ledger-days", "days": rows, "at": to_iso(now)})
+        self._update(TABLE, {"name": "ledger-days"}, set=LEDGER_DAYS.row(LedgerDays(days, now)))
 
 
 def _figures(row: dict[str, Any] | None) -> dict[str, int]:

@@ -10,10 +10,11 @@ from typing import Any
 from app.domain.accounts import NOT_ADOPTED
 from app.domain.clock import from_iso
 from app.domain.errors import AlreadyRecorded, NotFound
+from app.domain.paging import Page, each
 from app.domain.tasks import OPEN_STATUSES, STATUSES, Result, Task
 from app.domain.text import finder, one_line
 
-from .base import Base, Page, each
+from .base import Base
 from .codec import whole
 from .records import Codec
 from .tables import RESULTS, TASK_INDEX, TASK_STATUS_INDEX, TASKS

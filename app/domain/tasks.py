@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -281,7 +282,7 @@ def check_lease(minutes: int) -> int:
     return minutes
 
 
-def median_minutes(samples: list[int]) -> int | None:
+def median_minutes(samples: Sequence[int]) -> int | None:
     """The middle of measured turnarounds (seconds), in whole minutes rounded up; None while there are too few."""
     if len(samples) < MIN_SAMPLES:
         return None

@@ -8,11 +8,11 @@ from typing import Any
 from flask import Blueprint, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.data.adjustments import Adjustment
 from app.domain import payments as facts
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, NotFound
 from app.domain.formatting import count
+from app.domain.proposals import Adjustment
 from app.domain.tasks import new_idempotency_key
 from app.forms.admin_finance import CreditForm, PromotionalCodeForm, ReasonForm
 from app.forms.paging import read_paging

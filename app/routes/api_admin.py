@@ -8,10 +8,10 @@ from typing import Any
 from flask import Blueprint, g, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.data.adjustments import Adjustment
 from app.domain.accounts import Account, normalise_email
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, Malformed
+from app.domain.proposals import Adjustment
 from app.domain.tasks import DEFAULT_LEASE_MINUTES, OPEN_STATUSES, PENDING, ResultFile, new_idempotency_key
 from app.domain.text import finder
 from app.forms.api import idempotency_key, read_json, text_field

@@ -9,9 +9,9 @@ from typing import Any
 from flask import Blueprint, Response, g, make_response, request
 from flask.typing import ResponseReturnValue
 
-from app.data.base import Page
 from app.domain.clock import utcnow
 from app.domain.errors import PlacesTaken, RateLimited
+from app.domain.paging import Page
 from app.domain.tasks import MAX_DESCRIPTION, TASK_COST, Task, new_idempotency_key
 from app.forms.paging import Paging, TaskFilter, read_paging, read_task_filter
 from app.forms.tasks import TaskForm

@@ -9,10 +9,10 @@ from typing import Any
 from flask import Blueprint, Response, g, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
-from app.data.base import Page
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import TYPES, PostedEntry
 from app.domain.errors import Malformed, NotFound
+from app.domain.paging import Page
 from app.forms.paging import check_month, read_month, read_paging
 from app.services import statements
 from app.web import deps, heavy

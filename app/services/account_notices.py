@@ -6,11 +6,12 @@ from collections.abc import Callable
 from datetime import datetime
 
 from app.data import Store
-from app.data.outbox import Mail, ToldMeanwhile
+from app.data.outbox import ToldMeanwhile
 from app.data.store import Transaction
 from app.domain.accounts import Account
 from app.domain.clock import to_iso
 from app.domain.errors import StoreBusy
+from app.domain.mails import Mail
 
 MOST = 10  # in the day that begins with the first: the last one says that later ones are not told
 ATTEMPTS = 10

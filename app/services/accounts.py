@@ -9,7 +9,6 @@ from itertools import islice
 
 from app.data import Store
 from app.data.erasure import ERASED
-from app.data.outbox import Mail
 from app.domain.accounts import (
     BROWSER,
     HALF,
@@ -28,6 +27,7 @@ from app.domain.accounts import (
 )
 from app.domain.clock import to_iso
 from app.domain.errors import AccountExists, AlreadyRecorded, BadCredentials, InvalidInput, LinkExpired, WrongState
+from app.domain.mails import Mail
 from app.domain.tasks import Task, check_description
 from app.domain.text import shows
 from app.gateways.files import FileStore

@@ -10,9 +10,9 @@ from datetime import date, datetime, timedelta
 from typing import Any, Protocol
 
 from app.data import Store
-from app.data.audit import AuditRow
 from app.domain import payments as facts
 from app.domain.accounts import Account, mask_email
+from app.domain.audit import AuditRow
 from app.domain.by_hand import COMMAND_LINE, are_one, is_person
 from app.domain.credits import PROMO, PURCHASE, REFUND, SPEND, PostedEntry
 from app.domain.errors import BalanceUnexplained, InvalidPayload

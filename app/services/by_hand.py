@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from app.data import Store
-from app.data.adjustments import APPROVED, CODE, CORRECTION, DECLINED, PAYMENT, SALE, Adjustment
 from app.data.store import Transaction
 from app.data.transaction import optimistic
 from app.domain.by_hand import Hand, are_one, hands_of
 from app.domain.errors import AlreadyRecorded, Forbidden, IdempotencyKeyReused, WrongState
+from app.domain.proposals import APPROVED, CODE, CORRECTION, DECLINED, PAYMENT, SALE, Adjustment
 
 ACTIONS = {CORRECTION: "credits", PAYMENT: "payment", CODE: "code", SALE: "sale"}
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import datetime
 
 from app.data import Store
-from app.data.adjustments import CODE, Adjustment
 from app.data.transaction import optimistic
 from app.domain import credits
 from app.domain.accounts import Account, mask_email
@@ -23,6 +22,7 @@ from app.domain.codes import (
     promo_entry,
 )
 from app.domain.errors import AlreadyRecorded, InvalidInput
+from app.domain.proposals import CODE, Adjustment
 from app.domain.tasks import check_reason, new_idempotency_key
 
 from . import by_hand

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 from app.data import Store
-from app.data.adjustments import APPROVED, CODE, CORRECTION, PAYMENT, SALE, Adjustment
 from app.data.store import Transaction
 from app.data.threads import KINDS, side_by_side
 from app.domain import credits
@@ -24,6 +23,7 @@ from app.domain.errors import (
     InvalidInput,
     WrongState,
 )
+from app.domain.proposals import APPROVED, CODE, CORRECTION, PAYMENT, SALE, Adjustment
 from app.domain.tasks import check_reason
 
 from . import by_hand, codes, parked, sales

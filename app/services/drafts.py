@@ -6,10 +6,9 @@ from datetime import datetime
 
 from app.data import Store
 from app.data.client import Stale
-from app.data.drafts import Drafts, pack
 from app.data.transaction import optimistic
 from app.domain.accounts import Account
-from app.domain.drafts import MAX_KEPT_BYTES, Draft, Fields
+from app.domain.drafts import MAX_KEPT_BYTES, Draft, Drafts, Fields, packed
 from app.domain.errors import NotFound
 
 
@@ -22,7 +21,7 @@ def keep(store: Store, account: Account, place: str, fields: Fields, *, now: dat
     if account.deleted_at or not account.account_id:
         return False
     others = store.drafts.get(account.account_id, now)
-    if others.size_bytes + len(pack(draft)) > MAX_KEPT_BYTES:
+    if others.size_bytes + len(packed(draft).fields) > MAX_KEPT_BYTES:
         return False
     try:
         with store.transaction() as tx:

@@ -33,16 +33,16 @@ class Overview:
     days: list[Day]
     pending: int
     in_progress: int
-    turnarounds: list[int]  # seconds, oldest first
+    turnarounds: tuple[int, ...]  # seconds, oldest first
     ledger_read_at: datetime | None
 
 
 def overview(store: Store, now: datetime) -> Overview:
     """Eleven small reads, however many tasks and ledger rows there are."""
-    ledger_days, read_at = store.statistics.ledger_days()
+    read = store.statistics.ledger_days()
     days = []
     for day, counted in store.statistics.figures_by_day(now.date(), DAYS):
-        of_ledger = ledger_days.get(day.isoformat(), {})
+        of_ledger = read.days.get(day.isoformat(), {})
         days.append(
             Day(
                 day,
@@ -59,7 +59,7 @@ def overview(store: Store, now: datetime) -> Overview:
         pending=store.queue.count_open(PENDING, COUNT_CAP),
         in_progress=store.queue.count_open(IN_PROGRESS, COUNT_CAP),
         turnarounds=store.statistics.turnarounds(),
-        ledger_read_at=read_at,
+        ledger_read_at=read.at,
     )
 
 

@@ -13,10 +13,10 @@ from typing import Protocol
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from app.data import Store
-from app.data.outbox import Mail, MailTrouble
 from app.domain.accounts import Account, mask_email
 from app.domain.clock import to_iso
 from app.domain.formatting import FILTERS
+from app.domain.mails import Mail, MailTrouble
 from app.gateways.ses import AddressRefused, MailRefused, SendingLimited
 
 from .links import CONFIRM, RESET, SET_PASSWORD, Links

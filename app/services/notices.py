@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from app.data.outbox import Mail
 from app.domain.accounts import LOW_BALANCE_PAUSE, Account
 from app.domain.credits import CLAWBACK, PostedEntry
+from app.domain.mails import Mail
 from app.domain.payments import PaymentRecord, held_share
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from app.data import Store
-from app.data.outbox import Mail
 from app.domain.errors import AlreadyRecorded, InvalidInput, NotFound
+from app.domain.mails import Mail
 
 AT_ONCE = 50  # mails of one call: each is a transaction
 

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from typing import IO, Any
 
 from app.data import Store
-from app.data.base import each
 from app.domain.accounts import Account
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import PostedEntry
 from app.domain.errors import StoreBusy
+from app.domain.paging import each
 
 from . import drafts
 from .statements import whole_ledger

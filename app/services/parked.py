@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from app.data import Store
-from app.data.adjustments import PAYMENT, Adjustment
 from app.data.transaction import optimistic
 from app.domain.accounts import normalise_email
 from app.domain.by_hand import is_generous
@@ -22,6 +21,7 @@ from app.domain.payments import (
     refund_fact,
     refunds_undone,
 )
+from app.domain.proposals import PAYMENT, Adjustment
 from app.domain.reversals import REFUND_UNDONE
 from app.domain.tasks import new_idempotency_key
 from app.domain.text import shows

@@ -9,13 +9,13 @@ from datetime import datetime
 from typing import Any
 
 from app.data import Store
-from app.data.base import each
 from app.data.client import Stale
 from app.data.transaction import optimistic
 from app.domain import credits, payments
 from app.domain.accounts import Account, mask_email, new_account_id
 from app.domain.by_hand import COMMAND_LINE, are_one
 from app.domain.errors import AlreadyRecorded, BalanceUnexplained
+from app.domain.paging import each
 from app.domain.payments import Fact, PaymentRecord, SessionFact
 from app.domain.sales import ELSEWHERE, OURS, Named, Sale, judge
 

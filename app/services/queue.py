@@ -13,7 +13,6 @@ from datetime import datetime
 from app.data import Store
 from app.data.client import Stale
 from app.data.erasure import ERASED
-from app.data.outbox import Mail
 from app.data.store import Transaction
 from app.data.transaction import optimistic
 from app.domain import credits
@@ -29,6 +28,7 @@ from app.domain.errors import (
     WrongState,
 )
 from app.domain.formatting import excerpt
+from app.domain.mails import Mail
 from app.domain.tasks import (
     CANCELLED,
     COMPLETED,

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.data import Store
-from app.data.adjustments import SALE, Adjustment
-from app.data.base import each
 from app.data.transaction import optimistic
 from app.domain.errors import InvalidInput, NotFound, PaymentsUnavailable, WrongState
+from app.domain.paging import each
 from app.domain.payments import PaymentRecord, SessionFact, as_ours, target
+from app.domain.proposals import SALE, Adjustment
 from app.domain.sales import NEVER, OURS, Named, Sale, label_of, lines_of
 from app.domain.tasks import new_idempotency_key
 from app.gateways.stripe import PaymentRefused

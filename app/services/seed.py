@@ -8,10 +8,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from app.data import Store
-from app.data.outbox import Mail
 from app.domain.accounts import Account, new_account_id, normalise_email
 from app.domain.credits import PROMO, LedgerEntry, post
 from app.domain.errors import AccountExists, AlreadyRecorded
+from app.domain.mails import Mail
 
 from .links import SET_PASSWORD, new_nonce
 from .passwords import Passwords

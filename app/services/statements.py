@@ -12,11 +12,11 @@ from time import sleep
 from typing import Any, TypeVar
 
 from app.data import Store
-from app.data.base import Page
 from app.domain.accounts import Account
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import OUT_OF_TIME, PostedEntry, dated
 from app.domain.errors import LedgerBehind
+from app.domain.paging import Page
 
 MAX_MONTHS = 60
 SETTLING_SECONDS = (0.1, 0.4)  # the index follows the table within a fraction of a second

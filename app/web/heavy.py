@@ -8,8 +8,8 @@ from typing import TypeVar
 from flask import g
 from limits import RateLimitItem
 
-from app.data.base import Page
 from app.domain.errors import PlacesTaken
+from app.domain.paging import Page
 from app.services.throttle import FILE_BY_ACCOUNT, SEARCH_BY_ACCOUNT
 from app.web import deps
 from app.web.looking import is_head, only_looking

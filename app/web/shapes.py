@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from app.config import Pack
-from app.data.adjustments import APPROVED, DECLINED, WAITING, Adjustment
 from app.domain.accounts import Account
 from app.domain.credits import TYPES, PostedEntry
+from app.domain.proposals import APPROVED, DECLINED, WAITING, Adjustment
 from app.domain.tasks import MAX_DESCRIPTION, STATUSES, Brief, Result, ResultFile, Task
 from app.forms.paging import MAX_LIMIT
 

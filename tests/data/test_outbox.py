@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-from app.data.outbox import Mail
+from app.domain.mails import Mail
 from tests.support import NOW
 
 

@@ -16,19 +16,20 @@ from typing import Any
 import pytest
 
 from app.data import Store
-from app.data.adjustments import CODE, Adjustment
-from app.data.audit import AuditRow
-from app.data.outbox import Mail, MailTrouble, Told
-from app.data.signs import StripeContact
 from app.data.store import Transaction
 from app.domain.accounts import Account, LinkMails, Passkey, Session
+from app.domain.audit import AuditRow
 from app.domain.by_hand import Hand
 from app.domain.codes import RedeemCode
 from app.domain.credits import ADJUSTMENT, PURCHASE, SPEND, PostedEntry
 from app.domain.drafts import Draft
+from app.domain.mails import Mail, MailTrouble, Told
 from app.domain.payments import PaymentRecord
+from app.domain.proposals import CODE, Adjustment
 from app.domain.reversals import Amount
 from app.domain.sales import Line, Origin, Sale
+from app.domain.signs import BooksCheck, StripeContact
+from app.domain.statistics import LedgerDays
 from app.domain.tasks import Result, ResultFile, Task, claimed, completed, new_task, rejected
 from tests.support import NOW
 
@@ -289,6 +290,7 @@ CASES = {
         lambda tx: tx.proposals.decide("adj_1", "declined", "two@example.com", LATER),
         state="declined",
         decided_by="two@example.com",
+        decided_at=LATER,
     ),
     "mail": mail_case(),
     "mail, sent": mail_case(lambda s: s.updates.mails.mark_sent(MAIL, LATER), sent_at=LATER),
@@ -360,7 +362,7 @@ CASES = {
         {"name": "books"},
         lambda s: s.updates.signs.note_books(NOW, 3),
         lambda s: s.signs.last_books_check(),
-        (NOW, 3),
+        BooksCheck(NOW, 3),
     ),
     "turnarounds": Case(
         "Status",
@@ -374,7 +376,7 @@ CASES = {
         {"name": "ledger-days"},
         lambda s: s.updates.statistics.keep_ledger_days({"2026-11-22": {"spend": 20}}, NOW),
         lambda s: s.statistics.ledger_days(),
-        ({"2026-11-22": {"spend": 20}}, NOW),
+        LedgerDays({"2026-11-22": {"spend": 20}}, NOW),
     ),
 }
 

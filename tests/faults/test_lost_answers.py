@@ -12,11 +12,11 @@ import pytest
 
 from app.data import Store
 from app.data.client import make_client
-from app.data.outbox import Mail
 from app.data.second_factors import Proof
 from app.domain.accounts import BROWSER, HALF, Passkey, Session, session_key
 from app.domain.clock import utcnow
 from app.domain.errors import BadCredentials, DomainError, LinkExpired, WrongCode
+from app.domain.mails import Mail
 from app.services import accounts, codes, customers, mail, queue, second_factor, tasks
 from app.services.links import Links
 from app.services.passkeys import passkey_key

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from app.data.outbox import Mail, MailTrouble
 from app.domain.clock import utcnow
+from app.domain.mails import Mail, MailTrouble
 from tests.routes.browser import Browser, soup
 from tests.support import make_account
 

@@ -8,9 +8,9 @@ import json
 
 import pytest
 
-from app.data.base import Page
 from app.data.ledger import LedgerReads
 from app.domain.clock import utcnow
+from app.domain.paging import Page
 from app.services import tasks
 from tests.many_rows import ADA, with_audit, with_ledger
 from tests.routes.browser import Browser

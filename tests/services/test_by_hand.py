@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from app.data.adjustments import Adjustment
 from app.data.transaction import Writes
 from app.domain.codes import RedeemCode
 from app.domain.credits import PostedEntry
 from app.domain.errors import Forbidden, IdempotencyKeyReused, InvalidInput, WrongState
+from app.domain.proposals import Adjustment
 from app.services import books, codes, customers, parked
 from app.services.payments import Outcome
 from tests.services.test_payments import paid, record

@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from app.data.adjustments import Adjustment
 from app.domain.accounts import Session
 from app.domain.credits import PostedEntry
 from app.domain.errors import Forbidden, IdempotencyKeyReused, InvalidInput, NotFound, WrongState
+from app.domain.proposals import Adjustment
 from app.services import books, customers
 from tests.support import NOW, ledger, make_account, make_operators
 

@@ -24,7 +24,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multiple, rule, run_state_machine_as_test
 
 from app.data import transaction
-from app.data.adjustments import Adjustment
 from app.domain.codes import RedeemCode
 from app.domain.credits import PostedEntry
 from app.domain.errors import AccountExists, DomainError, InsufficientCredits
@@ -39,6 +38,7 @@ from app.domain.payments import (
     refunds_undone,
     target,
 )
+from app.domain.proposals import Adjustment
 from app.domain.tasks import CANCELLED, REJECTED
 from app.services import accounts, books, codes, customers, operators, parked, payments, queue, tasks
 from app.services.links import SET_PASSWORD, Links

@@ -15,7 +15,7 @@ import pytest
 
 import app
 from app.data.client import make_client
-from app.data.outbox import Mail
+from app.domain.mails import Mail
 from app.gateways.ses import SesGateway, ascii_address
 from app.services import mail as mail_service
 from app.services.links import CONFIRM, RESET, SET_PASSWORD, Links

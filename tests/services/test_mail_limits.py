@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from app.data.outbox import Mail
 from app.domain.errors import AlreadyRecorded, InvalidInput, NotFound
+from app.domain.mails import Mail
 from app.gateways.ses import AddressRefused, MailRefused, SendingLimited, SesGateway
 from app.services import accounts, outbox
 from app.services import mail as mail_service

@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import pytest
 
-from app.data.adjustments import Adjustment
 from app.data.sales import SaleWrites
 from app.domain.errors import Forbidden, InvalidInput, NotFound, PaymentsUnavailable, WrongState
 from app.domain.payments import DisputeFact, RefundFact
+from app.domain.proposals import Adjustment
 from app.domain.sales import ELSEWHERE, NEVER, OURS, Named
 from app.services import books, customers, parked, payments, sales
 from tests.services.test_books import Listed, reconcile, session

@@ -8,11 +8,11 @@ from functools import partial
 from flask import flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.data.adjustments import CODE, SALE, Adjustment
-from app.data.base import Page
 from app.domain.accounts import Account
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput
+from app.domain.paging import Page
+from app.domain.proposals import CODE, SALE, Adjustment
 from app.domain.tasks import new_idempotency_key
 from app.domain.text import plain_address
 from app.forms.admin import AdjustForm, ReasonForm

@@ -8,9 +8,9 @@ from typing import Any
 from flask import flash, g, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.data.base import Page
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, Malformed
+from app.domain.paging import Page
 from app.domain.tasks import DEFAULT_LEASE_MINUTES, IN_PROGRESS, PENDING, Task
 from app.domain.text import finder, shows
 from app.forms.admin import ResultForm, read_minutes, read_task_ids

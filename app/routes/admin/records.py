@@ -10,10 +10,10 @@ from flask import Response, flash, g, redirect, render_template, request, url_fo
 from flask.typing import ResponseReturnValue
 
 from app.data import Store
-from app.data.audit import AuditRow
-from app.data.base import Page, each
+from app.domain.audit import AuditRow
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import Malformed, NotFound
+from app.domain.paging import Page, each
 from app.forms.admin import AuditFilter, read_audit_filter, read_span
 from app.forms.paging import read_paging
 from app.routes.admin.blueprint import bp

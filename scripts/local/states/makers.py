@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyotp
 
-from app.data.outbox import Mail
 from app.domain.accounts import BROWSER, Account, new_account_id
 from app.domain.clock import utcnow
 from app.domain.credits import CLAWBACK, PROMO, LedgerEntry, post
 from app.domain.errors import BadCredentials
+from app.domain.mails import Mail
 from app.domain.tasks import CANCELLED, COMPLETED, IN_PROGRESS, OPEN_STATUSES, PENDING, REJECTED, TASK_COST, Task
 from app.services import accounts, books, queue, second_factor, tasks
 from app.services.links import CONFIRM, new_nonce

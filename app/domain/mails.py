@@ -1,0 +1,71 @@
+"""Mails that were promised, what is told of an account's security, and whether mail is sent at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+TOLD_WINDOW = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail to be rendered when it is sent. `mail_id` follows from its cause, so that a replay is not a second mail.
+
+    `context` holds plain facts, never a link's token: links are made at sending, from the account as it is then.
+    """
+
+    mail_id: str
+    kind: str
+    to: str
+    created_at: datetime
+    context: Mapping[str, Any] = field(default_factory=dict)
+    due_at: datetime | None = None
+    attempts: int = 0
+    sent_at: datetime | None = None
+    last_error: str | None = None
+    failed: bool = False
+    queued_at: datetime | None = None  # when somebody last asked to send it again
+
+    @property
+    def waiting_since(self) -> datetime:
+        return self.queued_at or self.created_at
+
+
+@dataclass(frozen=True, slots=True)
+class MailTrouble:
+    """SES takes no mail from us: in its words why, since when, how often it said so, and when it is asked again."""
+
+    reason: str
+    since: datetime
+    until: datetime
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityNotices:
+    """How many notices an account had in the day that began with the first of them. The row goes by itself."""
+
+    since: datetime
+    times: int
+    expires_at: int  # seconds since 1970, as the store's time to live wants them
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The same as it counts now; `stands` is what was read, of a day that may be over."""
+
+    since: datetime
+    times: int = 0
+    stands: SecurityNotices | None = None
+
+    @classmethod
+    def of(cls, stands: SecurityNotices | None, now: datetime) -> Told:
+        if stands is None or now - stands.since >= TOLD_WINDOW:
+            return cls(now, 0, stands)
+        return cls(stands.since, stands.times, stands)
+
+    def and_one_more(self) -> SecurityNotices:
+        return SecurityNotices(self.since, self.times + 1, int((self.since + 2 * TOLD_WINDOW).timestamp()))

@@ -1,0 +1,36 @@
+"""Value made by hand that waits for a second operator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+WAITING, APPROVED, DECLINED = "waiting", "approved", "declined"
+CORRECTION, PAYMENT, CODE, SALE = "correction", "payment", "code", "sale"
+SUBJECTS = {PAYMENT: "payment_id", CODE: "code", SALE: "source"}  # of `terms`; a correction's is the address
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """Something of `amount` signed credits that `proposed_by` asked for: a correction, a parked payment credited, a
+    code to be made or a link to be named, which are nobody's (`user_email` is empty). `terms` are the rest of what is
+    to be booked."""
+
+    adjustment_id: str
+    user_email: str
+    amount: int
+    reason: str
+    proposed_by: str
+    created_at: datetime
+    state: str = WAITING
+    decided_by: str | None = None
+    kind: str = CORRECTION
+    terms: Mapping[str, Any] = field(default_factory=dict)
+    decided_at: datetime | None = None
+
+    @property
+    def subject(self) -> str:
+        """What the audit log files it under, as it does the act itself."""
+        return self.terms[SUBJECTS[self.kind]] if self.kind in SUBJECTS else self.user_email
