@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Unpack
 
-from app.domain.accounts import Account, Session
+from app.domain.accounts import Account, Session, Settings
 from app.domain.clock import to_iso
 from app.domain.errors import BadCredentials, LinkExpired, NotSignedIn
 
@@ -21,7 +21,7 @@ SESSIONS_END = {"version": 1, "session_version": 1}
 
 
 class AccountUpdates(UserUpdates):
-    def add_session(self, account: Account, session: Session, now: datetime, **settings: Any) -> Account:
+    def add_session(self, account: Account, session: Session, now: datetime, **settings: Unpack[Settings]) -> Account:
         """Sign in: add a session, drop what no longer fits, and set `settings` (a rehashed password) with it.
 
         Raises BadCredentials if the password that was checked has been replaced or ended meanwhile.
@@ -87,7 +87,7 @@ class AccountUpdates(UserUpdates):
             nonce=expected,
         )
 
-    def change(self, account: Account, *, visible: bool = True, **settings: Any) -> Account:
+    def change(self, account: Account, *, visible: bool = True, **settings: Unpack[Settings]) -> Account:
         """Set attributes (None removes one). `visible` changes bump the version that polls compare.
 
         Raises NotSignedIn when the account was deleted meanwhile.

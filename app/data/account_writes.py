@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Unpack
 
-from app.domain.accounts import LINK_REST, Account, LinkMails, Session
+from app.domain.accounts import LINK_REST, Account, LinkMails, Session, Settings
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import AccountExists, AlreadyRecorded, BadCredentials
 from app.domain.marks import NewId, Pretence
@@ -67,7 +68,7 @@ class AccountWrites(UserWrites):
         spending: bool = False,
         unless_confirmed: bool = False,
         if_confirmed: bool = False,
-        **settings: Any,
+        **settings: Unpack[Settings],
     ) -> None:
         """Take the account from `before` to `after` beside the ledger row that explains it.
 
@@ -82,7 +83,7 @@ class AccountWrites(UserWrites):
             same_sessions, read["sessions"] = "#session_version = :sessions", before.session_version
         self.update_user(
             Life.of(before),
-            set=_attributes(_moved(before, after) | settings),
+            set=_attributes({**_moved(before, after), **settings}),
             add=_counters(settings, open_tasks),
             condition="#ledger_sequence = :sequence AND #credits_balance = :balance"
             + (f"{OPEN_FOR_SPENDING} AND {same_sessions}" if spending else "")
@@ -167,7 +168,7 @@ class AccountWrites(UserWrites):
         proven: bool = False,
         unproven: bool = False,
         open_tasks: int = 0,
-        **settings: Any,
+        **settings: Unpack[Settings],
     ) -> None:
         """Set attributes of an account that no ledger row explains; never the balance.
 
@@ -187,7 +188,7 @@ class AccountWrites(UserWrites):
         self.update_user(Life.of_owner(task), add=_counters({}, change))
 
 
-def _counters(settings: dict[str, Any], open_tasks: int) -> dict[str, int]:
+def _counters(settings: Mapping[str, object], open_tasks: int) -> dict[str, int]:
     counted = SESSIONS_END if "sessions" in settings else {"version": 1}
     return counted | ({"open_tasks": open_tasks} if open_tasks else {})
 
@@ -198,7 +199,7 @@ def _moved(before: Account, after: Account) -> dict[str, Any]:
     return {name: getattr(after, name) for name in (*MOVED, *places)}
 
 
-def _attributes(changes: dict[str, Any]) -> dict[str, Any]:
+def _attributes(changes: Mapping[str, Any]) -> dict[str, Any]:
     """Of the links each nonce is set by itself: others write to them at the same time, and theirs stay."""
     links = {f"link_nonces.{purpose}": nonce for purpose, nonce in changes.get("link_nonces", {}).items()}
     return ACCOUNT.attributes({name: value for name, value in changes.items() if name != "link_nonces"}) | links

@@ -78,7 +78,7 @@ class Codec(Generic[Record]):
             found[self._names[name]] = write(value) if stored else None
         return found | self._beside(record)
 
-    def attributes(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+    def attributes(self, changes: Mapping[str, object]) -> dict[str, Any]:
         """Some fields as attributes, None to remove one. Raises TypeError for what is no field: a mistake of ours."""
         if unknown := sorted(changes.keys() - self._write.keys()):
             raise TypeError(f"{self.of.__name__} has no {', '.join(unknown)}")

@@ -133,6 +133,9 @@ def queue_shard(task_id: str, status: str) -> str | None:
     return f"{status}#{zlib.crc32(task_id.encode()) % QUEUE_SHARDS}"
 
 
+OURS = {"version", "description", "updated_at"}  # a row that has these needs no leniency, as most do
+
+
 def _beside(task: Task) -> dict[str, Any]:
     return {
         "title": task_title(task.description),
@@ -145,9 +148,12 @@ def _otherwise(row: Mapping[str, Any]) -> dict[str, Any]:
     """Lenient on what is absent: rows of the queue's index have a title for a description, and those of the original
     product hold only its attributes.
     """
+    cost = row.get("credits_spent")
+    if row.keys() >= OURS and type(cost) is int and row["status"] in STATUSES:
+        return {}
     found = {
         "description": row["description"] if "description" in row else row.get("title", ""),
-        "credits_spent": whole(row.get("credits_spent")) or 0,
+        "credits_spent": whole(cost) or 0,
         "original": row.get("original", "version" not in row),
         "unexplained": _unexplained(row),
     }

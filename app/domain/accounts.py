@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
+from typing import TypedDict
 
 from email_validator import EmailNotValidError, validate_email
 
@@ -175,6 +176,34 @@ class Account:
         excess = max(0, len(live) + 1 - MAX_SESSIONS)
         oldest = sorted(live, key=lambda s: (s.kind != kind, s.created_at))
         return dead + [s.key for s in oldest[:excess]]
+
+
+class LowBalance(TypedDict, total=False):
+    """What a row notes of a low balance: see services/notices.py."""
+
+    low_since: datetime | None
+    low_mailed_at: datetime | None
+
+
+class Settings(LowBalance, total=False):
+    """What of an account may be set by itself; None removes it. Never what the ledger explains, nor a counter.
+
+    A field is named rather than compared with what was read: `sessions={}` ends those that were opened since, too.
+    """
+
+    password_hash: str | None
+    sessions: Mapping[str, Session]
+    role: str
+    confirmed_at: datetime | None
+    disabled_at: datetime | None
+    frozen_at: datetime | None
+    stripe_customer_id: str | None
+    link_nonces: Mapping[str, str]
+    low_balance_threshold: int
+    theme: str
+    shortcuts: bool
+    draft: str | None
+    recent_marks: str
 
 
 def new_account_id() -> str:

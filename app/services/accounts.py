@@ -18,6 +18,7 @@ from app.domain.accounts import (
     Account,
     LinkMails,
     Session,
+    Settings,
     check_new_password,
     mask_email,
     new_account_id,
@@ -104,7 +105,7 @@ def sign_in(
     if account is None or not matches or account.disabled:
         log.warning("sign-in refused", extra={"email": mask_email(address)})
         raise BadCredentials
-    settings = {}
+    settings: Settings = {}
     if account.password_hash and passwords.is_outdated(account.password_hash):
         settings["password_hash"] = passwords.hash(given)
     session_id = new_session_id()

@@ -12,7 +12,7 @@ from app.data import Store
 from app.data.store import Transaction
 from app.data.threads import KINDS, side_by_side
 from app.domain import credits
-from app.domain.accounts import Account, mask_email
+from app.domain.accounts import Account, Settings, mask_email
 from app.domain.codes import RedeemCode
 from app.domain.credits import ADJUSTMENT, LedgerEntry, PostedEntry
 from app.domain.errors import (
@@ -159,7 +159,7 @@ def enable(store: Store, operator: str, email: str, reason: object, *, now: date
 
 def _set_disabled(store: Store, operator: str, account: Account, words: str, *, disabled: bool, now: datetime) -> bool:
     """Whether anything had to be changed; disabling ends every session."""
-    settings: dict[str, Any] = {"disabled_at": now, "sessions": {}} if disabled else {"disabled_at": None}
+    settings: Settings = {"disabled_at": now, "sessions": {}} if disabled else {"disabled_at": None}
 
     def attempt(current: Account) -> bool:
         if current.disabled == disabled:

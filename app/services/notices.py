@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
-from app.domain.accounts import LOW_BALANCE_PAUSE, Account
+from app.domain.accounts import LOW_BALANCE_PAUSE, Account, LowBalance
 from app.domain.credits import CLAWBACK, PostedEntry
 from app.domain.mails import Mail
 from app.domain.payments import PaymentRecord, held_share
 
 
-def low_balance(before: Account, after: Account, now: datetime) -> tuple[Mail | None, dict[str, Any]]:
+def low_balance(before: Account, after: Account, now: datetime) -> tuple[Mail | None, LowBalance]:
     """A mail when a spend takes the balance below the customer's threshold, and what the account's row notes with it.
 
     Once for each time that it falls below, and at most once a day. One that is held back goes with the first spend
@@ -21,13 +20,13 @@ def low_balance(before: Account, after: Account, now: datetime) -> tuple[Mail | 
     if threshold <= 0 or after.credits_balance >= threshold:
         return None, {}
     fell = before.credits_balance >= threshold
-    noted: dict[str, Any] = {"low_since": now} if fell else {}
+    noted: LowBalance = {"low_since": now} if fell else {}
     since, mailed_at = now if fell else before.low_since, before.low_mailed_at
     if since is None or (mailed_at and (mailed_at >= since or now - mailed_at < LOW_BALANCE_PAUSE)):
         return None, noted
     context = {"balance": after.credits_balance, "threshold": threshold}
     mail_id = f"low_balance#{before.account_id}#{after.ledger_sequence}"
-    return Mail(mail_id, "low_balance", before.email, now, context), noted | {"low_mailed_at": now}
+    return Mail(mail_id, "low_balance", before.email, now, context), {**noted, "low_mailed_at": now}
 
 
 def purchase(record: PaymentRecord, account: Account, credits: int, now: datetime) -> Mail:

@@ -6,13 +6,13 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from app.data import Store
 from app.data.client import Stale
 from app.data.transaction import optimistic
 from app.domain import credits, payments
-from app.domain.accounts import Account, mask_email, new_account_id
+from app.domain.accounts import Account, Session, mask_email, new_account_id
 from app.domain.by_hand import COMMAND_LINE, are_one
 from app.domain.errors import AlreadyRecorded, BalanceUnexplained
 from app.domain.paging import each
@@ -302,13 +302,22 @@ def settle(
     return Outcome(settled, entry.amount if entry else 0)
 
 
-def _prepared(account: Account, fact: Fact, first_grant: bool) -> tuple[Account, dict[str, Any]]:
+class Prepared(TypedDict, total=False):
+    """What goes with a purchase."""
+
+    stripe_customer_id: str
+    password_hash: None
+    sessions: Mapping[str, Session]
+    link_nonces: Mapping[str, str]
+
+
+def _prepared(account: Account, fact: Fact, first_grant: bool) -> tuple[Account, Prepared]:
     """Settings that go with a purchase: the Stripe customer, and a link for an account that nobody has proven.
 
     Pre-hijack: somebody may have signed up with the payer's address. A payment from outside a signed-in session ends
     the sessions and the password of an account whose mailbox was never proven; its owner gets a link to set one.
     """
-    settings: dict[str, Any] = {}
+    settings: Prepared = {}
     if not first_grant or not isinstance(fact, SessionFact):
         return account, settings
     if fact.customer_id and account.stripe_customer_id is None and account.deleted_at is None:
@@ -316,7 +325,7 @@ def _prepared(account: Account, fact: Fact, first_grant: bool) -> tuple[Account,
     bought_signed_in = fact.account_id is not None and fact.account_id == account.account_id
     if not account.confirmed and not bought_signed_in:
         if account.password_hash or account.sessions:
-            settings |= {"password_hash": None, "sessions": {}}  # nosec B105
+            settings.update({"password_hash": None, "sessions": {}})  # nosec B105
             account = replace(account, password_hash=None)
         settings["link_nonces"] = {SET_PASSWORD: account.link_nonces.get(SET_PASSWORD) or new_nonce()}
     return account, settings

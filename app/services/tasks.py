@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypedDict
 
 from app.data import Store
 from app.domain import credits, duplicates
@@ -36,6 +37,12 @@ class Submitted:
     account: Account
     credits_remaining: int
     replayed: bool = False
+
+
+class Sent(TypedDict, total=False):
+    """What a person has typed is no draft any more; a program typed nothing."""
+
+    draft: None
 
 
 def submit(
@@ -69,8 +76,8 @@ def submit(
             tx.tasks.add(task)
             recent = remember(current.recent_marks, task.description)
             mail, noted = notices.low_balance(current, after, now)
-            told = noted if by_program else {"draft": None} | noted
-            tx.accounts.move_balance(current, after, open_tasks=1, spending=True, recent_marks=recent, **told)
+            sent: Sent = {} if by_program else {"draft": None}
+            tx.accounts.move_balance(current, after, open_tasks=1, spending=True, recent_marks=recent, **noted, **sent)
             if mail:
                 tx.mails.enqueue(mail)
         # What the page shows next is this account: it has to know of the open task, or it would not start to poll.

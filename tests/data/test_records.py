@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 import app.data
 import app.domain
 from app.data import Store
+from app.data.account_writes import MOVED
 from app.data.codec import decode_item, encode_item
 from app.data.records import Codec
 from app.data.store import Transaction
-from app.domain.accounts import Account, LinkMails, Passkey, Session
+from app.domain.accounts import Account, LinkMails, Passkey, Session, Settings
 from app.domain.by_hand import Hand
 from app.domain.credits import PostedEntry
 from app.domain.drafts import Drafts
@@ -201,6 +202,13 @@ def test_what_is_no_field_of_an_account_is_refused(store, write):
         WRITES[write](store, tx, account)
 
     assert "theem" not in store._get("Users", {"email": account.email})
+
+
+def test_the_settings_are_fields_of_an_account_and_none_that_the_ledger_or_a_counter_explains():
+    settings, known = get_type_hints(Settings), get_type_hints(Account)
+
+    assert {name: hint for name, hint in settings.items() if hint not in (known[name], known[name] | None)} == {}
+    assert settings.keys().isdisjoint({"credits_balance", "version", "open_tasks", "life", "session_version", *MOVED})
 
 
 def test_one_link_is_renewed_and_the_others_stay(store):
