@@ -11,7 +11,7 @@ from app.domain.accounts import NOT_ADOPTED
 from app.domain.clock import from_iso
 from app.domain.errors import AlreadyRecorded, NotFound
 from app.domain.paging import Page, each
-from app.domain.tasks import OPEN_STATUSES, STATUSES, Result, Task
+from app.domain.tasks import BRIEF_FIELDS, OPEN_STATUSES, STATUSES, Result, Task
 from app.domain.text import finder, one_line
 
 from .base import Base
@@ -172,6 +172,6 @@ TASK = Codec(Task, always={"version"}, but={"unexplained"}, beside=_beside, othe
 RESULT = Codec(Result, otherwise=lambda row: {} if "files" in row else {"files": ()})
 # What stays as the task moves on. An erasure takes the words out meanwhile, and no move brings them back.
 FOR_GOOD = {
-    *("task_id", "user_email", "description", "title", "credits_spent", "created_at"),
-    *("redo_of", "redo_note", "original"),
+    *("task_id", "user_email", "title", "credits_spent", "created_at", "redo_of", "redo_note", "original"),
+    *BRIEF_FIELDS,
 }

@@ -87,6 +87,7 @@ HANDED_IN: dict[type, set[str]] = {  # by whoever reads: all else comes out of t
     Drafts: {"packed"},
     Hand: {"name", "in_good_standing", "account"},
     PostedEntry: {"unreadable"},
+    Task: {"unexplained"},
 }
 
 
