@@ -181,6 +181,62 @@ def test_every_module_says_what_lives_in_it():
     assert not [name for name, tree in modules() if not ast.get_docstring(tree)]
 
 
+# Who opens a transaction without an act: for the account's owner, for Stripe, or on nothing of anybody's.
+WITHOUT_AN_ACT = {
+    "services/accounts.py: sign_up": "one's own account",
+    "services/accounts.py: ask_for_link": "one's own mail",
+    "services/accounts.py: _mail_link": "one's own mail",
+    "services/drafts.py: keep": "one's own text",
+    "services/drafts.py: drop": "one's own text",
+    "services/codes.py: redeem": "one's own credits, by a code whose making has its row",
+    "services/tasks.py: submit": "one's own credits",
+    "services/tasks.py: submit_batch": "one's own credits",
+}
+# Where an owner or Stripe does the same as an operator: the act is handed on, or there is none.
+WITH_AN_ACT_OR_NOT = {
+    "services/account_notices.py: changed": "one's own second factor, or support's reset of it",
+    "services/accounts.py: delete": "one's own account; an operator's role ends with it",
+    "services/payments.py: settle": "what Stripe tells, or what an operator decides",
+    "services/seed.py: demo": "the demo customer, or the demo operator",
+}
+
+
+def callers(what: re.Pattern[str]) -> dict[str, set[str]]:
+    """Outermost functions outside the data layer that call something whose source matches, each with what it called."""
+    found: dict[str, set[str]] = {}
+    for name, tree in modules():
+        if name.startswith("data/"):
+            continue
+        for part in tree.body:
+            for node in ast.walk(part):
+                if isinstance(node, ast.Call) and what.fullmatch(said := ast.unparse(node.func)):
+                    found.setdefault(f"{name}: {getattr(part, 'name', '')}", set()).add(said)
+    return found
+
+
+def test_the_audit_row_is_written_in_one_place_beside_the_act():
+    assert callers(re.compile(r"\w+\.audit\.record")).keys() == {
+        "services/acting.py: acting",
+        "adoption/rows.py: _open_ledger",  # the visitor's own: nobody acts
+    }
+
+
+def test_who_opens_a_transaction_without_an_act_is_named_here():
+    opened = callers(re.compile(r".*\bstore\.transaction|.*\bstore\(\)\.transaction|.*\bTransaction")).keys()
+    handed_on = callers(re.compile(r"transaction")).keys()
+
+    ours = {name for name in opened if not name.startswith(("services/acting.py", "adoption/"))}
+    assert ours == WITHOUT_AN_ACT.keys()
+    assert handed_on == WITH_AN_ACT_OR_NOT.keys()
+
+
+def test_commands_and_operators_views_write_nothing_themselves():
+    """What they do is a verb of a service, which has its act."""
+    writes = callers(re.compile(r".*\bupdates\..*|.*\.transaction|(\w+\.)?acting"))
+
+    assert not [name for name in writes if name.startswith(("cli/", "routes/", "web/"))]
+
+
 # Views
 
 

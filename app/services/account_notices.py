@@ -13,19 +13,30 @@ from app.domain.clock import to_iso
 from app.domain.errors import StoreBusy
 from app.domain.mails import Mail
 
+from .acting import Act, transaction
+
 MOST = 10  # in the day that begins with the first: the last one says that later ones are not told
 ATTEMPTS = 10
 
 
-def changed(store: Store, account: Account, what: str, now: datetime, change: Callable[[Transaction], None]) -> None:
+def changed(
+    store: Store,
+    account: Account,
+    what: str,
+    now: datetime,
+    change: Callable[[Transaction], None],
+    by: Act | None = None,
+) -> None:
     """Do a change of how an account is entered, and promise its notice, in one transaction; `what` is one sentence.
+
+    `by`: whose act it is, where it is not the owner's.
 
     Raises what `change` means by its conditions, and StoreBusy when other changes keep coming in between.
     """
     for _ in range(ATTEMPTS):
         promise = notice(store, account, what, now)
         try:
-            with store.transaction() as tx:
+            with transaction(store, by) as tx:
                 change(tx)
                 promise(tx)
             return

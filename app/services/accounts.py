@@ -34,6 +34,7 @@ from app.domain.text import shows
 from app.gateways.files import FileStore
 
 from .account_notices import changed
+from .acting import Act, transaction
 from .links import CONFIRM, LIFETIMES, RESET, SET_PASSWORD, Links, check_nonce, new_nonce
 from .passwords import Passwords
 
@@ -209,19 +210,18 @@ def delete(store: Store, passwords: Passwords, account: Account, password: objec
             raise WrongState(
                 "Some of your tasks are open. Cancel them or wait for their results, then delete the account."
             )
-        with store.transaction() as tx:
+        revoked = Act(
+            current.email,
+            "admin.revoke",
+            current.email,
+            now,
+            "The account was deleted.",
+            before={"role": "admin"},
+            after={"role": "customer"},
+        )
+        with transaction(store, revoked if current.is_operator else None) as tx:
             tx.accounts.erase(current, now)
             tx.drafts.drop_all(current.account_id)
-            if current.is_operator:
-                tx.audit.record(
-                    actor=current.email,
-                    action="admin.revoke",
-                    subject=current.email,
-                    now=now,
-                    reason="The account was deleted.",
-                    before={"role": "admin"},
-                    after={"role": "customer"},
-                )
 
     _count_original_tasks(store, account.email)
     store.accounts.decide(store.accounts.get(account.email), attempt)

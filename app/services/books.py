@@ -21,6 +21,7 @@ from app.domain.sales import OURS, Named
 from app.domain.tasks import CANCELLED, REJECTED, check_reason
 
 from . import payments
+from .acting import Act, acting
 from .parked import CREDITED
 
 log = logging.getLogger(__name__)
@@ -462,9 +463,9 @@ def _freeze(store: Store, account: Account, reason: str, actor: str, now: dateti
     def attempt(current: Account) -> None:
         if current.frozen_at is not None:
             return
-        with store.transaction() as tx:
+        act = Act(actor, "account.freeze", current.email, now, reason=reason)
+        with acting(store, act) as tx:
             tx.accounts.change_settings(current, frozen_at=now)
-            tx.audit.record(actor=actor, action="account.freeze", subject=current.email, reason=reason, now=now)
 
     store.accounts.decide(account, attempt)
 
@@ -474,9 +475,9 @@ def unfreeze(store: Store, email: str, *, actor: str, reason: str, now: datetime
     words = check_reason(reason)
 
     def attempt(current: Account) -> None:
-        with store.transaction() as tx:
+        act = Act(actor, "account.unfreeze", current.email, now, reason=words)
+        with acting(store, act) as tx:
             tx.accounts.change_settings(current, frozen_at=None)
-            tx.audit.record(actor=actor, action="account.unfreeze", subject=current.email, reason=words, now=now)
 
     store.accounts.decide(store.accounts.get(email), attempt)
 

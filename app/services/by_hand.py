@@ -15,6 +15,8 @@ from app.domain.by_hand import Hand, are_one, hands_of
 from app.domain.errors import AlreadyRecorded, Forbidden, IdempotencyKeyReused, WrongState
 from app.domain.proposals import APPROVED, CODE, CORRECTION, DECLINED, PAYMENT, SALE, Adjustment
 
+from .acting import Act, acting
+
 ACTIONS = {CORRECTION: "credits", PAYMENT: "payment", CODE: "code", SALE: "sale"}
 
 
@@ -118,18 +120,18 @@ def propose(store: Store, wanted: Adjustment, *, unless: Callable[[Transaction],
 
     def attempt(_: None) -> Adjustment:
         hand = _hands(store, wanted.proposed_by)[0]
-        with store.transaction() as tx:
+        act = Act(
+            wanted.proposed_by,
+            f"{ACTIONS[wanted.kind]}.propose",
+            wanted.subject,
+            wanted.created_at,
+            reason=wanted.reason,
+            after={"amount": wanted.amount} | ({"email": wanted.user_email} if wanted.kind == PAYMENT else {}),
+        )
+        with acting(store, act) as tx:
             tx.proposals.add(wanted)
             unless(tx)
             tx.by_hand.check_operator(hand)
-            tx.audit.record(
-                actor=wanted.proposed_by,
-                action=f"{ACTIONS[wanted.kind]}.propose",
-                subject=wanted.subject,
-                now=wanted.created_at,
-                reason=wanted.reason,
-                after={"amount": wanted.amount} | ({"email": wanted.user_email} if wanted.kind == PAYMENT else {}),
-            )
         return wanted
 
     return optimistic(wanted.adjustment_id, attempt, None, lambda _stale: None)
@@ -150,16 +152,16 @@ def decline(store: Store, operator: str, adjustment_id: str, *, now: datetime) -
     """Drop what was proposed; its proposer may do so too. Raises NotFound, WrongState."""
 
     def attempt(waiting: Adjustment) -> None:
-        with store.transaction() as tx:
+        act = Act(
+            operator,
+            f"{ACTIONS[waiting.kind]}.decline",
+            waiting.subject,
+            now,
+            reason=waiting.reason,
+            after={"amount": waiting.amount, "proposed_by": waiting.proposed_by},
+        )
+        with acting(store, act) as tx:
             tx.proposals.decide(adjustment_id, DECLINED, operator, now)
-            tx.audit.record(
-                actor=operator,
-                action=f"{ACTIONS[waiting.kind]}.decline",
-                subject=waiting.subject,
-                now=now,
-                reason=waiting.reason,
-                after={"amount": waiting.amount, "proposed_by": waiting.proposed_by},
-            )
 
     waiting = store.proposals.get(adjustment_id)
     if waiting.state == DECLINED and waiting.decided_by == operator:  # sent again: its answer never came

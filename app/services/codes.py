@@ -26,6 +26,7 @@ from app.domain.proposals import CODE, Adjustment
 from app.domain.tasks import check_reason, new_idempotency_key
 
 from . import by_hand
+from .acting import Act, acting
 from .by_hand import Authority, NeedsSecond
 
 log = logging.getLogger(__name__)
@@ -107,17 +108,10 @@ def create_approved(store: Store, waiting: Adjustment, now: datetime, authority:
 def _make(store: Store, made: RedeemCode, authority: Callable[[], Authority], now: datetime) -> RedeemCode:
     def attempt(_: None) -> RedeemCode:
         stands = authority()
-        with store.transaction() as tx:
+        act = Act(stands.actor, "code.create", made.code, now, reason=made.note, after=stands.about)
+        with acting(store, act) as tx:
             tx.codes.create(made)
             stands.hold(tx)
-            tx.audit.record(
-                actor=stands.actor,
-                action="code.create",
-                subject=made.code,
-                reason=made.note,
-                now=now,
-                after=stands.about,
-            )
         return made
 
     try:
@@ -131,9 +125,8 @@ def disable(store: Store, code: object, *, actor: str, reason: str, now: datetim
     name, words = normalise_code(code), check_reason(reason)
 
     def attempt(_: None) -> None:
-        with store.transaction() as tx:
+        with acting(store, Act(actor=actor, action="code.disable", subject=name, reason=words, now=now)) as tx:
             tx.codes.disable(name)
-            tx.audit.record(actor=actor, action="code.disable", subject=name, reason=words, now=now)
 
     optimistic(name, attempt, None, lambda _stale: None)  # somebody redeems it at this moment
 

@@ -27,6 +27,7 @@ from app.domain.proposals import APPROVED, CODE, CORRECTION, PAYMENT, SALE, Adju
 from app.domain.tasks import check_reason
 
 from . import by_hand, codes, parked, sales
+from .acting import Act, acting
 from .by_hand import Authority, NeedsSecond
 from .payments import Outcome
 
@@ -164,17 +165,17 @@ def _set_disabled(store: Store, operator: str, account: Account, words: str, *, 
     def attempt(current: Account) -> bool:
         if current.disabled == disabled:
             return False
-        with store.transaction() as tx:
+        act = Act(
+            operator,
+            "account.disable" if disabled else "account.enable",
+            current.email,
+            now,
+            reason=words,
+            before={"disabled": not disabled},
+            after={"disabled": disabled},
+        )
+        with acting(store, act) as tx:
             tx.accounts.change_settings(current, **settings)
-            tx.audit.record(
-                actor=operator,
-                action="account.disable" if disabled else "account.enable",
-                subject=current.email,
-                now=now,
-                reason=words,
-                before={"disabled": not disabled},
-                after={"disabled": disabled},
-            )
         return True
 
     return store.accounts.decide(account, attempt)
@@ -184,16 +185,16 @@ def end_sessions(store: Store, operator: str, email: str, *, now: datetime) -> N
     """Sign an account out everywhere, browsers and programs. Raises NotFound."""
 
     def attempt(current: Account) -> None:
-        with store.transaction() as tx:
+        act = Act(
+            operator,
+            "account.end_sessions",
+            current.email,
+            now,
+            before={"sessions": len(current.sessions)},
+            after={"sessions": 0},
+        )
+        with acting(store, act) as tx:
             tx.accounts.change_settings(current, sessions={})
-            tx.audit.record(
-                actor=operator,
-                action="account.end_sessions",
-                subject=current.email,
-                now=now,
-                before={"sessions": len(current.sessions)},
-                after={"sessions": 0},
-            )
 
     store.accounts.decide(store.accounts.get(email), attempt)
 
@@ -277,19 +278,19 @@ def _book(
             posted, after = credits.post(current, entry, now)
         except InsufficientCredits as error:
             raise InvalidInput("An adjustment never takes a balance below zero.", field="amount") from error
-        with store.transaction() as tx:
+        act = Act(
+            stands.actor,
+            action,
+            current.email,
+            now,
+            reason=adjustment.reason,
+            before={"balance": current.credits_balance},
+            after={"balance": after.credits_balance, "correction": adjustment.adjustment_id, **stands.about},
+        )
+        with acting(store, act) as tx:
             tx.ledger.append_once(posted)
             tx.accounts.move_balance(current, after)
             stands.hold(tx)
-            tx.audit.record(
-                actor=stands.actor,
-                action=action,
-                subject=current.email,
-                now=now,
-                reason=adjustment.reason,
-                before={"balance": current.credits_balance},
-                after={"balance": after.credits_balance, "correction": adjustment.adjustment_id, **stands.about},
-            )
             and_also(tx)
         return posted
 

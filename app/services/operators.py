@@ -10,6 +10,7 @@ from app.domain.accounts import Account, mask_email
 from app.domain.errors import WrongState
 
 from .account_notices import notice
+from .acting import Act, acting
 
 log = logging.getLogger(__name__)
 
@@ -36,17 +37,17 @@ def grant(store: Store, email: str, *, actor: str, reason: str = "", now: dateti
                 "Let its owner open the mailed link first. Nothing was changed."
             )
         told = notice(store, current, "Your account was made an operator's. Sign in anew.", now)
-        with store.transaction() as tx:
+        act = Act(
+            actor,
+            "admin.grant",
+            current.email,
+            now,
+            reason=reason,
+            before={"role": current.role},
+            after={"role": OPERATOR},
+        )
+        with acting(store, act) as tx:
             tx.accounts.change_settings(current, proven=True, role=OPERATOR, sessions={})
-            tx.audit.record(
-                actor=actor,
-                action="admin.grant",
-                subject=current.email,
-                now=now,
-                reason=reason,
-                before={"role": current.role},
-                after={"role": OPERATOR},
-            )
             told(tx)
         log.warning("operator made", extra={"email": mask_email(current.email), "actor": mask_email(actor)})
 
@@ -63,17 +64,17 @@ def revoke(store: Store, email: str, *, actor: str, reason: str = "", now: datet
     def attempt(current: Account) -> None:
         if not current.is_operator:
             return
-        with store.transaction() as tx:
+        act = Act(
+            actor,
+            "admin.revoke",
+            current.email,
+            now,
+            reason=reason,
+            before={"role": current.role},
+            after={"role": CUSTOMER},
+        )
+        with acting(store, act) as tx:
             tx.accounts.change_settings(current, role=CUSTOMER)
-            tx.audit.record(
-                actor=actor,
-                action="admin.revoke",
-                subject=current.email,
-                now=now,
-                reason=reason,
-                before={"role": current.role},
-                after={"role": CUSTOMER},
-            )
         log.warning("operator ended", extra={"email": mask_email(current.email), "actor": mask_email(actor)})
 
     store.accounts.decide(store.accounts.get(email), attempt)

@@ -8,6 +8,8 @@ from app.data import Store
 from app.domain.errors import AlreadyRecorded, InvalidInput, NotFound
 from app.domain.mails import Mail
 
+from .acting import Act, acting
+
 AT_ONCE = 50  # mails of one call: each is a transaction
 
 
@@ -40,12 +42,6 @@ def resend_failed(store: Store, operator: str, since: datetime, until: datetime,
 
 
 def _requeue(store: Store, operator: str, mail: Mail, now: datetime, *, if_failed: bool = False) -> None:
-    with store.transaction() as tx:
+    act = Act(operator, "mail.resend", mail.to, now, before={"mail_id": mail.mail_id, "attempts": mail.attempts})
+    with acting(store, act) as tx:
         tx.mails.requeue(mail.mail_id, now, if_failed=if_failed)
-        tx.audit.record(
-            actor=operator,
-            action="mail.resend",
-            subject=mail.to,
-            now=now,
-            before={"mail_id": mail.mail_id, "attempts": mail.attempts},
-        )

@@ -28,6 +28,7 @@ from app.domain.text import shows
 from app.gateways.stripe import PaymentRefused
 
 from . import by_hand
+from .acting import Act, acting
 from .by_hand import Authority, NeedsSecond
 from .payments import Known, Outcome, settle
 
@@ -114,14 +115,9 @@ def _credit(
             customer_id=record.customer_id,
         )
 
-        def audit(tx: Any) -> None:
-            stands.hold(tx)
-            done = {"credits": credits, "email": address, **stands.about}
-            tx.audit.record(
-                actor=stands.actor, action="payment.credit", subject=payment_id, reason=reason, now=now, after=done
-            )
-
-        return settle(store, known, after, fact, now, and_also=audit)
+        done = {"credits": credits, "email": address, **stands.about}
+        by = Act(stands.actor, "payment.credit", payment_id, now, reason, after=done)
+        return settle(store, known, after, fact, now, and_also=stands.hold, by=by)
 
     def read(_stale: object = None) -> Known:
         return Known(*store.payments.find_with_account(payment_id, address))
@@ -189,9 +185,8 @@ def _resolve(
 
     def attempt(record: PaymentRecord | None) -> None:
         before = of(record)
-        with store.transaction() as tx:
+        with acting(store, Act(actor=actor, action=action, subject=payment_id, reason=reason, now=now)) as tx:
             tx.payments.save(before, replace(merge(before, told) if told else before, resolution=resolution), now)
-            tx.audit.record(actor=actor, action=action, subject=payment_id, reason=reason, now=now)
 
     def read(_stale: object = None) -> PaymentRecord | None:
         return store.payments.find(payment_id)

@@ -20,6 +20,7 @@ from app.domain.payments import Fact, PaymentRecord, SessionFact
 from app.domain.sales import ELSEWHERE, OURS, Named, Sale, judge
 
 from . import notices, sales
+from .acting import Act, transaction
 from .links import SET_PASSWORD, new_nonce
 
 log = logging.getLogger(__name__)
@@ -167,10 +168,9 @@ def _release(store: Store, payment_id: str, source: str, named: Named, now: date
         def still_said(tx: Any) -> None:
             for sale in said:
                 tx.sales.require(sale.source, OURS)
-            done = {"credits": after.granted, "sale": source}
-            tx.audit.record(actor=actor, action="sale.credit", subject=payment_id, now=now, after=done)
 
-        return _told(record, settle(store, known, after, fact, now, and_also=still_said))
+        by = Act(actor, "sale.credit", payment_id, now, after={"credits": after.granted, "sale": source})
+        return _told(record, settle(store, known, after, fact, now, and_also=still_said, by=by))
 
     def read(_stale: object = None) -> Known:
         record = store.payments.find(payment_id)
@@ -261,10 +261,12 @@ def settle(
     fact: Fact,
     now: datetime,
     and_also: Callable[[Any], None] = lambda tx: None,
+    by: Act | None = None,
 ) -> Outcome:
     """Write the record, and beside it the ledger row, the balance and the mail that it asks for.
 
-    `and_also` puts further writes into the same transaction. Raises Stale when `known` is no longer so.
+    `and_also` puts further writes into the same transaction; `by`: whose act it is, where Stripe has not told it.
+    Raises Stale when `known` is no longer so.
     """
     account = known.account
     is_new = False
@@ -272,7 +274,7 @@ def settle(
         account = Account(email=fact.email, account_id=new_account_id(), created_at=now)
         is_new = True
     if account is None or not after.granted:
-        with store.transaction() as tx:
+        with transaction(store, by) as tx:
             tx.payments.save(known.record, after, now)
             and_also(tx)
         return Outcome(after)
@@ -281,7 +283,7 @@ def settle(
     settled = payments.settled(after, entry, account.email)
     first_grant = isinstance(fact, SessionFact) and (known.record is None or known.record.granted == 0)
     account, settings = _prepared(account, fact, first_grant)
-    with store.transaction() as tx:
+    with transaction(store, by) as tx:
         tx.payments.save(known.record, settled, now)
         if entry is not None:
             posted, moved_account = credits.post(account, entry, now)

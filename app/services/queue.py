@@ -41,6 +41,8 @@ from app.domain.tasks import (
 )
 from app.domain.text import shows
 
+from .acting import Act, acting
+
 log = logging.getLogger(__name__)
 
 CANDIDATES = 50  # of the queue's oldest, read at once when the next task is claimed
@@ -74,9 +76,8 @@ def renew(store: Store, operator: str, task_id: str, *, now: datetime, minutes: 
 
     def attempt(task: Task) -> Task:
         after = rules.renewed(task, operator, now, minutes)
-        with store.transaction() as tx:
+        with acting(store, _act(task, after, "task.renew", operator, "", now)) as tx:
             tx.tasks.change(task, after)
-            _audit(tx, task, after, "task.renew", operator, "", now)
         return after
 
     return optimistic(task_id, attempt, _read(store, task_id), lambda _stale: _read(store, task_id))
@@ -205,17 +206,12 @@ def request_redo(store: Store, account: Account, task_id: str, note: object, *, 
 
     def attempt(task: Task) -> Task:
         marked, again = rules.redo(task, note, now)
-        with store.transaction() as tx:
+        act = Act(
+            account.email, "task.redo", task_id, now, reason=again.redo_note or "", after={"redone_by": again.task_id}
+        )
+        with acting(store, act) as tx:
             tx.tasks.add(again)
             tx.tasks.change(task, marked)
-            tx.audit.record(
-                actor=account.email,
-                action="task.redo",
-                subject=task_id,
-                now=now,
-                reason=again.redo_note or "",
-                after={"redone_by": again.task_id},
-            )
             tx.accounts.change_settings(account, failure=NotSignedIn, open_tasks=1)
         return again
 
@@ -264,9 +260,8 @@ def _move(
 
     def attempt(task: Task) -> Task:
         after = step(task)
-        with store.transaction() as tx:
+        with acting(store, _act(task, after, action, actor, reason, now)) as tx:
             tx.tasks.change(task, after)
-            _audit(tx, task, after, action, actor, reason, now)
             tx.accounts.count_open_task(task, after.is_open - task.is_open)
             if beside:
                 beside(tx, after)
@@ -299,7 +294,7 @@ def _give_back(
     def attempt(state: tuple[Task, Account]) -> tuple[Task, Account]:
         task, account = state
         after, account_after = step(task), account
-        with store.transaction() as tx:
+        with acting(store, _act(task, after, action, actor, reason, now)) as tx:
             if task.credits_spent:
                 posted, account_after = credits.post(account, credits.task_refund_entry(task, why), now)
                 tx.ledger.append_once(posted)
@@ -307,7 +302,6 @@ def _give_back(
             else:
                 tx.accounts.count_open_task(task, -1)
             tx.tasks.change(task, after)
-            _audit(tx, task, after, action, actor, reason, now)
             if beside:
                 beside(tx, after)
         return after, account_after
@@ -328,19 +322,11 @@ def _read(store: Store, task_id: str) -> Task:
     return task
 
 
-def _audit(tx: Transaction, before: Task, after: Task, action: str, actor: str, reason: str, now: datetime) -> None:
+def _act(before: Task, after: Task, action: str, actor: str, reason: str, now: datetime) -> Act:
     def state(task: Task) -> dict[str, str]:
         return {"status": task.status} | ({"lease_owner": task.lease_owner} if task.lease_owner else {})
 
-    tx.audit.record(
-        actor=actor,
-        action=action,
-        subject=after.task_id,
-        now=now,
-        reason=reason,
-        before=state(before),
-        after=state(after),
-    )
+    return Act(actor, action, after.task_id, now, reason, state(before), state(after))
 
 
 def _count(store: Store, task: Task, now: datetime, **figures: int) -> None:

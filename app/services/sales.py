@@ -19,6 +19,7 @@ from app.domain.tasks import new_idempotency_key
 from app.gateways.stripe import PaymentRefused
 
 from . import by_hand
+from .acting import Act, acting
 from .by_hand import Authority, NeedsSecond
 
 log = logging.getLogger(__name__)
@@ -175,18 +176,18 @@ def _decide(
         if (sale.decision is None) == (decision is None):
             raise WrongState("This was decided already: somebody was quicker. Look at the page again.")
         stands = authority()
-        with store.transaction() as tx:
+        act = Act(
+            stands.actor,
+            action,
+            source,
+            now,
+            reason=reason,
+            before={"decision": sale.decision or "none"},
+            after={"decision": decision or "none", **stands.about},
+        )
+        with acting(store, act) as tx:
             stands.hold(tx)
             tx.sales.decide(sale, decision, by, now, approved_by)
-            tx.audit.record(
-                actor=stands.actor,
-                action=action,
-                subject=source,
-                reason=reason,
-                now=now,
-                before={"decision": sale.decision or "none"},
-                after={"decision": decision or "none", **stands.about},
-            )
 
     def read(_stale: object = None) -> Sale | None:
         return store.sales.find(source)

@@ -9,7 +9,6 @@ from datetime import datetime
 
 from app.data import Store
 from app.data.second_factors import Proof
-from app.data.store import Transaction
 from app.domain.accounts import Account, Session, mask_email, new_session_id, session_key
 from app.domain.errors import NotFound, WrongCode, WrongState
 from app.domain.second_factor import (
@@ -23,6 +22,7 @@ from app.domain.second_factor import (
 
 from .account_notices import changed
 from .accounts import SignedIn
+from .acting import Act
 from .passkeys import Passkeys
 from .sealing import Sealer
 
@@ -145,11 +145,9 @@ def remove_passkey(store: Store, account: Account, key: str, *, now: datetime) -
 def remove_all(store: Store, account: Account, *, actor: str, now: datetime) -> None:
     """For a person who has lost every factor and every recovery code: done by hand, and written down."""
 
-    def remove(tx: Transaction) -> None:
-        tx.second_factors.remove_factor(account, last=True)
-        tx.audit.record(actor=actor, action="account.reset_second_factor", subject=account.email, now=now)
-
-    changed(store, account, "Every second factor was removed by our support.", now, remove)
+    what = "Every second factor was removed by our support."
+    by = Act(actor, "account.reset_second_factor", account.email, now)
+    changed(store, account, what, now, lambda tx: tx.second_factors.remove_factor(account, last=True), by)
     log.warning(
         "second factors removed by hand", extra={"email": mask_email(account.email), "actor": mask_email(actor)}
     )

@@ -13,6 +13,7 @@ from app.domain.credits import PROMO, LedgerEntry, post
 from app.domain.errors import AccountExists, AlreadyRecorded
 from app.domain.mails import Mail
 
+from .acting import Act, acting, transaction
 from .links import SET_PASSWORD, new_nonce
 from .passwords import Passwords
 
@@ -27,10 +28,10 @@ def first_operator(store: Store, email: str, *, now: datetime) -> bool:
     address = normalise_email(email)
     account = Account(address, new_account_id(), now, role="admin", link_nonces={SET_PASSWORD: new_nonce()})
     try:
-        with store.transaction() as tx:
+        act = Act("set-up", "admin.grant", address, now, reason="ADMIN_EMAIL")
+        with acting(store, act) as tx:
             tx.accounts.create(account)
             tx.mails.enqueue(Mail(f"{SET_PASSWORD}#{account.account_id}#first", SET_PASSWORD, address, now))
-            tx.audit.record(actor="set-up", action="admin.grant", subject=address, reason="ADMIN_EMAIL", now=now)
     except AccountExists:
         return False
     return True
@@ -42,14 +43,13 @@ def demo(store: Store, passwords: Passwords, *, password: str | None, now: datet
         chosen = password or secrets.token_urlsafe(12)
         account = Account(email=email, account_id=new_account_id(), created_at=now, confirmed_at=now, role=role)
         account = replace(account, password_hash=passwords.hash(chosen))
+        made = Act("demo", "admin.grant", email, now, "Demo data")
         try:
-            with store.transaction() as tx:
+            with transaction(store, made if role == "admin" else None) as tx:
                 if role == "customer":
                     gift = LedgerEntry("promo#demo", email, PROMO, 1000, "Demo credits")
                     posted, account = post(account, gift, now)
                     tx.ledger.append_once(posted)
-                else:
-                    tx.audit.record(actor="demo", action="admin.grant", subject=email, reason="Demo data", now=now)
                 tx.accounts.create(account)
         except (AccountExists, AlreadyRecorded):
             yield {"role": role, "email": email, "password": password}
