@@ -18,7 +18,7 @@ def number(value: object) -> dict[str, Any]:
     return {"N": str(value)} if isinstance(value, int | float | Decimal) else {"S": str(value)}
 
 
-def put_user(store, email: str = EMAIL, *, balance: Any = 490, password: str = PASSWORD, **more: Any) -> str:
+def put_account(store, email: str = EMAIL, *, balance: Any = 490, password: str = PASSWORD, **more: Any) -> str:
     """A row of the Users table; `balance` is stored as it is given, text as text."""
     item = {
         "email": {"S": email},
@@ -69,7 +69,7 @@ def put_task(store, name: str, status: str = "pending", *, email: str = EMAIL, c
 def put_history(store, email: str = EMAIL, *, task: bool = True) -> None:
     """A customer who bought 500 credits and spent 10 of them, on a task that still waits."""
     name = email.partition("@")[0]
-    put_user(store, email, balance=490)
+    put_account(store, email, balance=490)
     put_transaction(store, f"txn-1-{name}", 500, "purchase", email=email, payment=f"pi_of_{name}", day=2)
     put_transaction(store, f"txn-2-{name}", -10, email=email, day=3)
     if task:

@@ -83,7 +83,7 @@ def test_nothing_is_written_when_the_id_is_unknown_or_the_rule_says_no(run, stor
     assert store.audit.search(until=utcnow().date(), days=1, limit=5).items == []
 
 
-def test_users_are_listed_shown_and_adjusted_when_asked(run, store, task):
+def test_accounts_are_listed_shown_and_adjusted_when_asked(run, store, task):
     assert "ada@example.com" in run("users", "list").output
     assert json.loads(run("users", "list", "zed", "--json").stdout) == []
 

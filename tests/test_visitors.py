@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 from scripts.local.settings import app_settings
-from tests.originals import EMAIL, put_user
+from tests.originals import EMAIL, put_account
 from tests.test_architecture import APP
 
 # What a customer, an operator and the books do, in a process that has no app.adoption.
@@ -55,7 +55,7 @@ print("all well")
 
 
 def test_the_app_works_with_the_folder_deleted(tmp_path, dynamodb_url, empty_store):
-    put_user(empty_store, balance=100)
+    put_account(empty_store, balance=100)
     ignored = shutil.ignore_patterns("adoption", "__pycache__", ".*", "var")
     for folder in ("app", "tests", "scripts"):
         shutil.copytree(APP.parent / folder, tmp_path / folder, ignore=ignored)

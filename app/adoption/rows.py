@@ -163,8 +163,8 @@ def _with_maps(base: Base, row: dict[str, Any]) -> dict[str, Any]:
         writes.accounts.announce_id(values["account_id"], row["email"])
         writes.commit()
     condition = " AND ".join(f"attribute_not_exists({name})" for name in missing)
-    users = UserUpdates(base.client, base.prefix)
-    return users._update_user(Life.of_original(row["email"], condition), set=missing)
+    accounts = UserUpdates(base.client, base.prefix)
+    return accounts._update_user(Life.of_original(row["email"], condition), set=missing)
 
 
 def _open_ledger(base: Base, row: dict[str, Any], found: Opening) -> dict[str, Any]:

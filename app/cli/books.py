@@ -128,7 +128,7 @@ def liability(at: datetime | None, as_json: bool) -> None:
         ("", "credits"),
         [("owed to customers", f"{owed.owed_to_customers:,}"), ("owed by customers", f"{owed.owed_by_customers:,}")],
     )
-    click.echo(f"\n{owed.accounts} accounts with movements until {moment:%Y-%m-%d %H:%M} UTC.")
+    click.echo(f"\n{owed.accounts} accounts with a ledger until {moment:%Y-%m-%d %H:%M} UTC.")
 
 
 @group.command("webhooks")

@@ -40,7 +40,13 @@ minutes = click.option("--minutes", default=DEFAULT_LEASE_MINUTES, show_default=
 
 @group.command("list")
 @click.option("--status", type=click.Choice(STATUSES), default=None, help="Open tasks unless given.")
-@click.option("--user", "email", default=None, help="Of this customer; closed tasks are listed for one customer only.")
+@click.option(
+    "--customer",
+    "--user",
+    "email",
+    default=None,
+    help="Of this customer; closed tasks are listed for one customer only.",
+)
 @limit
 @as_json
 def list_tasks(status: str | None, email: str | None, limit: int, as_json: bool) -> None:
@@ -190,7 +196,7 @@ def _listed(status: str | None, email: str | None) -> Iterator[Task]:
         owner = store.accounts.get(plain_address(email)).email
         return each(lambda cursor: store.tasks.page(owner, limit=PAGE, cursor=cursor, status=status or ""))
     if status and status not in OPEN_STATUSES:
-        raise click.UsageError("Closed tasks are listed for one customer: add --user.")
+        raise click.UsageError("Closed tasks are listed for one customer: add --customer.")
     wanted = [status] if status else [PENDING, IN_PROGRESS]
     return merge(*map(_in_queue, wanted), key=lambda task: (task.created_at, task.task_id))
 

@@ -33,7 +33,7 @@ def named(words: str) -> Account:
 @click.argument("beginning", default="")
 @limit
 @as_json
-def list_users(beginning: str, limit: int, as_json: bool) -> None:
+def list_accounts(beginning: str, limit: int, as_json: bool) -> None:
     """Accounts, or those whose address begins with BEGINNING, which walks the table. Says so when there are more."""
     store, address = deps.store(), plain_address(beginning)
     pages = each(lambda cursor: store.accounts.search(address, limit=1_000, cursor=cursor))

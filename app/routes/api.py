@@ -23,6 +23,7 @@ from app.web.files import file_link
 from app.web.guards import public, token_required
 from app.web.sessions import caller
 from app.web.shapes import (
+    ACCOUNT,
     RESULT,
     SIGNED_IN,
     SIGNED_OUT,
@@ -31,7 +32,6 @@ from app.web.shapes import (
     TASK_AND_RESULT,
     TASKS,
     TRANSACTIONS,
-    USER,
 )
 
 bp = Blueprint("api", __name__, url_prefix="/api")
@@ -71,7 +71,7 @@ def logout() -> ResponseReturnValue:
 @bp.get("/user")
 @token_required
 def user() -> ResponseReturnValue:
-    return USER(g.account)
+    return ACCOUNT(g.account)
 
 
 @bp.post("/tasks")

@@ -25,7 +25,7 @@ from app.web.shapes import (
     CLAIMED,
     CUSTOMER,
     CUSTOMERS,
-    PROPOSED_CORRECTION,
+    PROPOSAL,
     QUEUE,
     QUEUED_TASK,
     QUEUED_TASK_AND_RESULT,
@@ -176,7 +176,7 @@ def _adjust(email: str) -> tuple[dict[str, Any], int]:
         now=utcnow(),
     )
     if isinstance(done, Adjustment):
-        return PROPOSED_CORRECTION(done), 202
+        return PROPOSAL(done), 202
     return TRANSACTION(done), 201
 
 

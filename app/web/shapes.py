@@ -41,7 +41,7 @@ SIGNED_IN = Shape(
     credits=Part(WHOLE, lambda account: account.credits_balance),
 )
 SIGNED_OUT = Shape("", object, **given(signed_out={"const": True}))
-USER = Shape(
+ACCOUNT = Shape(
     "User",
     Account,
     email=EMAIL,
@@ -50,7 +50,9 @@ USER = Shape(
     created_at=MOMENT,
     email_confirmed=Part(TRUTH, lambda account: account.confirmed),
 )
-CUSTOMER = Shape("Customer", Account, account_id=TEXT, **USER.parts, role=one_of(["customer", "admin"]), disabled=TRUTH)
+CUSTOMER = Shape(
+    "Customer", Account, account_id=TEXT, **ACCOUNT.parts, role=one_of(["customer", "admin"]), disabled=TRUTH
+)
 CUSTOMERS = Shape("", object, **given(customers=list_of(CUSTOMER) | {"maxItems": 1}))
 
 # Tasks
@@ -146,7 +148,5 @@ PACK = Shape("Pack", Pack, pack_id=TEXT, credits=COUNT, price_cents=COUNT, **giv
 PACKS = Shape("", object, **given(packs=list_of(PACK)))
 CHECKOUT = Shape("", Pack, **given(checkout_url=TEXT | {"format": "uri"}), pack_id=TEXT, credits=WHOLE)
 REDEEMED = Shape("", object, **given(credits_added=WHOLE, credits=WHOLE))
-PROPOSED_CORRECTION = Shape(
-    "ProposedCorrection", Adjustment, adjustment_id=TEXT, amount=WHOLE, state=one_of([WAITING, APPROVED, DECLINED])
-)
+PROPOSAL = Shape("Proposal", Adjustment, adjustment_id=TEXT, amount=WHOLE, state=one_of([WAITING, APPROVED, DECLINED]))
 RECEIVED = Shape("", object, **given(received={"const": True}))

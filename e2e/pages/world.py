@@ -134,7 +134,7 @@ PAGES = [
     Visit("admin.list_customers", "customers, none", "/admin/customers?q=zzz", OPERATOR),
     Visit("admin.customer", "customer", "/admin/customers/{ada}", OPERATOR),
     Visit("admin.customer", "customer, disabled", "/admin/customers/{gone}", OPERATOR),
-    Visit("admin.list_corrections", "corrections", "/admin/corrections", OPERATOR),
+    Visit("admin.list_proposals", "proposals", "/admin/corrections", OPERATOR),
     Visit("admin.list_mails", "mails, failed", "/admin/mails", OPERATOR),
     Visit("admin.list_mails", "mails, due", "/admin/mails?view=due", OPERATOR),
     Visit("admin.choose_failed", "send mails again", "/admin/mails/resend-failed?until=2999-01-01", OPERATOR),
@@ -329,13 +329,13 @@ class Silent:
 
 
 def _operators_work(store: Store, states: States, now: datetime) -> None:
-    def correct(operator: str, amount: int, reason: str, number: int) -> None:
+    def adjust(operator: str, amount: int, reason: str, number: int) -> None:
         request_id = f"look-{number}"
         customers.adjust(store, operator, CAREFUL, amount, reason, idempotency_key=request_id, limit=5000, now=now)
 
-    correct(OPERATOR, 50, "Two results came a day late.", 1)
-    correct(COLLEAGUE, 20_000, "Bought by bank transfer, invoice 2026-114.", 2)
-    correct(OPERATOR, 9_000, "Bought by bank transfer, invoice 2026-115.", 3)
+    adjust(OPERATOR, 50, "Two results came a day late.", 1)
+    adjust(COLLEAGUE, 20_000, "Bought by bank transfer, invoice 2026-114.", 2)
+    adjust(OPERATOR, 9_000, "Bought by bank transfer, invoice 2026-115.", 3)
     customers.disable(store, OPERATOR, "gone@example.com", "Asked for it by mail.", now=now)
     until = now + timedelta(days=30)
     terms: dict[str, Any] = {"credits_each": 100, "expires_at": until, "limit": 5000, "now": now}

@@ -50,7 +50,7 @@ def actions(world: World, small: Visitor, large: Visitor) -> dict[str, Action]:
     plain = boto3.client("dynamodb", region_name="us-east-1", endpoint_url=f"http://{HOST}:{port}")
     hello = Flask("hello")
     hello.add_url_rule("/", view_func=lambda: "hello")
-    users_key = {"email": {"S": small.account.email}}
+    account_key = {"email": {"S": small.account.email}}
     query = {
         "TableName": table,
         "IndexName": TASK_INDEX,
@@ -62,7 +62,7 @@ def actions(world: World, small: Visitor, large: Visitor) -> dict[str, Action]:
 
     def floor() -> None:
         Answer(hello, hello_request)
-        plain.get_item(TableName=store.prefix + "Users", Key=users_key)
+        plain.get_item(TableName=store.prefix + "Users", Key=account_key)
         plain.query(**query)
 
     hello_request = small.get("/")

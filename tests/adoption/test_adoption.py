@@ -20,7 +20,7 @@ from app.domain.errors import AlreadyRecorded, BalanceUnexplained, PaymentsUnava
 from app.domain.payments import DisputeFact, RefundFact, SessionFact
 from app.domain.sales import Named
 from app.services import accounts, books, checkout, customers, parked, payments, queue, statements, tasks
-from tests.originals import BCRYPT, EMAIL, PAYMENT, TASK, put_history, put_task, put_transaction, put_user
+from tests.originals import BCRYPT, EMAIL, PAYMENT, TASK, put_account, put_history, put_task, put_transaction
 from tests.services.test_books import Listed, reconcile
 from tests.support import NOW, PASSWORD, FakeStripe, ledger, make_operators, session_event
 
@@ -45,7 +45,7 @@ def bought(payment: str, credits: int = 500) -> SessionFact:
 
 
 def test_a_balance_gets_its_opening_row_when_no_row_explains_it(store):
-    put_user(store, balance=490)
+    put_account(store, balance=490)
 
     account = store.accounts.get(EMAIL)
 
@@ -64,7 +64,7 @@ def test_a_balance_gets_its_opening_row_when_no_row_explains_it(store):
     ids=["signed", "a row is missing", "spends without a sign", "no rows", "a balance changed by hand"],
 )
 def test_all_rows_together_add_up_to_the_balance_when_there_are_rows_of_the_original(store, rows, opening):
-    put_user(store, balance=490)
+    put_account(store, balance=490)
     for place, amount in enumerate(rows):
         put_transaction(store, f"txn-{place}", amount, "purchase" if amount > 0 else "spend", day=place + 2)
     before = [raw(store, "Transactions", transaction_id=f"txn-{place}") for place in range(len(rows))]
@@ -81,7 +81,7 @@ def test_all_rows_together_add_up_to_the_balance_when_there_are_rows_of_the_orig
 
 @pytest.mark.threat(112)
 def test_a_row_that_the_original_dated_years_ahead_moves_none_of_ours(store):
-    put_user(store, balance=490)
+    put_account(store, balance=490)
     put_transaction(store, "txn-1", 500, "purchase", day=2)
     put_transaction(store, "txn-2", -10, "spend", day=2)
     ahead = decode_item(raw(store, "Transactions", transaction_id="txn-2"))
@@ -168,7 +168,7 @@ def test_what_a_payment_asks_for_is_settled_when_any_fact_of_it_is_told_again(st
 
 
 def test_a_payment_that_the_original_credited_twice_is_one_payment(store):
-    put_user(store, balance=1000)
+    put_account(store, balance=1000)
     for place in (1, 2):
         put_transaction(store, f"txn-{place}", 500, "purchase", payment="pi_twice", day=place + 1)
 
@@ -214,7 +214,7 @@ def test_one_opening_row_is_written_when_many_adopt_and_move_the_balance_at_once
 
 def test_the_balance_is_not_opened_when_it_moved_after_it_was_read(store, monkeypatch):
     """The original still runs: between our reading and our writing it spends ten credits."""
-    put_user(store, balance=490)
+    put_account(store, balance=490)
     opening_of, moved = data.opening_of, []
 
     def meanwhile(base, row):
@@ -231,7 +231,7 @@ def test_the_balance_is_not_opened_when_it_moved_after_it_was_read(store, monkey
 
 
 def test_an_account_is_whole_when_another_adopts_it_after_it_was_read(store, monkeypatch):
-    put_user(store, balance=490)
+    put_account(store, balance=490)
     opening_of, raced = data.opening_of, []
 
     def somebody_else_is_quicker(base, row):
@@ -248,7 +248,7 @@ def test_an_account_is_whole_when_another_adopts_it_after_it_was_read(store, mon
 @pytest.mark.parametrize("balance", ["10.5", "many", "", None, True, Decimal("99.9"), "1e99", "NaN"])
 def test_a_balance_that_cannot_be_read_is_named_and_nothing_moves_it(empty_store, balance):
     store = empty_store
-    put_user(store, balance=None)
+    put_account(store, balance=None)
     if balance is not None:
         stored = {"BOOL": True} if balance is True else {"N": str(balance)} if isinstance(balance, Decimal) else None
         store.client.update_item(
@@ -280,7 +280,7 @@ def test_a_balance_that_cannot_be_read_is_named_and_nothing_moves_it(empty_store
 def test_a_balance_that_cannot_be_read_keeps_no_other_payment_waiting(empty_store):
     """Neither in the night, nor where an operator names what sold it."""
     store = empty_store
-    put_user(store, balance="12.50")
+    put_account(store, balance="12.50")
     named = Named(payment_links=frozenset({"plink_a"}))
     for number, email in enumerate(["new@example.com", EMAIL, "more@example.com"]):
         told = session_event(email, session=f"cs_{number}", metadata={}, payment_link="plink_a")
@@ -303,7 +303,7 @@ def test_a_balance_that_cannot_be_read_keeps_no_other_payment_waiting(empty_stor
     ("stored", "credits"), [("490", 490), ("490.0", 490), (Decimal("490.00"), 490), (0, 0), (-5, -5)]
 )
 def test_a_balance_is_taken_over_when_it_is_a_whole_number_in_another_form(store, stored, credits):
-    put_user(store, balance=stored)
+    put_account(store, balance=stored)
 
     adopt(store)
 
@@ -313,7 +313,7 @@ def test_a_balance_is_taken_over_when_it_is_a_whole_number_in_another_form(store
 
 def test_an_account_is_named_when_a_row_of_it_cannot_be_read(empty_store):
     store = empty_store
-    put_user(store)
+    put_account(store)
     put_transaction(store, "txn-1", "9.99", "purchase")
 
     assert adopt(store).refused == [(EMAIL, "an amount cannot be read: txn-1, 9.99")]
@@ -324,7 +324,7 @@ def test_an_account_is_named_when_a_row_of_it_cannot_be_read(empty_store):
 
 def test_an_account_is_named_when_sign_in_would_not_find_its_address(empty_store):
     store = empty_store
-    put_user(store, "Old@Example.com")
+    put_account(store, "Old@Example.com")
 
     assert adopt(store).refused == [("Old@Example.com", "its address is not in the form that sign-in looks for")]
     assert [difference.subject for difference in books.check(store)] == ["Old@Example.com"]
@@ -332,9 +332,9 @@ def test_an_account_is_named_when_sign_in_would_not_find_its_address(empty_store
 
 def test_an_account_is_named_when_it_was_put_back_from_a_backup_over_a_ledger_of_ours(empty_store):
     store = empty_store
-    put_user(store, balance=490)
+    put_account(store, balance=490)
     adopt(store)
-    put_user(store, balance=300)
+    put_account(store, balance=300)
 
     assert adopt(store).refused == [(EMAIL, "its ledger has begun already, with row 1")]
     assert len(ledger(store, EMAIL)) == 1
@@ -344,7 +344,7 @@ def test_an_account_is_named_when_it_was_put_back_from_a_backup_over_a_ledger_of
 
 def test_rows_that_the_original_writes_after_the_adoption_are_named(empty_store):
     store = empty_store
-    put_user(store, balance=490)
+    put_account(store, balance=490)
     adopt(store)
     put_transaction(store, "txn-late", -10)
     put_transaction(store, "txn-odd", "9.99")
@@ -378,7 +378,7 @@ def test_a_second_run_finds_nothing_to_do(store):
 
 
 def test_a_purchase_that_names_no_payment_is_told(store):
-    put_user(store, balance=500)
+    put_account(store, balance=500)
     put_transaction(store, "txn-1", 500, "purchase")
 
     assert adopt(store).untraced == [(EMAIL, "txn-1")]
@@ -386,7 +386,7 @@ def test_a_purchase_that_names_no_payment_is_told(store):
 
 @pytest.mark.parametrize(("status", "open_tasks"), [("pending", 1), ("in-progress", 1), ("completed", 0)])
 def test_a_task_joins_the_queue_when_it_is_open(store, status, open_tasks):
-    put_user(store)
+    put_account(store)
     put_task(store, "task-1", status)
 
     adopt(store)
@@ -417,7 +417,7 @@ def test_a_customer_may_cancel_a_task_that_no_command_has_adopted(store):
 )
 def test_a_task_that_cannot_be_read_is_named_and_cannot_move(empty_store, cost, status, problem):
     store = empty_store
-    put_user(store)
+    put_account(store)
     put_task(store, "task-1", status, cost=cost)
 
     assert adopt(store).refused == [("task-1", problem)]
@@ -439,7 +439,7 @@ def test_a_task_without_an_account_joins_alone(empty_store):
 
 def test_a_row_gets_its_maps_when_only_they_are_missing(store):
     """A row as an earlier version of this app left it: an id, but no map of links."""
-    put_user(store, balance=0, account_id={"S": "acc_1"}, sessions={"M": {}})
+    put_account(store, balance=0, account_id={"S": "acc_1"}, sessions={"M": {}})
 
     account = store.accounts.get(EMAIL)
 
@@ -450,7 +450,7 @@ def test_a_row_gets_its_maps_when_only_they_are_missing(store):
 
 
 def test_a_repeat_after_a_lost_answer_does_not_open_twice(store, monkeypatch):
-    put_user(store, balance=490)
+    put_account(store, balance=490)
     commit, lost = data.Transaction.commit, []
 
     def loses_the_first_answer(writes):

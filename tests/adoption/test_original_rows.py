@@ -9,7 +9,7 @@ import json
 import pytest
 
 from app.adoption import service as adoption
-from tests.originals import EMAIL, PAYMENT, TASK, put_history, put_task, put_transaction, put_user
+from tests.originals import EMAIL, PAYMENT, TASK, put_account, put_history, put_task, put_transaction
 from tests.routes.browser import Browser, Program, soup
 from tests.support import NOW, make_account
 
@@ -121,7 +121,7 @@ def test_a_program_reads_rows_of_the_original(app, originals):
 
 
 def test_a_customer_is_told_when_the_balance_cannot_be_read(app, empty_store, config):
-    put_user(empty_store, balance="10.5")
+    put_account(empty_store, balance="10.5")
     browser = Browser(app)
     browser.sign_in(EMAIL)
 
@@ -158,8 +158,8 @@ def test_the_command_says_what_it_would_do_and_then_does_it(app, originals):
 
 
 def test_the_command_ends_with_1_and_names_what_it_cannot_adopt(app, empty_store):
-    put_user(empty_store, balance="10.5")
-    put_user(empty_store, "other@example.com", balance=5)
+    put_account(empty_store, balance="10.5")
+    put_account(empty_store, "other@example.com", balance=5)
     put_transaction(empty_store, "txn-1", 5, "purchase", email="other@example.com")
 
     result = app.test_cli_runner().invoke(args=["accounts", "adopt", "--apply"])

@@ -48,7 +48,7 @@ REQUESTS = {
 }
 REFUSED = {"ConditionExpression": "attribute_not_exists(email)", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 ROLE = Credentials("AKIDEXAMPLE", "a-secret", "the-token-of-a-role")
-USER = Credentials("AKIDEXAMPLE", "a-secret")
+LASTING = Credentials("AKIDEXAMPLE", "a-secret")
 
 
 def plain_client(url: str):
@@ -153,7 +153,7 @@ def recorder() -> Iterator[Recorder]:
     recorder.close()
 
 
-@pytest.mark.parametrize("credentials", [USER, ROLE], ids=["user", "role"])
+@pytest.mark.parametrize("credentials", [LASTING, ROLE], ids=["lasting", "role"])
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_request_is_signed_as_botocore_signs_it(recorder, monkeypatch, operation, credentials):
     """No emulator checks a signature: what AWS would be sent is compared with what botocore sends it."""
@@ -193,22 +193,22 @@ def test_changed_credentials_of_a_role_are_used_at_once(recorder):
 def test_botocore_keeps_the_calls_when_a_proxy_stands_between(monkeypatch):
     plain = plain_client("http://db.internal:8000")
 
-    assert isinstance(direct_client(plain, USER, "agent"), DirectClient)
+    assert isinstance(direct_client(plain, LASTING, "agent"), DirectClient)
     monkeypatch.setenv("HTTP_PROXY", "http://proxy.internal:3128")
-    assert direct_client(plain, USER, "agent") is plain
+    assert direct_client(plain, LASTING, "agent") is plain
 
 
 def test_an_exception_from_proxies_is_no_proxy(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
 
-    assert isinstance(direct_client(plain_client("http://db.internal:8000"), USER, "agent"), DirectClient)
+    assert isinstance(direct_client(plain_client("http://db.internal:8000"), LASTING, "agent"), DirectClient)
 
 
 def test_botocore_keeps_the_calls_when_the_endpoint_has_a_path():
     plain = plain_client("http://db.internal:8000/store")
 
-    assert direct_client(plain, USER, "agent") is plain
+    assert direct_client(plain, LASTING, "agent") is plain
 
 
 def test_own_bundle_of_authorities_is_used(monkeypatch, tmp_path):
@@ -217,7 +217,7 @@ def test_own_bundle_of_authorities_is_used(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
     client = boto3.Session().client("dynamodb", region_name="us-east-1", endpoint_url="https://db.internal")
 
-    assert direct_client(client, USER, "agent")._pool.ca_certs == str(bundle)
+    assert direct_client(client, LASTING, "agent")._pool.ca_certs == str(bundle)
 
 
 # What goes wrong

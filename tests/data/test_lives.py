@@ -158,7 +158,7 @@ def test_who_reads_the_tombstone_can_write_it(store, ada):
     assert (back.deleted_at, back.life, back.account_id) == (None, 1, ada.account_id)
 
 
-def test_a_row_of_the_users_table_is_not_changed_past_the_door(store, ada):
+def test_a_row_of_an_account_is_not_changed_past_the_door(store, ada):
     with pytest.raises(TypeError, match="names the life"):
         store._update("Users", {"email": ADA}, set={"draft": "x"})
     with pytest.raises(TypeError, match="names the life"), store.transaction() as tx:

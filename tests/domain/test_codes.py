@@ -67,7 +67,7 @@ def test_the_entry_is_the_same_when_one_person_redeems_a_code_twice():
     assert entry.transaction_id == again.transaction_id
 
 
-def test_refused_when_the_mailbox_is_not_proven_or_the_code_is_ones_own():
+def test_refused_when_the_address_is_not_confirmed_or_the_code_is_ones_own():
     ada = Account("ada@example.com", "acc_1", NOW, confirmed_at=NOW)
     check_confirmed(ada)
     check_redeemer(CODE, ada)

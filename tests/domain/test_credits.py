@@ -41,9 +41,9 @@ def entry(amount: int, type: str = PROMO) -> LedgerEntry:
 
 
 def test_posted_row_takes_the_next_place_and_the_new_balance():
-    movement = LedgerEntry("spend#1", ADA.email, SPEND, -10, "Words", "task_1", "pi_1", "pi_2")
+    entry = LedgerEntry("spend#1", ADA.email, SPEND, -10, "Words", "task_1", "pi_1", "pi_2")
 
-    posted, after = post(replace(ADA, ledger_sequence=7, version=3), movement, NOW)
+    posted, after = post(replace(ADA, ledger_sequence=7, version=3), entry, NOW)
 
     assert posted == PostedEntry(
         "spend#1", ADA.email, SPEND, -10, "Words", NOW, 90, 8, "task_1", payment_id="pi_1", stripe_payment_intent="pi_2"
@@ -114,9 +114,9 @@ def test_the_opening_row_fills_what_older_rows_leave_and_follows_them(newest, mo
 
 
 @given(st.lists(st.tuples(st.sampled_from(TYPES), st.integers(-50, 50)), max_size=30))
-def test_balance_is_always_the_sum_of_what_was_posted(movements):
+def test_balance_is_always_the_sum_of_what_was_posted(changes):
     account, rows = replace(ADA, credits_balance=0), []
-    for type_, amount in movements:
+    for type_, amount in changes:
         try:
             posted, account = post(account, entry(amount, type_), NOW)
         except (InsufficientCredits, RateLimited):

@@ -318,7 +318,7 @@ def test_a_program_that_redeems_again_with_its_key_is_told_what_the_first_call_d
 
 
 @pytest.mark.threat(107)
-def test_a_confirmation_that_is_sent_again_says_that_the_mailbox_is_proven(app, store, links):
+def test_a_confirmation_that_is_sent_again_says_that_the_address_is_confirmed(app, store, links):
     make_account(store, confirmed_at=None, link_nonces={"confirm": "c" * 22})
     make_account(store, "eve@example.com")
     path = links.url(store.accounts.get(ADA), "confirm").removeprefix(app.extensions["impacteragi"].config.app_url)

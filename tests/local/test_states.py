@@ -115,7 +115,7 @@ def test_so_many_tasks_in_each_status(press, ask):
     assert ask(said, "/api/user").json()["open_tasks"] == 4
 
 
-def test_unproven_and_its_link(press, ask, run):
+def test_who_is_unconfirmed_and_the_link(press, ask, run):
     said = press("unproven")
     assert ask(said, "/api/user").json()["email_confirmed"] is False
     assert said["Confirm"].startswith(f"{run.url}/confirm/")

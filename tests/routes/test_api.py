@@ -55,7 +55,7 @@ def test_login_answers_with_a_token_and_the_balance(client, store):
     assert "Set-Cookie" not in answer.headers
 
 
-def test_user_tells_e_mail_credits_and_since_when(ada):
+def test_an_account_tells_e_mail_credits_and_since_when(ada):
     body = ada.get("/api/user").get_json()
 
     assert {"email", "credits", "created_at"} <= set(body)

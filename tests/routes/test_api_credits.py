@@ -60,7 +60,7 @@ def test_a_code_is_redeemed_once(call, store):
     assert call("POST", "/api/redeem", code="spring-2026").status_code == 422
 
 
-def test_a_code_waits_until_the_mailbox_is_proven(call, store):
+def test_a_code_waits_until_the_address_is_confirmed(call, store):
     make_code(store, expires_at=datetime(2099, 1, 1, tzinfo=UTC))
     store.updates.accounts.change(store.accounts.get(EMAIL), confirmed_at=None)
 

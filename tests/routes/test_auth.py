@@ -146,7 +146,7 @@ def test_stranger_loses_the_account_when_the_buyer_pays_after_the_sign_up(app, b
     assert is_signed_in(owner)
 
 
-def test_nobody_is_signed_out_when_the_mailbox_was_proven(app, browser, store):
+def test_nobody_is_signed_out_when_the_address_was_confirmed(app, browser, store):
     make_account(store)
     browser.sign_in()
 
@@ -721,7 +721,7 @@ def test_link_of_an_account_that_is_gone_is_refused(browser, store, config):
     assert browser.get(path).status_code == 410
 
 
-def test_confirm_link_proves_the_mailbox_once(browser, store, mails):
+def test_confirm_link_confirms_the_address_once(browser, store, mails):
     browser.post("/signup", {"email": "new@example.com", "password": PASSWORD})
     (text,) = mails("new@example.com")
 

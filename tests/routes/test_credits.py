@@ -179,7 +179,7 @@ def test_a_code_adds_its_credits_once(browser, store):
     assert store.accounts.get(EMAIL).credits_balance == 55
 
 
-def test_a_code_waits_until_the_mailbox_is_proven(browser, store):
+def test_a_code_waits_until_the_address_is_confirmed(browser, store):
     make_code(store, expires_at=datetime(2099, 1, 1, tzinfo=UTC))
     store.updates.accounts.change(store.accounts.get(EMAIL), confirmed_at=None)
 

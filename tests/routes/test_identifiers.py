@@ -15,7 +15,7 @@ from app.domain.accounts import normalise_email
 from app.domain.clock import utcnow
 from app.services import codes, customers, payments, queue, sales, tasks
 from tests.crawl import Answer, crawl
-from tests.originals import put_task, put_transaction, put_user
+from tests.originals import put_account, put_task, put_transaction
 from tests.routes.browser import Browser, Program, soup
 from tests.support import all_mails, make_account, make_operators, post_webhook, session_event
 
@@ -242,7 +242,7 @@ def test_an_id_never_leads_to_another_account_of_its_address(app, store):
 def test_a_page_marker_may_name_what_a_person_chose(store):
     """The row of an opening carries the address, a task of the original an id of its own: neither need be ASCII."""
     address = ADDRESSES[6]
-    put_user(store, address, balance=20)
+    put_account(store, address, balance=20)
     put_transaction(store, "txn-1", 10, "purchase", email=address)
     for task_id in (TASK, f"{TASK} again"):
         put_task(store, task_id, "completed", email=address)

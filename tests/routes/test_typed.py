@@ -245,13 +245,13 @@ def test_each_form_with_words_comes_back_when_the_store_fails_or_we_do(
     app, store, ada, operator, claimed, failure, monkeypatch
 ):
     customer, worker = signed_in(app), signed_in(app, OPERATOR)
-    admin = f"/admin/tasks/{claimed.task_id}"
+    of_task = f"/admin/tasks/{claimed.task_id}"
     forms = [
         (customer, "/tasks", "description"),
         (customer, "/tasks/batch", "lines"),
         (customer, f"/tasks/{claimed.task_id}/redo", "note"),
-        (worker, f"{admin}/complete", "result"),
-        (worker, f"{admin}/reject", "reason"),
+        (worker, f"{of_task}/complete", "result"),
+        (worker, f"{of_task}/reject", "reason"),
         (worker, f"/admin/customers/{ada.account_id}/disable", "reason"),
     ]
     tokens = {browser: browser.csrf() for browser, *_ in forms}

@@ -292,7 +292,7 @@ def test_nothing_is_deleted_when_the_password_is_wrong_or_tasks_are_open(app, st
     assert browser.get("/account").status_code == 200
 
 
-def test_who_proves_the_mailbox_again_has_the_account_again(app, store, browser):
+def test_who_confirms_the_address_again_has_the_account_again(app, store, browser):
     make_account(store, credits=100)
     browser.sign_in()
     browser.post("/account/delete", {"password": PASSWORD})

@@ -252,7 +252,7 @@ def test_removing_takes_the_password_and_a_proven_session(app, store, browser, a
 
 
 @pytest.mark.threat(45)
-def test_none_is_set_up_while_the_mailbox_is_unproven(app, store):
+def test_none_is_set_up_while_the_address_is_unconfirmed(app, store):
     """A stranger who signed up with an address must not put a lock on it that outlives its owner's reset."""
     make_account(store, confirmed_at=None)
     browser = Browser(app)

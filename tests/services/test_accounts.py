@@ -230,7 +230,7 @@ def test_link_sets_the_password_once_when_it_races_itself(store, links):
     assert sign_in(store, password=f"{NEW_PASSWORD} {used.index(True)}")
 
 
-def test_link_proves_the_mailbox_and_ends_what_was_before(store, links):
+def test_link_confirms_the_address_and_ends_what_was_before(store, links):
     account = make_account(store, confirmed_at=None, link_nonces={SET_PASSWORD: "s", RESET: "r", CONFIRM: "c"})
     old = sign_in(store)
 

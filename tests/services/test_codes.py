@@ -158,7 +158,7 @@ def test_a_code_counts_as_it_is_when_it_is_booked_not_as_it_was_read(store, monk
     assert store.accounts.get(account.email).credits_balance == (added or 0)
 
 
-def test_nothing_is_redeemed_while_the_mailbox_is_unproven(store):
+def test_nothing_is_redeemed_while_the_address_is_unconfirmed(store):
     make_code(store, max_uses=50)
     strangers = [make_account(store, f"a{number}@example.com", confirmed_at=None) for number in range(5)]
 

@@ -66,7 +66,7 @@ def test_submit_is_a_replay_not_a_refusal_when_the_balance_is_drained(store):
     assert again.task.task_id == first.task.task_id
 
 
-def test_submit_refuses_when_a_request_id_returns_with_other_words(store):
+def test_submit_refuses_when_an_idempotency_key_returns_with_other_words(store):
     account = make_account(store, credits=30)
     tasks.submit(store, account, "One thing", now=NOW, idempotency_key="r-1")
 
@@ -76,7 +76,7 @@ def test_submit_refuses_when_a_request_id_returns_with_other_words(store):
     assert store.accounts.get(account.email).credits_balance == 20
 
 
-def test_submit_is_independent_when_another_account_uses_the_same_request_id(store):
+def test_submit_is_independent_when_another_account_uses_the_same_idempotency_key(store):
     ada, bob = make_account(store, credits=10), make_account(store, "bob@example.com", credits=10)
 
     of_ada = tasks.submit(store, ada, "Mine", now=NOW, idempotency_key="r-1")

@@ -108,7 +108,7 @@ def end_sessions(account_id: str) -> ResponseReturnValue:
 
 @bp.get("/corrections")
 @operator_required
-def list_corrections() -> ResponseReturnValue:
+def list_proposals() -> ResponseReturnValue:
     paging = read_paging(request)
     page = deps.store().proposals.list_waiting(limit=paging.limit, cursor=paging.cursor)
     ids = deps.store().accounts.ids_of(waiting.user_email for waiting in page.items if waiting.user_email)
@@ -129,7 +129,7 @@ def approve(adjustment_id: str) -> ResponseReturnValue:
         flash(f"Approved: {done.subject} sells credits. What waits is credited now, or by the night.")
     else:
         flash(f"Approved: {done.amount:+,} credits for {done.user_email}.")
-    return redirect(url_for("admin.list_corrections"), code=303)
+    return redirect(url_for("admin.list_proposals"), code=303)
 
 
 @bp.post("/corrections/<adjustment_id>/decline")
@@ -137,7 +137,7 @@ def approve(adjustment_id: str) -> ResponseReturnValue:
 def decline(adjustment_id: str) -> ResponseReturnValue:
     customers.decline(deps.store(), g.account.email, adjustment_id, now=utcnow())
     flash("Declined. Nothing was booked.")
-    return redirect(url_for("admin.list_corrections"), code=303)
+    return redirect(url_for("admin.list_proposals"), code=303)
 
 
 def _preview(account: Account, form: AdjustForm) -> str:

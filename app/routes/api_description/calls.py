@@ -85,15 +85,15 @@ ANSWER: Json = {
         {"required": ["files"], "properties": {"files": {"minItems": 1}}},
     ],
 }
-CORRECTION: Json = {
+ADJUSTMENT: Json = {
     "type": "integer",
     "minimum": -MAX_ADJUSTMENT,
     "maximum": MAX_ADJUSTMENT,
     "not": {"const": 0},
-    "description": "Signed credits; a correction never takes a balance below zero.",
+    "description": "Signed credits; an adjustment never takes a balance below zero.",
 }
 
-CORRECTED = fields(amount=CORRECTION, reason=REASON)
+ADJUSTED = fields(amount=ADJUSTMENT, reason=REASON)
 
 ACCOUNTS: Json = {
     "/api/auth/signup": {
@@ -131,7 +131,7 @@ ACCOUNTS: Json = {
             answers={200: shapes.SIGNED_OUT},
         )
     },
-    "/api/user": {"get": call("user", "Who am I, and what is left?", tag="accounts", answers={200: shapes.USER})},
+    "/api/user": {"get": call("user", "Who am I, and what is left?", tag="accounts", answers={200: shapes.ACCOUNT})},
 }
 
 TASKS: Json = {
@@ -404,12 +404,12 @@ OPERATORS: Json = {
     "/api/admin/customers/{account_id}/adjust": {
         "post": call(
             "adjust",
-            "Correct a balance",
+            "Adjust a balance",
             tag="operators",
             who=OPERATOR,
             parameters=[CUSTOMER, IDEMPOTENCY_KEY],
-            body=Body(CORRECTED),
-            answers={201: shapes.TRANSACTION, 202: shapes.PROPOSED_CORRECTION},
+            body=Body(ADJUSTED),
+            answers={201: shapes.TRANSACTION, 202: shapes.PROPOSAL},
             refusals=[NotFound, IdempotencyKeyReused, InvalidInput, *MOVES_CREDITS],
             description="202: so large an amount waits for a second operator, and nothing is booked yet.",
         )
@@ -430,12 +430,12 @@ OPERATORS: Json = {
     "/api/admin/users/{email}/adjust": {
         "post": call(
             "adjust_by_address",
-            "Correct a balance, by the account's address",
+            "Adjust a balance, by the account's address",
             tag="operators",
             who=OPERATOR,
             parameters=[BY_ADDRESS, IDEMPOTENCY_KEY],
-            body=Body(CORRECTED),
-            answers={201: shapes.TRANSACTION, 202: shapes.PROPOSED_CORRECTION},
+            body=Body(ADJUSTED),
+            answers={201: shapes.TRANSACTION, 202: shapes.PROPOSAL},
             refusals=[NotFound, IdempotencyKeyReused, InvalidInput, *MOVES_CREDITS],
             description=ADDRESS_IN_PATH,
             deprecated=True,
