@@ -126,7 +126,7 @@ def test_an_answer_that_is_not_described_fails(method, path, status, answer, why
 def test_the_clients_of_the_tests_hold_each_answer(app, store, monkeypatch):
     make_account(store, credits=100)
     program = Program(app)
-    monkeypatch.setattr(api, "TASK_AND_BALANCE", lambda task, credits_remaining: {"tone": "plain"})
+    monkeypatch.setattr(api, "TASK_AND_BALANCE", lambda task, credits_remaining: {"stowaway": True})
 
-    with pytest.raises(AssertionError, match="'tone' was unexpected"):
+    with pytest.raises(AssertionError, match="'stowaway' was unexpected"):
         program.submit({"description": "A task"})
