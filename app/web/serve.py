@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -52,6 +53,7 @@ class Server(MPServer):
             blocking_threads=CONNECTIONS,
             workers_kill_timeout=int(REQUEST_SECONDS + BODY_SECONDS) + 2,  # they end by themselves before
         )
+        self.main_loop_interrupt = Bell()  # type: ignore[assignment]
         self._pauses = [0.0] * workers
 
     def run(self) -> None:
@@ -90,6 +92,31 @@ class Server(MPServer):
         self._pauses[index] = min(max(2 * pause, 0.1), LONGEST_PAUSE)
         logger.warning(f"Worker-{index + 1} ended after {lived:.1f} s, starting it again in {pause:g} s")
         return pause
+
+
+class Bell:
+    """What wakes the server, in place of granian's `threading.Event`: it holds no lock.
+
+    A signal's handler rings it, whatever it interrupts: of an Event that could be what holds the very lock that the
+    handler waits for. A worker that is forked while another thread rings would find the lock taken for ever, wait for
+    it in its own handler, and neither serve nor stop.
+    """
+
+    def __init__(self) -> None:
+        self._heard, self._rung = os.pipe()
+        os.set_blocking(self._heard, False)
+        os.set_blocking(self._rung, False)
+
+    def set(self) -> None:
+        with suppress(BlockingIOError):  # it is ringing
+            os.write(self._rung, b"!")
+
+    def clear(self) -> None:
+        with suppress(BlockingIOError):  # it is silent
+            os.read(self._heard, 4096)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return bool(select.select([self._heard], [], [], timeout)[0])
 
 
 def load(target: str, leash: int, leash_end: int) -> InFlight:

@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.web.serve import Bell
 from scripts.local.ports import HOST, free_port
 from tests.http.server import REPO, SETTINGS, Server
 from tests.support import PASSWORD, ledger, make_account
@@ -66,6 +67,7 @@ class Customers:
                 self.errors.append((answer.status_code, answer.text))
                 return
             done += 1
+            self._over.wait(0.25)  # a quick machine would come to the limit of submits a minute
             with self._lock:
                 now = time.monotonic()
                 self.charged += 1
@@ -231,6 +233,36 @@ def test_stop_while_workers_are_still_starting_is_a_stop(dynamodb_url, store, tm
             assert server.wait() == 0
             assert "killing" not in server.log().lower(), server.log()
             assert server.workers() == []
+
+
+@pytest.mark.threat(98)
+@pytest.mark.parametrize("act", [Bell.wait, Bell.clear, Bell.set])
+def test_a_signal_may_ring_the_bell_at_any_moment(act):
+    """Its handler runs between any two steps of whatever the server does: here between every two."""
+    bell, rings = Bell(), []
+
+    def between(frame, event, _argument):
+        if frame.f_code is not act.__code__:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            sys.settrace(None)
+            bell.set()
+            rings.append(event)
+            sys.settrace(between)
+        return between
+
+    def work():
+        sys.settrace(between)
+        act(*((bell, 0) if act is Bell.wait else (bell,)))
+
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    worker.join(20)
+
+    assert not worker.is_alive(), "the handler waits for what it has interrupted"
+    assert len(rings) > 5
+    assert bell.wait(0)
 
 
 # The start
