@@ -111,53 +111,8 @@ def create_app(
     app.request_class = UploadRequest
     app.json.sort_keys = False  # type: ignore[attr-defined]
     store = store or open_store(config)
-    links = Links(config.jwt_secrets, config.app_url)
     slots = Slots()
-    passwords, sealer = Passwords(config.bcrypt_rounds, aside=slots.given_away), Sealer(config.jwt_secrets)
-    throttle = Throttle(RateLimitStorage(store), config.signups_per_hour, slots.given_away, only_looking)
-    outside: dict[str, Any] = {"aside": slots.given_away, "who": asking_account}
-    deps.register(
-        app,
-        deps.Deps(
-            config=config,
-            store=store,
-            stripe=through(
-                Outside(
-                    "Stripe",
-                    PaymentsUnavailable,
-                    deadline_seconds=STRIPE_DEADLINE_SECONDS,
-                    slow_seconds=STRIPE_SLOW_SECONDS,
-                    **outside,
-                ),
-                stripe or StripeGateway(config.stripe_secret_key, config.stripe_api_base),
-                *("ensure_customer", "create_checkout", "create_guest_checkout", "get_session"),
-                *("line_items", "find_catalogue_item", "refund", "receipt_url"),
-            ),
-            files=through(
-                Outside("The file store", FilesUnavailable, deadline_seconds=60, slow_seconds=20, **outside),
-                FileStore(config.files_bucket, config.aws_region, config.s3_endpoint_url),
-                *("put", "find", "remove_all"),
-            ),
-            # It asks for one mail at a time and puts off what is refused: nothing to leave alone.
-            sender=through(
-                Outside("SES", MailRefused, deadline_seconds=30, slow_seconds=30, failures=0),
-                sender or SesGateway(config),
-                "send",
-            ),
-            passwords=passwords,
-            passkeys=Passkeys(config.app_url),
-            sealer=sealer,
-            links=links,
-            mail_room=MailRoom(links, config.app_url),
-            tokens=Tokens(config.jwt_secrets),
-            devices=Devices(config.jwt_secrets, secure=config.is_production),
-            throttle=throttle,
-            entrance=Entrance(store, passwords, throttle, sealer),
-            places=Places(slots),
-            clock=ClockCheck(),
-            readers=Readers(),
-        ),
-    )
+    deps.register(app, wire(config, store, slots, stripe, sender))
     logs.register(app)
     sessions.register(app, config)
     admission.register(app, config)
@@ -176,6 +131,50 @@ def create_app(
         app.register_blueprint(module.bp)
     app.wsgi_app = WorkSlots(HeadAsGet(app.wsgi_app), slots)  # type: ignore[method-assign]
     return app
+
+
+def wire(config: Config, store: Store, slots: Slots, stripe: StripeGateway | None, sender: Sender | None) -> deps.Deps:
+    """What the views work with. Calls to the outside give their slot away, have their time, and are left alone while
+    they fail.
+    """
+    links = Links(config.jwt_secrets, config.app_url)
+    passwords, sealer = Passwords(config.bcrypt_rounds, aside=slots.given_away), Sealer(config.jwt_secrets)
+    throttle = Throttle(RateLimitStorage(store), config.signups_per_hour, slots.given_away, only_looking)
+    outside: dict[str, Any] = {"aside": slots.given_away, "who": asking_account}
+    times: dict[str, Any] = {"deadline_seconds": STRIPE_DEADLINE_SECONDS, "slow_seconds": STRIPE_SLOW_SECONDS}
+    return deps.Deps(
+        config=config,
+        store=store,
+        stripe=through(
+            Outside("Stripe", PaymentsUnavailable, **times, **outside),
+            stripe or StripeGateway(config.stripe_secret_key, config.stripe_api_base),
+            *("ensure_customer", "create_checkout", "create_guest_checkout", "get_session"),
+            *("line_items", "find_catalogue_item", "refund", "receipt_url"),
+        ),
+        files=through(
+            Outside("The file store", FilesUnavailable, deadline_seconds=60, slow_seconds=20, **outside),
+            FileStore(config.files_bucket, config.aws_region, config.s3_endpoint_url),
+            *("put", "find", "remove_all"),
+        ),
+        # It asks for one mail at a time and puts off what is refused: nothing to leave alone.
+        sender=through(
+            Outside("SES", MailRefused, deadline_seconds=30, slow_seconds=30, failures=0),
+            sender or SesGateway(config),
+            "send",
+        ),
+        passwords=passwords,
+        passkeys=Passkeys(config.app_url),
+        sealer=sealer,
+        links=links,
+        mail_room=MailRoom(links, config.app_url),
+        tokens=Tokens(config.jwt_secrets),
+        devices=Devices(config.jwt_secrets, secure=config.is_production),
+        throttle=throttle,
+        entrance=Entrance(store, passwords, throttle, sealer),
+        places=Places(slots),
+        clock=ClockCheck(),
+        readers=Readers(),
+    )
 
 
 def asking_account() -> str | None:
