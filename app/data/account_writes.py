@@ -51,6 +51,7 @@ PROVEN_AND_OPEN = "attribute_exists(confirmed_at) AND attribute_not_exists(disab
 class AccountWrites(UserWrites):
     def create(self, account: Account, failure: type = AccountExists) -> None:
         self.put(TABLE, ACCOUNT.row(account), condition="attribute_not_exists(email)", failure=failure)
+        self._moved.append((None, account))
         self.announce_id(account.account_id, account.email)
 
     def announce_id(self, account_id: str, email: str) -> None:
@@ -77,6 +78,7 @@ class AccountWrites(UserWrites):
         sessions not having been ended, with `unless_confirmed` on nobody having proven the mailbox since, with
         `if_confirmed` on its being proven still. Raises Stale with the row as it is now.
         """
+        self._moved.append((before, after))
         read: dict[str, Any] = {"sequence": before.ledger_sequence, "balance": before.credits_balance}
         same_sessions = NO_SESSIONS_ENDED
         if spending and before.session_version:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
-from app.domain.clock import from_iso, to_iso
-from app.domain.credits import PURCHASE, PostedEntry
+from app.domain.clock import from_iso, to_iso, utcnow
+from app.domain.credits import PURCHASE, PostedEntry, check_listed, check_row
 from app.domain.errors import AlreadyRecorded
 from app.domain.paging import Page, each
 
@@ -16,7 +17,7 @@ from .base import Base
 from .codec import whole
 from .records import Codec
 from .tables import TRANSACTION_INDEX, TRANSACTIONS
-from .transaction import Writes
+from .transaction import Writes, alerting
 
 TABLE = TRANSACTIONS.suffix
 
@@ -24,7 +25,7 @@ TABLE = TRANSACTIONS.suffix
 class LedgerReads(Base):
     def find(self, transaction_id: str) -> PostedEntry | None:
         row = self._get(TABLE, {"transaction_id": transaction_id})
-        return ENTRY.record(row) if row else None
+        return _checked(row) if row else None
 
     def page(
         self,
@@ -40,22 +41,25 @@ class LedgerReads(Base):
 
         `keys` takes the place of the month for an account whose rows are not all listed at their time.
         """
-        return self._page(
+        found = self._page(
             TABLE,
             TRANSACTION_INDEX,
             ("user_email", email),
             key_names=("timestamp", "transaction_id"),
-            make=ENTRY.record,
+            make=_checked,
             limit=limit,
             cursor=cursor,
             keep=(lambda entry: entry.type == type) if type else None,
             between=("timestamp", *(keys or (f"{month}-", f"{month}-~"))) if month or keys else None,
         )
+        if not type:  # rows of one type are no neighbours
+            _check_chain(found.items)
+        return found
 
     def of_task(self, email: str, task_id: str) -> list[PostedEntry]:
         """What one task moved: its spend and, if there was one, its refund; newest first."""
         rows = self._get_many([(TABLE, {"transaction_id": f"{kind}#{task_id}"}) for kind in ("refund", "spend")])
-        return [entry for entry in (ENTRY.record(row) for row in rows if row) if entry.user_email == email]
+        return [entry for entry in (_checked(row) for row in rows if row) if entry.user_email == email]
 
     def last_before(self, email: str, moment: datetime, *, ahead: bool = False) -> PostedEntry | None:
         """The last row, by its place, that says that it happened before: an opening balance comes from it.
@@ -78,7 +82,7 @@ class LedgerReads(Base):
             TRANSACTION_INDEX,
             ("user_email", email),
             key_names=("timestamp", "transaction_id"),
-            make=ENTRY.record,
+            make=_checked,
             limit=1,
             between=between,
             keep=keep,
@@ -99,6 +103,9 @@ class LedgerReads(Base):
 class LedgerWrites(Writes):
     def append_once(self, entry: PostedEntry) -> None:
         """Append a row. Raises AlreadyRecorded if its id stands in the ledger, however long ago."""
+        with alerting():
+            check_row(entry)
+        self._posted.append(entry)
         self.put(TABLE, ENTRY.row(entry), condition="attribute_not_exists(transaction_id)", failure=AlreadyRecorded)
 
     def not_recorded(self, transaction_id: str) -> None:
@@ -109,6 +116,21 @@ class LedgerWrites(Writes):
             condition="attribute_not_exists(transaction_id)",
             failure=AlreadyRecorded,
         )
+
+
+def _checked(row: dict[str, Any]) -> PostedEntry:
+    """A row as it is shown. The nightly check reads them as they are: it is what names a wrong one."""
+    entry = ENTRY.record(row)
+    with alerting():
+        check_row(entry)
+    return entry
+
+
+def _check_chain(newest_first: list[PostedEntry]) -> None:
+    now = utcnow()
+    with alerting():
+        for newer, older in pairwise(newest_first):
+            check_listed(newer, older, now)
 
 
 def _beside(entry: PostedEntry) -> dict[str, Any]:

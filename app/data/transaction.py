@@ -14,7 +14,9 @@ from typing import Any, Self, TypeVar
 
 from botocore.exceptions import ClientError
 
-from app.domain.errors import DomainError, StoreBusy, StoreUnavailable
+from app.domain.accounts import Account, mask_email
+from app.domain.credits import PostedEntry, check_moved
+from app.domain.errors import DomainError, LedgerWrong, StoreBusy, StoreUnavailable
 
 from .client import Stale, call
 from .codec import decode_item, encode, encode_item
@@ -45,6 +47,17 @@ patience = Patience()
 _locks = [threading.Lock() for _ in range(256)]
 
 
+@contextmanager
+def alerting() -> Iterator[None]:
+    """A ledger that does not add up is told to a person, wherever it is found out."""
+    try:
+        yield
+    except LedgerWrong as wrong:
+        about = {"alert": "ledger", "what": wrong.what, "email": mask_email(wrong.email)}
+        log.error("alert: ledger does not add up", extra=about)
+        raise
+
+
 class Writes:
     """Collects writes, each with the error that its failed condition means. Send them with `commit`."""
 
@@ -53,12 +66,15 @@ class Writes:
         self._prefix = prefix
         self._operations: list[dict[str, Any]] = []
         self._failures: list[Failure] = []
+        self._posted: list[PostedEntry] = []
+        self._moved: list[tuple[Account | None, Account]] = []
 
     @classmethod
     def beside(cls, other: Writes) -> Self:
         """More writes by name that leave together with those of `other`."""
         made = cls(other._client, other._prefix)
         made._operations, made._failures = other._operations, other._failures
+        made._posted, made._moved = other._posted, other._moved
         return made
 
     def put(
@@ -111,6 +127,9 @@ class Writes:
     def commit(self) -> None:
         if not self._operations:
             return
+        with alerting():
+            for before, after in self._moved:
+                check_moved(before, after, [row for row in self._posted if row.user_email == after.email])
         try:
             call(self._client, "transact_write_items", TransactItems=self._operations)
         except ClientError as error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from .accounts import Account
+from .accounts import Account, mask_email
 from .clock import to_iso
-from .errors import AccountFrozen, BalanceUnexplained, InsufficientCredits, RateLimited
+from .errors import AccountFrozen, BalanceUnexplained, InsufficientCredits, LedgerWrong, RateLimited
 from .tasks import Task
 from .text import one_line
 
@@ -110,6 +110,10 @@ def post(account: Account, entry: LedgerEntry, now: datetime) -> tuple[PostedEnt
     return posted, after
 
 
+def opening_id(email: str) -> str:
+    return f"opening#{email}"
+
+
 def opening(account: Account, counted: int, newest: datetime | None, now: datetime) -> tuple[PostedEntry, Account]:
     """The first row of our ledger for an account of the original product, and the account after it.
 
@@ -118,7 +122,7 @@ def opening(account: Account, counted: int, newest: datetime | None, now: dateti
     """
     moment, ahead_at = _place_after(newest, now)
     posted = PostedEntry(
-        transaction_id=f"opening#{account.email}",
+        transaction_id=opening_id(account.email),
         user_email=account.email,
         type=ADJUSTMENT,
         amount=account.credits_balance - counted,
@@ -129,6 +133,67 @@ def opening(account: Account, counted: int, newest: datetime | None, now: dateti
         ahead_at=ahead_at,
     )
     return posted, _account_after(account, posted)
+
+
+def check_row(entry: PostedEntry) -> None:
+    """What a row of ours must hold by itself. Raises LedgerWrong.
+
+    Below zero leads a clawback alone, and an opening brings forward what stood; what adds to a debt's account may leave
+    it below.
+    """
+    if entry.is_original or entry.unreadable:
+        return
+    if any(isinstance(number, bool) or not isinstance(number, int) for number in (entry.sequence, entry.balance_after)):
+        raise _wrong(entry, "its place or balance is no whole number")
+    if entry.sequence < 1:
+        raise _wrong(entry, f"its place is {entry.sequence}")
+    opens = entry.transaction_id == opening_id(entry.user_email)
+    if entry.sequence == 1 and entry.balance_after != entry.amount and not opens:
+        raise _wrong(entry, f"the first row, of {entry.amount}, leaves {entry.balance_after}")
+    if entry.balance_after < 0 and entry.amount < 0 and entry.type != CLAWBACK and not opens:
+        raise _wrong(entry, f"a {entry.type} leaves {entry.balance_after}")
+
+
+def _wrong(entry: PostedEntry, what: str) -> LedgerWrong:
+    """Names the row by its id, which an address may stand in: logs hold none."""
+    row = entry.transaction_id.replace(entry.user_email, mask_email(entry.user_email))
+    return LedgerWrong(f"{row}: {what}", entry.user_email)
+
+
+def check_follows(before: tuple[int, int], entry: PostedEntry) -> None:
+    """That `entry` follows what stood, sequence and balance, as the next row. Raises LedgerWrong."""
+    sequence, balance = before[0] + 1, before[1] + entry.amount
+    if (entry.sequence, entry.balance_after) != (sequence, balance):
+        found = f"is {entry.sequence} and leaves {entry.balance_after} instead of {sequence} and {balance}"
+        raise _wrong(entry, found)
+
+
+def check_listed(newer: PostedEntry, older: PostedEntry, now: datetime) -> None:
+    """That two rows which are listed side by side chain. Raises LedgerWrong.
+
+    The index gets rows one by one, so between the newest one may be missing for a moment: a gap counts once the row
+    after it is old. Rows of the original product have no place in the sequence.
+    """
+    if newer.is_original or older.is_original or newer.unreadable or older.unreadable:
+        return
+    if newer.sequence > older.sequence + 1 and newer.timestamp > now - OUT_OF_TIME:
+        return
+    check_follows((older.sequence, older.balance_after), newer)
+
+
+def check_moved(before: Account | None, after: Account, rows: Sequence[PostedEntry]) -> None:
+    """That an account goes from `before` to `after` by these rows and nothing else; one that is made may come to rows
+    that stand already. Raises LedgerWrong.
+    """
+    if before is None and not rows:
+        return
+    stands = (before.ledger_sequence, before.credits_balance) if before else (0, 0)
+    for entry in sorted(rows, key=lambda entry: entry.sequence):
+        check_follows(stands, entry)
+        stands = entry.sequence, entry.balance_after
+    if stands != (after.ledger_sequence, after.credits_balance):
+        found = f"{after.credits_balance} after row {after.ledger_sequence}"
+        raise LedgerWrong(f"the rows lead to {stands[1]} after row {stands[0]}, the account to {found}", after.email)
 
 
 def dated(newest_first: Iterable[PostedEntry], now: datetime) -> Iterator[PostedEntry]:

@@ -221,6 +221,21 @@ class StoreBusy(StoreUnavailable):
     retry_after_seconds = 1
 
 
+class LedgerWrong(DomainError):
+    """What must follow from the row before does not: `what` is for whoever mends it, the message for whoever asks."""
+
+    code = "ledger_wrong"
+    message = (
+        "This ledger does not add up, so nothing of it is shown and nothing was changed. "
+        "It has been noted, and a person looks into it."
+    )
+
+    def __init__(self, what: str, email: str) -> None:
+        super().__init__()
+        self.what = what
+        self.email = email
+
+
 class BalanceUnexplained(Unavailable):
     """No ledger row explains this balance, or it cannot be read: nothing moves it until somebody has looked."""
 

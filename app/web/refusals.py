@@ -54,6 +54,7 @@ STATUS: dict[type[domain.DomainError], int] = {
     domain.InvalidInput: 422,
     PaymentRefused: 422,
     domain.RateLimited: 429,
+    domain.LedgerWrong: 500,
     domain.Unavailable: 503,
 }
 CODES = {400: "malformed", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "not_json"}

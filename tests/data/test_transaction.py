@@ -66,11 +66,11 @@ def test_nothing_is_sent_when_the_block_raises(any_store):
 
 def test_nothing_is_kept_when_one_condition_fails(any_store):
     account = make_account(any_store)
-    posted, _ = post(account, gift(1), NOW)
+    posted, after = post(account, gift(1), NOW)
 
     with pytest.raises(AccountExists), any_store.transaction() as tx:
         tx.ledger.append_once(posted)
-        tx.accounts.create(account)
+        tx.accounts.create(after)
 
     assert ledger(any_store, account.email) == []
     assert any_store.accounts.get(account.email).credits_balance == 0

@@ -229,7 +229,7 @@ def test_each_way_to_log_an_alert_is_found() -> None:
 
 def test_each_alert_of_the_log_rings_at_the_first_line() -> None:
     logged = set().union(*(alerts_of(path.read_text(encoding="utf-8")) for path in (REPO / "app").rglob("*.py")))
-    assert {"clock", "mail", "sale", "parked"} <= logged
+    assert {"clock", "mail", "sale", "parked", "ledger"} <= logged
     rung = {}
     for metric in of_type("AWS::Logs::MetricFilter").values():
         if word := re.fullmatch(r'\{ \$\.alert = "(\w+)" \}', metric["FilterPattern"]):

@@ -16,6 +16,7 @@ from app.domain.errors import (
     InvalidInput,
     InvalidPayload,
     InvalidSignature,
+    LedgerWrong,
     NotFound,
     PaymentsUnavailable,
     PlacesTaken,
@@ -224,7 +225,7 @@ CREDITS: Json = {
                 *PAGING,
             ],
             answers={200: shapes.TRANSACTIONS},
-            refusals=[BadCursor, RateLimited, PlacesTaken],
+            refusals=[BadCursor, RateLimited, PlacesTaken, LedgerWrong],
         )
     },
     "/api/packs": {

@@ -52,6 +52,7 @@ MEANING = {
     415: "The body is not declared as JSON.",
     422: "Well-formed but not acceptable; `field` says what to mend.",
     429: "Too many. Retry-After says when to try again.",
+    500: "A fault of ours, which has been noted.",
     503: "Something that we depend on is down. Retry-After says when to try again.",
 }
 HEADERS: dict[str, Json] = {
