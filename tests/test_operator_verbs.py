@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from app.cli import GROUPS
 from app.data.base import Base
+from app.data.codec import decode_item
 from app.data.transaction import Writes
+from app.domain.by_hand import COMMAND_LINE
 from app.domain.clock import utcnow
 from app.domain.payments import RefundFact
 from app.services import codes, customers, payments, queue, sales, tasks
@@ -91,14 +94,17 @@ class World:
 
 @contextmanager
 def writes_of(monkeypatch):
-    """The tables of each transaction that leaves for the store, and those of single writes."""
+    """The tables of each transaction that leaves for the store, those of single writes, and the audit rows."""
     transactions: list[list[str]] = []
     singles: list[str] = []
+    rows: list[dict[str, Any]] = []
     commit, update, put = Writes.commit, Base._update_row, Base._put
 
     def noted(writes):
         kinds = [(kind, each[kind]["TableName"]) for each in writes._operations for kind in each]
         transactions.append([table.rpartition("_")[2] for kind, table in kinds if kind != "ConditionCheck"])
+        puts = [each["Put"] for each in writes._operations if "Put" in each]
+        rows.extend(decode_item(put["Item"]) for put in puts if put["TableName"].endswith("_Audit"))
         return commit(writes)
 
     def single(base, table, key, **write):
@@ -109,19 +115,21 @@ def writes_of(monkeypatch):
         patched.setattr(Writes, "commit", noted)
         patched.setattr(Base, "_update_row", single)
         patched.setattr(Base, "_put", lambda base, table, values: (singles.append(table), put(base, table, values))[1])
-        yield transactions, singles
+        yield transactions, singles, rows
 
 
-def without_its_row(store, monkeypatch, verbs) -> list[str]:
-    """Those of the verbs that write anything without an audit row beside it, or write none at all."""
+def without_its_row(store, monkeypatch, verbs, actors=(OP,)) -> list[str]:
+    """Those of the verbs that write anything without an audit row beside it, or write none at all, or name another."""
     wrong = []
     for name, (prepare, act) in verbs.items():
         target = prepare() if prepare else None
-        with writes_of(monkeypatch) as (transactions, singles):
+        with writes_of(monkeypatch) as (transactions, singles, rows):
             act(target)
         told = [tables for tables in transactions if tables]
         if not told or not all("Audit" in tables and len(tables) > 1 for tables in told):
             wrong.append(f"{name}: {told or 'no transaction'}")
+        if odd := [row for row in rows if row["actor"] not in actors or not row["subject"] or "." not in row["action"]]:
+            wrong.append(f"{name}: {odd}")
         if left := set(singles) - {"RateLimits", "Status"}:
             wrong.append(f"{name}: written alone: {sorted(left)}")
     return wrong
@@ -261,7 +269,8 @@ def test_every_command_that_changes_something_writes_its_row_in_its_transaction(
 
     every = {f"{group.name} {name}" for group in GROUPS for name in group.commands}
     assert every - COMMANDS_WITHOUT == {name.removesuffix(" --freeze") for name in verbs} - COMMANDS_WITHOUT
-    assert without_its_row(store, monkeypatch, verbs) == []
+    by = {COMMAND_LINE, "books check", "me"}
+    assert without_its_row(store, monkeypatch, verbs, by) == []
     store.updates.accounts.change(store.accounts.get("differs@example.com"), credits_balance=5)
 
 

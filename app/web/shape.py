@@ -11,9 +11,10 @@ from dataclasses import MISSING, dataclass
 from dataclasses import fields as fields_of
 from datetime import datetime
 from operator import attrgetter
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from app.domain.clock import to_iso
+from app.domain.paging import Page
 from app.domain.text import CONTROLS, INVISIBLE
 
 NOT_BLANK = rf"^[^\u0000]*[^\s{CONTROLS}{INVISIBLE}][^\u0000]*$"  # something shows, and no NUL: app/domain/text.py
@@ -70,23 +71,13 @@ class Shape(Generic[Thing]):
         return ref(self.name) if self.name else self.schema
 
 
-class SomePage(Protocol):
-    """As `app.data` hands a page on."""
-
-    @property
-    def items(self) -> list[Any]: ...
-
-    @property
-    def next_cursor(self) -> str | None: ...
-
-
 class Pages(Generic[Thing]):
     """Pages of a shape, under a name."""
 
     def __init__(self, name: str, of: Shape[Thing], most: int) -> None:
         self._name, self._of, self._most = name, of, most
 
-    def __call__(self, page: SomePage) -> Json:
+    def __call__(self, page: Page[Thing]) -> Json:
         return {self._name: [self._of(thing) for thing in page.items], "next_cursor": page.next_cursor}
 
     @property
