@@ -65,6 +65,14 @@ def hold(method: str, path: str, status: int, headers: Headers, body: bytes) -> 
         assert "json" not in headers.get("Content-Type", ""), f"{asked}: no JSON is described"
 
 
+def hold_sent(method: str, path: str, read_by: Json) -> None:
+    """Raise AssertionError unless a view reads its body by the schema that the document shows of it."""
+    template = _template(path, method)
+    assert template, f"{method} {path} is no call"
+    body = _document()["paths"][template][method.lower()]["requestBody"]["content"]["application/json"]
+    assert body["schema"] == read_by, f"{method} {path} reads {read_by}"
+
+
 def _hold_body(asked: str, schema: Json, headers: Headers, body: bytes, method: str) -> None:
     assert headers["Content-Type"] == "application/json", asked
     if method == "HEAD":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Request
@@ -15,8 +16,30 @@ from app.domain.text import storable
 IDEMPOTENCY_KEY = "Idempotency-Key"
 
 
-def read_json(request: Request) -> dict[str, Any]:
-    """The body as an object. Raises 415 for another media type, Malformed for what is no JSON object in UTF-8."""
+class Sent:
+    """A body, of which a view reads what its description names: what else is in it is ignored, and asking for more than
+    is described raises TypeError, for a mistake of ours.
+    """
+
+    def __init__(self, body: dict[str, Any], described: Mapping[str, Any]) -> None:
+        self._body, self._known = body, described["properties"].keys()
+
+    def __contains__(self, name: str) -> bool:
+        if name not in self._known:
+            raise TypeError(f"{name} is not described")
+        return name in self._body
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self._body[name] if name in self else default
+
+
+def read_json(request: Request, described: Mapping[str, Any], *, required: bool = True) -> Sent:
+    """The body as an object; one that is not `required` may be left out whole.
+
+    Raises 415 for another media type, Malformed for what is no JSON object in UTF-8.
+    """
+    if not required and not request.get_data():
+        return Sent({}, described)
     if not request.is_json:
         raise UnsupportedMediaType
     try:
@@ -25,14 +48,14 @@ def read_json(request: Request) -> dict[str, Any]:
         raise Malformed("The body is not valid JSON in UTF-8.") from error
     if not isinstance(body, dict):
         raise Malformed("The body must be a JSON object.")
-    return body
+    return Sent(body, described)
 
 
-def text_field(body: dict[str, Any], name: str) -> str:
-    """A field that must be there and be text. Raises InvalidInput; fields that nobody asked for are ignored."""
+def text_field(body: Sent, name: str) -> str:
+    """A field that must be there and be text. Raises InvalidInput."""
     if name not in body:
         raise InvalidInput(f"The field {name} is missing.", field=name)
-    return storable(body[name], name)
+    return storable(body.get(name), name)
 
 
 def idempotency_key(request: Request) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
-from typing import Any
 
 from flask_wtf import FlaskForm
 from wtforms import TextAreaField
@@ -13,7 +12,7 @@ from app.domain.errors import InvalidInput
 from app.domain.tasks import BRIEF_FIELDS, MAX_BATCH, Brief, check_description
 from app.domain.text import shows
 
-from .api import text_field
+from .api import Sent, text_field
 from .base import IdempotencyKey, rule, unix_newlines
 from .tables import read_file, read_pasted
 
@@ -71,6 +70,6 @@ class TaskForm(FlaskForm):
             self[name].data = getattr(brief, name)
 
 
-def brief_of(body: dict[str, Any]) -> Brief:
+def brief_of(body: Sent) -> Brief:
     """The brief of a JSON body. Raises InvalidInput; what may be left out may be absent."""
     return Brief(**{name: text_field(body, name) for name in BRIEF_FIELDS if name in body or name not in OPTIONAL})

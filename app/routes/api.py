@@ -17,7 +17,7 @@ from app.forms.paging import read_month, read_paging, read_search, read_status
 from app.forms.tasks import brief_of
 from app.services import queue, statements, tasks
 from app.services.accounts import SignedIn, sign_out
-from app.web import deps, heavy
+from app.web import bodies, deps, heavy
 from app.web.csrf import csrf
 from app.web.files import file_link
 from app.web.guards import public, token_required
@@ -41,7 +41,7 @@ csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge
 @bp.post("/auth/signup")
 @public
 def signup() -> ResponseReturnValue:
-    body = read_json(request)
+    body = read_json(request, bodies.SIGN_UP)
     email, password = text_field(body, "email"), text_field(body, "password")
     signed_in = deps.get().entrance.sign_up(email, password, caller(API), now=utcnow())
     return _token(signed_in), 201
@@ -50,7 +50,7 @@ def signup() -> ResponseReturnValue:
 @bp.post("/auth/login")
 @public
 def login() -> ResponseReturnValue:
-    body = read_json(request)
+    body = read_json(request, bodies.SIGN_IN)
     email, password = body.get("email"), body.get("password")
     if not isinstance(email, str) or not isinstance(password, str):
         raise BadCredentials
@@ -78,7 +78,7 @@ def user() -> ResponseReturnValue:
 @token_required
 def submit_task() -> ResponseReturnValue:
     key = idempotency_key(request)
-    brief = brief_of(read_json(request))
+    brief = brief_of(read_json(request, bodies.SUBMIT))
     done = tasks.submit(deps.store(), g.account, brief, now=utcnow(), idempotency_key=key, by_program=True)
     return TASK_AND_BALANCE(done.task, credits_remaining=done.credits_remaining), 201
 
@@ -118,7 +118,7 @@ def cancel_task(task_id: str) -> ResponseReturnValue:
 @bp.post("/tasks/<task_id>/redo")
 @token_required
 def redo_task(task_id: str) -> ResponseReturnValue:
-    note = text_field(read_json(request), "note")
+    note = text_field(read_json(request, bodies.REDO), "note")
     return TASK(queue.request_redo(deps.store(), g.account, task_id, note, now=utcnow())), 201
 
 

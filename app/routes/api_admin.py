@@ -17,7 +17,7 @@ from app.domain.text import finder
 from app.forms.api import idempotency_key, read_json, text_field
 from app.forms.paging import read_paging, read_search
 from app.services import customers, queue
-from app.web import deps, heavy
+from app.web import bodies, deps, heavy
 from app.web.csrf import csrf
 from app.web.files import MAX_FILE_BYTES, MAX_FILES
 from app.web.guards import operator_token_required
@@ -66,21 +66,21 @@ def get_task(task_id: str) -> ResponseReturnValue:
 @operator_token_required
 def claim_next() -> ResponseReturnValue:
     """The oldest free task, leased; `task` is null when nothing waits."""
-    task = queue.claim_next(deps.store(), g.account.email, now=utcnow(), minutes=_minutes(_body()))
+    task = queue.claim_next(deps.store(), g.account.email, now=utcnow(), minutes=_minutes())
     return CLAIMED(task=QUEUED_TASK(task) if task else None)
 
 
 @bp.post("/tasks/<task_id>/claim")
 @operator_token_required
 def claim(task_id: str) -> ResponseReturnValue:
-    minutes = _minutes(_body())
+    minutes = _minutes()
     return QUEUED_TASK(queue.claim(deps.store(), g.account.email, task_id, now=utcnow(), minutes=minutes))
 
 
 @bp.post("/tasks/<task_id>/renew")
 @operator_token_required
 def renew(task_id: str) -> ResponseReturnValue:
-    minutes = _minutes(_body())
+    minutes = _minutes()
     return QUEUED_TASK(queue.renew(deps.store(), g.account.email, task_id, now=utcnow(), minutes=minutes))
 
 
@@ -105,7 +105,7 @@ def upload(task_id: str) -> ResponseReturnValue:
 def complete(task_id: str) -> ResponseReturnValue:
     """Answer with `result`, Markdown text, and `files`, a list of ids. Repeating the same answer is safe."""
     request.max_content_length = MAX_BODY
-    body = read_json(request)
+    body = read_json(request, bodies.COMPLETE)
     text = text_field(body, "result") if "result" in body else ""
     files = _files(task_id, body.get("files", []))
     return QUEUED_TASK(queue.complete(deps.store(), g.account.email, task_id, text, files=files, now=utcnow()))
@@ -114,7 +114,7 @@ def complete(task_id: str) -> ResponseReturnValue:
 @bp.post("/tasks/<task_id>/reject")
 @operator_token_required
 def reject(task_id: str) -> ResponseReturnValue:
-    reason = text_field(read_json(request), "reason")
+    reason = text_field(read_json(request, bodies.REJECT), "reason")
     return QUEUED_TASK(queue.reject(deps.store(), g.account.email, task_id, reason, now=utcnow()))
 
 
@@ -163,7 +163,7 @@ def _deprecated(endpoint: str, account: Account) -> dict[str, str]:
 
 
 def _adjust(email: str) -> tuple[dict[str, Any], int]:
-    body = read_json(request)
+    body = read_json(request, bodies.ADJUST)
     key = idempotency_key(request) or new_idempotency_key()
     done = customers.adjust(
         deps.store(),
@@ -180,12 +180,8 @@ def _adjust(email: str) -> tuple[dict[str, Any], int]:
     return TRANSACTION(done), 201
 
 
-def _body() -> dict[str, Any]:
-    """The body may be left out where nothing in it is needed."""
-    return read_json(request) if request.get_data() else {}
-
-
-def _minutes(body: dict[str, Any]) -> int:
+def _minutes() -> int:
+    body = read_json(request, bodies.LEASE, required=False)
     minutes: int = body.get("minutes", DEFAULT_LEASE_MINUTES)  # the domain refuses what is no reasonable number
     return minutes
 

@@ -13,7 +13,7 @@ from app.domain.tasks import new_idempotency_key
 from app.forms.api import idempotency_key, read_json, text_field
 from app.services import checkout, codes
 from app.services.throttle import CHECKOUT_BY_ACCOUNT, REDEEM_BY_ACCOUNT
-from app.web import deps
+from app.web import bodies, deps
 from app.web.csrf import csrf
 from app.web.guards import token_required
 from app.web.shapes import CHECKOUT, PACK, PACKS, REDEEMED
@@ -33,7 +33,7 @@ def packs() -> ResponseReturnValue:
 def buy() -> tuple[dict[str, Any], int]:
     """Open a Checkout Session; a person pays at `checkout_url`, and the credits arrive by themselves."""
     key = idempotency_key(request) or new_idempotency_key()
-    wanted = text_field(read_json(request), "pack_id")
+    wanted = text_field(read_json(request, bodies.BUY), "pack_id")
     pack = next((pack for pack in deps.config().packs if pack.pack_id == wanted), None)
     if pack is None:
         raise NotFound("There is no such pack. GET /api/packs lists them.")
@@ -54,7 +54,7 @@ def buy() -> tuple[dict[str, Any], int]:
 @token_required
 def redeem() -> dict[str, Any]:
     key = idempotency_key(request)
-    code = text_field(read_json(request), "code")
+    code = text_field(read_json(request, bodies.REDEEM), "code")
     deps.get().throttle.hit(REDEEM_BY_ACCOUNT, "redeem", g.account.email)
     added = codes.redeem(deps.store(), g.account, code, now=utcnow(), idempotency_key=key)
     return REDEEMED(credits_added=added, credits=deps.store().accounts.get(g.account.email).credits_balance)

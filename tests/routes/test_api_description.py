@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from werkzeug.routing import Rule
 
+from app.forms.api import Sent
 from app.routes import api
 from app.routes.api_description import document
+from app.web import bodies
 from tests.described import hold
 from tests.routes.browser import Program
 from tests.support import make_account
@@ -129,4 +131,23 @@ def test_the_clients_of_the_tests_hold_each_answer(app, store, monkeypatch):
     monkeypatch.setattr(api, "TASK_AND_BALANCE", lambda task, credits_remaining: {"stowaway": True})
 
     with pytest.raises(AssertionError, match="'stowaway' was unexpected"):
+        program.submit({"description": "A task"})
+
+
+def test_a_view_reads_what_its_call_describes_and_nothing_else():
+    body = Sent({"description": "A task", "stowaway": 1}, bodies.SUBMIT)
+
+    assert body.get("description") == "A task"
+    with pytest.raises(TypeError, match="stowaway is not described"):
+        body.get("stowaway")
+    with pytest.raises(TypeError, match="stowaway is not described"):
+        assert "stowaway" not in body
+
+
+def test_a_view_that_reads_its_body_by_another_description_fails(app, store, monkeypatch):
+    make_account(store, credits=100)
+    program = Program(app)
+    monkeypatch.setattr(bodies, "SUBMIT", bodies.REDO | {"properties": bodies.SUBMIT["properties"]})
+
+    with pytest.raises(AssertionError, match="500 is not described"):
         program.submit({"description": "A task"})

@@ -26,21 +26,17 @@ from app.domain.errors import (
     WrongState,
 )
 from app.domain.tasks import (
-    DEFAULT_LEASE_MINUTES,
     IN_PROGRESS,
-    MAX_LEASE_MINUTES,
-    MAX_RESULT,
     PENDING,
     STATUSES,
     TASK_COST,
 )
 from app.forms.paging import MONTH
 from app.gateways.stripe import PaymentRefused
-from app.services.customers import MAX_ADJUSTMENT
-from app.web import shapes
-from app.web.files import MAX_FILE_BYTES, MAX_FILES
-from app.web.shape import EMAIL, NOT_BLANK, TEXT, Json, fields, optional
-from app.web.shapes import FILE_ID, TASK_ID
+from app.web import bodies, shapes
+from app.web.files import MAX_FILE_BYTES
+from app.web.shape import EMAIL, TEXT, Json, fields
+from app.web.shapes import TASK_ID
 
 from .parts import (
     ANYBODY,
@@ -57,44 +53,12 @@ from .parts import (
     in_query,
     then,
 )
-from .schemas import PASSWORD, REASON
 
 TASK = in_path("task_id", TASK_ID)
 NUMBER = in_path("number", {"type": "integer", "minimum": 1})
 CUSTOMER = in_path("account_id", {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"})
 BY_ADDRESS = in_path("email", EMAIL)
 ADDRESS_IN_PATH = "The same by an e-mail address in the path. Use the address with the account's id."
-LEASE: Json = {
-    "type": "object",
-    "properties": {
-        "minutes": {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": MAX_LEASE_MINUTES,
-            "default": DEFAULT_LEASE_MINUTES,
-        }
-    },
-}
-ANSWER: Json = {
-    "type": "object",
-    "properties": {
-        "result": {"type": "string", "maxLength": MAX_RESULT, "description": "Markdown."},
-        "files": {"type": "array", "items": FILE_ID, "maxItems": MAX_FILES},
-    },
-    "anyOf": [
-        {"required": ["result"], "properties": {"result": {"pattern": NOT_BLANK}}},
-        {"required": ["files"], "properties": {"files": {"minItems": 1}}},
-    ],
-}
-ADJUSTMENT: Json = {
-    "type": "integer",
-    "minimum": -MAX_ADJUSTMENT,
-    "maximum": MAX_ADJUSTMENT,
-    "not": {"const": 0},
-    "description": "Signed credits; an adjustment never takes a balance below zero.",
-}
-
-ADJUSTED = fields(amount=ADJUSTMENT, reason=REASON)
 
 ACCOUNTS: Json = {
     "/api/auth/signup": {
@@ -103,7 +67,7 @@ ACCOUNTS: Json = {
             "Make an account and sign in",
             tag="accounts",
             who=ANYBODY,
-            body=Body(fields(email=EMAIL, password=PASSWORD)),
+            body=Body(bodies.SIGN_UP),
             answers={201: shapes.SIGNED_IN},
             refusals=[AccountExists, InvalidInput, RateLimited, *WRITES],
         )
@@ -114,12 +78,7 @@ ACCOUNTS: Json = {
             "Get a token",
             tag="accounts",
             who=ANYBODY,
-            body=Body(
-                optional(
-                    fields(email=TEXT, password=TEXT),
-                    code=TEXT | {"description": "Of the authenticator app, or a recovery code: for a second factor."},
-                )
-            ),
+            body=Body(bodies.SIGN_IN),
             answers={200: shapes.SIGNED_IN},
             refusals=[BadCredentials, SecondFactorMissing, WrongCode, RateLimited, *WRITES],
         )
@@ -142,7 +101,7 @@ TASKS: Json = {
             f"Submit a task for {TASK_COST} credits",
             tag="tasks",
             parameters=[IDEMPOTENCY_KEY],
-            body=Body(shapes.BRIEF),
+            body=Body(bodies.SUBMIT),
             answers={201: shapes.TASK_AND_BALANCE},
             refusals=[
                 InsufficientCredits,
@@ -194,7 +153,7 @@ TASKS: Json = {
             "Have a completed task done again, once and for free",
             tag="tasks",
             parameters=[TASK],
-            body=Body(fields(note=REASON)),
+            body=Body(bodies.REDO),
             answers={201: shapes.TASK},
             refusals=[NotFound, WrongState, InvalidInput, *WRITES],
             description="Safe to repeat: the answer is the first redo.",
@@ -242,7 +201,7 @@ CREDITS: Json = {
             "Open a payment page for a pack",
             tag="credits",
             parameters=[IDEMPOTENCY_KEY],
-            body=Body(fields(pack_id=TEXT)),
+            body=Body(bodies.BUY),
             answers={201: shapes.CHECKOUT},
             refusals=[NotFound, InvalidInput, PaymentRefused, PaymentsUnavailable, BalanceUnexplained, RateLimited],
             description="A person pays at checkout_url; the credits arrive by themselves.",
@@ -254,7 +213,7 @@ CREDITS: Json = {
             "Redeem a promotional code, once a person",
             tag="credits",
             parameters=[IDEMPOTENCY_KEY],
-            body=Body(fields(code=TEXT | {"description": "5 to 40 letters, digits and dashes; spaces do not matter."})),
+            body=Body(bodies.REDEEM),
             answers={200: shapes.REDEEMED},
             refusals=[InvalidInput, AddressUnconfirmed, RateLimited, *MOVES_CREDITS],
             description="The e-mail address of the account must be confirmed. Addresses that differ by case, dots or a "
@@ -286,7 +245,7 @@ OPERATORS: Json = {
             "Lease the oldest free task",
             tag="operators",
             who=OPERATOR,
-            body=Body(LEASE, required=False),
+            body=Body(bodies.LEASE, required=False),
             answers={200: shapes.CLAIMED},
             refusals=[InvalidInput, *WRITES],
             description="`task` is null when nothing waits.",
@@ -311,7 +270,7 @@ OPERATORS: Json = {
             tag="operators",
             who=OPERATOR,
             parameters=[TASK],
-            body=Body(LEASE, required=False),
+            body=Body(bodies.LEASE, required=False),
             answers={200: shapes.QUEUED_TASK},
             refusals=[NotFound, WrongState, InvalidInput, *WRITES],
             links=then("renew", "release", "complete", "reject"),
@@ -324,7 +283,7 @@ OPERATORS: Json = {
             tag="operators",
             who=OPERATOR,
             parameters=[TASK],
-            body=Body(LEASE, required=False),
+            body=Body(bodies.LEASE, required=False),
             answers={200: shapes.QUEUED_TASK},
             refusals=[NotFound, WrongState, InvalidInput, *WRITES],
         )
@@ -360,7 +319,7 @@ OPERATORS: Json = {
             tag="operators",
             who=OPERATOR,
             parameters=[TASK],
-            body=Body(ANSWER),
+            body=Body(bodies.COMPLETE),
             answers={200: shapes.QUEUED_TASK},
             refusals=[NotFound, WrongState, InvalidInput, FilesUnavailable, *WRITES],
             description="With text, files or both. Repeating the same answer is safe.",
@@ -374,7 +333,7 @@ OPERATORS: Json = {
             tag="operators",
             who=OPERATOR,
             parameters=[TASK],
-            body=Body(fields(reason=REASON)),
+            body=Body(bodies.REJECT),
             answers={200: shapes.QUEUED_TASK},
             refusals=[NotFound, WrongState, InvalidInput, *MOVES_CREDITS],
             description="The customer reads the reason.",
@@ -409,7 +368,7 @@ OPERATORS: Json = {
             tag="operators",
             who=OPERATOR,
             parameters=[CUSTOMER, IDEMPOTENCY_KEY],
-            body=Body(ADJUSTED),
+            body=Body(bodies.ADJUST),
             answers={201: shapes.TRANSACTION, 202: shapes.PROPOSAL},
             refusals=[NotFound, IdempotencyKeyReused, InvalidInput, *MOVES_CREDITS],
             description="202: so large an amount waits for a second operator, and nothing is booked yet.",
@@ -435,7 +394,7 @@ OPERATORS: Json = {
             tag="operators",
             who=OPERATOR,
             parameters=[BY_ADDRESS, IDEMPOTENCY_KEY],
-            body=Body(ADJUSTED),
+            body=Body(bodies.ADJUST),
             answers={201: shapes.TRANSACTION, 202: shapes.PROPOSAL},
             refusals=[NotFound, IdempotencyKeyReused, InvalidInput, *MOVES_CREDITS],
             description=ADDRESS_IN_PATH,
