@@ -220,6 +220,17 @@ def test_a_program_makes_the_same_and_leaves_nothing_open(panel, ask):
         states.account(credits=True)
 
 
+def test_a_program_reads_the_mails_to_an_address(panel, press, run):
+    said = press("owing")
+
+    def subjects() -> list[str]:
+        return [mail["subject"] for mail in panel.get("/_control/mails", params={"to": said["E-mail"]}).json()["mails"]]
+
+    while "1,000 credits added" not in subjects():
+        run.pause()
+    assert panel.get("/_control/mails", params={"to": "nobody@example.com"}).json() == {"mails": []}
+
+
 @pytest.mark.parametrize("name", STATES.keys() - NEEDS_STRIPE)
 def test_a_state_leaves_books_that_agree(app, store, name):
     states = States(app.extensions["impacteragi"], lambda path, body: pytest.fail("asks Stripe"))

@@ -6,11 +6,13 @@ import os
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, abort, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 
 from scripts.local.control_call import control
+from scripts.local.mailbox import sent_mails
 from scripts.local.states.made import CannotMake, Made
 
 from .options import Options
@@ -78,6 +80,13 @@ def create_states(options: Options) -> Blueprint:
     def leave() -> Response:
         maker.leave(str(_body().get("email")))
         return jsonify(left=True)
+
+    @blueprint.get("/_control/mails")
+    def mails() -> Response:
+        """What was sent to an address, oldest first."""
+        to, port = request.args.get("to", ""), urlsplit(os.environ["SES_ENDPOINT_URL"]).port or 80
+        found = [mail for mail in reversed(sent_mails(port)) if mail.recipients == to]
+        return jsonify(mails=[{"subject": mail.subject, "text": mail.text, "html": mail.html} for mail in found])
 
     return blueprint
 
