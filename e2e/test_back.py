@@ -7,32 +7,29 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from e2e.conftest import launch
-from tests.support import PASSWORD, make_account
+from e2e.browsers import launch
+from e2e.pages import Dashboard, SignIn
 
 
 @pytest.fixture
-def cached_page(site, playwright_driver) -> Iterator[Page]:
+def cached_page(site, playwright_driver, pytestconfig) -> Iterator[Page]:
     """Playwright switches the cache off, which would prove nothing here."""
-    browser = launch(playwright_driver, ignore_default_args=["--disable-back-forward-cache"])
+    browser = launch(pytestconfig, playwright_driver, ignore_default_args=["--disable-back-forward-cache"])
     yield browser.new_page(base_url=site.url)
     browser.close()
 
 
 @pytest.mark.threat(66)
+@pytest.mark.chromium("the cache is switched on by an option of its own")
 @pytest.mark.parametrize("path", ["/dashboard", "/account", "/transactions"])
 def test_back_shows_nothing_private_when_the_browser_keeps_pages(site, cached_page, path):
-    make_account(site.store, credits=100)
+    ada = site.states.account(credits=100)
     page = cached_page
-    page.goto("/login")
-    page.get_by_label("E-mail").fill("ada@example.com")
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("main").get_by_role("button", name="Sign in").click()
-    page.wait_for_url("**/dashboard")
+    SignIn(page).enter(ada)
     page.goto(path)
-    expect(page.get_by_text("Signed in as ada@example.com")).to_be_visible()
+    expect(page.get_by_text(f"Signed in as {ada.email}")).to_be_visible()
 
-    page.get_by_role("banner").get_by_role("button", name="Sign out").click()
+    Dashboard(page).sign_out()
     page.wait_for_url("**/login?out=1")
     for _ in range(2):
         page.go_back()

@@ -7,49 +7,47 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from e2e.test_payments import pay_by_card
+from e2e.pages import FrontPage, GuestReturn, SetPassword
 
-EMAIL = "guest@example.com"
+pytestmark = pytest.mark.money
+NEW_PASSWORD = "a long enough phrase"
 
 
+@pytest.fixture
+def email(site) -> str:
+    return site.address("guest")
+
+
+@pytest.mark.smoke
 @pytest.mark.parametrize("javascript", [True, False])
-def test_a_guest_buys_from_the_front_page_and_sets_a_password_by_mail(site, open_browser, javascript):
+def test_a_guest_buys_from_the_front_page_and_sets_a_password_by_mail(site, open_browser, email, javascript):
     page = open_browser(java_script_enabled=javascript)
-    page.goto("/")
-    page.get_by_role("button", name="Buy 1,000 credits without an account").click()
-    page.get_by_label("E-mail").fill(EMAIL)
-    pay_by_card(page)
+    checkout = FrontPage(page).open().buy_as_guest()
+    checkout.email.fill(email)
+    checkout.pay_by_card()
 
-    expect(page.get_by_role("heading", name="Paid: look in your mail")).to_be_visible()
-    assert EMAIL not in page.content()
+    expect(GuestReturn(page).paid).to_be_visible()
+    assert email not in page.content()
     site.stripe.wait_until_idle()
-    assert site.store.accounts.get(EMAIL).credits_balance == 1000
-    (mail,) = (mail for mail in site.mails() if mail["to"] == EMAIL)
-    page.goto(re.search(r"https?://\S+/set-password/\S+", mail["text"])[0])
-    page.locator("main input[name=password]").fill("a long enough phrase")
-    page.locator("main input[name=password]").press("Enter")
-    page.wait_for_load_state()
-    page.goto("/dashboard")
-    expect(page.locator("#balance")).to_contain_text("1,000")
+    mail = site.mail_to(email)
+    dashboard = SetPassword(page).by_enter(re.search(r"https?://\S+/set-password/\S+", mail["text"])[0], NEW_PASSWORD)
+    dashboard.open()
+    expect(dashboard.page.locator("#balance")).to_contain_text("1,000")
+    assert site.api(email, NEW_PASSWORD).credits == 1000
 
 
-def test_going_back_from_the_payment_page_leads_to_the_front_page(site, open_browser):
-    page = open_browser()
-    page.goto("/")
-    page.get_by_role("button", name="Buy 1,000 credits without an account").click()
-    page.get_by_role("link", name=re.compile("Back")).click()
+def test_going_back_from_the_payment_page_leads_to_the_front_page(site, page):
+    front = FrontPage(page).open()
+    front.buy_as_guest().go_back()
 
-    expect(page.get_by_role("button", name="Buy 1,000 credits without an account")).to_be_visible()
+    expect(front.guest_button).to_be_visible()
 
 
-def test_the_page_turns_by_itself_once_the_payment_is_booked(site, open_browser):
-    page = open_browser()
-    page.goto("/")
-    page.get_by_role("button", name="Buy 1,000 credits without an account").click()
-    session = page.url.rstrip("/").rpartition("/")[2]
-    page.goto(f"/buy/return?session_id={session}")
-    expect(page.get_by_role("heading", name="Waiting for Stripe")).to_be_visible()
+def test_the_page_turns_by_itself_once_the_payment_is_booked(site, page, email):
+    session = FrontPage(page).open().buy_as_guest().session
+    back = GuestReturn(page).open(session=session)
+    expect(back.waiting).to_be_visible()
 
-    site.stripe.pay(session, email=EMAIL)
+    site.stripe.pay(session, email=email)
 
-    expect(page.get_by_role("heading", name="Paid: look in your mail")).to_be_visible()
+    expect(back.paid).to_be_visible()

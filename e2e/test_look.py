@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -11,15 +12,26 @@ from playwright.sync_api import Page, expect
 
 from app.domain import errors
 from app.domain.tasks import task_id_for
-from app.services import tasks
-from app.services.links import RESET, SET_PASSWORD
 from app.web.guards import public
+from e2e.pages import (
+    AccountPage,
+    Batch,
+    Customer,
+    Dashboard,
+    Forgot,
+    FrontPage,
+    Queue,
+    SecondStep,
+    SignIn,
+    SignUp,
+    Statement,
+    TaskPage,
+    every_screen,
+)
 from e2e.pages import world as w
 from e2e.pages.eyes import MAIL_RULES, html_problems, overflow_of, problems, shift_of, watch_shifts
-from e2e.pages.sign_in import sign_in
-from tests.support import NOW, PASSWORD, ledger, make_account
+from scripts.local.states.made import PASSWORD
 
-EMAIL = w.ADA
 PARTS = {
     "for anybody": lambda visit: visit.who == w.NOBODY,
     "dashboard and tasks": lambda visit: visit.who != w.NOBODY and visit.endpoint.startswith(("dashboard", "tasks")),
@@ -38,11 +50,11 @@ def page(open_browser) -> Page:
 
 @pytest.fixture
 def ada(site):
-    """A customer with a history of every state, and words that do not break."""
-    account = make_account(site.store, EMAIL, credits=95, link_nonces={RESET: "r", SET_PASSWORD: "s"})
+    """A customer with tasks whose words do not break."""
+    ada = site.states.account(credits=95)
     for words in (w.LONG_WORD, "Summarise the report " * 40, "<b>Translate</b> the letter"):
-        task = tasks.submit(site.store, account, words, now=NOW).task
-    return site.store.accounts.get(EMAIL), task
+        site.api(ada).submit(words)
+    return ada
 
 
 def enter(page: Page, world: w.World, who: str) -> Page:
@@ -60,13 +72,22 @@ def check(page: Page, name: str) -> None:
 # Every page
 
 
-def test_every_page_of_the_url_map_is_looked_at_or_named_with_a_reason(running):
+@pytest.mark.inside("the addresses that there are")
+def test_every_page_of_the_url_map_is_looked_at_or_named_with_a_reason(inside):
     """Whoever adds a page adds it to e2e/pages/world.py, or says there why it is none."""
-    served, visited = w.endpoints_of_pages(running.app), {visit.endpoint for visit in w.PAGES}
+    served, visited = w.endpoints_of_pages(inside.app), {visit.endpoint for visit in w.PAGES}
 
     assert served - visited - set(w.NOT_PAGES) == set()
     assert (visited | set(w.NOT_PAGES)) - served == set()
     assert visited & set(w.NOT_PAGES) == set()
+
+
+def test_every_page_has_its_object():
+    """Whoever adds a page says in e2e/pages/ where things are on it."""
+    with_object = [endpoint for screen in every_screen() for endpoint in screen.endpoints]
+
+    assert {visit.endpoint for visit in w.PAGES} - set(with_object) == set()
+    assert len(with_object) == len(set(with_object))
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -109,54 +130,43 @@ def test_nothing_moves_while_a_page_loads(world, open_browser, name):
 # What a form or a fault answers
 
 
-def test_public_forms_and_their_refusals(site, ada, page):
-    page.goto("/signup")
-    page.locator("form.card").evaluate("form => form.noValidate = true")
-    page.get_by_label("E-mail", exact=True).fill("nobody")
-    page.locator("form.card .button").click()
-    expect(page.locator("#password-error")).to_be_visible()
+def test_public_forms_and_their_refusals(ada, page):
+    sign_up = SignUp(page).open()
+    sign_up.send_unchecked("nobody")
+    expect(sign_up.password_error).to_be_visible()
     check(page, "sign-up, refused")
-    page.goto("/login")
-    page.get_by_label("E-mail", exact=True).fill(EMAIL)
-    page.get_by_label("Password", exact=True).fill("wrong")
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("alert")).to_be_visible()
+    sign_in = SignIn(page).open()
+    sign_in.fill(ada.email, "wrong")
+    expect(sign_in.alert).to_be_visible()
     check(page, "sign-in, refused")
-    page.goto("/forgot")
-    page.get_by_label("E-mail", exact=True).fill(EMAIL)
-    page.locator("form.card .button").click()
-    expect(page.get_by_role("heading", name="Look in your mailbox")).to_be_visible()
+    Forgot(page).open().ask(ada.email)
     check(page, "link mailed")
 
 
 def test_second_step_of_a_sign_in(world, page):
-    page.goto("/login")
-    page.get_by_label("E-mail", exact=True).fill(w.COLLEAGUE)
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("main").get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", name="One more step")).to_be_visible()
+    SignIn(page).open().fill(w.COLLEAGUE)
+    expect(SecondStep(page).title).to_be_visible()
 
     check(page, "second step")
 
 
-def test_dashboard_after_a_submit(site, ada, page):
-    dashboard = sign_in(page)
+def test_dashboard_after_a_submit(ada, page):
+    dashboard = SignIn(page).enter(ada)
     dashboard.submit(w.TEXTS[0])
     expect(dashboard.row(w.TEXTS[0][:40])).to_be_visible()
     check(page, "dashboard after a submit")
     dashboard.submit(w.TEXTS[0] + " Please.")
-    expect(dashboard.alert).to_be_visible()
+    expect(dashboard.refusal).to_be_visible()
     check(page, "dashboard, nearly the same")
 
 
 def test_dashboard_of_a_newcomer_and_its_refusals(site, page):
-    make_account(site.store, EMAIL, confirmed_at=None)
-    dashboard = sign_in(page)
+    dashboard = SignIn(page).enter(site.states.unproven())
     dashboard.submit("Precious words")
-    expect(dashboard.alert).to_be_visible()
+    expect(dashboard.refusal).to_be_visible()
     check(page, "dashboard, 402")
     dashboard.submit("x" * 5001)
-    expect(page.locator("#description-error")).to_be_visible()
+    expect(dashboard.text_error).to_be_visible()
     check(page, "dashboard, 422")
     page.keyboard.press("Escape")
     page.locator("h1").first.evaluate("heading => document.activeElement.blur()")
@@ -166,36 +176,34 @@ def test_dashboard_of_a_newcomer_and_its_refusals(site, page):
 
 
 def test_several_tasks_before_they_are_paid_for(world, page):
-    enter(page, world, w.ADA).goto("/tasks/batch")
-    page.get_by_label("One task on each line").fill(f"First\n{w.LONG_WORD}\nFirst\n{w.TEXTS[0]}")
-    page.get_by_role("button", name="See the total").click()
-    expect(page.get_by_role("heading", name="Submit 4 tasks?")).to_be_visible()
+    batch = Batch(enter(page, world, w.ADA)).open()
+    batch.lines.fill(f"First\n{w.LONG_WORD}\nFirst\n{w.TEXTS[0]}")
+    batch.preview()
+    expect(batch.heading("Submit 4 tasks?")).to_be_visible()
     check(page, "batch, preview")
-    page.goto("/tasks/batch")
-    page.get_by_role("button", name="See the total").click()
-    expect(page.get_by_role("alert")).to_be_visible()
+    batch.open().preview()
+    expect(batch.alert).to_be_visible()
     check(page, "batch, refused")
 
 
 def test_what_operators_are_asked_before_they_act(world, page):
-    enter(page, world, w.OPERATOR).goto(f"/admin/customers/{world.names['ada']}")
-    page.get_by_label("Credits", exact=True).fill("9000")
-    page.get_by_label("Reason", exact=True).first.fill("Bought by bank transfer.")
-    page.get_by_role("button", name="Preview").click()
-    expect(page.get_by_role("heading", name="Adjust this balance?")).to_be_visible()
+    customer = Customer(enter(page, world, w.OPERATOR)).open(account_id=world.names["ada"])
+    customer.preview_adjustment("9000", "Bought by bank transfer.")
+    expect(customer.heading("Adjust this balance?")).to_be_visible()
     check(page, "adjustment, preview")
     page.goto("/admin?view=mine")
-    page.locator("#queue [type=checkbox]").first.check()
-    page.get_by_role("button", name="Complete…").click()
-    expect(page.get_by_role("heading", name="Complete 1 task")).to_be_visible()
+    queue = Queue(page)
+    queue.ticks.first.check()
+    queue.compose()
+    expect(queue.heading("Complete 1 task")).to_be_visible()
     check(page, "one answer for several tasks")
 
 
-def fail(site, monkeypatch, endpoint: str, error: Exception) -> None:
+def fail(inside, monkeypatch, endpoint: str, error: Exception) -> None:
     def view(**_: object) -> NoReturn:
         raise error
 
-    monkeypatch.setitem(site.app.view_functions, endpoint, public(view))
+    monkeypatch.setitem(inside.app.view_functions, endpoint, public(view))
 
 
 FAULTS = {
@@ -208,10 +216,11 @@ FAULTS = {
 }
 
 
+@pytest.mark.inside("a view is made to fail")
 @pytest.mark.parametrize("fault", FAULTS)
-def test_error_page_says_once_what_became_of_the_credits(site, open_browser, monkeypatch, fault):
+def test_error_page_says_once_what_became_of_the_credits(site, inside, open_browser, monkeypatch, fault):
     error, words = FAULTS[fault]
-    fail(site, monkeypatch, "home.index", error)
+    fail(inside, monkeypatch, "home.index", error)
     context = open_browser(reduced_motion="reduce").context
     page = context.new_page()  # whose console may say what the status was
 
@@ -225,6 +234,8 @@ def test_error_page_says_once_what_became_of_the_credits(site, open_browser, mon
     check(page, fault)
 
 
+@pytest.mark.money
+@pytest.mark.inside("a view is made to fail")
 @pytest.mark.parametrize(
     ("error", "words"),
     [
@@ -233,13 +244,13 @@ def test_error_page_says_once_what_became_of_the_credits(site, open_browser, mon
     ],
     ids=["refused", "answer lost"],
 )
-def test_same_form_goes_out_again_when_the_store_has_failed(site, open_browser, monkeypatch, error, words):
+def test_same_form_goes_out_again_when_the_store_has_failed(site, inside, open_browser, monkeypatch, error, words):
     """Without JavaScript the error page holds the form with its key, so that trying again charges once."""
-    make_account(site.store, EMAIL, credits=100)
+    ada = site.states.account(credits=100)
     page = open_browser(java_script_enabled=False).context.new_page()
-    dashboard = sign_in(page)
+    dashboard = SignIn(page).enter(ada)
     with monkeypatch.context() as patched:
-        fail(site, patched, "tasks.submit", error)
+        fail(inside, patched, "tasks.submit", error)
         dashboard.submit("Precious words")
         expect(page.locator("main")).to_contain_text(words)
         assert html_problems(page.content(), words) == []  # axe would wait for ever for its promises
@@ -249,43 +260,44 @@ def test_same_form_goes_out_again_when_the_store_has_failed(site, open_browser, 
     page.get_by_role("button", name="Send it again").click()
 
     expect(page.get_by_role("heading", name="Precious words")).to_be_visible()
-    assert [entry.amount for entry in ledger(site.store, EMAIL)] == [100, -10]
-    assert site.store.tasks.page(EMAIL, limit=5).items[0].task_id == task_id_for(EMAIL, key)
+    assert [amount for _, amount in site.api(ada).entries()] == [100, -10]
+    assert site.api(ada).tasks()[0]["task_id"] == task_id_for(ada.email, key)
 
 
-def test_mails_are_accessible(running, world, open_browser):
+@pytest.mark.inside("every mail that was sent")
+def test_mails_are_accessible(inside, world, open_browser):
     page = open_browser(reduced_motion="reduce")
-    kinds = {mail["subject"].partition(":")[0]: mail for mail in running.mails()}
+    kinds = {mail["subject"].partition(":")[0]: mail for mail in inside.mails()}
     assert len(kinds) >= 4
     found = []
     for subject, mail in kinds.items():
         page.set_content(mail["html"])
         found += problems(page, subject, MAIL_RULES)
         assert mail["text"].strip()
-        assert running.url in mail["text"]
+        assert inside.url in mail["text"]
 
     assert found == []
 
 
 def test_statement_prints_without_the_frame(world, page):
-    enter(page, world, w.ADA).goto(world.path(w.Visit("", "", "/transactions/statement/{month}", w.ADA)))
+    statement = Statement(enter(page, world, w.ADA)).open(month=world.names["month"])
     page.emulate_media(media="print")
 
     for frame in (".top", ".foot", "[data-print]", ".crumbs"):
         expect(page.locator(frame).first).to_be_hidden()
-    expect(page.get_by_text("Closing balance")).to_be_visible()
+    expect(statement.closing_balance).to_be_visible()
 
 
 # Small things that need a browser
 
 
 def test_keys_lead_where_the_help_says_and_can_be_switched_off(world, page):
-    enter(page, world, w.ADA).goto("/dashboard", wait_until="load")
+    dashboard = Dashboard(enter(page, world, w.ADA)).open()
     page.keyboard.press("n")
-    expect(page.locator("#description")).to_be_focused()
+    expect(dashboard.text).to_be_focused()
     page.keyboard.type("/?")  # while writing they are letters
-    expect(page.locator("#description")).to_have_value("/?")
-    page.locator("#description").blur()
+    expect(dashboard.text).to_have_value("/?")
+    dashboard.text.blur()
     page.keyboard.press("/")
     expect(page.locator("#q")).to_be_focused()
     page.locator("#q").blur()
@@ -294,26 +306,25 @@ def test_keys_lead_where_the_help_says_and_can_be_switched_off(world, page):
         page.keyboard.press(key)
         page.wait_for_url(f"**{path}", wait_until="load")
 
-    page.goto("/account")
-    page.get_by_label("Single keys work as shortcuts").uncheck()
-    page.get_by_role("button", name="Save settings").click()
-    expect(page.get_by_role("status").first).to_contain_text("aved")
+    account = AccountPage(page).open()
+    account.shortcuts.uncheck()
+    account.save_settings()
+    expect(account.status.first).to_contain_text("aved")
     page.keyboard.press("?")
 
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
+@pytest.mark.chromium("reads its clipboard")
 def test_result_is_copied_as_it_was_written(world, open_browser):
     page = open_browser(permissions=["clipboard-read", "clipboard-write"])
-    enter(page, world, w.ADA).goto(f"/tasks/{world.names['completed']}", wait_until="load")
+    task = TaskPage(enter(page, world, w.ADA)).open(task_id=world.names["completed"])
 
-    page.get_by_role("button", name="Copy").click()
+    task.button("Copy").click()
 
-    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    expect(task.button("Copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == w.RESULT
-    with page.expect_download() as download:
-        page.get_by_role("link", name="Download").click()
-    assert download.value.path().read_text() == w.RESULT
+    assert task.text_of_file("Download") == w.RESULT
 
 
 # What a first visit costs over the wire
@@ -325,17 +336,18 @@ def wire(page) -> Callable[[], int]:
     return _counted(page)
 
 
-@pytest.mark.parametrize("path", ["/", "/login", "/signup", "/forgot"])
-def test_public_page_costs_at_most_10_kb(site, page, wire, path):
-    page.goto(path, wait_until="networkidle")
+@pytest.mark.smoke
+@pytest.mark.parametrize("screen", [FrontPage, SignIn, SignUp, Forgot])
+def test_public_page_costs_at_most_10_kb(site, page, wire, screen):
+    page.goto(screen.path, wait_until="networkidle")
 
     assert 1024 < wire() <= 10 * 1024
 
 
-def test_dashboard_costs_at_most_30_kb(site, ada, open_browser):
+def test_dashboard_costs_at_most_30_kb(ada, open_browser):
     """From nothing: a new browser that holds the session alone."""
     first = open_browser()
-    sign_in(first)
+    SignIn(first).enter(ada)
     cookies = first.context.cookies()
     fresh = open_browser()
     fresh.context.add_cookies(cookies)
@@ -350,7 +362,7 @@ def test_fragment_costs_at_most_two_and_a_half_kb(site, ada):
     """The body of a submit's answer and of a changed poll, as a browser asks for them."""
     with httpx.Client(base_url=site.url, trust_env=False, headers={"Accept-Encoding": "gzip"}) as browser:
         token = _field(browser.get("/login").text, "csrf_token")
-        browser.post("/login", data={"csrf_token": token, "email": EMAIL, "password": PASSWORD})
+        browser.post("/login", data={"csrf_token": token, "email": ada.email, "password": PASSWORD})
         token = _field(browser.get("/dashboard").text, "csrf_token")
         fragment = {"HX-Request": "true"}
 
@@ -358,9 +370,8 @@ def test_fragment_costs_at_most_two_and_a_half_kb(site, ada):
             "/tasks", data={"csrf_token": token, "description": "Words", "request_id": "r"}, headers=fragment
         )
         polled = browser.get("/dashboard/live", headers=fragment)
-        unchanged = browser.get(
-            "/dashboard/live", headers=fragment | {"HX-PTag": str(site.store.accounts.get(EMAIL).version)}
-        )
+        tag = re.search('data-hx-ptag="([^"]+)"', polled.text)[1]
+        unchanged = browser.get("/dashboard/live", headers=fragment | {"HX-PTag": tag})
 
     for answer in (submitted, polled):
         assert answer.status_code == 200

@@ -3,62 +3,70 @@
 from __future__ import annotations
 
 import base64
-import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from playwright.sync_api import Browser, Page, expect
-from werkzeug.serving import make_server
+from playwright.sync_api import CDPSession, Page, expect
 
 from app import create_app
+from app.gateways.ses import SesGateway
+from e2e.pages import AccountPage, Dashboard, SecondFactor, SecondStep, SignIn
 from e2e.pages.eyes import RULES, problems
-from tests.conftest import (  # noqa: F401
-    app,
-    client,
-    config,
-    dynamodb,
-    dynamodb_url,
-    empty_store,
-    fresh_tables,
-    sender,
-    setting_up,
-    store,
-    stripe,
-)
-from tests.support import PASSWORD, make_account
+from e2e.site import served
+from scripts.local.ports import free_port
 
-SET_UP = "/account/second-factor"
+pytestmark = pytest.mark.chromium("its virtual authenticator")
 
 
 @pytest.fixture
-def site(config, store, sender, stripe) -> Iterator[str]:  # noqa: F811
-    """The app under a host name: browsers give no passkeys to 127.0.0.1."""
-    server = make_server("127.0.0.1", 0, lambda *_: [], threaded=True)
-    url = f"http://localhost:{server.port}"
-    server.app = create_app(
-        replace(config, app_url=url, require_operator_2fa=True), store=store, sender=sender, stripe=stripe
-    )
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield url
-    server.shutdown()
+def url(site) -> Iterator[str]:
+    """The product under a host name: browsers give no passkeys to 127.0.0.1."""
+    if not site.inside:
+        if urlsplit(site.url).hostname == "127.0.0.1":
+            pytest.skip(
+                "browsers give passkeys to host names: let that server have APP_URL=BASE_URL=http://localhost:…"
+            )
+        yield site.url
+        return
+    port = free_port()
+    url = f"http://localhost:{port}"
+    config = replace(site.inside.deps.config, app_url=url, require_operator_2fa=True)
+    with served(create_app(config, store=site.inside.store, sender=SesGateway(config)), port):
+        yield url
 
 
 @pytest.fixture
-def page(site: str, chromium: Browser) -> Iterator[Page]:
-    context = chromium.new_context(base_url=site)
-    page = context.new_page()
-    page.problems = []
-    page.on("console", lambda m: page.problems.append(m.text) if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: page.problems.append(str(error)))
-    yield page
-    context.close()
+def page(url: str, open_browser) -> Page:
+    return open_browser(base_url=url)
 
 
-def authenticator(page: Page) -> tuple:
+@pytest.fixture
+def ada(site):
+    return site.states.account(credits=0)
+
+
+@dataclass
+class Authenticator:
     """A security key of Chromium's own: https://chromedevtools.github.io/devtools-protocol/tot/WebAuthn/"""
+
+    cdp: CDPSession
+    key: str
+
+    def credential(self) -> dict[str, Any]:
+        return self.cdp.send("WebAuthn.getCredentials", {"authenticatorId": self.key})["credentials"][0]
+
+    def hold_instead(self, credential: dict[str, Any]) -> None:
+        self.cdp.send("WebAuthn.clearCredentials", {"authenticatorId": self.key})
+        self.cdp.send("WebAuthn.addCredential", {"authenticatorId": self.key, "credential": credential})
+
+
+@pytest.fixture
+def authenticator(page: Page) -> Authenticator:
     cdp = page.context.new_cdp_session(page)
     cdp.send("WebAuthn.enable")
     options = {
@@ -69,113 +77,100 @@ def authenticator(page: Page) -> tuple:
         "isUserVerified": True,
         "automaticPresenceSimulation": True,
     }
-    return cdp, cdp.send("WebAuthn.addVirtualAuthenticator", {"options": options})["authenticatorId"]
+    return Authenticator(cdp, cdp.send("WebAuthn.addVirtualAuthenticator", {"options": options})["authenticatorId"])
 
 
-def sign_in(page: Page) -> None:
-    page.goto("/login")
-    page.get_by_label("E-mail").fill("ada@example.com")
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("main").get_by_role("button", name="Sign in").click()
+@pytest.fixture
+def sign_in(page: Page, ada):
+    """With the password alone, which may be half of it."""
+    return lambda: SignIn(page).open().fill(ada.email)
 
 
-def add_passkey(page: Page, password: str = PASSWORD) -> None:
-    page.goto(SET_UP)
-    form = page.locator("form[data-passkey=create]")
-    form.get_by_label("A name for it").fill("Blue key")
-    form.get_by_label("Your password").fill(password)
-    form.get_by_role("button", name="Add a passkey").click()
+@pytest.fixture
+def with_passkey(page: Page, authenticator, sign_in) -> SecondFactor:
+    """Signed in, and a passkey made."""
+    sign_in()
+    second_factor = SecondFactor(page)
+    second_factor.add_passkey()
+    expect(second_factor.recovery_codes).to_be_visible()
+    return second_factor
 
 
-def test_a_passkey_is_made_and_opens_the_account(page, store):  # noqa: F811
-    make_account(store)
-    authenticator(page)
-    sign_in(page)
+def test_a_passkey_is_made_and_opens_the_account(site, page, ada, authenticator, sign_in):
+    sign_in()
+    second_factor = SecondFactor(page)
 
-    add_passkey(page, "wrong")
+    second_factor.add_passkey("wrong")
     expect(page.get_by_text("That is not your current password.")).to_be_visible()
-    page.problems.clear()  # Chromium reports each 422 on the console
-    add_passkey(page)
-    expect(page.get_by_role("heading", name="Recovery codes")).to_be_visible()
-    page.get_by_role("link", name="I have kept them").click()
-    expect(page.locator("#passkeys b", has_text="Blue key")).to_be_visible()
+    second_factor.add_passkey()
+    expect(second_factor.recovery_codes).to_be_visible()
+    second_factor.keep_codes()
+    expect(second_factor.passkeys.filter(has_text="Blue key")).to_be_visible()
 
-    page.get_by_role("banner").get_by_role("button", name="Sign out").click()
-    sign_in(page)
-    expect(page.get_by_role("heading", name="One more step")).to_be_visible()
-    page.goto("/dashboard")
+    second_factor.sign_out()
+    sign_in()
+    step = SecondStep(page)
+    expect(step.title).to_be_visible()
+    Dashboard(page).open()
     assert "/login" in page.url
-    sign_in(page)
-    page.get_by_role("button", name="Use a passkey").click()
+    sign_in()
+    step.use_passkey()
     page.wait_for_url("**/dashboard")
 
-    account = store.accounts.get("ada@example.com")
-    passkey = next(iter(account.passkeys.values()))
-    assert passkey.used_at is not None
-    assert account.challenge is None
-    assert page.problems == []
+    if site.inside:
+        account = site.inside.store.accounts.get(ada.email)
+        passkey = next(iter(account.passkeys.values()))
+        assert passkey.used_at is not None
+        assert account.challenge is None
 
 
-def test_another_authenticator_opens_nothing(page, store):  # noqa: F811
-    make_account(store)
-    cdp, key = authenticator(page)
-    sign_in(page)
-    add_passkey(page)
-    expect(page.get_by_role("heading", name="Recovery codes")).to_be_visible()
+def test_another_authenticator_opens_nothing(page, with_passkey, authenticator, sign_in):
     page.context.clear_cookies()
-    sign_in(page)
-    expect(page.get_by_role("heading", name="One more step")).to_be_visible()
+    sign_in()
+    expect(SecondStep(page).title).to_be_visible()
 
     # The same credential id, as a thief of our table knows it, over a key of the thief's own.
-    credential = cdp.send("WebAuthn.getCredentials", {"authenticatorId": key})["credentials"][0]
-    cdp.send("WebAuthn.clearCredentials", {"authenticatorId": key})
-    forged = {**credential, "privateKey": foreign_key()}
-    cdp.send("WebAuthn.addCredential", {"authenticatorId": key, "credential": forged})
-    page.get_by_role("button", name="Use a passkey").click()
+    authenticator.hold_instead({**authenticator.credential(), "privateKey": foreign_key()})
+    SecondStep(page).use_passkey()
 
     expect(page.get_by_text("That passkey was not accepted.")).to_be_visible()
-    page.goto("/dashboard")
+    Dashboard(page).open()
     assert "/login" in page.url
 
 
-def test_a_cloned_passkey_is_noticed_when_its_counter_runs_back(page, store):  # noqa: F811
-    make_account(store)
-    authenticator(page)
-    sign_in(page)
-    add_passkey(page)
-    expect(page.get_by_role("heading", name="Recovery codes")).to_be_visible()
-    account = store.accounts.get("ada@example.com")
-    ahead = {key: replace(passkey, sign_count=1000) for key, passkey in account.passkeys.items()}
-    store.updates.accounts.change(account, passkeys=ahead)
+def test_a_cloned_passkey_is_noticed_when_its_counter_runs_back(page, with_passkey, authenticator, sign_in):
     page.context.clear_cookies()
-    sign_in(page)
+    copy = authenticator.credential()
+    sign_in()
+    SecondStep(page).use_passkey()
+    page.wait_for_url("**/dashboard")
+    assert authenticator.credential()["signCount"] > copy["signCount"]
+    page.context.clear_cookies()
+    authenticator.hold_instead(copy)
+    sign_in()
 
-    page.get_by_role("button", name="Use a passkey").click()
+    SecondStep(page).use_passkey()
 
     expect(page.get_by_text("That passkey was not accepted.")).to_be_visible()
 
 
-def test_the_pages_are_accessible_and_fit(page, store):  # noqa: F811
-    make_account(store)
-    authenticator(page)
+def test_the_pages_are_accessible_and_fit(page, authenticator, sign_in):
     page.emulate_media(reduced_motion="reduce")
-    sign_in(page)
-    page.goto("/account")
+    sign_in()
+    AccountPage(page).open()
     check(page, "account")
-    page.goto(SET_UP)
-    page.locator("#totp").get_by_label("Your password").fill("wrong")
-    page.get_by_role("button", name="Set up an app").click()
+    second_factor = SecondFactor(page).open()
+    second_factor.begin_app("wrong")
     check(page, "set-up-error")
-    page.locator("#totp").get_by_label("Your password").fill(PASSWORD)
-    page.get_by_role("button", name="Set up an app").click()
+    second_factor.begin_app()
     check(page, "totp")
-    add_passkey(page)
-    expect(page.get_by_role("heading", name="Recovery codes")).to_be_visible()
+    second_factor.add_passkey()
+    expect(second_factor.recovery_codes).to_be_visible()
     check(page, "recovery")
-    page.get_by_role("link", name="I have kept them").click()
+    second_factor.keep_codes()
     check(page, "set-up")
     page.context.clear_cookies()
-    sign_in(page)
+    sign_in()
     check(page, "ask")
 
 

@@ -7,46 +7,37 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page
 
-from app.domain.clock import utcnow
-from app.services import queue, tasks
+from e2e.pages import Dashboard, SignIn, TaskPage
 from e2e.pages.eyes import SCHEMES, WIDTHS
-from e2e.test_operators import sign_in
-from tests.support import make_account
 
 HEBREW = "סכם את הדוח הרבעוני בחמש נקודות, בבקשה!"
+RESULT = f"# {HEBREW}\n\n{HEBREW} https://example.com\n\n- {HEBREW}\n\nAnd a line in English."
 DIRECTION = "element => getComputedStyle(element).direction"
 
 
 @pytest.fixture
-def ada(site, open_browser) -> Page:
-    account = make_account(site.store, credits=100)
-    done = tasks.submit(site.store, account, HEBREW, now=utcnow()).task
-    queue.claim(site.store, "op@example.com", done.task_id, now=utcnow())
-    result = f"# {HEBREW}\n\n{HEBREW} https://example.com\n\n- {HEBREW}\n\nAnd a line in English."
-    queue.complete(site.store, "op@example.com", done.task_id, result, now=utcnow())
-    page = open_browser()
-    sign_in(page, "ada@example.com")
-    return page
+def dashboard(site, page) -> Dashboard:
+    return SignIn(page).enter(site.states.tasks(completed=1, text=HEBREW, result=RESULT))
 
 
-def test_words_run_the_way_of_their_script(ada):
-    ada.goto("/dashboard")
-    composer = ada.get_by_label("What should we do?")
-    for _ in each_look(ada):
-        composer.fill(HEBREW)
-        assert composer.evaluate(DIRECTION) == "rtl"
-        assert ada.locator("#task-rows bdi").first.evaluate(DIRECTION) == "rtl"
-        assert ada.locator("#task-rows li").first.evaluate(DIRECTION) == "ltr"
-        composer.fill("In English")
-        assert composer.evaluate(DIRECTION) == "ltr"
+def test_words_run_the_way_of_their_script(dashboard):
+    page = dashboard.page
+    for _ in each_look(page):
+        dashboard.text.fill(HEBREW)
+        assert dashboard.text.evaluate(DIRECTION) == "rtl"
+        assert dashboard.rows.locator("bdi").first.evaluate(DIRECTION) == "rtl"
+        assert dashboard.rows.first.evaluate(DIRECTION) == "ltr"
+        dashboard.text.fill("In English")
+        assert dashboard.text.evaluate(DIRECTION) == "ltr"
 
-    ada.locator("#task-rows a").first.click()
-    ada.wait_for_url("**/tasks/task_*")
-    for width in each_look(ada):
-        assert ada.locator("h1.subject").evaluate(DIRECTION) == "rtl"
-        ways = ada.locator("#result > *").evaluate_all("all => all.map(each => getComputedStyle(each).direction)")
+    page.locator("#task-rows a").first.click()
+    page.wait_for_url("**/tasks/task_*")
+    task = TaskPage(page)
+    for width in each_look(page):
+        assert task.subject.evaluate(DIRECTION) == "rtl"
+        ways = page.locator("#result > *").evaluate_all("all => all.map(each => getComputedStyle(each).direction)")
         assert ways == ["rtl", "rtl", "rtl", "ltr"]
-        assert ada.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def each_look(page: Page) -> Iterator[int]:

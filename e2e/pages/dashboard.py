@@ -4,24 +4,41 @@ from __future__ import annotations
 
 from playwright.sync_api import Locator, Page, expect
 
+from e2e.pages.screen import Screen
 
-class Dashboard:
+POLL = "**/dashboard/live**"
+
+
+class Dashboard(Screen):
+    endpoints = ("dashboard.show",)
+    path = "/dashboard"
+
     def __init__(self, page: Page):
-        self.page = page
+        super().__init__(page)
         self.balance = page.locator("#balance .sum")
-        self.chip = page.locator("#balance-chip")
+        self.notices = page.locator("#notices")
+        self.composer = page.locator("#composer")
         self.text = page.get_by_label("What should we do?")
-        self.button = page.get_by_role("button", name="Submit task (10 credits)")
-        self.alert = page.locator("#composer [role=alert]")
+        self.text_error = page.locator("#description-error")
+        self.submit_button = self.button("Submit task (10 credits)")
+        self.refusal = page.locator("#composer [role=alert]")
         self.rows = page.locator("#task-rows li")
+        self.live = page.locator("#live")
+        self.search = page.get_by_label("Search your tasks")
 
-    def open(self) -> Dashboard:
-        self.page.goto("/dashboard")
+    def arrived(self) -> Dashboard:
+        """Wait until it is there: before its scripts have run, a form goes the plain way."""
+        expect(self.composer).to_be_visible()
+        self.page.wait_for_load_state()
         return self
 
     def submit(self, text: str) -> None:
         self.text.fill(text)
-        self.button.click()
+        self.submit_button.click()
+
+    def buy_and_keep_the_text(self) -> None:
+        """What a refusal for want of credits offers."""
+        self.composer.get_by_role("button", name="Buy credits and keep this text").click()
 
     def row(self, text: str) -> Locator:
         return self.rows.filter(has_text=text)
@@ -29,7 +46,3 @@ class Dashboard:
     def expect_balance(self, credits: str) -> None:
         expect(self.balance).to_have_text(f"{credits} credits")
         expect(self.chip).to_contain_text(credits)
-
-    def sign_out(self) -> None:
-        self.page.get_by_role("button", name="Sign out").click()
-        expect(self.page.get_by_role("heading", name="Sign in")).to_be_visible()

@@ -1,0 +1,35 @@
+"""The operators' screens of money: finance, one payment, what is sold beside the app, promotional codes."""
+
+from __future__ import annotations
+
+from e2e.pages.screen import Screen
+
+
+class Finance(Screen):
+    endpoints = ("admin_finance.index",)
+    path = "/admin/finance"
+
+
+class ParkedPayment(Screen):
+    """Any payment; a parked one has the forms that decide on it."""
+
+    endpoints = ("admin_finance.payment",)
+    path = "/admin/finance/payments/{payment}"
+
+    def credit(self, email: str, credits: str, reason: str) -> None:
+        self.page.get_by_label("Account (e-mail)").fill(email)
+        self.page.get_by_label("Credits", exact=True).fill(credits)
+        self.page.get_by_label("Reason").first.fill(reason)
+        self.page.get_by_role("button", name="Credit", exact=True).click()
+
+
+class Sale(Screen):
+    """What a link or product sells that is not the app's."""
+
+    endpoints = ("admin_finance.sale",)
+    path = "/admin/finance/sales/{source}"
+
+
+class Codes(Screen):
+    endpoints = ("admin_finance.list_codes",)
+    path = "/admin/finance/codes"

@@ -1,0 +1,96 @@
+"""The operators' screens: queue, task, customers, proposals, mails, overview."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Locator, Page
+
+from e2e.pages.screen import Screen
+
+
+class Queue(Screen):
+    endpoints = ("admin.index",)
+    path = "/admin"
+
+    def __init__(self, page: Page):
+        super().__init__(page)
+        self.tasks = page.locator("#queue .queue a")
+        self.ticks = page.locator("#queue [type=checkbox]")
+        self.empty = page.get_by_text("Nothing is waiting.")
+
+    def claim_next(self) -> OperatorTask:
+        self.button("Claim the next task").click()
+        return OperatorTask(self.page)
+
+    def tick(self, text: str) -> Locator:
+        return self.page.get_by_label(f"Tick: {text}")
+
+    def claim_ticked(self) -> None:
+        self.page.get_by_role("button", name="Claim", exact=True).click()
+
+    def compose(self) -> None:
+        """One answer for all that are ticked."""
+        self.button("Complete…").click()
+
+    def open_task(self, text: str) -> OperatorTask:
+        self.page.get_by_role("link", name=text).click()
+        return OperatorTask(self.page)
+
+
+class OperatorTask(Screen):
+    endpoints = ("admin.task",)
+    path = "/admin/tasks/{task_id}"
+
+    def __init__(self, page: Page):
+        super().__init__(page)
+        self.result = page.get_by_label("Result")
+        self.files = page.locator("input[type=file]")
+        self.refused_files = page.locator("#files-refused")
+        self.completed = page.get_by_text("Completed. The customer has been told.")
+
+    def complete(self) -> None:
+        self.button("Complete the task").click()
+
+
+class Customers(Screen):
+    endpoints = ("admin.list_customers",)
+    path = "/admin/customers"
+
+
+class Customer(Screen):
+    endpoints = ("admin.customer",)
+    path = "/admin/customers/{account_id}"
+
+    def preview_adjustment(self, credits: str, reason: str) -> None:
+        self.page.get_by_label("Credits", exact=True).fill(credits)
+        self.page.get_by_label("Reason", exact=True).first.fill(reason)
+        self.button("Preview").click()
+
+
+class Proposals(Screen):
+    endpoints = ("admin.list_proposals",)
+    path = "/admin/corrections"
+
+
+class Mails(Screen):
+    endpoints = ("admin.list_mails",)
+    path = "/admin/mails"
+
+    def row_to(self, email: str) -> Locator:
+        return self.page.locator("tr, li").filter(has_text=email)
+
+    def send_again(self, email: str) -> None:
+        self.row_to(email).get_by_role("button", name=re.compile("Send again")).click()
+
+
+class SendAgain(Screen):
+    """Asks before all mails that failed in a time are sent once more."""
+
+    endpoints = ("admin.choose_failed",)
+    path = "/admin/mails/resend-failed?until={until}"
+
+
+class Overview(Screen):
+    endpoints = ("admin.overview",)
+    path = "/admin/overview"
