@@ -231,7 +231,7 @@ def test_a_program_reads_the_mails_to_an_address(panel, press, run):
     assert panel.get("/_control/mails", params={"to": "nobody@example.com"}).json() == {"mails": []}
 
 
-@pytest.mark.parametrize("name", STATES.keys() - NEEDS_STRIPE)
+@pytest.mark.parametrize("name", sorted(STATES.keys() - NEEDS_STRIPE))
 def test_a_state_leaves_books_that_agree(app, store, name):
     states = States(app.extensions["impacteragi"], lambda path, body: pytest.fail("asks Stripe"))
     made = STATES[name].make(states, STATES[name].fields)
