@@ -44,7 +44,7 @@ class OperatorTask(Screen):
 
     def __init__(self, page: Page):
         super().__init__(page)
-        self.result = page.get_by_label("Result")
+        self.result = page.get_by_role("textbox", name="Result")
         self.files = page.locator("input[type=file]")
         self.refused_files = page.locator("#files-refused")
         self.completed = page.get_by_text("Completed. The customer has been told.")

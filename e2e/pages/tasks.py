@@ -48,7 +48,7 @@ class Unsent(Screen):
         self.title = self.heading("Not sent yet")
         self.nothing = page.get_by_text("Nothing is waiting.")
         self.task = page.get_by_label("Task", exact=True)
-        self.result = page.get_by_label("Result")
+        self.result = page.get_by_role("textbox", name="Result")
 
     def send(self) -> None:
         self.button("Send it").click()
