@@ -88,7 +88,7 @@ def test_only_config_reads_the_environment():
     assert not wrong
 
 
-WRITES = {"_put", "_update", "_update_row", "_update_user", "put_item", "update_item", "delete_item", "commit"}
+WRITES = {"_put", "_update", "_update_row", "_update_account", "put_item", "update_item", "delete_item", "commit"}
 
 
 def test_reads_never_write():

@@ -15,10 +15,7 @@ TEMPLATES = REPO / "app" / "templates"
 
 # Names that hold a forbidden word and keep it, each with its reason.
 NAMES = {
-    # of the data layer, to be renamed
-    **dict.fromkeys(("CORRECTION", "RedeemCode", "confirm_mailbox", "UNPROVEN", "unproven"), "soon"),
-    **dict.fromkeys(("UserUpdates", "UserWrites", "_update_user", "update_user"), "soon"),
-    **dict.fromkeys(("OUTBOX_USER_INDEX", "PAYMENT_USER_INDEX"), "soon"),
+    "unproven": "the name of a state of the local run",
     "admin_email": "the setting ADMIN_EMAIL",
     "request_id": "the field of a form, which open pages send; in `app/web/` the reference of a request in the log",
     "user": "the call `/api/user`",

@@ -18,7 +18,7 @@ from app.data.account_rows import ACCOUNT
 from app.data.base import Base
 from app.data.client import Stale
 from app.data.ledger import LedgerReads
-from app.data.lives import Life, UserUpdates, UserWrites
+from app.data.lives import Life, LifeUpdates, LifeWrites
 from app.data.payments import PaymentReads
 from app.data.store import Transaction
 from app.data.tables import TASKS, USERS
@@ -132,7 +132,7 @@ def adopt_task(base: Base, row: dict[str, Any]) -> dict[str, Any]:
             "user_status": user_status(task.user_email, task.status),
             "queue_shard": queue_shard(task.task_id, task.status),
         }
-        writes = UserWrites(base.client, base.prefix)
+        writes = LifeWrites(base.client, base.prefix)
         writes.update(
             TASKS.suffix,
             key,
@@ -142,7 +142,7 @@ def adopt_task(base: Base, row: dict[str, Any]) -> dict[str, Any]:
         )
         if task.is_open and base._get(USERS.suffix, owner):
             counters = {"open_tasks": 1, "version": 1}
-            writes.update_user(Life.of_owner(task), add=counters)
+            writes.update_account(Life.of_owner(task), add=counters)
         try:
             writes.commit()
         except Stale:
@@ -163,8 +163,8 @@ def _with_maps(base: Base, row: dict[str, Any]) -> dict[str, Any]:
         writes.accounts.announce_id(values["account_id"], row["email"])
         writes.commit()
     condition = " AND ".join(f"attribute_not_exists({name})" for name in missing)
-    accounts = UserUpdates(base.client, base.prefix)
-    return accounts._update_user(Life.of_original(row["email"], condition), set=missing)
+    accounts = LifeUpdates(base.client, base.prefix)
+    return accounts._update_account(Life.of_original(row["email"], condition), set=missing)
 
 
 def _open_ledger(base: Base, row: dict[str, Any], found: Opening) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def _open_ledger(base: Base, row: dict[str, Any], found: Opening) -> dict[str, A
     writes.ledger.append_once(posted)
     unopened = "attribute_not_exists(ledger_sequence) AND #credits_balance = :stored"
     life = Life.of_original(after.email, unopened, stored=row["credits_balance"])
-    writes.accounts.update_user(life, set=set_now, add={"version": 1})
+    writes.accounts.update_account(life, set=set_now, add={"version": 1})
     writes.audit.record(
         actor=ACTOR,
         action="account.adopt",

@@ -11,7 +11,7 @@ from app.cli.tables import print_table
 from app.cli.tasks import operator
 from app.domain.clock import utcnow
 from app.domain.errors import DomainError
-from app.domain.proposals import Adjustment
+from app.domain.proposals import Proposal
 from app.services import codes
 from app.web import deps
 
@@ -42,7 +42,7 @@ def create(code: str, credits_each: int, uses: int, expires: datetime, note: str
         )
     except DomainError as error:
         raise click.ClickException(error.message) from error
-    if isinstance(made, Adjustment):
+    if isinstance(made, Proposal):
         click.echo(f"Proposed; an operator must approve it: {made.amount:,} credits in all.")
         return
     click.echo(f"{made.code}: {made.credits:,} credits for each of {made.max_uses:,} accounts.")

@@ -14,7 +14,7 @@ from app.domain.accounts import Account
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import PostedEntry
 from app.domain.paging import each
-from app.domain.proposals import Adjustment
+from app.domain.proposals import Proposal
 from app.domain.text import plain_address, trimmed
 from app.services import customers
 from app.web import deps
@@ -117,7 +117,7 @@ def adjust(account: str, amount: int, reason: str, idempotency_key: str | None, 
             on_command_line=True,
         )
     )
-    if isinstance(done, Adjustment):
+    if isinstance(done, Proposal):
         words, body = (
             "Proposed; an operator must approve it.",
             {"adjustment_id": done.adjustment_id, "state": done.state},

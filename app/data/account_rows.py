@@ -28,7 +28,7 @@ def new_id_key(account_id: str) -> dict[str, str]:
     return {"key": f"account#{account_id}"}
 
 
-def completed(base: Base, row: dict[str, Any]) -> dict[str, Any]:
+def adopted(base: Base, row: dict[str, Any]) -> dict[str, Any]:
     """The row with what every later write builds on: one of the original product gets it when it is first read."""
     if row.keys() >= WHOLE_ROW or base.adopter is None:
         return row

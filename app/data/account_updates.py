@@ -15,18 +15,18 @@ from .account_rows import (
     SESSION,
 )
 from .client import Stale
-from .lives import Life, UserUpdates
+from .lives import Life, LifeUpdates
 
 SESSIONS_END = {"version": 1, "session_version": 1}
 
 
-class AccountUpdates(UserUpdates):
+class AccountUpdates(LifeUpdates):
     def add_session(self, account: Account, session: Session, now: datetime, **settings: Unpack[Settings]) -> Account:
         """Sign in: add a session, drop what no longer fits, and set `settings` (a rehashed password) with it.
 
         Raises BadCredentials if the password that was checked has been replaced or ended meanwhile.
         """
-        row = self._update_user(
+        row = self._update_account(
             Life.of(account),
             set={f"sessions.{session.key}": SESSION.row(session)} | ACCOUNT.attributes(settings),
             remove=[f"sessions.{key}" for key in account.sessions_to_drop(session.kind, now)],
@@ -37,7 +37,7 @@ class AccountUpdates(UserUpdates):
         return ACCOUNT.record(row)
 
     def touch_session(self, account: Account, session: Session, now: datetime) -> None:
-        self._update_user(
+        self._update_account(
             Life.of(account),
             set={f"sessions.{session.key}.seen_at": to_iso(now)},
             condition=f"attribute_exists(#sessions.#{session.key})",
@@ -47,19 +47,19 @@ class AccountUpdates(UserUpdates):
     def end_sessions(self, account: Account) -> None:
         """Every browser and program is signed out. Safe to repeat, and when the account is deleted meanwhile."""
         with suppress(Stale):  # a life that has ended has no session left
-            self._update_user(Life.of(account), set={"sessions": {}}, add=SESSIONS_END)
+            self._update_account(Life.of(account), set={"sessions": {}}, add=SESSIONS_END)
 
     def remove_session(self, account: Account, key: str) -> None:
         """One is signed out. Safe to repeat, and when the account is deleted meanwhile."""
         with suppress(Stale):
-            self._update_user(Life.of(account), remove=[f"sessions.{key}"])
+            self._update_account(Life.of(account), remove=[f"sessions.{key}"])
 
     def set_password(
         self, account: Account, password_hash: str, *, used: tuple[str, ...], nonce: tuple[str, str], now: datetime
     ) -> None:
         """Store a password, keep only `account.sessions`, kill the links in `used`. Raises LinkExpired on a race."""
         purpose, expected = nonce
-        self._update_user(
+        self._update_account(
             Life.of(account),
             set={
                 "password_hash": password_hash,
@@ -74,10 +74,10 @@ class AccountUpdates(UserUpdates):
             nonce=expected,
         )
 
-    def confirm_mailbox(self, account: Account, nonce: tuple[str, str], now: datetime) -> None:
+    def confirm_address(self, account: Account, nonce: tuple[str, str], now: datetime) -> None:
         """Raises LinkExpired on a race."""
         purpose, expected = nonce
-        self._update_user(
+        self._update_account(
             Life.of(account),
             set={"confirmed_at": to_iso(now)},
             remove=[f"link_nonces.{purpose}"],
@@ -93,7 +93,7 @@ class AccountUpdates(UserUpdates):
         Raises NotSignedIn when the account was deleted meanwhile.
         """
         return ACCOUNT.record(
-            self._update_user(
+            self._update_account(
                 Life.of(account),
                 set=ACCOUNT.attributes(settings),
                 add={"version": 1} if visible else None,

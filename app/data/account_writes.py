@@ -26,7 +26,7 @@ from .account_rows import (
 )
 from .account_updates import SESSIONS_END
 from .client import Stale
-from .lives import Life, UserWrites
+from .lives import Life, LifeWrites
 from .tables import RATE_LIMITS
 from .transaction import Failure
 
@@ -42,13 +42,13 @@ MOVED = (  # by a row of the ledger
 INDEX_LAG = timedelta(days=1)  # generous: some milliseconds as a rule
 OPEN_FOR_SPENDING = "".join(f" AND attribute_not_exists({name})" for name in ("frozen_at", "disabled_at", "deleted_at"))
 NO_SESSIONS_ENDED = "attribute_not_exists(session_version)"
-NOT_PROVEN = "attribute_not_exists(confirmed_at)"
-UNPROVEN = f" AND {NOT_PROVEN}"
-PROVEN = " AND attribute_exists(confirmed_at)"
-PROVEN_AND_OPEN = "attribute_exists(confirmed_at) AND attribute_not_exists(disabled_at)"
+NOT_CONFIRMED = "attribute_not_exists(confirmed_at)"
+UNCONFIRMED = f" AND {NOT_CONFIRMED}"
+CONFIRMED = " AND attribute_exists(confirmed_at)"
+CONFIRMED_AND_OPEN = "attribute_exists(confirmed_at) AND attribute_not_exists(disabled_at)"
 
 
-class AccountWrites(UserWrites):
+class AccountWrites(LifeWrites):
     def create(self, account: Account, failure: type = AccountExists) -> None:
         self.put(TABLE, ACCOUNT.row(account), condition="attribute_not_exists(email)", failure=failure)
         self._moved.append((None, account))
@@ -75,22 +75,22 @@ class AccountWrites(UserWrites):
 
         Conditioned on the sequence number and balance that were read, so balance and ledger cannot drift apart, and a
         spend cannot be decided on an old balance. With `spending` also on the account being open for it and on its
-        sessions not having been ended, with `unless_confirmed` on nobody having proven the mailbox since, with
-        `if_confirmed` on its being proven still. Raises Stale with the row as it is now.
+        sessions not having been ended, with `unless_confirmed` on nobody having confirmed the address since, with
+        `if_confirmed` on its being confirmed still. Raises Stale with the row as it is now.
         """
         self._moved.append((before, after))
         read: dict[str, Any] = {"sequence": before.ledger_sequence, "balance": before.credits_balance}
         same_sessions = NO_SESSIONS_ENDED
         if spending and before.session_version:
             same_sessions, read["sessions"] = "#session_version = :sessions", before.session_version
-        self.update_user(
+        self.update_account(
             Life.of(before),
             set=_attributes({**_moved(before, after), **settings}),
             add=_counters(settings, open_tasks),
             condition="#ledger_sequence = :sequence AND #credits_balance = :balance"
             + (f"{OPEN_FOR_SPENDING} AND {same_sessions}" if spending else "")
-            + (UNPROVEN if unless_confirmed else "")
-            + (PROVEN if if_confirmed else ""),
+            + (UNCONFIRMED if unless_confirmed else "")
+            + (CONFIRMED if if_confirmed else ""),
             **read,
         )
 
@@ -100,7 +100,7 @@ class AccountWrites(UserWrites):
         """Make an older link of this purpose dead. Raises AlreadyRecorded if one was mailed after `not_since`, or the
         account was deleted meanwhile.
         """
-        self.update_user(
+        self.update_account(
             Life.of(account),
             set={
                 f"link_nonces.{purpose}": nonce,
@@ -134,7 +134,7 @@ class AccountWrites(UserWrites):
 
     def change_password(self, account: Account, password_hash: str, session: Session) -> None:
         """Replace the password that was checked; `session` is the only one left, and no mailed link works any more."""
-        self.update_user(
+        self.update_account(
             Life.of(account),
             set={"password_hash": password_hash, "sessions": {session.key: SESSION.row(session)}},
             remove=[f"link_nonces.{purpose}" for purpose in account.link_nonces if purpose != "confirm"],
@@ -146,7 +146,7 @@ class AccountWrites(UserWrites):
 
     def erase(self, account: Account, now: datetime) -> None:
         """Leave a tombstone: the address, the balance and its place in the ledger; nothing else of the person."""
-        self.update_user(
+        self.update_account(
             Life.of(account),
             set={
                 "deleted_at": to_iso(now),
@@ -167,27 +167,27 @@ class AccountWrites(UserWrites):
         account: Account,
         *,
         failure: Failure = Stale,
-        proven: bool = False,
-        unproven: bool = False,
+        confirmed: bool = False,
+        unconfirmed: bool = False,
         open_tasks: int = 0,
         **settings: Unpack[Settings],
     ) -> None:
         """Set attributes of an account that no ledger row explains; never the balance.
 
-        Raises `failure` when the account was deleted meanwhile, with `proven` when its mailbox is not proven or it is
-        not open, and with `unproven` when somebody has proven the mailbox since.
+        Raises `failure` when the account was deleted meanwhile, with `confirmed` when its address is not, or it is
+        not open, and with `unconfirmed` when somebody has confirmed it since.
         """
-        self.update_user(
+        self.update_account(
             Life.of(account),
             set=_attributes(settings),
             add=_counters(settings, open_tasks),
-            condition=PROVEN_AND_OPEN if proven else NOT_PROVEN if unproven else "",
+            condition=CONFIRMED_AND_OPEN if confirmed else NOT_CONFIRMED if unconfirmed else "",
             failure=failure,
         )
 
     def count_open_task(self, task: Task, change: int) -> None:
         """What the owner sees of an open task has changed, and by `change` how many are open."""
-        self.update_user(Life.of_owner(task), add=_counters({}, change))
+        self.update_account(Life.of_owner(task), add=_counters({}, change))
 
 
 def _counters(settings: Mapping[str, object], open_tasks: int) -> dict[str, int]:

@@ -21,7 +21,7 @@ from .account_rows import (
     NEW_ID,
     PRETENCE,
     TABLE,
-    completed,
+    adopted,
     new_id_key,
     no_link_key,
 )
@@ -40,7 +40,7 @@ MAX_EMAIL_BYTES = 1_000  # well above any address, well below what a key may hol
 class AccountReads(Base):
     def find(self, email: str) -> Account | None:
         row = self._get(TABLE, {"email": email})
-        return ACCOUNT.record(completed(self, row)) if row else None
+        return ACCOUNT.record(adopted(self, row)) if row else None
 
     def get(self, email: str) -> Account:
         """Raises NotFound."""
@@ -55,7 +55,7 @@ class AccountReads(Base):
     def find_or_pretence(self, email: str) -> tuple[Account | None, LinkMails]:
         """The account, and for an address without one the links that it would have been mailed: one call for both."""
         row, pretence = self._get_many([(TABLE, {"email": email}), (RATE_LIMITS.suffix, no_link_key(email))])
-        account = ACCOUNT.record(completed(self, row)) if row else None
+        account = ACCOUNT.record(adopted(self, row)) if row else None
         mailed = PRETENCE.record(pretence or {})
         return account, LinkMails(mailed.mailed_at, mailed.mails)
 
@@ -88,7 +88,7 @@ class AccountReads(Base):
         found: dict[str, str] = {}
         for start in range(0, len(wanted), 100):
             rows = self._get_many([(TABLE, {"email": email}) for email in wanted[start : start + 100]])
-            whole_rows = [row if "account_id" in row else completed(self, row) for row in rows if row]
+            whole_rows = [row if "account_id" in row else adopted(self, row) for row in rows if row]
             found |= {row["email"]: row["account_id"] for row in whole_rows if "account_id" in row}
         return found
 

@@ -100,7 +100,7 @@ class Base:
     def _update(self, table: str, key: Mapping[str, Any], **write: Any) -> dict[str, Any]:
         """One UpdateItem; returns the row as it is afterwards.
 
-        Not for the Users table: its rows are changed by `_update_user` (lives.py), which names the life.
+        Not for the Users table: its rows are changed by `_update_account` (lives.py), which names the life.
         """
         check_table(table)
         return self._update_row(table, key, **write)

@@ -10,7 +10,7 @@ from app.domain.by_hand import Hand, hand_of, is_person
 from .account_rows import ACCOUNT
 from .base import Base
 from .client import Stale
-from .lives import Life, UserWrites
+from .lives import Life, LifeWrites
 from .records import Codec
 from .tables import STATUS, USERS
 
@@ -32,7 +32,7 @@ class ByHandReads(Base):
         return HAND.record(self._get(STATUS.suffix, _key(name)) or {}, name=name)
 
 
-class ByHandWrites(UserWrites):
+class ByHandWrites(LifeWrites):
     def count(self, hand: Hand, amount: int, *, limit: int, now: datetime) -> None:
         """Add what is made alone to the day's count, which lies in one row for all accounts and means.
 
@@ -48,7 +48,7 @@ class ByHandWrites(UserWrites):
             params |= {"set": {"by_hand_on": day, "by_hand": amount}}
             condition = "(attribute_not_exists(#by_hand_on) OR #by_hand_on < :day)"
         if hand.account:
-            self.update_user(
+            self.update_account(
                 Life.of(hand.account), condition=f"{condition} AND {GOOD_STANDING}", admin="admin", **params
             )
         else:

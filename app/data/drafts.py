@@ -10,7 +10,7 @@ from app.domain.errors import NotFound
 
 from .base import Base
 from .client import Stale
-from .lives import Life, UserWrites
+from .lives import Life, LifeWrites
 from .records import Codec
 from .tables import DRAFTS
 
@@ -30,7 +30,7 @@ class DraftReads(Base):
         return DRAFTS_OF.record(row, packed={name.removeprefix(PREFIX): PACKED.record(row[name]) for name in names})
 
 
-class DraftWrites(UserWrites):
+class DraftWrites(LifeWrites):
     def keep(self, account: Account, draft: Draft) -> None:
         """Beside it the account says that something waits. Raises NotFound for an account that is deleted by now."""
         self.update(
@@ -69,4 +69,4 @@ class DraftWrites(UserWrites):
         self.delete(DRAFTS.suffix, {"account_id": account_id}, condition=None, failure=Stale)
 
     def _say(self, account: Account, unsent: bool | None) -> None:
-        self.update_user(Life.of(account), set={"unsent": unsent}, add={"version": 1}, failure=NotFound)
+        self.update_account(Life.of(account), set={"unsent": unsent}, add={"version": 1}, failure=NotFound)

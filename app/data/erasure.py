@@ -9,7 +9,7 @@ from datetime import datetime
 from app.domain.tasks import Brief
 
 from .client import Stale
-from .lives import Life, UserUpdates
+from .lives import Life, LifeUpdates
 from .tables import RESULTS, TASKS
 from .transaction import Writes
 
@@ -17,7 +17,7 @@ ERASED = "(erased)"
 WORDS = {field.name: ERASED if field.default is MISSING else None for field in fields(Brief)}
 
 
-class ErasureUpdates(UserUpdates):
+class ErasureUpdates(LifeUpdates):
     def erase_task(self, task_id: str) -> None:
         """Take the words out of a task and drop its result. Safe to repeat."""
         writes = Writes(self.client, self.prefix)
@@ -33,4 +33,4 @@ class ErasureUpdates(UserUpdates):
     def mark_erased(self, email: str, deleted_at: datetime) -> None:
         """Nothing is left to erase; an account that was deleted once more meanwhile stays on the list."""
         with suppress(Stale):
-            self._update_user(Life.ended(email, deleted_at), remove=["erasure_due"])
+            self._update_account(Life.ended(email, deleted_at), remove=["erasure_due"])

@@ -64,8 +64,8 @@ class Life:
         return f"{self.condition} AND ({condition})" if condition else self.condition
 
 
-class UserUpdates(Base):
-    def _update_user(
+class LifeUpdates(Base):
+    def _update_account(
         self, life: Life, *, condition: str = "", failure: Failure = Stale, **write: Any
     ) -> dict[str, Any]:
         """One UpdateItem of an account's row, as `_update`; its failure also means that the life has ended."""
@@ -79,8 +79,8 @@ class UserUpdates(Base):
         )
 
 
-class UserWrites(Writes):
-    def update_user(self, life: Life, *, condition: str = "", failure: Failure = Stale, **write: Any) -> None:
+class LifeWrites(Writes):
+    def update_account(self, life: Life, *, condition: str = "", failure: Failure = Stale, **write: Any) -> None:
         """The same within a transaction, as `update`."""
         self._update_row(
             USERS.suffix,

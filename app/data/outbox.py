@@ -13,7 +13,7 @@ from app.domain.paging import Page
 from .base import Base
 from .client import Stale
 from .records import Codec
-from .tables import OUTBOX, OUTBOX_INDEX, OUTBOX_USER_INDEX, RATE_LIMITS, STATUS
+from .tables import OUTBOX, OUTBOX_INDEX, OUTBOX_TO_INDEX, RATE_LIMITS, STATUS
 from .transaction import Writes
 
 TABLE = OUTBOX.suffix
@@ -75,7 +75,7 @@ class MailReads(Base):
     def list_to(self, email: str, *, limit: int, cursor: str | None = None) -> Page[Mail]:
         names = ("created_at", "mail_id")
         return self._page(
-            TABLE, OUTBOX_USER_INDEX, ("to", email), key_names=names, make=MAIL.record, limit=limit, cursor=cursor
+            TABLE, OUTBOX_TO_INDEX, ("to", email), key_names=names, make=MAIL.record, limit=limit, cursor=cursor
         )
 
     def find(self, mail_id: str) -> Mail | None:

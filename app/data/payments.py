@@ -13,11 +13,11 @@ from app.domain.payments import PaymentRecord
 from app.domain.reversals import Amount
 from app.domain.sales import Line, Origin
 
-from .account_rows import ACCOUNT, completed
+from .account_rows import ACCOUNT, adopted
 from .base import Base
 from .client import Stale, call
 from .records import Codec
-from .tables import PARKED_INDEX, PAYMENT_USER_INDEX, PAYMENTS, USERS
+from .tables import PARKED_INDEX, PAYMENT_EMAIL_INDEX, PAYMENTS, USERS
 from .transaction import Writes
 
 TABLE = PAYMENTS.suffix
@@ -34,7 +34,7 @@ class PaymentReads(Base):
         if email is None:
             return self.find(payment_id), None
         payment, account = self._get_many([(TABLE, {"payment_id": payment_id}), (USERS.suffix, {"email": email})])
-        found = ACCOUNT.record(completed(self, account)) if account else None
+        found = ACCOUNT.record(adopted(self, account)) if account else None
         return PAYMENT.record(payment) if payment else None, found
 
     def list_parked(self, *, limit: int, cursor: str | None = None) -> Page[PaymentRecord]:
@@ -50,7 +50,7 @@ class PaymentReads(Base):
         return int(call(self.client, "query", **query, Select="COUNT")["Count"])
 
     def page(self, email: str, *, limit: int, cursor: str | None = None) -> Page[PaymentRecord]:
-        return self._payments(PAYMENT_USER_INDEX, ("user_email", email), limit, cursor)
+        return self._payments(PAYMENT_EMAIL_INDEX, ("user_email", email), limit, cursor)
 
     def _payments(self, index: str, key: tuple[str, str], limit: int, cursor: str | None) -> Page[PaymentRecord]:
         names = ("created_at", "payment_id")

@@ -12,7 +12,7 @@ from app.domain.clock import to_iso
 from app.domain.errors import NotSignedIn, WrongCode, WrongState
 
 from .account_rows import ACCOUNT, PASSKEY, SESSION
-from .lives import Life, UserUpdates, UserWrites
+from .lives import Life, LifeUpdates, LifeWrites
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,11 @@ class Proof:
 MAX_PASSKEYS = 10
 
 
-class SecondFactorUpdates(UserUpdates):
+class SecondFactorUpdates(LifeUpdates):
     def finish_sign_in(self, account: Account, half_key: str, session: Session, proof: Proof, now: datetime) -> Account:
         """Use up the proof and make the half sign-in a session, in one write. Raises WrongCode."""
         return ACCOUNT.record(
-            self._update_user(
+            self._update_account(
                 Life.of(account),
                 set={f"sessions.{session.key}": SESSION.row(session), **proof.set},
                 remove=[
@@ -80,7 +80,7 @@ class SecondFactorUpdates(UserUpdates):
 
     def prove_session(self, account: Account, key: str, proof: Proof, now: datetime) -> None:
         """Use up the proof and mark a session that is open already. Raises WrongCode."""
-        self._update_user(
+        self._update_account(
             Life.of(account),
             set={f"sessions.{key}.mfa_at": to_iso(now), **proof.set},
             remove=proof.remove,
@@ -92,11 +92,11 @@ class SecondFactorUpdates(UserUpdates):
     def put_challenge(self, account: Account, challenge: str) -> None:
         """Remember the WebAuthn challenge that is out; a newer one replaces it."""
         condition = "attribute_not_exists(disabled_at)"
-        self._update_user(Life.of(account), set={"challenge": challenge}, condition=condition, failure=NotSignedIn)
+        self._update_account(Life.of(account), set={"challenge": challenge}, condition=condition, failure=NotSignedIn)
 
     def put_pending_totp(self, account: Account, sealed: str) -> None:
         """Remember an authenticator's secret until a first code proves that it arrived. Raises WrongState."""
-        self._update_user(
+        self._update_account(
             Life.of(account),
             set={"totp_pending": sealed},
             condition="attribute_not_exists(totp)",
@@ -104,12 +104,12 @@ class SecondFactorUpdates(UserUpdates):
         )
 
 
-class SecondFactorWrites(UserWrites):
+class SecondFactorWrites(LifeWrites):
     def enable_totp(
         self, account: Account, counter: int, codes: Iterable[str], session_key: str, now: datetime
     ) -> None:
         """Make the pending authenticator count, with fresh recovery codes if there were none. Raises WrongCode."""
-        self.update_user(
+        self.update_account(
             Life.of(account),
             set={
                 "totp": account.totp_pending,
@@ -136,7 +136,7 @@ class SecondFactorWrites(UserWrites):
         if account.passkeys:
             others = "size(#passkeys) < :most"
             params["most"] = MAX_PASSKEYS
-        self.update_user(
+        self.update_account(
             Life.of(account),
             set={**kept, "challenge": None, f"sessions.{session_key}.mfa_at": to_iso(now), **_codes(codes)},
             add={"version": 1},
@@ -152,7 +152,7 @@ class SecondFactorWrites(UserWrites):
             gone = ["totp", "totp_pending", "totp_counter", "passkeys", "recovery_codes", "challenge"]
         elif passkey and len(account.passkeys) == 1:
             gone = ["passkeys"]
-        self.update_user(
+        self.update_account(
             Life.of(account),
             remove=gone,
             add={"version": 1},
@@ -162,7 +162,7 @@ class SecondFactorWrites(UserWrites):
 
     def replace_recovery_codes(self, account: Account, codes: Iterable[str]) -> None:
         condition = "attribute_exists(totp) OR attribute_exists(passkeys)"
-        self.update_user(Life.of(account), set=_codes(codes), add={"version": 1}, condition=condition)
+        self.update_account(Life.of(account), set=_codes(codes), add={"version": 1}, condition=condition)
 
 
 def _codes(hashes: Iterable[str]) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from app.domain.clock_reading import ClockReading
 from .account_updates import AccountUpdates
 from .account_writes import AccountWrites
 from .accounts import AccountReads
-from .adjustments import ProposalReads, ProposalWrites
 from .audit import AuditReads, AuditWrites
 from .base import Adopter, Base
 from .by_hand import ByHandReads, ByHandWrites
@@ -29,8 +28,9 @@ from .ledger import LedgerReads, LedgerWrites
 from .once import OnceReads, OnceWrites
 from .outbox import MailReads, MailUpdates, MailWrites
 from .payments import PaymentReads, PaymentWrites
+from .promotional_codes import CodeReads, CodeWrites
+from .proposals import ProposalReads, ProposalWrites
 from .queue import QueueReads
-from .redeem_codes import CodeReads, CodeWrites
 from .sales import SaleReads, SaleWrites
 from .second_factors import SecondFactorUpdates, SecondFactorWrites
 from .signs import SignReads, SignUpdates

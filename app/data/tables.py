@@ -11,9 +11,9 @@ TRANSACTION_INDEX = "user_email-timestamp-index"
 CUSTOMER_INDEX = "stripe_customer_id-index"
 ACCOUNT_INDEX = "account_id-index"
 PARKED_INDEX = "parked-created_at-index"
-PAYMENT_USER_INDEX = "user_email-created_at-index"
+PAYMENT_EMAIL_INDEX = "user_email-created_at-index"
 OUTBOX_INDEX = "queue-due_at-index"
-OUTBOX_USER_INDEX = "to-created_at-index"
+OUTBOX_TO_INDEX = "to-created_at-index"
 AUDIT_INDEX = "day-at-index"
 AUDIT_SUBJECT_INDEX = "subject-at-index"
 ADJUSTMENT_INDEX = "waiting-created_at-index"
@@ -66,12 +66,12 @@ TASKS = Table(
 PAYMENTS = Table(
     "Payments",
     "payment_id",
-    (Index(PARKED_INDEX, "parked", "created_at"), Index(PAYMENT_USER_INDEX, "user_email", "created_at")),
+    (Index(PARKED_INDEX, "parked", "created_at"), Index(PAYMENT_EMAIL_INDEX, "user_email", "created_at")),
 )
 OUTBOX = Table(
     "Outbox",
     "mail_id",
-    (Index(OUTBOX_INDEX, "queue", "due_at"), Index(OUTBOX_USER_INDEX, "to", "created_at")),
+    (Index(OUTBOX_INDEX, "queue", "due_at"), Index(OUTBOX_TO_INDEX, "to", "created_at")),
     ttl="expires_at",
 )
 RATE_LIMITS = Table("RateLimits", "key", ttl="expires_at")

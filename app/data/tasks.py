@@ -27,7 +27,7 @@ QUEUE_SHARDS = 4
 class TaskReads(Base):
     def find(self, task_id: str) -> Task | None:
         row = self._get(TABLE, {"task_id": task_id})
-        return TASK.record(complete_task(self, row)) if row else None
+        return TASK.record(adopted_task(self, row)) if row else None
 
     def get(self, task_id: str, *, owner: str) -> Task:
         """Raises NotFound when there is none or it is somebody else's: nobody can tell the two apart."""
@@ -41,7 +41,7 @@ class TaskReads(Base):
         task, result = self._get_many([(TABLE, {"task_id": task_id}), (RESULTS.suffix, {"task_id": task_id})])
         if task is None or (owner is not None and task["user_email"] != owner):
             raise NotFound("There is no such task.")
-        return TASK.record(complete_task(self, task)), RESULT.record(result) if result else None
+        return TASK.record(adopted_task(self, task)), RESULT.record(result) if result else None
 
     def page(
         self,
@@ -110,7 +110,7 @@ class TaskWrites(Writes):
         )
 
 
-def complete_task(base: Base, row: dict[str, Any]) -> dict[str, Any]:
+def adopted_task(base: Base, row: dict[str, Any]) -> dict[str, Any]:
     """The row with what every later write builds on: one of the original product gets it when it is first read."""
     if "version" in row or base.adopter is None:
         return row

@@ -87,7 +87,7 @@ class Writes:
     def update(self, table: str, key: Mapping[str, Any], **write: Any) -> None:
         """Update one item; a None in `set` removes the attribute. Dots in names go into maps.
 
-        Not for the Users table: its rows are changed by `update_user` (lives.py), which names the life.
+        Not for the Users table: its rows are changed by `update_account` (lives.py), which names the life.
         """
         check_table(table)
         self._update_row(table, key, **write)
@@ -158,7 +158,7 @@ class Writes:
 def check_table(table: str) -> None:
     """A write that forgot whose life it belongs to is a mistake of ours, found by the first test that runs it."""
     if table == USERS.suffix:
-        raise TypeError("a row of the Users table is changed by update_user, which names the life of the account")
+        raise TypeError("a row of the Users table is changed by update_account, which names the life of the account")
 
 
 def update_request(

@@ -18,7 +18,7 @@ _CODE = re.compile(r"[A-Z0-9][A-Z0-9-]{3,38}[A-Z0-9]")
 
 
 @dataclass(frozen=True, slots=True)
-class RedeemCode:
+class PromotionalCode:
     """A row of the RedeemCodes table: `credits` for each of at most `max_uses` accounts, once each."""
 
     code: str
@@ -49,7 +49,7 @@ def normalise_code(raw: object) -> str:
     return code
 
 
-def check_redeemable(code: RedeemCode | None, now: datetime) -> RedeemCode:
+def check_redeemable(code: PromotionalCode | None, now: datetime) -> PromotionalCode:
     """Raises InvalidInput, in words that do not tell a wrong code from a switched-off one."""
     if code is None or code.disabled:
         raise InvalidInput("There is no such code.", field="code")
@@ -66,13 +66,13 @@ def check_confirmed(account: Account) -> None:
         raise AddressUnconfirmed
 
 
-def check_redeemer(code: RedeemCode, account: Account) -> None:
+def check_redeemer(code: PromotionalCode, account: Account) -> None:
     """Raises InvalidInput for whoever made the code or agreed to it."""
     if are_one(code.created_by, account.email) or are_one(code.approved_by or "", account.email):
         raise InvalidInput("Who made a code does not redeem it.", field="code")
 
 
-def promo_entry(code: RedeemCode, account: Account) -> LedgerEntry:
+def promo_entry(code: PromotionalCode, account: Account) -> LedgerEntry:
     """Its id names the code and the person: whatever accounts somebody has, or had, there is one such row at most."""
     return LedgerEntry(
         transaction_id=f"promo#{code.code}#{person_mark(account.email)}",
@@ -83,6 +83,6 @@ def promo_entry(code: RedeemCode, account: Account) -> LedgerEntry:
     )
 
 
-def earlier_entry_id(code: RedeemCode, account: Account) -> str:
+def earlier_entry_id(code: PromotionalCode, account: Account) -> str:
     """What the id was while a code was counted by account: such a row says that the person had it, too."""
     return f"promo#{code.code}#{account.account_id}"

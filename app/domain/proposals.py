@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any
 
 WAITING, APPROVED, DECLINED = "waiting", "approved", "declined"
-CORRECTION, PAYMENT, CODE, SALE = "correction", "payment", "code", "sale"
-SUBJECTS = {PAYMENT: "payment_id", CODE: "code", SALE: "source"}  # of `terms`; a correction's is the address
+ADJUSTMENT, PAYMENT, CODE, SALE = "correction", "payment", "code", "sale"  # as they are stored
+SUBJECTS = {PAYMENT: "payment_id", CODE: "code", SALE: "source"}  # of `terms`; that of an adjustment is the address
 
 
 @dataclass(frozen=True, slots=True)
-class Adjustment:
-    """Something of `amount` signed credits that `proposed_by` asked for: a correction, a parked payment credited, a
+class Proposal:
+    """Something of `amount` signed credits that `proposed_by` asked for: an adjustment, a parked payment credited, a
     code to be made or a link to be named, which are nobody's (`user_email` is empty). `terms` are the rest of what is
     to be booked."""
 
@@ -26,7 +26,7 @@ class Adjustment:
     created_at: datetime
     state: str = WAITING
     decided_by: str | None = None
-    kind: str = CORRECTION
+    kind: str = ADJUSTMENT
     terms: Mapping[str, Any] = field(default_factory=dict)
     decided_at: datetime | None = None
 

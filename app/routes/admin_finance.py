@@ -12,7 +12,7 @@ from app.domain import payments as facts
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, NotFound
 from app.domain.formatting import count
-from app.domain.proposals import Adjustment
+from app.domain.proposals import Proposal
 from app.domain.tasks import new_idempotency_key
 from app.forms.admin_finance import CreditForm, PromotionalCodeForm, ReasonForm
 from app.forms.paging import read_paging
@@ -69,7 +69,7 @@ def credit(payment_id: str) -> ResponseReturnValue:
         now=utcnow(),
         idempotency_key=form.request_id.data or "",
     )
-    flash(PROPOSED if isinstance(done, Adjustment) else f"{form.credits.data:,} credits granted.")
+    flash(PROPOSED if isinstance(done, Proposal) else f"{form.credits.data:,} credits granted.")
     return redirect(url_for("admin_finance.payment", payment_id=payment_id), code=303)
 
 
@@ -164,7 +164,7 @@ def list_codes() -> ResponseReturnValue:
     except InvalidInput as error:
         form["code" if error.field not in form else error.field].errors = [error.message]
         return _codes_page(form), 422
-    flash(PROPOSED if isinstance(made, Adjustment) else f"{made.code} can be redeemed now.")
+    flash(PROPOSED if isinstance(made, Proposal) else f"{made.code} can be redeemed now.")
     return redirect(url_for("admin_finance.list_codes"), code=303)
 
 

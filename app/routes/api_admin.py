@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from app.domain.accounts import Account, normalise_email
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, Malformed
-from app.domain.proposals import Adjustment
+from app.domain.proposals import Proposal
 from app.domain.tasks import DEFAULT_LEASE_MINUTES, OPEN_STATUSES, PENDING, ResultFile, new_idempotency_key
 from app.domain.text import finder
 from app.forms.api import idempotency_key, read_json, text_field
@@ -175,7 +175,7 @@ def _adjust(email: str) -> tuple[dict[str, Any], int]:
         limit=deps.config().adjust_limit,
         now=utcnow(),
     )
-    if isinstance(done, Adjustment):
+    if isinstance(done, Proposal):
         return PROPOSAL(done), 202
     return TRANSACTION(done), 201
 

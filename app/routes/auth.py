@@ -125,7 +125,7 @@ def confirm() -> ResponseReturnValue:
             return redirect(url_for("auth.login", next=url_for("auth.open_confirm", token=token)), code=303)
         if request.method == "GET":
             return render_template("auth/confirm.html", email=account.email, account=who)
-        accounts.confirm_mailbox(store, links, token, signed_in_as=who.email, now=utcnow())
+        accounts.confirm_address(store, links, token, signed_in_as=who.email, now=utcnow())
     except LinkExpired:
         if who is None or not _confirmed_before(who, token):
             return _confirm_expired()

@@ -300,7 +300,7 @@ def account_of_link(store: Store, links: Links, token: str, purpose: str) -> tup
     return account, nonce
 
 
-def confirm_mailbox(store: Store, links: Links, token: str, *, signed_in_as: str, now: datetime) -> Account:
+def confirm_address(store: Store, links: Links, token: str, *, signed_in_as: str, now: datetime) -> Account:
     """Mark the address confirmed: whoever reads it also knows the password. Raises LinkExpired; the link works once.
 
     Reading the mailbox alone is not enough: a mail scanner follows links, too, and would prove the owner's mailbox for
@@ -309,7 +309,7 @@ def confirm_mailbox(store: Store, links: Links, token: str, *, signed_in_as: str
     account, nonce = account_of_link(store, links, token, CONFIRM)
     if account.email != signed_in_as:
         raise LinkExpired
-    store.updates.accounts.confirm_mailbox(account, (CONFIRM, nonce), now)
+    store.updates.accounts.confirm_address(account, (CONFIRM, nonce), now)
     log.info("address confirmed", extra={"email": mask_email(account.email)})
     return account
 

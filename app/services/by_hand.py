@@ -13,11 +13,11 @@ from app.data.store import Transaction
 from app.data.transaction import optimistic
 from app.domain.by_hand import Hand, are_one, hands_of
 from app.domain.errors import AlreadyRecorded, Forbidden, IdempotencyKeyReused, WrongState
-from app.domain.proposals import APPROVED, CODE, CORRECTION, DECLINED, PAYMENT, SALE, Adjustment
+from app.domain.proposals import ADJUSTMENT, APPROVED, CODE, DECLINED, PAYMENT, SALE, Proposal
 
 from .acting import Act, acting
 
-ACTIONS = {CORRECTION: "credits", PAYMENT: "payment", CODE: "code", SALE: "sale"}
+ACTIONS = {ADJUSTMENT: "credits", PAYMENT: "payment", CODE: "code", SALE: "sale"}
 
 
 class NeedsSecond(Exception):
@@ -63,7 +63,7 @@ def needs_second(store: Store, operator: str, amount: int, *, limit: int, now: d
     return False
 
 
-def together(store: Store, waiting: Adjustment, operator: str, *, now: datetime) -> Authority:
+def together(store: Store, waiting: Proposal, operator: str, *, now: datetime) -> Authority:
     """The authority of who proposed it and who approves it, both operators as it is booked; it decides the proposal.
 
     Raises Forbidden, and WrongState when the proposer is no operator any more.
@@ -108,17 +108,17 @@ def proposal(
     now: datetime,
     email: str = "",
     terms: Mapping[str, Any] | None = None,
-) -> Adjustment:
+) -> Proposal:
     """What is to be booked or proposed, under an id that follows from operator and request: a repeat is a repeat."""
-    named = f"{operator}\n{idempotency_key}" if kind == CORRECTION else f"{kind}\n{operator}\n{idempotency_key}"
+    named = f"{operator}\n{idempotency_key}" if kind == ADJUSTMENT else f"{kind}\n{operator}\n{idempotency_key}"
     adjustment_id = "adj_" + hashlib.sha256(named.encode()).hexdigest()[:26]
-    return Adjustment(adjustment_id, email, amount, reason, operator, now, kind=kind, terms=terms or {})
+    return Proposal(adjustment_id, email, amount, reason, operator, now, kind=kind, terms=terms or {})
 
 
-def propose(store: Store, wanted: Adjustment, *, unless: Callable[[Transaction], None] = lambda tx: None) -> Adjustment:
+def propose(store: Store, wanted: Proposal, *, unless: Callable[[Transaction], None] = lambda tx: None) -> Proposal:
     """Let it wait for a second operator, once. `unless` adds conditions. Raises Forbidden and AlreadyRecorded."""
 
-    def attempt(_: None) -> Adjustment:
+    def attempt(_: None) -> Proposal:
         hand = _hands(store, wanted.proposed_by)[0]
         act = Act(
             wanted.proposed_by,
@@ -137,7 +137,7 @@ def propose(store: Store, wanted: Adjustment, *, unless: Callable[[Transaction],
     return optimistic(wanted.adjustment_id, attempt, None, lambda _stale: None)
 
 
-def propose_once(store: Store, wanted: Adjustment) -> Adjustment:
+def propose_once(store: Store, wanted: Proposal) -> Proposal:
     """The same; a repeat gets the first proposal. Raises IdempotencyKeyReused when that was something else."""
     try:
         return propose(store, wanted)
@@ -151,7 +151,7 @@ def propose_once(store: Store, wanted: Adjustment) -> Adjustment:
 def decline(store: Store, operator: str, adjustment_id: str, *, now: datetime) -> None:
     """Drop what was proposed; its proposer may do so too. Raises NotFound, WrongState."""
 
-    def attempt(waiting: Adjustment) -> None:
+    def attempt(waiting: Proposal) -> None:
         act = Act(
             operator,
             f"{ACTIONS[waiting.kind]}.decline",

@@ -13,7 +13,7 @@ from app.domain.accounts import Account, mask_email
 from app.domain.clock import from_iso, to_iso
 from app.domain.codes import (
     MAX_CODE_CREDITS,
-    RedeemCode,
+    PromotionalCode,
     check_confirmed,
     check_redeemable,
     check_redeemer,
@@ -22,7 +22,7 @@ from app.domain.codes import (
     promo_entry,
 )
 from app.domain.errors import AlreadyRecorded, InvalidInput
-from app.domain.proposals import CODE, Adjustment
+from app.domain.proposals import CODE, Proposal
 from app.domain.tasks import check_reason, new_idempotency_key
 
 from . import by_hand
@@ -45,7 +45,7 @@ def create(
     note: str = "",
     idempotency_key: str = "",
     on_command_line: bool = False,
-) -> RedeemCode | Adjustment:
+) -> PromotionalCode | Proposal:
     """Make a code; all that it can give counts as made by hand now, and above `limit` it waits for a second operator.
 
     Raises InvalidInput, also when there is one of this name, and Forbidden (no operator any more).
@@ -57,7 +57,7 @@ def create(
         raise InvalidInput("A code can be used 1 to 1,000,000 times.", field="max_uses")
     if expires_at <= now:
         raise InvalidInput("The expiry must lie in the future.", field="expires_at")
-    made = RedeemCode(name, credits_each, max_uses, expires_at, now, created_by, note=note)
+    made = PromotionalCode(name, credits_each, max_uses, expires_at, now, created_by, note=note)
 
     def authority() -> Authority:
         return by_hand.alone(store, created_by, made.worth, limit=limit, now=now, on_command_line=on_command_line)
@@ -86,13 +86,15 @@ def create(
     return by_hand.propose_once(store, wanted)
 
 
-def create_approved(store: Store, waiting: Adjustment, now: datetime, authority: Callable[[], Authority]) -> RedeemCode:
+def create_approved(
+    store: Store, waiting: Proposal, now: datetime, authority: Callable[[], Authority]
+) -> PromotionalCode:
     """Make the code that was proposed. Raises InvalidInput and what `authority` raises."""
     terms = waiting.terms
     expires_at = from_iso(terms["expires_at"])
     if expires_at <= now:
         raise InvalidInput("This code would have expired by now. Decline it.", field="expires_at")
-    made = RedeemCode(
+    made = PromotionalCode(
         terms["code"],
         terms["credits"],
         terms["max_uses"],
@@ -105,8 +107,8 @@ def create_approved(store: Store, waiting: Adjustment, now: datetime, authority:
     return _make(store, made, authority, now)
 
 
-def _make(store: Store, made: RedeemCode, authority: Callable[[], Authority], now: datetime) -> RedeemCode:
-    def attempt(_: None) -> RedeemCode:
+def _make(store: Store, made: PromotionalCode, authority: Callable[[], Authority], now: datetime) -> PromotionalCode:
+    def attempt(_: None) -> PromotionalCode:
         stands = authority()
         act = Act(stands.actor, "code.create", made.code, now, reason=made.note, after=stands.about)
         with acting(store, act) as tx:

@@ -13,8 +13,8 @@ from app.data.store import Transaction
 from app.data.threads import KINDS, side_by_side
 from app.domain import credits
 from app.domain.accounts import Account, Settings, mask_email
-from app.domain.codes import RedeemCode
-from app.domain.credits import ADJUSTMENT, LedgerEntry, PostedEntry
+from app.domain.codes import PromotionalCode
+from app.domain.credits import LedgerEntry, PostedEntry
 from app.domain.errors import (
     AlreadyRecorded,
     Forbidden,
@@ -23,7 +23,7 @@ from app.domain.errors import (
     InvalidInput,
     WrongState,
 )
-from app.domain.proposals import APPROVED, CODE, CORRECTION, PAYMENT, SALE, Adjustment
+from app.domain.proposals import ADJUSTMENT, APPROVED, CODE, PAYMENT, SALE, Proposal
 from app.domain.tasks import check_reason
 
 from . import by_hand, codes, parked, sales
@@ -69,7 +69,7 @@ def adjust(
     limit: int,
     now: datetime,
     on_command_line: bool = False,
-) -> PostedEntry | Adjustment:
+) -> PostedEntry | Proposal:
     """Adjust a balance, once for an idempotency key. It waits for a second operator instead if this one would then have
     made more than `limit` credits by hand alone in this UTC day, over all accounts and means.
 
@@ -81,7 +81,7 @@ def adjust(
     by_hand.not_for_oneself(operator, account.email)
     checked = _check_amount(amount)
     wanted = by_hand.proposal(
-        CORRECTION,
+        ADJUSTMENT,
         operator=operator,
         idempotency_key=idempotency_key,
         amount=checked,
@@ -106,7 +106,7 @@ def adjust(
 
 def approve(
     store: Store, operator: str, adjustment_id: str, *, now: datetime
-) -> PostedEntry | RedeemCode | Outcome | None:
+) -> PostedEntry | PromotionalCode | Outcome | None:
     """Book what another operator proposed: an adjustment, a parked payment credited, a code, or the name of a link.
 
     Both have to be operators as it is booked. Raises NotFound, Forbidden, InvalidInput, WrongState.
@@ -127,13 +127,13 @@ def approve(
         raise WrongState("This is booked already.") from error
 
 
-def _booked(store: Store, approved: Adjustment) -> PostedEntry | RedeemCode | Outcome | None:
+def _booked(store: Store, approved: Proposal) -> PostedEntry | PromotionalCode | Outcome | None:
     """What came of a proposal that was approved."""
     if approved.kind == CODE:
         return store.codes.find(approved.terms["code"])
     if approved.kind == PAYMENT:
         return Outcome(store.payments.find(approved.terms["payment_id"]))
-    return store.ledger.find(_entry_id(approved)) if approved.kind == CORRECTION else None
+    return store.ledger.find(_entry_id(approved)) if approved.kind == ADJUSTMENT else None
 
 
 def decline(store: Store, operator: str, adjustment_id: str, *, now: datetime) -> None:
@@ -226,24 +226,24 @@ def _check_amount(amount: object) -> int:
     return amount
 
 
-def _propose_once(store: Store, wanted: Adjustment) -> PostedEntry | Adjustment:
+def _propose_once(store: Store, wanted: Proposal) -> PostedEntry | Proposal:
     try:
         return by_hand.propose(store, wanted, unless=lambda tx: tx.ledger.not_recorded(_entry_id(wanted)))
     except AlreadyRecorded:
         return _answered(store, wanted)
 
 
-def _not_proposed(tx: Transaction, wanted: Adjustment) -> None:
+def _not_proposed(tx: Transaction, wanted: Proposal) -> None:
     tx.proposals.not_proposed(wanted.adjustment_id)
 
 
-def _book_approved(store: Store, waiting: Adjustment, now: datetime, authority: Callable[[], Authority]) -> PostedEntry:
+def _book_approved(store: Store, waiting: Proposal, now: datetime, authority: Callable[[], Authority]) -> PostedEntry:
     account = store.accounts.get(waiting.user_email)
     return _book(store, waiting, account, now, authority, "credits.approve")
 
 
-APPROVED_BY_KIND: dict[str, Callable[..., PostedEntry | RedeemCode | Outcome | None]] = {
-    CORRECTION: _book_approved,
+APPROVED_BY_KIND: dict[str, Callable[..., PostedEntry | PromotionalCode | Outcome | None]] = {
+    ADJUSTMENT: _book_approved,
     PAYMENT: parked.credit_approved,
     CODE: codes.create_approved,
     SALE: sales.name_approved,
@@ -252,7 +252,7 @@ APPROVED_BY_KIND: dict[str, Callable[..., PostedEntry | RedeemCode | Outcome | N
 
 def _book(
     store: Store,
-    adjustment: Adjustment,
+    wanted: Proposal,
     account: Account,
     now: datetime,
     authority: Callable[[], Authority],
@@ -264,16 +264,16 @@ def _book(
     Raises InvalidInput, AlreadyRecorded, and what `authority` raises.
     """
     entry = LedgerEntry(
-        transaction_id=_entry_id(adjustment),
-        user_email=adjustment.user_email,
-        type=ADJUSTMENT,
-        amount=adjustment.amount,
-        description=f"Adjustment: {adjustment.reason}",
+        transaction_id=_entry_id(wanted),
+        user_email=wanted.user_email,
+        type=credits.ADJUSTMENT,
+        amount=wanted.amount,
+        description=f"Adjustment: {wanted.reason}",
     )
 
     def attempt(current: Account) -> PostedEntry:
         stands = authority()
-        preview(current, adjustment.amount)
+        preview(current, wanted.amount)
         try:
             posted, after = credits.post(current, entry, now)
         except InsufficientCredits as error:
@@ -283,9 +283,9 @@ def _book(
             action,
             current.email,
             now,
-            reason=adjustment.reason,
+            reason=wanted.reason,
             before={"balance": current.credits_balance},
-            after={"balance": after.credits_balance, "correction": adjustment.adjustment_id, **stands.about},
+            after={"balance": after.credits_balance, "correction": wanted.adjustment_id, **stands.about},
         )
         with acting(store, act) as tx:
             tx.ledger.append_once(posted)
@@ -295,20 +295,20 @@ def _book(
         return posted
 
     posted = store.accounts.decide(account, attempt)
-    log.info("balance adjusted", extra={"email": mask_email(account.email), "credits": adjustment.amount})
+    log.info("balance adjusted", extra={"email": mask_email(account.email), "credits": wanted.amount})
     return posted
 
 
-def _first(store: Store, repeat: Adjustment) -> PostedEntry | Adjustment | None:
+def _first(store: Store, repeat: Proposal) -> PostedEntry | Proposal | None:
     """What the first request with this key did, if there was one. Raises IdempotencyKeyReused if it was another."""
-    first: PostedEntry | Adjustment | None = store.ledger.find(_entry_id(repeat))
+    first: PostedEntry | Proposal | None = store.ledger.find(_entry_id(repeat))
     first = first or store.proposals.find(repeat.adjustment_id)
     if first and (first.user_email, first.amount) != (repeat.user_email, repeat.amount):
         raise IdempotencyKeyReused("This request was sent before with other contents. Nothing was changed.")
     return first
 
 
-def _answered(store: Store, repeat: Adjustment) -> PostedEntry | Adjustment:
+def _answered(store: Store, repeat: Proposal) -> PostedEntry | Proposal:
     """The same, where the store has just said that there was one. Raises IdempotencyKeyReused."""
     first = _first(store, repeat)
     if first is None:
@@ -316,5 +316,5 @@ def _answered(store: Store, repeat: Adjustment) -> PostedEntry | Adjustment:
     return first
 
 
-def _entry_id(adjustment: Adjustment) -> str:
-    return f"adjust#{adjustment.adjustment_id}"
+def _entry_id(wanted: Proposal) -> str:
+    return f"adjust#{wanted.adjustment_id}"

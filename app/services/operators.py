@@ -47,7 +47,7 @@ def grant(store: Store, email: str, *, actor: str, reason: str = "", now: dateti
             after={"role": OPERATOR},
         )
         with acting(store, act) as tx:
-            tx.accounts.change_settings(current, proven=True, role=OPERATOR, sessions={})
+            tx.accounts.change_settings(current, confirmed=True, role=OPERATOR, sessions={})
             told(tx)
         log.warning("operator made", extra={"email": mask_email(current.email), "actor": mask_email(actor)})
 

@@ -21,7 +21,7 @@ from app.domain.payments import (
     refund_fact,
     refunds_undone,
 )
-from app.domain.proposals import PAYMENT, Adjustment
+from app.domain.proposals import PAYMENT, Proposal
 from app.domain.reversals import REFUND_UNDONE
 from app.domain.tasks import new_idempotency_key
 from app.domain.text import shows
@@ -51,7 +51,7 @@ def credit(
     limit: int,
     now: datetime,
     idempotency_key: str = "",
-) -> Outcome | Adjustment:
+) -> Outcome | Proposal:
     """Credit a parked payment to an account, which is made if there is none. What was refunded of it is left out.
 
     It counts as made by hand. Above `limit` together with the rest of the operator's day, or above what the payment can
@@ -85,7 +85,7 @@ def credit(
         return by_hand.propose_once(store, wanted)
 
 
-def credit_approved(store: Store, waiting: Adjustment, now: datetime, authority: Callable[[], Authority]) -> Outcome:
+def credit_approved(store: Store, waiting: Proposal, now: datetime, authority: Callable[[], Authority]) -> Outcome:
     """Credit as it was proposed. Raises NotFound, WrongState and what `authority` raises."""
     payment_id = waiting.terms["payment_id"]
     return _credit(

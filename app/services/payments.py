@@ -297,7 +297,7 @@ def settle(
         elif is_new:
             tx.accounts.create(replace(account, **settings), failure=Stale)
         elif settings:
-            tx.accounts.change_settings(account, unproven="link_nonces" in settings, **settings)
+            tx.accounts.change_settings(account, unconfirmed="link_nonces" in settings, **settings)
         and_also(tx)
         if first_grant:
             tx.mails.enqueue(notices.purchase(settled, account, entry.amount if entry else 0, now))

@@ -13,7 +13,7 @@ from app.data.transaction import optimistic
 from app.domain.errors import InvalidInput, NotFound, PaymentsUnavailable, WrongState
 from app.domain.paging import each
 from app.domain.payments import PaymentRecord, SessionFact, as_ours, target
-from app.domain.proposals import SALE, Adjustment
+from app.domain.proposals import SALE, Proposal
 from app.domain.sales import NEVER, OURS, Named, Sale, label_of, lines_of
 from app.domain.tasks import new_idempotency_key
 from app.gateways.stripe import PaymentRefused
@@ -100,7 +100,7 @@ def kept(known: Mapping[str, Sale], record: PaymentRecord, now: datetime) -> Cal
 
 def name_for_good(
     store: Store, source: str, *, reason: str, actor: str, limit: int, now: datetime, idempotency_key: str = ""
-) -> Adjustment | None:
+) -> Proposal | None:
     """What this link or product sells is credits, now and later; `payments.release` then credits what waits.
 
     What waits counts as made by hand: above `limit` together with the rest of the operator's day a second operator has
@@ -127,7 +127,7 @@ def name_for_good(
     return None
 
 
-def name_approved(store: Store, waiting: Adjustment, now: datetime, authority: Callable[[], Authority]) -> None:
+def name_approved(store: Store, waiting: Proposal, now: datetime, authority: Callable[[], Authority]) -> None:
     """Name what was proposed. Raises NotFound, WrongState (decided meanwhile) and what `authority` raises."""
     source, proposer = waiting.terms["source"], waiting.proposed_by
     _decide(store, source, OURS, "sale.name", waiting.reason, proposer, authority, now, approved_by=authority().actor)

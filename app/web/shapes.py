@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.config import Pack
 from app.domain.accounts import Account
 from app.domain.credits import TYPES, PostedEntry
-from app.domain.proposals import APPROVED, DECLINED, WAITING, Adjustment
+from app.domain.proposals import APPROVED, DECLINED, WAITING, Proposal
 from app.domain.tasks import MAX_DESCRIPTION, STATUSES, Brief, Result, ResultFile, Task
 from app.forms.paging import MAX_LIMIT
 
@@ -148,5 +148,5 @@ PACK = Shape("Pack", Pack, pack_id=TEXT, credits=COUNT, price_cents=COUNT, **giv
 PACKS = Shape("", object, **given(packs=list_of(PACK)))
 CHECKOUT = Shape("", Pack, **given(checkout_url=TEXT | {"format": "uri"}), pack_id=TEXT, credits=WHOLE)
 REDEEMED = Shape("", object, **given(credits_added=WHOLE, credits=WHOLE))
-PROPOSAL = Shape("Proposal", Adjustment, adjustment_id=TEXT, amount=WHOLE, state=one_of([WAITING, APPROVED, DECLINED]))
+PROPOSAL = Shape("Proposal", Proposal, adjustment_id=TEXT, amount=WHOLE, state=one_of([WAITING, APPROVED, DECLINED]))
 RECEIVED = Shape("", object, **given(received={"const": True}))

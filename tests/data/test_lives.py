@@ -12,7 +12,7 @@ import pytest
 
 from app.data import Store
 from app.data.codec import decode_item, encode_item
-from app.data.lives import UserUpdates, UserWrites
+from app.data.lives import LifeUpdates, LifeWrites
 from app.data.second_factors import Proof
 from app.data.store import Transaction
 from app.domain.accounts import BROWSER, HALF, Account, LinkMails, Passkey, Session
@@ -36,7 +36,7 @@ SINGLE: dict[str, Callable[[Store, Account], Any]] = {
     "accounts.set_password": lambda s, a: s.updates.accounts.set_password(
         a, "new", used=(), nonce=("reset", "n"), now=NOW
     ),
-    "accounts.confirm_mailbox": lambda s, a: s.updates.accounts.confirm_mailbox(a, ("reset", "n"), NOW),
+    "accounts.confirm_address": lambda s, a: s.updates.accounts.confirm_address(a, ("reset", "n"), NOW),
     "accounts.change": lambda s, a: s.updates.accounts.change(
         a, visible=False, draft="typed", stripe_customer_id="cus_1"
     ),
@@ -79,7 +79,7 @@ def writers(part: type, through: str) -> set[str]:
         name
         for name, method in inspect.getmembers(part, inspect.isfunction)
         if not name.startswith("_")
-        and method not in (vars(UserWrites).get(name), vars(UserUpdates).get(name))
+        and method not in (vars(LifeWrites).get(name), vars(LifeUpdates).get(name))
         and f"self.{through}(" in inspect.getsource(method)
     }
 
@@ -107,8 +107,11 @@ def ada(store) -> Account:
 
 
 def test_every_method_that_writes_an_account_is_walked_here(store):
-    assert found(parts(store.updates), "_update_user") == {*SINGLE, "erasure.mark_erased"}
-    assert found(parts(Transaction(store.client, store.prefix)), "update_user") == {*WITHIN, "accounts.count_open_task"}
+    assert found(parts(store.updates), "_update_account") == {*SINGLE, "erasure.mark_erased"}
+    assert found(parts(Transaction(store.client, store.prefix)), "update_account") == {
+        *WITHIN,
+        "accounts.count_open_task",
+    }
 
 
 @pytest.mark.parametrize("name", [*SINGLE, *WITHIN])

@@ -20,12 +20,12 @@ from app.data.store import Transaction
 from app.domain.accounts import Account, LinkMails, Passkey, Session
 from app.domain.audit import AuditRow
 from app.domain.by_hand import Hand
-from app.domain.codes import RedeemCode
+from app.domain.codes import PromotionalCode
 from app.domain.credits import ADJUSTMENT, PURCHASE, SPEND, PostedEntry
 from app.domain.drafts import Draft
 from app.domain.mails import Mail, MailTrouble, Told
 from app.domain.payments import PaymentRecord
-from app.domain.proposals import CODE, Adjustment
+from app.domain.proposals import CODE, Proposal
 from app.domain.reversals import Amount
 from app.domain.sales import Line, Origin, Sale
 from app.domain.signs import BooksCheck, StripeContact
@@ -137,13 +137,13 @@ ASIDE = replace(
     reason_if_ours="another currency",
 )
 LINKED = replace(ASIDE, payment_id="pi_3", origin=Origin("plink_1"), credits_if_ours=0, reason_if_ours=None)
-WELCOME = RedeemCode("WELCOME", 50, 100, LATER, NOW, OP)
-GENEROUS = RedeemCode("GENEROUS", 500, 100, LATER, NOW, OP, note="For the fair", approved_by="two@example.com")
+WELCOME = PromotionalCode("WELCOME", 50, 100, LATER, NOW, OP)
+GENEROUS = PromotionalCode("GENEROUS", 500, 100, LATER, NOW, OP, note="For the fair", approved_by="two@example.com")
 
 
 MAIL = Mail("welcome#1", "welcome", ADA, NOW, {"credits": 500, "spent": False})
-PROPOSED = Adjustment("adj_1", ADA, -70, "Paid twice", OP, NOW)
-A_CODE = Adjustment("adj_2", "", 5000, "For the fair", OP, NOW, kind=CODE, terms={"code": "FAIR", "uses": 10})
+PROPOSED = Proposal("adj_1", ADA, -70, "Paid twice", OP, NOW)
+A_CODE = Proposal("adj_2", "", 5000, "For the fair", OP, NOW, kind=CODE, terms={"code": "FAIR", "uses": 10})
 ACT = AuditRow("", NOW, OP, "credits.adjust", ADA, "Paid twice", {"balance": 5}, {"balance": 7, "names": ["a"]})
 DRAFT = Draft("/tasks", (("description", "Words"), ("request_id", "r1")), NOW)
 
@@ -201,7 +201,7 @@ def payment_case(record: PaymentRecord) -> Case:
     return Case("Payments", key, together(*writes), lambda s: s.payments.find(record.payment_id), record)
 
 
-def proposal_case(record: Adjustment, *then: Callable[[Transaction], None], **fields: Any) -> Case:
+def proposal_case(record: Proposal, *then: Callable[[Transaction], None], **fields: Any) -> Case:
     return Case(
         "Adjustments",
         {"adjustment_id": record.adjustment_id},
@@ -220,7 +220,7 @@ def mail_case(then: Callable[[Store], Any] = lambda s: None, **fields: Any) -> C
     return Case("Outbox", {"mail_id": MAIL.mail_id}, write, lambda s: s.mails.find(MAIL.mail_id), record)
 
 
-def code_case(record: RedeemCode) -> Case:
+def code_case(record: PromotionalCode) -> Case:
     return Case(
         "RedeemCodes",
         {"code": record.code},

@@ -6,13 +6,20 @@ from datetime import timedelta
 import pytest
 
 from app.domain.accounts import Account
-from app.domain.codes import RedeemCode, check_confirmed, check_redeemable, check_redeemer, normalise_code, promo_entry
+from app.domain.codes import (
+    PromotionalCode,
+    check_confirmed,
+    check_redeemable,
+    check_redeemer,
+    normalise_code,
+    promo_entry,
+)
 from app.domain.credits import PROMO, LedgerEntry
 from app.domain.errors import AddressUnconfirmed, InvalidInput
 from app.domain.people import person_mark
 from tests.support import NOW
 
-CODE = RedeemCode("SPRING-2026", 50, 3, NOW + timedelta(days=1), NOW, "op@example.com")
+CODE = PromotionalCode("SPRING-2026", 50, 3, NOW + timedelta(days=1), NOW, "op@example.com")
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ ACTS: dict[str, Callable[..., Any]] = {
     "set-password link": lambda s, a, links, sealer: accounts.set_password(
         s, BCRYPT, links, token(links, a, "set_password"), NEW, purpose="set_password", now=utcnow()
     ),
-    "confirm link": lambda s, a, links, sealer: accounts.confirm_mailbox(
+    "confirm link": lambda s, a, links, sealer: accounts.confirm_address(
         s, links, token(links, a, "confirm"), signed_in_as=ADA, now=utcnow()
     ),
     "right code": lambda s, a, links, sealer: finish(
@@ -325,7 +325,7 @@ def test_a_confirmation_that_is_sent_again_says_that_the_address_is_confirmed(ap
     browser = Browser(app)
     browser.sign_in()
     browser.follow(path)
-    accounts.confirm_mailbox(store, links, path.rpartition("/")[2], signed_in_as=ADA, now=utcnow())
+    accounts.confirm_address(store, links, path.rpartition("/")[2], signed_in_as=ADA, now=utcnow())
 
     assert browser.post("/confirm", {}).status_code == 200
     eve = Browser(app)

@@ -158,11 +158,11 @@ def test_a_link_scanner_credits_nothing_on_the_way_back(browser, stripe, store):
 
 
 @pytest.mark.threat(45)
-@pytest.mark.parametrize("who", ["nobody", "proven", "unproven", "made by a payment"])
+@pytest.mark.parametrize("who", ["nobody", "confirmed", "unconfirmed", "made by a payment"])
 def test_the_same_page_whoever_paid_and_nobody_is_signed_in(app, browser, stripe, store, client, who):
-    if who == "proven":
+    if who == "confirmed":
         make_account(store, "new@example.com")
-    elif who == "unproven":
+    elif who == "unconfirmed":
         sign_up(store, Passwords(4), "new@example.com", PASSWORD, label="a stranger", kind="browser", now=NOW)
     elif who == "made by a payment":
         post_webhook(client, session_event("new@example.com", session="cs_before"))
@@ -177,8 +177,8 @@ def test_the_same_page_whoever_paid_and_nobody_is_signed_in(app, browser, stripe
     account = store.accounts.get("new@example.com")
     assert account.credits_balance >= 1000
     last = max(all_mails(store), key=lambda mail: mail.context.get("balance", -1))
-    assert last.kind == ("receipt" if who == "proven" else "welcome")
-    if who == "unproven":
+    assert last.kind == ("receipt" if who == "confirmed" else "welcome")
+    if who == "unconfirmed":
         assert (account.password_hash, account.sessions) == (None, {})
 
 

@@ -452,6 +452,6 @@ def test_a_confirmation_proves_nothing_to_somebody_else(app, store):
     token = links.url(account, "confirm").rpartition("/")[2]
 
     with pytest.raises(accounts.LinkExpired):
-        accounts.confirm_mailbox(store, links, token, signed_in_as="eve@example.com", now=NOW)
+        accounts.confirm_address(store, links, token, signed_in_as="eve@example.com", now=NOW)
 
     assert not store.accounts.get(account.email).confirmed

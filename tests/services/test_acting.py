@@ -49,7 +49,7 @@ def test_an_act_whose_condition_fails_writes_no_row(store):
     account = make_account(store, confirmed_at=None)
 
     with pytest.raises(Stale):
-        darken(store, account, proven=True)
+        darken(store, account, confirmed=True)
 
     assert rows(store) == []
 

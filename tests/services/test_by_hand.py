@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 
 from app.data.transaction import Writes
-from app.domain.codes import RedeemCode
+from app.domain.codes import PromotionalCode
 from app.domain.credits import PostedEntry
 from app.domain.errors import Forbidden, IdempotencyKeyReused, InvalidInput, WrongState
-from app.domain.proposals import Adjustment
+from app.domain.proposals import Proposal
 from app.services import books, codes, customers, parked
 from app.services.payments import Outcome
 from tests.services.test_payments import paid, record
@@ -75,7 +75,7 @@ def test_what_one_operator_makes_adds_up_over_accounts_and_means(store):
         credit(store, park(store, 2), 1),
     ]
 
-    kinds = [PostedEntry, PostedEntry, RedeemCode, Outcome, Adjustment, Adjustment, Adjustment]
+    kinds = [PostedEntry, PostedEntry, PromotionalCode, Outcome, Proposal, Proposal, Proposal]
     assert [type(one) for one in done] == kinds
     assert [found.kind for found in sorted(waiting(store), key=lambda found: found.kind)] == [
         "code",
@@ -91,7 +91,7 @@ def test_switching_a_code_off_gives_nothing_back_that_day(store):
     make_code(store, 500, 10)
     codes.disable(store, "SPRING-2026", actor=OP, reason="Mistake", now=NOW)
 
-    assert isinstance(adjust(store, 1), Adjustment)
+    assert isinstance(adjust(store, 1), Proposal)
 
 
 @pytest.mark.parametrize("means", ["adjustment", "code", "payment"])
@@ -102,7 +102,7 @@ def test_what_waits_is_booked_when_a_second_operator_approves(store, means):
         "payment": lambda: credit(store, park(store), 6000),
     }[means]
     proposal = propose()
-    assert isinstance(proposal, Adjustment)
+    assert isinstance(proposal, Proposal)
     assert (balance(store), store.codes.find("SPRING-2026")) == (100, None)
     with pytest.raises(Forbidden):
         approve(store, proposal, OP)
@@ -242,7 +242,7 @@ def test_the_limit_holds_when_another_act_is_booked_between_the_look_and_the_boo
     adjust(store, 1, "r-0")
     before_commit(monkeypatch, lambda: adjust(store, 3000, "r-9", email="bob@example.com"))
 
-    assert isinstance(act(), Adjustment)
+    assert isinstance(act(), Proposal)
 
     assert balance(store, "bob@example.com") == 3000
     assert (balance(store), store.codes.find("SPRING-2026")) == (101, None)
@@ -253,7 +253,7 @@ def test_the_first_two_acts_of_a_day_both_count_when_they_meet(store, monkeypatc
     make_account(store, "bob@example.com")
     before_commit(monkeypatch, lambda: adjust(store, 3000, "r-9", email="bob@example.com"))
 
-    assert isinstance(adjust(store, 3000), Adjustment)
+    assert isinstance(adjust(store, 3000), Proposal)
     assert store.accounts.get(OP).by_hand == 3000
 
 
@@ -317,7 +317,7 @@ def test_a_payment_is_credited_beyond_its_worth_by_two_only(store):
 
     proposal = credit(store, payment, 101)
 
-    assert isinstance(proposal, Adjustment)
+    assert isinstance(proposal, Proposal)
     assert balance(store) == 100
     with pytest.raises(InvalidInput):
         credit(store, payment, 10_000_001)
@@ -333,10 +333,10 @@ def test_the_command_line_has_one_count_whatever_name_it_gives(store):
     make_code(store, 100, 20, operator="night shift", **shell)
     adjust(store, 1000, "r-2", operator=OP, **shell)
 
-    assert isinstance(adjust(store, 1, "r-3", operator="day shift", **shell), Adjustment)
-    assert isinstance(adjust(store, 1, "r-4", operator=TWO, **shell), Adjustment)
+    assert isinstance(adjust(store, 1, "r-3", operator="day shift", **shell), Proposal)
+    assert isinstance(adjust(store, 1, "r-4", operator=TWO, **shell), Proposal)
     assert isinstance(adjust(store, 4000, "r-5", operator=OP), PostedEntry)  # signed in; the 1,000 count here, too
-    assert isinstance(adjust(store, 1, "r-6", operator=OP), Adjustment)
+    assert isinstance(adjust(store, 1, "r-6", operator=OP), Proposal)
     with pytest.raises(Forbidden):
         adjust(store, 1, "r-7", operator="nobody@example.com", **shell)
     assert books.check(store) == []

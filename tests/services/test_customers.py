@@ -8,7 +8,7 @@ import pytest
 from app.domain.accounts import Session
 from app.domain.credits import PostedEntry
 from app.domain.errors import Forbidden, IdempotencyKeyReused, InvalidInput, NotFound, WrongState
-from app.domain.proposals import Adjustment
+from app.domain.proposals import Proposal
 from app.services import books, customers
 from tests.support import NOW, ledger, make_account, make_operators
 
@@ -93,7 +93,7 @@ def test_adjustments_of_a_day_need_a_second_operator_when_together_they_pass_the
     tomorrow = adjust(store, 5000, idempotency_key="r-5", now=NOW + timedelta(days=1))
 
     assert [type(done) for done in (*booked, proposed, other, tomorrow)] == [
-        *(PostedEntry, PostedEntry, Adjustment, PostedEntry, PostedEntry)
+        *(PostedEntry, PostedEntry, Proposal, PostedEntry, PostedEntry)
     ]
     assert adjust(store, -2000, idempotency_key="r--2000") == booked[1]  # a repeat is no second adjustment
     customers.approve(store, TWO, proposed.adjustment_id, now=NOW)
@@ -198,7 +198,7 @@ def test_an_adjustment_is_refused_when_it_is_for_oneself_or_nobody(store, accoun
 def test_a_large_adjustment_waits_until_a_second_operator_approves(store, account):
     proposal = adjust(store, 6000)
 
-    assert isinstance(proposal, Adjustment)
+    assert isinstance(proposal, Proposal)
     assert adjust(store, 6000) == proposal
     assert store.accounts.get(account.email).credits_balance == 100
     assert [found.amount for found in store.proposals.list_waiting(limit=10).items] == [6000]

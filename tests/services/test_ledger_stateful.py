@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multiple, rule, run_state_machine_as_test
 
 from app.data import transaction
-from app.domain.codes import RedeemCode
+from app.domain.codes import PromotionalCode
 from app.domain.credits import PostedEntry
 from app.domain.errors import AccountExists, DomainError, InsufficientCredits
 from app.domain.payments import (
@@ -38,7 +38,7 @@ from app.domain.payments import (
     refunds_undone,
     target,
 )
-from app.domain.proposals import Adjustment
+from app.domain.proposals import Proposal
 from app.domain.tasks import CANCELLED, REJECTED
 from app.services import accounts, books, codes, customers, operators, parked, payments, queue, tasks
 from app.services.links import SET_PASSWORD, Links
@@ -345,7 +345,7 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
                     now=self.now(),
                 ),
             )
-            if isinstance(done, Adjustment):
+            if isinstance(done, Proposal):
                 return done
             if done is not None:
                 self.count_granted(f"pi_{payment}", credits, self.emails[who])
@@ -387,7 +387,7 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
                     now=self.now(),
                 ),
             )
-            if isinstance(done, Adjustment):
+            if isinstance(done, Proposal):
                 return done
             if isinstance(done, PostedEntry) and done.transaction_id not in self.adjusted:
                 self.adjusted.add(done.transaction_id)
@@ -420,7 +420,7 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
             if isinstance(done, PostedEntry):
                 self.adjusted.add(done.transaction_id)
                 self.moved[proposal.user_email] += proposal.amount
-            elif isinstance(done, RedeemCode):
+            elif isinstance(done, PromotionalCode):
                 self.codes[done.code] = done.credits, done.max_uses
             else:
                 self.count_granted(proposal.terms["payment_id"], proposal.amount, proposal.user_email)
@@ -443,7 +443,7 @@ def test_the_books_agree_whatever_happens(empty_store, monkeypatch):
                     store, name, created_by=operator, limit=LIMIT, now=self.now(), idempotency_key=name, **about
                 ),
             )
-            if isinstance(done, Adjustment):
+            if isinstance(done, Proposal):
                 return done
             if done is not None:
                 self.codes[name] = credits, uses

@@ -37,7 +37,7 @@ def test_a_proven_account_becomes_an_operators_and_every_session_and_token_ends(
     assert [mail.kind for mail in all_mails(store)] == ["security"]
 
 
-@pytest.mark.parametrize("attributes", [{"confirmed_at": None}, {"disabled_at": NOW}], ids=["unproven", "disabled"])
+@pytest.mark.parametrize("attributes", [{"confirmed_at": None}, {"disabled_at": NOW}], ids=["unconfirmed", "disabled"])
 def test_an_account_that_anybody_may_have_opened_is_not_made_an_operators(store, attributes):
     make_account(store, sessions=sessions(), **attributes)
 

@@ -11,7 +11,7 @@ import pytest
 from app.data.sales import SaleWrites
 from app.domain.errors import Forbidden, InvalidInput, NotFound, PaymentsUnavailable, WrongState
 from app.domain.payments import DisputeFact, RefundFact
-from app.domain.proposals import Adjustment
+from app.domain.proposals import Proposal
 from app.domain.sales import ELSEWHERE, NEVER, OURS, Named
 from app.services import books, customers, parked, payments, sales
 from tests.services.test_books import Listed, reconcile, session
@@ -518,7 +518,7 @@ def test_names_and_adjustments_at_once_stay_within_the_day_of_one_operator(store
     with ThreadPoolExecutor(8) as pool:
         done = list(pool.map(act, range(8)))
 
-    proposed = [one for one in done if isinstance(one, Adjustment)]
+    proposed = [one for one in done if isinstance(one, Proposal)]
     assert len(proposed) == 6
     assert made_alone(store) == 2000
     for link in links:

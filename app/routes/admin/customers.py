@@ -12,7 +12,7 @@ from app.domain.accounts import Account
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput
 from app.domain.paging import Page
-from app.domain.proposals import CODE, SALE, Adjustment
+from app.domain.proposals import CODE, SALE, Proposal
 from app.domain.tasks import new_idempotency_key
 from app.domain.text import plain_address
 from app.forms.admin import AdjustForm, ReasonForm
@@ -79,7 +79,7 @@ def adjust(account_id: str) -> ResponseReturnValue:
     except InvalidInput as error:
         form["amount" if error.field not in form else error.field].errors = [error.message]
         return _page(account, form, ReasonForm(formdata=None), 422)
-    if isinstance(done, Adjustment):
+    if isinstance(done, Proposal):
         flash("Proposed. Another operator must approve it.")
     else:
         flash(f"Adjusted: {done.amount:+,} credits. The balance is {done.balance_after:,}.")

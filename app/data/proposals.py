@@ -6,7 +6,7 @@ from datetime import datetime
 
 from app.domain.errors import AlreadyRecorded, NotFound, WrongState
 from app.domain.paging import Page
-from app.domain.proposals import WAITING, Adjustment
+from app.domain.proposals import WAITING, Proposal
 
 from .base import Base
 from .records import Codec
@@ -15,26 +15,26 @@ from .transaction import Writes
 
 TABLE = ADJUSTMENTS.suffix
 PROPOSAL = Codec(
-    Adjustment,
+    Proposal,
     always={"state", "kind", "terms"},
     absent={"user_email": ""},
-    beside=lambda adjustment: {"waiting": WAITING if adjustment.state == WAITING else None},
+    beside=lambda proposal: {"waiting": WAITING if proposal.state == WAITING else None},
 )
 
 
 class ProposalReads(Base):
-    def find(self, adjustment_id: str) -> Adjustment | None:
+    def find(self, adjustment_id: str) -> Proposal | None:
         row = self._get(TABLE, {"adjustment_id": adjustment_id})
         return PROPOSAL.record(row) if row else None
 
-    def get(self, adjustment_id: str) -> Adjustment:
+    def get(self, adjustment_id: str) -> Proposal:
         """Raises NotFound."""
         found = self.find(adjustment_id)
         if found is None:
             raise NotFound("There is no such proposal.")
         return found
 
-    def list_waiting(self, *, limit: int, cursor: str | None = None) -> Page[Adjustment]:
+    def list_waiting(self, *, limit: int, cursor: str | None = None) -> Page[Proposal]:
         return self._page(
             TABLE,
             ADJUSTMENT_INDEX,
@@ -48,11 +48,11 @@ class ProposalReads(Base):
 
 
 class ProposalWrites(Writes):
-    def add(self, adjustment: Adjustment) -> None:
+    def add(self, proposal: Proposal) -> None:
         """Propose, once for an id. Raises AlreadyRecorded."""
         self.put(
             TABLE,
-            PROPOSAL.row(adjustment),
+            PROPOSAL.row(proposal),
             condition="attribute_not_exists(adjustment_id)",
             failure=AlreadyRecorded,
         )
