@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -66,8 +66,7 @@ async def serve(port: int, data_dir: Path | None) -> None:
 
     application: Any = ministack.app.app
     if data_dir is None:
-        with nothing_expires():  # the part that is DynamoDB is imported here
-            from scripts.local.snapshot import Snapshot
+        from scripts.local.snapshot import Snapshot
 
         application = Snapshot().around(application)
     else:
@@ -91,7 +90,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the journal; without it everything is in memory only")
     arguments = parser.parse_args()
     configure(arguments.port, arguments.data)
-    from scripts.local.journal import JournalError
+    with nullcontext() if arguments.data else nothing_expires():  # the part that is DynamoDB is imported here
+        from scripts.local.journal import JournalError
 
     try:
         asyncio.run(serve(arguments.port, arguments.data))

@@ -120,15 +120,20 @@ def test_a_test_fails_that_leads_away_from_this_machine_whatever_becomes_of_the_
     assert "5 passed, 4 errors" in said
 
 
-@pytest.mark.parametrize("kept_away", [True, False])
-def test_nothing_expires_by_the_real_time_in_the_store_of_the_tests(kept_away):
-    """Their days are long past: rows would go in the middle of a test, once a minute."""
+@pytest.mark.parametrize("keeps", [False, True])
+def test_nothing_expires_by_the_real_time_in_the_store_of_the_tests(keeps, tmp_path):
+    """Their days are long past: rows would go in the middle of a test, once a minute. A run that keeps them does."""
     look = f"""
+import sys
 import threading
-from contextlib import nullcontext
-from scripts.local.aws_server import REMOVES_EXPIRED, nothing_expires
-with nothing_expires() if {kept_away} else nullcontext():
+from scripts.local import aws_server
+
+async def serve(*_):
     import scripts.local.snapshot
-assert (REMOVES_EXPIRED in [thread.name for thread in threading.enumerate()]) is not {kept_away}
+    assert (aws_server.REMOVES_EXPIRED in [thread.name for thread in threading.enumerate()]) is {keeps}
+
+aws_server.serve = serve
+sys.argv[1:] = ["--port", "1"] + ["--data", {str(tmp_path)!r}] * {keeps}
+aws_server.main()
 """
     subprocess.run([sys.executable, "-c", look], cwd=REPO, check=True, timeout=300)
