@@ -3,6 +3,7 @@ come, and no connection that leaves this machine."""
 
 from __future__ import annotations
 
+import gc
 import socket
 import sys
 from collections.abc import Iterator
@@ -96,7 +97,17 @@ def nothing_leads_away() -> Iterator[None]:
 
 
 @pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What was imported stays: to look through all of it for garbage, again and again, was most of what a page cost."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
+    gc.disable()  # until all is collected
     sys.addaudithook(stay_here)
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None:  # a worker has none

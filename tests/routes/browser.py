@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from bs4 import BeautifulSoup
@@ -11,8 +12,12 @@ from werkzeug.test import TestResponse
 from tests.support import PASSWORD
 
 
+TOKEN = re.compile(r'<input[^>]* name="csrf_token"[^>]* value="([^"]+)"')
+
+
 def soup(response: TestResponse) -> BeautifulSoup:
-    return BeautifulSoup(response.text, "html5lib")
+    """For what a page says: five times as fast as a strict parser, whose place is test_html.py."""
+    return BeautifulSoup(response.text, "html.parser")
 
 
 class Browser:
@@ -30,9 +35,9 @@ class Browser:
         return soup(response)
 
     def csrf(self) -> str:
-        field = self.page("/login").select_one("input[name=csrf_token]")
+        field = TOKEN.search(self.get("/login").text)
         assert field
-        return str(field["value"])
+        return field[1]
 
     def post(self, path: str, data: dict[str, Any], *, fragment: bool = False, **headers: str) -> TestResponse:
         """Post a form with a good CSRF token."""

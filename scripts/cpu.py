@@ -1,0 +1,67 @@
+"""Where the CPU seconds of the tests go: `scripts/test -n 0 tests/routes -p scripts.cpu` lists them by file and by test.
+
+Those of the test's own process and of everything that it started: servers, browsers, local AWS.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TICKS = os.sysconf("SC_CLK_TCK")
+SHOWN = 60
+
+
+def spent(process: int | None = None) -> float:
+    """CPU seconds of a process, of the children that it has waited for, and of those that are alive."""
+    process = process or os.getpid()
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        own = sum(int(ticks) for ticks in fields[11:15]) / TICKS  # utime, stime, cutime, cstime
+        children = [child for tasks in Path(f"/proc/{process}/task").iterdir() for child in _children(tasks)]
+    except OSError:  # it is over
+        return 0.0
+    return own + sum(spent(child) for child in children)
+
+
+def _children(task: Path) -> list[int]:
+    try:
+        return [int(child) for child in (task / "children").read_text().split()]
+    except OSError:
+        return []
+
+
+class CpuSeconds:
+    """Notes with each phase of a test what was spent since the one before it."""
+
+    def __init__(self) -> None:
+        self._until_now = spent()
+        self._by_test: dict[str, float] = defaultdict(float)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Iterator[None]:
+        report = yield
+        before, self._until_now = self._until_now, max(spent(), self._until_now)
+        report.cpu_seconds = self._until_now - before
+        return report  # noqa: B901 - that is how a wrapper answers
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._by_test[report.nodeid] += getattr(report, "cpu_seconds", 0.0)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        by_file: dict[str, float] = defaultdict(float)
+        for test, seconds in self._by_test.items():
+            by_file[test.partition("::")[0]] += seconds
+        terminalreporter.section(f"{sum(by_file.values()):.1f} CPU seconds")
+        for found in (by_file, self._by_test):
+            for name, seconds in sorted(found.items(), key=lambda one: -one[1])[:SHOWN]:
+                terminalreporter.write_line(f"{seconds:8.1f}  {name}")
+            terminalreporter.write_line("")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(CpuSeconds())
