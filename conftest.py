@@ -7,7 +7,9 @@ import gc
 import socket
 import sys
 from collections.abc import Iterator
+from functools import cache
 
+import httpx._transports.default as connections
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
@@ -94,6 +96,14 @@ def nothing_leads_away() -> Iterator[None]:
     _led_away.clear()
     yield
     assert _led_away == []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def certificates_read_once() -> Iterator[None]:
+    """httpx reads those of the whole world for each connection, 14 ms, to ask a server on loopback without TLS."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(connections, "create_ssl_context", cache(connections.create_ssl_context))
+        yield
 
 
 @pytest.hookimpl(trylast=True)

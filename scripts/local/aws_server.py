@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -81,6 +82,8 @@ async def serve(port: int, data_dir: Path | None) -> None:
     config.keep_alive_timeout = 75
     config.graceful_timeout = 2
     config.loglevel = "WARNING"
+    gc.collect()
+    gc.freeze()  # what was imported stays: it is not looked through for garbage again and again
     await hypercorn_serve(application, config, shutdown_trigger=stop.wait)
 
 

@@ -28,6 +28,15 @@ def add_tasks(store, account, count: int, words: str = "Task"):
     return account
 
 
+def add_unpaid(store, account, count: int, words: str = "Task") -> None:
+    """Rows of tasks alone, many at a time: for what depends on how many there are."""
+    for first in range(0, count, 50):
+        with store.transaction() as tx:
+            for number in range(first, min(first + 50, count)):
+                moment = NOW + timedelta(seconds=number)
+                tx.tasks.add(new_task(account.email, f"{words} {number}", f"{words}-{number}", moment))
+
+
 def walk(read, **filters) -> list:
     rows, cursor = [], None
     while True:
@@ -113,9 +122,9 @@ def bytes_of(answers: list[list[dict]]) -> int:
 @pytest.mark.parametrize("filters", [{"search": "needle"}, {"search": "needle", "status": "pending"}])
 def test_a_page_of_a_search_reads_no_more_than_its_bytes_and_skips_nothing(moto_store, answers, filters):
     """A task of 5,000 characters of four bytes: as many rows as a short search looks at would be 40 MB."""
-    account = make_account(moto_store, credits=2_000)
-    account = add_tasks(moto_store, account, 1, "Needle")
-    add_tasks(moto_store, account, 120, "\U0001f40b" * 4_980)
+    account = make_account(moto_store)
+    add_unpaid(moto_store, account, 1, "Needle")
+    add_unpaid(moto_store, account, 120, "\U0001f40b" * 4_980)
     pages, cursor, found = 0, None, []
 
     while True:
@@ -133,8 +142,8 @@ def test_a_page_of_a_search_reads_no_more_than_its_bytes_and_skips_nothing(moto_
 
 
 def test_a_search_among_short_texts_looks_at_as_many_rows_as_ever_in_few_calls(moto_store, answers):
-    account = make_account(moto_store, credits=7_000)
-    add_tasks(moto_store, account, 600)
+    account = make_account(moto_store)
+    add_unpaid(moto_store, account, 600)
 
     page = moto_store.tasks.page(account.email, limit=20, search="nothing of that kind")
 
@@ -144,9 +153,9 @@ def test_a_search_among_short_texts_looks_at_as_many_rows_as_ever_in_few_calls(m
 
 def test_long_rows_after_short_ones_end_a_search_with_the_next_call(moto_store, answers, monkeypatch):
     monkeypatch.setattr(base, "SEARCH_CHUNK", 30)
-    account = make_account(moto_store, credits=2_000)
-    account = add_tasks(moto_store, account, 60, "\U0001f40b" * 4_980)
-    add_tasks(moto_store, account, 25, "Short")
+    account = make_account(moto_store)
+    add_unpaid(moto_store, account, 60, "\U0001f40b" * 4_980)
+    add_unpaid(moto_store, account, 25, "Short")
 
     walk(lambda **kw: moto_store.tasks.page(account.email, limit=5, **kw), search="whales")
 
@@ -156,8 +165,8 @@ def test_long_rows_after_short_ones_end_a_search_with_the_next_call(moto_store, 
 
 def test_a_page_of_long_rows_reads_on_for_what_is_missing_alone(moto_store, answers):
     """A Query's answer ends at 1 MB, with the marker of where to go on."""
-    account = make_account(moto_store, credits=2_000)
-    add_tasks(moto_store, account, 80, "\U0001f40b" * 4_980)
+    account = make_account(moto_store)
+    add_unpaid(moto_store, account, 80, "\U0001f40b" * 4_980)
 
     page = moto_store.tasks.page(account.email, limit=70)
 

@@ -117,7 +117,7 @@ def test_each_task_is_charged_once_when_workers_are_killed_under_load(server, st
 
     thread, answers = load(server, token, range(160))
     for _ in range(3):
-        time.sleep(0.4)
+        time.sleep(0.2)
         for pid in server.workers()[:1]:
             os.kill(pid, signal.SIGKILL)
     thread.join()

@@ -262,7 +262,6 @@ def test_every_answer_of_two_workers_is_as_described_when_requests_are_made_up(c
         headers = served.headers_for(case)
         answer = case.call_and_validate(base_url=server.url, session=session, headers=headers, excluded_checks=excluded)
     assert answer.status_code != 500
-    assert_books_agree(served.store)
 
 
 @pytest.mark.threat(85, 88)
