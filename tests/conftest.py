@@ -91,7 +91,7 @@ def answers_held_to_their_description() -> Iterator[None]:
     ask, send = FlaskClient.open, httpx.Client.send
 
     def asked(client: FlaskClient, *args: Any, **more: Any) -> Any:
-        answer = ask(client, *args, **more)
+        answer = ask(client, *args, **{"buffered": True} | more)  # read and closed, as a server does
         if answer.request.path.startswith("/api/"):
             hold(answer.request.method, answer.request.path, answer.status_code, answer.headers, answer.data)
         return answer
