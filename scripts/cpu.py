@@ -1,4 +1,4 @@
-"""Where the CPU seconds of the tests go: `scripts/test -n 0 tests/routes -p scripts.cpu` lists them by file and by test.
+"""Where the CPU seconds of tests go: `scripts/test tests/routes -p scripts.cpu` lists them by file and by test.
 
 Those of the test's own process and of everything that it started: servers, browsers, local AWS.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -43,11 +43,11 @@ class CpuSeconds:
         self._by_test: dict[str, float] = defaultdict(float)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self) -> Iterator[None]:
+    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         before, self._until_now = self._until_now, max(spent(), self._until_now)
-        report.cpu_seconds = self._until_now - before
-        return report  # noqa: B901 - that is how a wrapper answers
+        report.__dict__["cpu_seconds"] = self._until_now - before  # goes to the process that reports
+        return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._by_test[report.nodeid] += getattr(report, "cpu_seconds", 0.0)

@@ -11,7 +11,6 @@ from werkzeug.test import TestResponse
 
 from tests.support import PASSWORD
 
-
 TOKEN = re.compile(r'<input[^>]* name="csrf_token"[^>]* value="([^"]+)"')
 
 
