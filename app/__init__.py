@@ -16,8 +16,8 @@ from app.data.threads import Readers
 from app.data.transaction import patience
 from app.domain.clock import store_time
 from app.domain.errors import FilesUnavailable, PaymentsUnavailable
+from app.gateways.circuit_breaker import CircuitBreaker, through
 from app.gateways.files import FileStore
-from app.gateways.outside import Outside, through
 from app.gateways.ses import MailRefused, SesGateway
 from app.gateways.stripe import StripeGateway
 from app.routes import (
@@ -140,25 +140,25 @@ def wire(config: Config, store: Store, slots: Slots, stripe: StripeGateway | Non
     links = Links(config.jwt_secrets, config.app_url)
     passwords, sealer = Passwords(config.bcrypt_rounds, aside=slots.given_away), Sealer(config.jwt_secrets)
     throttle = Throttle(RateLimitStorage(store), config.signups_per_hour, slots.given_away, only_looking)
-    outside: dict[str, Any] = {"aside": slots.given_away, "who": asking_account}
+    ways: dict[str, Any] = {"aside": slots.given_away, "who": asking_account}
     times: dict[str, Any] = {"deadline_seconds": STRIPE_DEADLINE_SECONDS, "slow_seconds": STRIPE_SLOW_SECONDS}
     return deps.Deps(
         config=config,
         store=store,
         stripe=through(
-            Outside("Stripe", PaymentsUnavailable, **times, **outside),
+            CircuitBreaker("Stripe", PaymentsUnavailable, **times, **ways),
             stripe or StripeGateway(config.stripe_secret_key, config.stripe_api_base),
             *("ensure_customer", "create_checkout", "create_guest_checkout", "get_session"),
             *("line_items", "find_catalogue_item", "refund", "receipt_url"),
         ),
         files=through(
-            Outside("The file store", FilesUnavailable, deadline_seconds=60, slow_seconds=20, **outside),
+            CircuitBreaker("The file store", FilesUnavailable, deadline_seconds=60, slow_seconds=20, **ways),
             FileStore(config.files_bucket, config.aws_region, config.s3_endpoint_url),
             *("put", "find", "remove_all"),
         ),
         # It asks for one mail at a time and puts off what is refused: nothing to leave alone.
         sender=through(
-            Outside("SES", MailRefused, deadline_seconds=30, slow_seconds=30, failures=0),
+            CircuitBreaker("SES", MailRefused, deadline_seconds=30, slow_seconds=30, failures=0),
             sender or SesGateway(config),
             "send",
         ),

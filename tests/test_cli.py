@@ -25,7 +25,7 @@ def test_check_ends_with_0_when_the_books_agree(run, empty_store):
     result = run("books", "check")
 
     assert (result.exit_code, result.output) == (0, "The books agree.\n")
-    assert empty_store.signs.last_books_check().differences == 0
+    assert empty_store.heartbeats.last_books_check().differences == 0
 
 
 @pytest.mark.threat(27)

@@ -157,7 +157,7 @@ def test_mails_are_sent_to_the_last_when_more_are_due_than_one_look_takes(run, s
 def test_the_overview_knows_the_ledger_when_the_figures_are_read(run, store, task):
     assert run("tasks", "figures").exit_code == 0
 
-    read = store.statistics.ledger_days()
+    read = store.figures.ledger_days()
 
     assert read.days[utcnow().date().isoformat()] == {"sold": 0, "spent": 10, "submitted": 1}
     assert read.at is not None

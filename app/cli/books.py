@@ -17,7 +17,7 @@ from app.cli.tasks import operator
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import DomainError
 from app.domain.text import plain_address
-from app.services import books, figures, signs
+from app.services import books, figures, heartbeats
 from app.web import deps
 
 group = Group("books", help="The ledger, Stripe, and what is owed to customers.")
@@ -38,7 +38,7 @@ def check(freeze: bool, as_json: bool) -> None:
     try:
         differences = books.check(store, again=lambda: time.sleep(2))
         frozen = books.freeze(store, differences, now=utcnow()) if freeze else []
-        signs.note_books(store, utcnow(), len(differences))
+        heartbeats.note_books(store, utcnow(), len(differences))
         figures.read_ledger(store, store.ledger.every(), utcnow())  # what the operators' charts show
     except DomainError as error:
         raise click.ClickException(error.message) from error
@@ -135,7 +135,7 @@ def liability(at: datetime | None, as_json: bool) -> None:
 @scheduled
 def webhooks() -> None:
     """When Stripe last reached us; ends with 1 if it seems to have gone silent."""
-    contact = deps.store().signs.stripe_contact()
+    contact = deps.store().heartbeats.stripe_contact()
     last = f"{contact.last_delivery_at:%Y-%m-%d %H:%M:%S} UTC" if contact.last_delivery_at else "never"
     click.echo(f"Last delivery: {last}. Checkout Sessions opened since: {contact.sessions_since}.")
     if contact.is_silent(utcnow()):

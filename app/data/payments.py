@@ -40,13 +40,13 @@ class PaymentReads(Base):
     def list_parked(self, *, limit: int, cursor: str | None = None) -> Page[PaymentRecord]:
         return self._payments(PARKED_INDEX, ("parked", PARKED), limit, cursor)
 
-    def list_set_aside(self, source: str, *, limit: int, cursor: str | None = None) -> Page[PaymentRecord]:
+    def list_not_ours(self, source: str, *, limit: int, cursor: str | None = None) -> Page[PaymentRecord]:
         """Payments that are not ours by one link or product, newest first."""
-        return self._payments(PARKED_INDEX, ("parked", _aside(source)), limit, cursor)
+        return self._payments(PARKED_INDEX, ("parked", _not_ours(source)), limit, cursor)
 
-    def count_set_aside(self, source: str, most: int) -> int:
+    def count_not_ours(self, source: str, most: int) -> int:
         """How many stand under one link or product; `most` for that many and more."""
-        query = self._query(TABLE, PARKED_INDEX, ("parked", _aside(source)), most, None, None, True)
+        query = self._query(TABLE, PARKED_INDEX, ("parked", _not_ours(source)), most, None, None, True)
         return int(call(self.client, "query", **query, Select="COUNT")["Count"])
 
     def page(self, email: str, *, limit: int, cursor: str | None = None) -> Page[PaymentRecord]:
@@ -81,10 +81,10 @@ def _place(record: PaymentRecord) -> str | None:
     """Which list of parked payments it stands in, if any."""
     if not record.is_parked:
         return None
-    return _aside(record.source) if record.source else PARKED
+    return _not_ours(record.source) if record.source else PARKED
 
 
-def _aside(source: str) -> str:
+def _not_ours(source: str) -> str:
     return f"not ours#{source}"
 
 

@@ -24,6 +24,8 @@ from .by_hand import ByHandReads, ByHandWrites
 from .clock import read_clock
 from .drafts import DraftReads, DraftWrites
 from .erasure import ErasureUpdates
+from .figures import FigureReads, FigureUpdates
+from .heartbeats import HeartbeatReads, HeartbeatUpdates
 from .ledger import LedgerReads, LedgerWrites
 from .once import OnceReads, OnceWrites
 from .outbox import MailReads, MailUpdates, MailWrites
@@ -33,8 +35,6 @@ from .proposals import ProposalReads, ProposalWrites
 from .queue import QueueReads
 from .sales import SaleReads, SaleWrites
 from .second_factors import SecondFactorUpdates, SecondFactorWrites
-from .signs import SignReads, SignUpdates
-from .statistics import StatisticsReads, StatisticsUpdates
 from .table_setup import Difference, differences
 from .tables import USERS
 from .tasks import TaskReads, TaskWrites
@@ -104,8 +104,8 @@ class Updates:
         self.accounts = AccountUpdates(client, prefix)
         self.second_factors = SecondFactorUpdates(client, prefix)
         self.mails = MailUpdates(client, prefix)
-        self.signs = SignUpdates(client, prefix)
-        self.statistics = StatisticsUpdates(client, prefix)
+        self.heartbeats = HeartbeatUpdates(client, prefix)
+        self.figures = FigureUpdates(client, prefix)
         self.erasure = ErasureUpdates(client, prefix)
 
 
@@ -130,8 +130,8 @@ class Store(Base):
         self.by_hand = ByHandReads(client, prefix, adopter)
         self.sales = SaleReads(client, prefix, adopter)
         self.drafts = DraftReads(client, prefix, adopter)
-        self.signs = SignReads(client, prefix, adopter)
-        self.statistics = StatisticsReads(client, prefix, adopter)
+        self.heartbeats = HeartbeatReads(client, prefix, adopter)
+        self.figures = FigureReads(client, prefix, adopter)
         self.updates = Updates(client, prefix)
 
     @contextmanager

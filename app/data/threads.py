@@ -1,7 +1,7 @@
 """Threads for reads that need not wait for one another: every pool of the process, and how large each is.
 
 The low-level clients of botocore may be shared by threads. Calls to Stripe, SES and S3 have a thread each, made by
-`app/gateways/outside.py`, which leaves one behind that never answers.
+`app/gateways/circuit_breaker.py`, which leaves one behind that never answers.
 """
 
 from __future__ import annotations

@@ -403,14 +403,14 @@ def _merge_session(record: PaymentRecord, fact: SessionFact) -> PaymentRecord:
     if fact.state != "paid" or known.granted or known.resolution:
         return known
     if fact.origin is not None:
-        return _set_aside(known, fact, fact.origin)
+        return _kept_as_not_ours(known, fact, fact.origin)
     known = replace(known, source=None, origin=None, credits_if_ours=0, reason_if_ours=None)
     if fact.parked_reason:
         return replace(known, parked_reason=fact.parked_reason, total_cents=fact.total_cents)
     return replace(known, granted=fact.credits, total_cents=fact.total_cents, parked_reason=None)
 
 
-def _set_aside(known: PaymentRecord, fact: SessionFact, origin: Origin) -> PaymentRecord:
+def _kept_as_not_ours(known: PaymentRecord, fact: SessionFact, origin: Origin) -> PaymentRecord:
     """A payment that is not ours, with all that is needed to credit it should an operator say that it is."""
     if origin.lines is None and known.origin is not None and known.origin.link == origin.link:
         origin = known.origin  # what Stripe was asked before stays

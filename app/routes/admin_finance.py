@@ -30,7 +30,7 @@ PROPOSED = "Proposed. Another operator must approve it: it waits under Proposals
 @operator_required
 def index() -> ResponseReturnValue:
     paging, store, now = read_paging(request), deps.store(), utcnow()
-    contact, named = store.signs.stripe_contact(), deps.named_sales()
+    contact, named = store.heartbeats.stripe_contact(), deps.named_sales()
     not_ours, every = heavy.beside(LISTS, lambda: (sales.list_waiting(store, named), store.sales.every()))
     return render_template(
         "admin_finance/index.html",
@@ -40,7 +40,7 @@ def index() -> ResponseReturnValue:
         most_counted=sales.MOST_COUNTED,
         contact=contact,
         silent=contact.is_silent(now),
-        checked=store.signs.last_books_check(),
+        checked=store.heartbeats.last_books_check(),
     )
 
 
@@ -192,7 +192,7 @@ def _sale_page(source: str) -> str:
         "admin_finance/sale.html",
         waiting=sales.look(store, found, named),
         by_setting=source in named.ids,
-        payments=store.payments.list_set_aside(source, limit=paging.limit, cursor=paging.cursor),
+        payments=store.payments.list_not_ours(source, limit=paging.limit, cursor=paging.cursor),
         audit=store.audit.page_of(source, limit=20).items,
         most_counted=sales.MOST_COUNTED,
         request_id=new_idempotency_key(),

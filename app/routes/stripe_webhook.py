@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from app.domain.clock import utcnow
 from app.gateways.stripe import verify_webhook
 from app.services import payments
-from app.services.signs import note_delivery
+from app.services.heartbeats import note_delivery
 from app.web import deps
 from app.web.csrf import csrf
 from app.web.guards import public

@@ -147,7 +147,7 @@ def show(task_id: str) -> ResponseReturnValue:
         events=events_of(task),
         ahead=store.queue.count_before(task, MAX_AHEAD) if waiting else None,
         max_ahead=MAX_AHEAD,
-        usual_minutes=median_minutes(store.statistics.turnarounds()) if task.is_open else None,
+        usual_minutes=median_minutes(store.figures.turnarounds()) if task.is_open else None,
         may_redo=task.may_be_redone(now),
         redo_days=REDO_WINDOW.days,
         ptag=tag,

@@ -76,7 +76,7 @@ def open_session(
         cancel_url=f"{app_url}/credits",
         product_name=f"{pack.credits:,} ImpacterAGI credits",
     )
-    store.updates.signs.note_checkout(now)
+    store.updates.heartbeats.note_checkout(now)
     log.info("checkout opened", extra={"email": mask_email(account.email), "pack": pack.pack_id})
     return str(session["url"])
 
@@ -146,7 +146,7 @@ def _fulfil_guest(store: Store, session: dict[str, Any], *, livemode: bool, now:
     outcome = payments.record_fact(store, fact, now=now, named=named)
     record = outcome.record
     if outcome.moved:
-        store.updates.signs.note_checkout(now)  # paid, and not by a webhook: three of those are worth an alarm
+        store.updates.heartbeats.note_checkout(now)  # paid, and not by a webhook: three of those are worth an alarm
     if record is None:
         return WAITING
     if record.source is not None:  # a book that was sold by the same Stripe account

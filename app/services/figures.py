@@ -39,9 +39,9 @@ class Overview:
 
 def overview(store: Store, now: datetime) -> Overview:
     """Eleven small reads, however many tasks and ledger rows there are."""
-    read = store.statistics.ledger_days()
+    read = store.figures.ledger_days()
     days = []
-    for day, counted in store.statistics.figures_by_day(now.date(), DAYS):
+    for day, counted in store.figures.figures_by_day(now.date(), DAYS):
         of_ledger = read.days.get(day.isoformat(), {})
         days.append(
             Day(
@@ -58,7 +58,7 @@ def overview(store: Store, now: datetime) -> Overview:
         days=days,
         pending=store.queue.count_open(PENDING, COUNT_CAP),
         in_progress=store.queue.count_open(IN_PROGRESS, COUNT_CAP),
-        turnarounds=store.statistics.turnarounds(),
+        turnarounds=store.figures.turnarounds(),
         ledger_read_at=read.at,
     )
 
@@ -77,4 +77,4 @@ def read_ledger(store: Store, entries: Iterable[PostedEntry], now: datetime) -> 
         elif entry.type in (SPEND, REFUND):
             figures["spent"] -= entry.amount
             figures["submitted"] += entry.type == SPEND
-    store.updates.statistics.keep_ledger_days(days, now)
+    store.updates.figures.keep_ledger_days(days, now)

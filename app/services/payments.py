@@ -105,7 +105,7 @@ def record_fact(store: Store, fact: Fact, *, now: datetime, named: Named = NOTHI
             log.warning("a sale that is not ours", extra=said)
         return outcome
 
-    def set_aside(known: Known) -> Outcome:
+    def keep(known: Known) -> Outcome:
         """Keep what was told for an operator to see, and grant nothing for it."""
         before = known.record or PaymentRecord(fact.payment_id)
         merged = payments.merge(before, _judged(fact, known, named))
@@ -118,7 +118,7 @@ def record_fact(store: Store, fact: Fact, *, now: datetime, named: Named = NOTHI
         outcome = optimistic(fact.payment_id, attempt, _read(store, fact), lambda _stale: _read(store, fact))
     except AlreadyRecorded:  # the session was credited under another payment id
         log.error("payment already in the ledger", extra={"payment_id": fact.payment_id})
-        return optimistic(fact.payment_id, set_aside, _read(store, fact), lambda _stale: _read(store, fact))
+        return optimistic(fact.payment_id, keep, _read(store, fact), lambda _stale: _read(store, fact))
     _log(fact, outcome)
     return outcome
 
@@ -133,7 +133,7 @@ def release(
     One that cannot be credited keeps none of the others waiting.
     """
     released = credited = 0
-    for record in each(lambda cursor: store.payments.list_set_aside(source, limit=limit, cursor=cursor)):
+    for record in each(lambda cursor: store.payments.list_not_ours(source, limit=limit, cursor=cursor)):
         if released >= limit:
             return Released(released, credited, more=True)
         try:

@@ -332,8 +332,8 @@ def _act(before: Task, after: Task, action: str, actor: str, reason: str, now: d
 def _count(store: Store, task: Task, now: datetime, **figures: int) -> None:
     """Running figures, after the fact: they must never undo or refuse what has been done."""
     try:
-        store.updates.statistics.count_day(now.date(), **figures)
+        store.updates.figures.count_day(now.date(), **figures)
         if task.status == COMPLETED:
-            store.updates.statistics.note_turnaround(task.created_at, now)
+            store.updates.figures.note_turnaround(task.created_at, now)
     except StoreUnavailable:
         log.warning("figures not counted", extra={"task_id": task.task_id})

@@ -51,7 +51,7 @@ def list_waiting(store: Store, named: Named) -> list[Waiting]:
 
 def look(store: Store, sale: Sale, named: Named) -> Waiting:
     is_named = sale.decision == OURS or sale.source in named.ids
-    return Waiting(sale, store.payments.count_set_aside(sale.source, MOST_COUNTED), is_named)
+    return Waiting(sale, store.payments.count_not_ours(sale.source, MOST_COUNTED), is_named)
 
 
 def with_lines(
@@ -150,7 +150,7 @@ def _good_standing(store: Store, actor: str) -> Callable[[], Authority]:
 
 def _worth(store: Store, source: str) -> int:
     """The credits that naming this would give to those who have paid: of what is told of them now."""
-    waiting = each(lambda cursor: store.payments.list_set_aside(source, limit=MOST_COUNTED, cursor=cursor))
+    waiting = each(lambda cursor: store.payments.list_not_ours(source, limit=MOST_COUNTED, cursor=cursor))
     return sum(target(as_ours(record)) for record in waiting if record.resolution is None)
 
 

@@ -205,7 +205,7 @@ def furnish(site: Any) -> World:
     names["cursor"] = store.tasks.page(ADA, limit=20).next_cursor or ""
     assert not books.check(store)
     figures.read_ledger(store, store.ledger.every(), now)
-    store.updates.signs.note_books(now, 0)
+    store.updates.heartbeats.note_books(now, 0)
     signed_in = (ADA, NEWCOMER, BROKE, OWING, CAREFUL, OPERATOR, COLLEAGUE)
     cookies = {email: _sign_in(site, email) for email in signed_in}
     for email in (COLLEAGUE, OPERATOR):

@@ -296,7 +296,7 @@ def test_a_balance_that_cannot_be_read_keeps_no_other_payment_waiting(empty_stor
     assert (found.payments, found.credits) == (2, 2000)
     assert result.unexplained == ["pi_cs_refused"]
     assert store.accounts.get("new@example.com").credits_balance == 2000
-    assert [record.payment_id for record in store.payments.list_set_aside("plink_a", limit=5).items] == ["pi_cs_1"]
+    assert [record.payment_id for record in store.payments.list_not_ours("plink_a", limit=5).items] == ["pi_cs_1"]
 
 
 @pytest.mark.parametrize(

@@ -23,13 +23,13 @@ from app.domain.by_hand import Hand
 from app.domain.codes import PromotionalCode
 from app.domain.credits import ADJUSTMENT, PURCHASE, SPEND, PostedEntry
 from app.domain.drafts import Draft
+from app.domain.figures import LedgerDays
+from app.domain.heartbeats import BooksCheck, StripeContact
 from app.domain.mails import Mail, MailTrouble, Told
 from app.domain.payments import PaymentRecord
 from app.domain.proposals import CODE, Proposal
 from app.domain.reversals import Amount
 from app.domain.sales import Line, Origin, Sale
-from app.domain.signs import BooksCheck, StripeContact
-from app.domain.statistics import LedgerDays
 from app.domain.tasks import Result, ResultFile, Task, claimed, completed, new_task, rejected
 from tests.support import NOW
 
@@ -353,29 +353,29 @@ CASES = {
     "stripe": Case(
         "Status",
         {"name": "stripe"},
-        lambda s: [s.updates.signs.note_webhook(NOW), s.updates.signs.note_checkout(LATER)],
-        lambda s: s.signs.stripe_contact(),
+        lambda s: [s.updates.heartbeats.note_webhook(NOW), s.updates.heartbeats.note_checkout(LATER)],
+        lambda s: s.heartbeats.stripe_contact(),
         StripeContact(NOW, LATER, 1),
     ),
     "books": Case(
         "Status",
         {"name": "books"},
-        lambda s: s.updates.signs.note_books(NOW, 3),
-        lambda s: s.signs.last_books_check(),
+        lambda s: s.updates.heartbeats.note_books(NOW, 3),
+        lambda s: s.heartbeats.last_books_check(),
         BooksCheck(NOW, 3),
     ),
     "turnarounds": Case(
         "Status",
         {"name": "turnaround"},
-        lambda s: [s.updates.statistics.note_turnaround(NOW, LATER), s.updates.statistics.note_turnaround(NOW, NOW)],
-        lambda s: list(s.statistics.turnarounds()),
+        lambda s: [s.updates.figures.note_turnaround(NOW, LATER), s.updates.figures.note_turnaround(NOW, NOW)],
+        lambda s: list(s.figures.turnarounds()),
         [300, 0],
     ),
     "days of the ledger": Case(
         "Status",
         {"name": "ledger-days"},
-        lambda s: s.updates.statistics.keep_ledger_days({"2026-11-22": {"spend": 20}}, NOW),
-        lambda s: s.statistics.ledger_days(),
+        lambda s: s.updates.figures.keep_ledger_days({"2026-11-22": {"spend": 20}}, NOW),
+        lambda s: s.figures.ledger_days(),
         LedgerDays({"2026-11-22": {"spend": 20}}, NOW),
     ),
 }

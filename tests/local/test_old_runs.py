@@ -118,9 +118,9 @@ def test_what_was_kept_of_each_kind_is_read(opened):
     assert len(opened.proposals.list_waiting(limit=9).items) == 1
     assert opened.mails.trouble().times == 2
     assert [mail.last_error for mail in opened.mails.list_failed(limit=9).items] == ["MessageRejected"]
-    assert opened.signs.last_books_check().differences == 0
-    assert opened.statistics.turnarounds()
-    assert opened.statistics.ledger_days().days
+    assert opened.heartbeats.last_books_check().differences == 0
+    assert opened.figures.turnarounds()
+    assert opened.figures.ledger_days().days
     _, result = opened.tasks.get_with_result(task_of(opened, COMPLETED))
     assert result.text == "**Done**"
 

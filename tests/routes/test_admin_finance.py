@@ -110,11 +110,11 @@ def test_every_amount_is_shown_in_its_currency(operator, store):
 
 def test_an_alarm_is_shown_when_stripe_has_gone_silent(operator, store):
     for _ in range(3):
-        store.updates.signs.note_checkout(NOW)
+        store.updates.heartbeats.note_checkout(NOW)
 
     assert "gone silent" in words(operator.get("/admin/finance"))
 
-    store.updates.signs.note_webhook(NOW.replace(year=2099))
+    store.updates.heartbeats.note_webhook(NOW.replace(year=2099))
     assert "gone silent" not in words(operator.get("/admin/finance"))
 
 

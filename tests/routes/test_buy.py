@@ -272,7 +272,7 @@ def test_opening_and_leaving_checkouts_raises_no_alarm(browser, store, stripe):
     for number in range(5):
         browser.post("/buy", GUEST | {"request_id": f"r-{number}"})
 
-    assert store.signs.stripe_contact().sessions_since == 0
+    assert store.heartbeats.stripe_contact().sessions_since == 0
 
 
 def replaced(app, **settings):

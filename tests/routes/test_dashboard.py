@@ -484,7 +484,7 @@ def test_submit_over_the_api_costs_one_read_and_one_transaction(app, store, call
 @pytest.fixture
 def delivery_noted(monkeypatch):
     """Once a minute a worker notes that Stripe reached it, in a write of its own: here it has just done so."""
-    monkeypatch.setattr("app.services.signs._noted_at", utcnow())
+    monkeypatch.setattr("app.services.heartbeats._noted_at", utcnow())
 
 
 @pytest.mark.usefixtures("delivery_noted")

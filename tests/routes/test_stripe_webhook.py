@@ -12,7 +12,7 @@ import pytest
 
 from app.domain.errors import StoreUnavailable
 from app.routes import stripe_webhook
-from app.services import signs
+from app.services import heartbeats
 from tests.support import NOW, all_mails, event, ledger, make_account, post_webhook, session_event, signed
 
 URL = "/api/stripe/webhook"
@@ -322,9 +322,9 @@ def test_taken_when_the_body_is_just_below_256_kib(client, store):
 def test_a_delivery_is_noted_when_the_last_note_is_a_minute_old(client, store, monkeypatch):
     moments = [NOW, NOW + timedelta(seconds=59), NOW + timedelta(seconds=60)]
     clock, noted = iter(moments), []
-    monkeypatch.setattr(signs, "_noted_at", NOW - timedelta(seconds=60))
+    monkeypatch.setattr(heartbeats, "_noted_at", NOW - timedelta(seconds=60))
     monkeypatch.setattr(stripe_webhook, "utcnow", lambda: next(clock))
-    monkeypatch.setattr(store.updates.signs, "note_webhook", noted.append)
+    monkeypatch.setattr(store.updates.heartbeats, "note_webhook", noted.append)
 
     for _ in moments:
         post_webhook(client, event("invoice.paid", {"id": "in_1"}))
@@ -336,8 +336,8 @@ def test_credited_all_the_same_when_the_delivery_cannot_be_noted(client, store, 
     def down(now):
         raise StoreUnavailable
 
-    monkeypatch.setattr(signs, "_noted_at", NOW - timedelta(days=10_000))
-    monkeypatch.setattr(store.updates.signs, "note_webhook", down)
+    monkeypatch.setattr(heartbeats, "_noted_at", NOW - timedelta(days=10_000))
+    monkeypatch.setattr(store.updates.heartbeats, "note_webhook", down)
 
     assert post_webhook(client, session_event()).status_code == 200
 

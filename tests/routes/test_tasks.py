@@ -47,10 +47,10 @@ def test_the_page_estimates_only_when_enough_was_measured(store, ada, task):
     path = f"/tasks/{task.task_id}"
     now = utcnow()
     for _ in range(4):
-        store.updates.statistics.note_turnaround(now.replace(minute=0, second=0), now.replace(minute=20, second=0))
+        store.updates.figures.note_turnaround(now.replace(minute=0, second=0), now.replace(minute=20, second=0))
     assert "half of the latest tasks" not in words(ada.get(path))
 
-    store.updates.statistics.note_turnaround(now.replace(minute=0, second=0), now.replace(minute=20, second=0))
+    store.updates.figures.note_turnaround(now.replace(minute=0, second=0), now.replace(minute=20, second=0))
 
     assert "half of the latest tasks took 20 minutes or less" in words(ada.get(path))
 

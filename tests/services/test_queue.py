@@ -51,8 +51,8 @@ def test_a_task_goes_its_whole_way_when_an_operator_works_it(store, account):
     assert [mail.kind for mail in all_mails(store)] == ["task_completed"]
     assert store.queue.page(PENDING, limit=10).items == []
     assert store.queue.page(IN_PROGRESS, limit=10).items == []
-    assert store.statistics.turnarounds() == (60,)
-    assert dict(store.statistics.figures_by_day(NOW.date(), 1)[0][1]) == {"completed": 1, "earned": 10}
+    assert store.figures.turnarounds() == (60,)
+    assert dict(store.figures.figures_by_day(NOW.date(), 1)[0][1]) == {"completed": 1, "earned": 10}
 
 
 def test_each_change_is_seen_by_the_customers_poll_when_it_happens(store, account):

@@ -68,7 +68,7 @@ def credits_of(store) -> int:
 
 
 @pytest.mark.threat(103)
-def test_a_book_credits_nobody_and_is_set_aside_under_its_link(store):
+def test_a_book_credits_nobody_and_is_kept_under_its_link(store):
     make_account(store, "reader1@example.com")
 
     tell(store, book())
@@ -77,7 +77,7 @@ def test_a_book_credits_nobody_and_is_set_aside_under_its_link(store):
     assert store.accounts.get("reader1@example.com").credits_balance == 0
     assert all_mails(store) == []
     assert store.payments.list_parked(limit=10).items == []
-    (record,) = store.payments.list_set_aside(LINK, limit=10).items
+    (record,) = store.payments.list_not_ours(LINK, limit=10).items
     assert (record.parked_reason, record.payer_email, record.credits_if_ours) == (
         "not ours",
         "reader1@example.com",
@@ -91,7 +91,7 @@ def test_operators_are_told_once_a_link_however_often_it_sells(store, caplog):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: tell(store, book(number)), range(12)))
 
-    assert len(store.payments.list_set_aside(LINK, limit=50).items) == 12
+    assert len(store.payments.list_not_ours(LINK, limit=50).items) == 12
     assert len(store.sales.every()) == 1
     told = [line for line in caplog.records if line.getMessage() == "a sale that is not ours"]
     assert len(told) == 1
@@ -189,7 +189,7 @@ def test_money_that_goes_back_for_a_book_takes_credits_from_nobody(store):
 
     assert store.accounts.get("reader1@example.com").credits_balance == 500
     assert store.payments.list_parked(limit=10).items == []
-    assert len(store.payments.list_set_aside(LINK, limit=10).items) == 1
+    assert len(store.payments.list_not_ours(LINK, limit=10).items) == 1
     assert books.check(store) == []
 
 
@@ -223,7 +223,7 @@ def test_naming_a_link_credits_what_waited_once_each(store):
     assert (first.payments, first.credits, again.credits) == (3, 2750, 0)
     assert credits_of(store) == 3750
     assert len(all_mails(store)) == 4
-    assert store.payments.list_set_aside(LINK, limit=10).items == []
+    assert store.payments.list_not_ours(LINK, limit=10).items == []
     (row,) = store.audit.page_of(LINK, limit=5).items
     assert (row.action, row.actor, row.after["decision"], row.after["amount"]) == (
         "sale.name",
@@ -288,7 +288,7 @@ def test_nothing_is_credited_when_the_name_is_taken_back_meanwhile(store, monkey
 
     assert release(store).credits == 0
     assert credits_of(store) == 0
-    assert len(store.payments.list_set_aside(LINK, limit=5).items) == 1
+    assert len(store.payments.list_not_ours(LINK, limit=5).items) == 1
 
 
 def test_the_nightly_run_credits_what_was_named_since(store):
@@ -353,7 +353,7 @@ def test_an_operator_adopts_one_payment_and_the_link_stays_as_it_is(store):
     tell(store, book(1))
 
     assert credits_of(store) == 700
-    assert [record.payment_id for record in store.payments.list_set_aside(LINK, limit=5).items] == ["pi_cs_2"]
+    assert [record.payment_id for record in store.payments.list_not_ours(LINK, limit=5).items] == ["pi_cs_2"]
 
 
 def test_a_payment_whose_refund_was_begun_is_not_credited_by_the_name(store):
@@ -481,7 +481,7 @@ def test_neither_of_two_who_named_a_link_is_credited_by_it(waiting):
 
     assert release(waiting).payments == 3
     assert [waiting.accounts.get(operator).credits_balance for operator in ("op@example.com", SECOND)] == [0, 0]
-    assert len(waiting.payments.list_set_aside(LINK, limit=9).items) == 3
+    assert len(waiting.payments.list_not_ours(LINK, limit=9).items) == 3
 
 
 @pytest.mark.threat(105)

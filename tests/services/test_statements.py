@@ -139,7 +139,7 @@ def test_days_that_have_not_come_are_in_no_chart(store):
 
     figures.read_ledger(store, store.ledger.every(), NOW)
 
-    assert sorted(store.statistics.ledger_days().days) == [
+    assert sorted(store.figures.ledger_days().days) == [
         f"{MADE + timedelta(days=days):%Y-%m-%d}" for days in (190, 200)
     ]
 

@@ -47,9 +47,9 @@ def fill(store: Store) -> None:
     make_value_by_hand(store)
     make_others(store)
     put_history(store)  # of the original product, which nobody has read yet
-    store.updates.signs.note_webhook(now)
-    store.updates.signs.note_checkout(now)
-    store.updates.signs.note_books(now, 0)
+    store.updates.heartbeats.note_webhook(now)
+    store.updates.heartbeats.note_checkout(now)
+    store.updates.heartbeats.note_books(now, 0)
     figures.read_ledger(store, list(store.ledger.every()), now)
     store.updates.mails.note_trouble(MailTrouble("Daily message quota exceeded.", now, now, 2))
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from app.domain.statistics import LedgerDays, Turnarounds
+from app.domain.figures import LedgerDays, Turnarounds
 
 from .base import Base
 from .client import Stale
@@ -22,7 +22,7 @@ TABLE = STATUS.suffix
 TURNAROUNDS, LEDGER_DAYS = Codec(Turnarounds, always={"samples"}), Codec(LedgerDays, always={"days"})
 
 
-class StatisticsReads(Base):
+class FigureReads(Base):
     def figures_by_day(self, today: date, days: int) -> list[tuple[date, dict[str, int]]]:
         """The figures of the last days, oldest first, in one call."""
         wanted = [today - timedelta(days=back) for back in range(days - 1, -1, -1)]
@@ -38,7 +38,7 @@ class StatisticsReads(Base):
         return LEDGER_DAYS.record(self._get(TABLE, {"name": "ledger-days"}, consistent=False) or {})
 
 
-class StatisticsUpdates(Base):
+class FigureUpdates(Base):
     def count_day(self, day: date, **figures: int) -> None:
         """Add to the figures of one UTC day, such as `completed=1`."""
         self._update(TABLE, {"name": f"day#{day.isoformat()}"}, add=figures)

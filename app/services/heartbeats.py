@@ -21,11 +21,11 @@ def note_delivery(store: Store, now: datetime) -> None:
         return
     _noted_at = now
     try:
-        store.updates.signs.note_webhook(now)
+        store.updates.heartbeats.note_webhook(now)
     except DomainError:
         log.warning("webhook delivery not noted")
 
 
 def note_books(store: Store, now: datetime, differences: int) -> None:
     """Remember when the books were checked, and how many differences there were: a page of the operators says so."""
-    store.updates.signs.note_books(now, differences)
+    store.updates.heartbeats.note_books(now, differences)

@@ -18,11 +18,13 @@ AT_ONCE = 8  # calls of one process to one service
 AT_ONCE_BY_ONE = 2  # of them for one account
 FAILURES = 3  # so many within the window, and the service is left alone
 WINDOW_SECONDS = 30.0
-CLOSED_SECONDS = 15.0  # then one call tries whether it is back
+OPEN_SECONDS = 15.0  # then one call tries whether it is back
 
 
-class Outside:
-    """One service, as one process sees it. A call never keeps a request from working that does not need the service.
+class CircuitBreaker:
+    """Before one service, as one process sees it: closed while it answers, open (nobody asks it) once it does not.
+
+    A call never keeps a request from working that does not need the service.
 
     `error` makes what is raised when the service does not answer, or is not asked; the same kind from the gateway
     counts as a failure, and so does an answer after `slow_seconds`. `aside` is entered while a call lasts, `who` names
@@ -53,7 +55,7 @@ class Outside:
         self._lock = threading.Lock()
         self._under_way: Counter[str | None] = Counter()
         self._failed_at: deque[float] = deque(maxlen=failures or 1)
-        self._left_alone_until: float | None = None
+        self._open_until: float | None = None
 
     def call(self, ask: Callable[[], T]) -> T:
         """What `ask` returns or raises. Raises `error` at once when there is no place, or nothing to hope for."""
@@ -90,14 +92,14 @@ class Outside:
         with self._lock:
             mine = self._under_way[who] if who is not None else 0
             now = self._clock()
-            alone = self._left_alone_until is not None and now < self._left_alone_until
+            alone = self._open_until is not None and now < self._open_until
             if alone or mine >= AT_ONCE_BY_ONE or self._under_way.total() >= AT_ONCE:
                 log.warning(
                     "%s is not asked: %s", self._name, "it does not answer" if alone else "too many calls at once"
                 )
                 raise self._error()
-            if self._left_alone_until is not None:
-                self._left_alone_until = now + CLOSED_SECONDS  # for all but this call, which tries
+            if self._open_until is not None:
+                self._open_until = now + OPEN_SECONDS  # for all but this call, which tries
             self._under_way[who] += 1
 
     def _ended(self, who: str | None, *, failed: bool) -> None:
@@ -114,23 +116,23 @@ class Outside:
             now = self._clock()
             if not failed:
                 self._failed_at.clear()
-                self._left_alone_until = None
+                self._open_until = None
                 return
             self._failed_at.append(now)
             many = len(self._failed_at) == self._most_failures and now - self._failed_at[0] <= WINDOW_SECONDS
-            if many or self._left_alone_until is not None:
-                self._left_alone_until = now + CLOSED_SECONDS
-                log.error("%s does not answer: it is left alone for %g s", self._name, CLOSED_SECONDS)
+            if many or self._open_until is not None:
+                self._open_until = now + OPEN_SECONDS
+                log.error("%s does not answer: it is left alone for %g s", self._name, OPEN_SECONDS)
 
 
-def through(outside: Outside, gateway: T, *calls: str) -> T:
-    """The gateway, with these of its methods going through `outside`; the others make no call, or are for commands."""
-    return cast("T", _Through(outside, gateway, frozenset(calls)))
+def through(breaker: CircuitBreaker, gateway: T, *calls: str) -> T:
+    """The gateway, with these of its methods going through `breaker`; the others make no call, or are for commands."""
+    return cast("T", _Through(breaker, gateway, frozenset(calls)))
 
 
 class _Through:
-    def __init__(self, outside: Outside, gateway: object, calls: frozenset[str]) -> None:
-        self._outside = outside
+    def __init__(self, breaker: CircuitBreaker, gateway: object, calls: frozenset[str]) -> None:
+        self._breaker = breaker
         self._gateway = gateway
         self._calls = calls
 
@@ -138,4 +140,4 @@ class _Through:
         found = getattr(self._gateway, name)
         if name not in self._calls:
             return found
-        return lambda *given, **named: self._outside.call(lambda: found(*given, **named))
+        return lambda *given, **named: self._breaker.call(lambda: found(*given, **named))

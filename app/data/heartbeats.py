@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from app.domain.signs import BooksCheck, StripeContact
+from app.domain.heartbeats import BooksCheck, StripeContact
 
 from .base import Base
 from .records import Codec
@@ -13,7 +13,7 @@ from .tables import STATUS
 CONTACT, BOOKS = Codec(StripeContact), Codec(BooksCheck)
 
 
-class SignReads(Base):
+class HeartbeatReads(Base):
     def last_books_check(self) -> BooksCheck | None:
         row = self._get(STATUS.suffix, {"name": "books"})
         return BOOKS.record(row) if row else None
@@ -22,7 +22,7 @@ class SignReads(Base):
         return CONTACT.record(self._get(STATUS.suffix, {"name": "stripe"}) or {})
 
 
-class SignUpdates(Base):
+class HeartbeatUpdates(Base):
     def note_webhook(self, now: datetime) -> None:
         """Remember when Stripe last reached us, for the silence alarm."""
         self._update(

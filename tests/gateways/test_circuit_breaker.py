@@ -7,7 +7,15 @@ import threading
 import pytest
 
 from app.domain.errors import PaymentsUnavailable
-from app.gateways.outside import AT_ONCE, AT_ONCE_BY_ONE, CLOSED_SECONDS, FAILURES, WINDOW_SECONDS, Outside, through
+from app.gateways.circuit_breaker import (
+    AT_ONCE,
+    AT_ONCE_BY_ONE,
+    FAILURES,
+    OPEN_SECONDS,
+    WINDOW_SECONDS,
+    CircuitBreaker,
+    through,
+)
 from app.web.work_slots import Slots
 
 pytestmark = pytest.mark.threat(102)
@@ -21,16 +29,16 @@ class Clock:
         return self.now
 
 
-def outside(clock=None, **more) -> Outside:
+def breaker(clock=None, **more) -> CircuitBreaker:
     settings = {"deadline_seconds": 5, "slow_seconds": 5, "clock": clock or Clock()} | more
-    return Outside("Stripe", PaymentsUnavailable, **settings)
+    return CircuitBreaker("Stripe", PaymentsUnavailable, **settings)
 
 
 def fail():
     raise PaymentsUnavailable
 
 
-def refused(stripe: Outside) -> bool:
+def refused(stripe: CircuitBreaker) -> bool:
     """Whether the service is not even asked."""
     asked = []
     try:
@@ -40,14 +48,14 @@ def refused(stripe: Outside) -> bool:
     return False
 
 
-def fail_often(stripe: Outside, times: int = FAILURES) -> None:
+def fail_often(stripe: CircuitBreaker, times: int = FAILURES) -> None:
     for _ in range(times):
         with pytest.raises(PaymentsUnavailable):
             stripe.call(fail)
 
 
 def test_answer_and_error_of_the_service_come_through():
-    stripe = outside()
+    stripe = breaker()
 
     assert stripe.call(lambda: 7) == 7
     with pytest.raises(KeyError):
@@ -56,24 +64,24 @@ def test_answer_and_error_of_the_service_come_through():
 
 def test_service_is_left_alone_after_failures_and_tried_by_one_call_later():
     clock = Clock()
-    stripe = outside(clock)
+    stripe = breaker(clock)
     fail_often(stripe, FAILURES - 1)
     assert not refused(stripe)  # an answer forgets the failures before
     fail_often(stripe)
 
     assert refused(stripe)
-    clock.now += CLOSED_SECONDS
+    clock.now += OPEN_SECONDS
     with pytest.raises(PaymentsUnavailable):
         stripe.call(lambda: (refused(stripe), fail())[1])
     assert refused(stripe)
-    clock.now += CLOSED_SECONDS
+    clock.now += OPEN_SECONDS
     assert stripe.call(lambda: refused(stripe)) is True  # while one tries, nobody else does
     assert not refused(stripe)
 
 
 def test_failures_far_apart_are_no_breakdown():
     clock = Clock()
-    stripe = outside(clock)
+    stripe = breaker(clock)
     for _ in range(2 * FAILURES):
         fail_often(stripe, 1)
         clock.now += WINDOW_SECONDS
@@ -82,7 +90,7 @@ def test_failures_far_apart_are_no_breakdown():
 
 
 def test_refusals_of_a_service_that_answers_are_no_failures():
-    stripe = outside()
+    stripe = breaker()
     for _ in range(2 * FAILURES):
         with pytest.raises(ValueError, match="card"):
             stripe.call(lambda: int("card"))
@@ -92,7 +100,7 @@ def test_refusals_of_a_service_that_answers_are_no_failures():
 
 def test_slow_answers_count_as_failures():
     clock = Clock()
-    stripe = outside(clock)
+    stripe = breaker(clock)
     for _ in range(FAILURES):
         assert stripe.call(lambda: setattr(clock, "now", clock.now + 6)) is None
 
@@ -102,7 +110,7 @@ def test_slow_answers_count_as_failures():
 def test_nobody_waits_beyond_the_deadline_and_the_place_is_free_when_the_call_has_ended():
     end = threading.Event()
     ended = threading.Event()
-    stripe = outside(deadline_seconds=0.05, who=lambda: "ada")
+    stripe = breaker(deadline_seconds=0.05, who=lambda: "ada")
 
     def dribble():
         end.wait()
@@ -125,7 +133,7 @@ def test_nobody_waits_beyond_the_deadline_and_the_place_is_free_when_the_call_ha
 def test_calls_at_once_are_capped_for_an_account_and_in_all(names, places):
     name = threading.local()
     end = threading.Event()
-    stripe = outside(who=lambda: name.value)
+    stripe = breaker(who=lambda: name.value)
     answers = []
     settled = threading.Semaphore(0)
 
@@ -153,7 +161,7 @@ def test_calls_at_once_are_capped_for_an_account_and_in_all(names, places):
 
 def test_a_call_holds_no_work_slot_and_goes_on_without_one_when_all_are_taken_afterwards():
     slots = Slots(count=1, patience_seconds=0.05)
-    stripe = outside(aside=slots.given_away)
+    stripe = breaker(aside=slots.given_away)
     taken, end = threading.Event(), threading.Event()
 
     def other() -> None:
@@ -182,7 +190,7 @@ def test_only_calls_go_through():
         def link(self):
             return "no call"
 
-    stripe = outside()
+    stripe = breaker()
     gateway = through(stripe, Gateway(), "ask")
     assert gateway.ask("x", loudly=True) == ("x", True)
     fail_often(stripe)
