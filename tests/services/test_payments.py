@@ -318,7 +318,7 @@ class _Counter:
         return cls.number
 
 
-def test_a_second_payment_id_of_a_credited_session_is_set_aside_for_an_operator(store):
+def test_a_second_payment_id_of_a_credited_session_is_parked_for_an_operator(store):
     record(store, paid(), paid(payment_id="cs_1", payment_intent=None), paid(payment_id="cs_1", payment_intent=None))
 
     (aside,) = store.payments.list_parked(limit=10).items
@@ -478,7 +478,7 @@ def test_what_was_credited_stays_when_its_next_row_stands_in_the_ledger_already(
     assert balance(store) == 999
 
 
-def test_set_aside_once_when_two_deliveries_race(store):
+def test_parked_once_when_two_deliveries_race(store):
     record(store, paid())
     second = paid(payment_id="cs_1", payment_intent=None)
     read, reads = store.payments.find_with_account, []
