@@ -7,20 +7,23 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from playwright.sync_api import expect
 
 from e2e import site as sites
 from e2e.browsers import Windows, check_options
+from e2e.pages import Dashboard, SignIn
+from e2e.pages.eyes import problems
+from scripts.local.ports import HOST
 from scripts.local.settings import REPO
 from tests.local.local_run import Run
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Run]:
-    run = Run(tmp_path / "var").start()
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    run = Run(tmp_path_factory.mktemp("server") / "var").start()
     run.until_ready()
     yield run
     run.end(signal.SIGTERM)
@@ -37,6 +40,22 @@ def test_the_same_tests_run_against_a_server(server, tmp_path):
     assert "2 passed, 1 skipped" in done.stdout, done.stdout
     assert f"1 tests not run against {server.url}" in done.stdout
     assert "in the process only: reconciling is a command" in done.stdout
+
+
+@pytest.mark.inside("it starts a server of its own")
+def test_a_person_reaches_a_state_by_a_button_of_the_panel(server, page):
+    page.goto(f"http://{HOST}:{server.ports['LOCAL_STRIPE_PORT']}/states")
+    page.get_by_role("button", name="Make: Frozen").click()
+    email, password = (page.locator(f"#{name}").inner_text() for name in ("email", "password"))
+    assert problems(page, "states") == []
+
+    page.get_by_role("link", name="Sign in there").click()
+    SignIn(page).again(email, password)
+
+    assert page.url == f"{server.url}/dashboard"
+    dashboard = Dashboard(page).arrived()
+    dashboard.submit("One more")
+    expect(dashboard.toasts).to_contain_text("Spending on this account is paused")
 
 
 @pytest.mark.inside("nothing of a server")

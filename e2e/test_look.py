@@ -161,7 +161,7 @@ def test_dashboard_after_a_submit(ada, page):
 
 
 def test_dashboard_of_a_newcomer_and_its_refusals(site, page):
-    dashboard = SignIn(page).enter(site.states.unproven())
+    dashboard = SignIn(page).enter(site.states.unconfirmed())
     dashboard.submit("Precious words")
     expect(dashboard.refusal).to_be_visible()
     check(page, "dashboard, 402")

@@ -44,9 +44,9 @@ class SignIn(Screen):
         self.open().fill(who if isinstance(who, str) else who.email, password)
         return Dashboard(self.page).arrived()
 
-    def again(self, email: str) -> None:
+    def again(self, email: str, password: str = PASSWORD) -> None:
         """In a tab that has led to the sign-in; it leads on to where it came from."""
-        self.fill(email)
+        self.fill(email, password)
         expect(self.button("Sign out")).to_be_visible()
 
 

@@ -116,7 +116,7 @@ def test_so_many_tasks_in_each_status(press, ask):
 
 
 def test_who_is_unconfirmed_and_the_link(press, ask, run):
-    said = press("unproven")
+    said = press("unconfirmed")
     assert ask(said, "/api/user").json()["email_confirmed"] is False
     assert said["Confirm"].startswith(f"{run.url}/confirm/")
 

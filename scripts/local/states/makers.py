@@ -60,8 +60,8 @@ class States:
         secret = self.give_authenticator(account)
         return self._made(account, "/admin", secret=secret, code=pyotp.TOTP(secret).now())
 
-    def unproven(self, *, email: str = "", days: float = 0) -> Made:
-        """A customer whose mailbox nobody has proven: the link that does it is `confirm`."""
+    def unconfirmed(self, *, email: str = "", days: float = 0) -> Made:
+        """A customer whose address nobody has confirmed: the link that does it is `confirm`."""
         nonces = {CONFIRM: new_nonce()}
         account = self.create(email or _address("new"), 0, _ago(days), confirmed_at=None, link_nonces=nonces)
         return self._made(account, "/account", confirm=self._found.links.url(account, CONFIRM) or "")
