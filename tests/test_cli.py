@@ -82,9 +82,18 @@ def test_codes_are_made_listed_and_ended(run, empty_store):
     assert run("codes", "disable", "NOTHING-HERE", "--reason", "over").exit_code == 1
 
 
-@pytest.mark.parametrize("words", [("admin", "grant", "nobody@example.com"), ("admin", "revoke", "nobody@example.com")])
+@pytest.mark.parametrize(
+    "words", [("operators", "grant", "nobody@example.com"), ("operators", "revoke", "nobody@example.com")]
+)
 def test_an_unknown_account_is_an_error(run, words):
     result = run(*words)
 
     assert result.exit_code == 1
     assert "no account" in result.output
+
+
+@pytest.mark.parametrize(("old", "name"), [("users", "accounts"), ("admin", "operators")])
+def test_a_group_of_commands_goes_on_working_under_its_old_name_without_being_listed(run, old, name):
+    assert run(old, "--help").output.partition("Options:")[2] == run(name, "--help").output.partition("Options:")[2]
+    assert f"  {name} " in run("--help").output
+    assert f"  {old} " not in run("--help").output

@@ -66,11 +66,11 @@ def test_a_rejection_gives_the_credits_back_when_it_is_typed(run, store, task):
         ("tasks", "complete", "task_unknown", "--result", "x"),
         ("tasks", "reject", "task_unknown", "--reason", "x"),
         ("tasks", "list", "--user", "nobody@example.com"),
-        ("users", "show", "nobody@example.com"),
-        ("users", "adjust", "nobody@example.com", "5", "--reason", "x"),
-        ("users", "adjust", "ada@example.com", "-5000", "--reason", "x"),
-        ("users", "adjust", "ada@example.com", "0", "--reason", "x"),
-        ("admin", "grant", "nobody@example.com"),
+        ("accounts", "show", "nobody@example.com"),
+        ("accounts", "adjust", "nobody@example.com", "5", "--reason", "x"),
+        ("accounts", "adjust", "ada@example.com", "-5000", "--reason", "x"),
+        ("accounts", "adjust", "ada@example.com", "0", "--reason", "x"),
+        ("operators", "grant", "nobody@example.com"),
     ],
 )
 def test_nothing_is_written_when_the_id_is_unknown_or_the_rule_says_no(run, store, task, words):
@@ -84,18 +84,18 @@ def test_nothing_is_written_when_the_id_is_unknown_or_the_rule_says_no(run, stor
 
 
 def test_accounts_are_listed_shown_and_adjusted_when_asked(run, store, task):
-    assert "ada@example.com" in run("users", "list").output
-    assert json.loads(run("users", "list", "zed", "--json").stdout) == []
+    assert "ada@example.com" in run("accounts", "list").output
+    assert json.loads(run("accounts", "list", "zed", "--json").stdout) == []
 
-    taken = run("users", "adjust", "ada@example.com", "-30", "--reason", "Billed twice", "--request-id", "r-1")
-    run("users", "adjust", "ada@example.com", "-30", "--reason", "Billed twice", "--request-id", "r-1")
+    taken = run("accounts", "adjust", "ada@example.com", "-30", "--reason", "Billed twice", "--request-id", "r-1")
+    run("accounts", "adjust", "ada@example.com", "-30", "--reason", "Billed twice", "--request-id", "r-1")
 
     assert taken.exit_code == 0, taken.output
     assert "the balance is 60" in taken.output
-    body = json.loads(run("users", "show", "ADA@example.com", "--json").stdout)
+    body = json.loads(run("accounts", "show", "ADA@example.com", "--json").stdout)
     assert (body["credits"], body["transactions"][0]["amount"]) == (60, -30)
-    assert "Adjustment: Billed twice" in run("users", "show", "ada@example.com").output
-    assert "Proposed" in run("users", "adjust", "ada@example.com", "6000", "--reason", "Migration").output
+    assert "Adjustment: Billed twice" in run("accounts", "show", "ada@example.com").output
+    assert "Proposed" in run("accounts", "adjust", "ada@example.com", "6000", "--reason", "Migration").output
     assert store.accounts.get("ada@example.com").credits_balance == 60
 
 
@@ -103,8 +103,8 @@ LISTS = {
     "tasks list": ("tasks", "list", "--limit"),
     "tasks of one customer": ("tasks", "list", "--user", "ada@example.com", "--limit"),
     "tasks pending": ("tasks", "pending", "--limit"),
-    "users list": ("users", "list", "--limit"),
-    "users show": ("users", "show", "ada@example.com", "--rows"),
+    "accounts list": ("accounts", "list", "--limit"),
+    "accounts show": ("accounts", "show", "ada@example.com", "--rows"),
     "tasks show": ("tasks", "show", "", "--acts"),
 }
 
@@ -133,7 +133,7 @@ def test_a_list_that_was_cut_says_so_and_how_the_rest_is_seen(run, store, task, 
     if as_json:
         bodies = [json.loads(each.stdout) for each in (cut, whole)]
         rows = [body.get("transactions", body.get("audit")) if isinstance(body, dict) else body for body in bodies]
-        assert list(map(len, rows)) == [2, 4 if name == "users show" else 3]
+        assert list(map(len, rows)) == [2, 4 if name == "accounts show" else 3]
 
 
 def test_open_tasks_are_listed_by_age_whatever_their_status(run, store, task):

@@ -15,7 +15,6 @@ TEMPLATES = REPO / "app" / "templates"
 
 # Names that hold a forbidden word and keep it, each with its reason.
 NAMES = {
-    "unproven": "the name of a state of the local run",
     "admin_email": "the setting ADMIN_EMAIL",
     "request_id": "the field of a form, which open pages send; in `app/web/` the reference of a request in the log",
     "user": "the call `/api/user`",

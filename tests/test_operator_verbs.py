@@ -30,7 +30,7 @@ NO_VERBS = {
     "api_admin.upload": "stores a file that nobody sees until the completion, which has its row",
 }
 COMMANDS_WITHOUT = {
-    "tasks list", "tasks pending", "tasks show", "users list", "users show", "codes list",  # they read
+    "tasks list", "tasks pending", "tasks show", "accounts list", "accounts show", "codes list",  # they read
     "books liability", "books webhooks",
     "tasks figures", "books check", "books reconcile", "mail send",  # figures of ours, Stripe's facts, promised mails
     "accounts erase",  # ends what the owner's own deletion began
@@ -253,15 +253,15 @@ def test_every_command_that_changes_something_writes_its_row_in_its_transaction(
         "tasks release": (claimed, run("tasks", "release", "{}")),
         "tasks complete": (claimed, run("tasks", "complete", "{}", "--result", "Done")),
         "tasks reject": (claimed, run("tasks", "reject", "{}", *why)),
-        "users adjust": (None, run("users", "adjust", ADA, "5", *why)),
+        "accounts adjust": (None, run("accounts", "adjust", ADA, "5", *why)),
         "codes create": (
             None,
             run("codes", "create", "FAIR-2099", "--credits", "5", "--uses", "3", "--expires", "2099-01-01"),
         ),
         "codes disable": (world.code, run("codes", "disable", "{}", *why)),
         "mail resend": (world.failed_mail, run("mail", "resend", "--since", "2020-01-01")),
-        "admin grant": (customer, run("admin", "grant", "{}")),
-        "admin revoke": (operator, run("admin", "revoke", "{}")),
+        "operators grant": (customer, run("operators", "grant", "{}")),
+        "operators revoke": (operator, run("operators", "revoke", "{}")),
         "books check --freeze": (differing, run("books", "check", "--freeze", status=1)),
         "books unfreeze": (lambda: "differs@example.com", run("books", "unfreeze", "{}", *why)),
         "accounts reset-second-factor": (customer, run("accounts", "reset-second-factor", "{}", "--by", "me")),

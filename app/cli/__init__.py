@@ -2,12 +2,16 @@
 
 from flask import Flask
 
-from app.cli import accounts, admin, books, codes, demo, doctor, mail, tasks, users
+from app.cli import accounts, books, codes, demo, doctor, mail, operators, tasks
+from app.cli.groups import Group
 
-GROUPS = (tasks.group, users.group, mail.group, accounts.group, books.group, codes.group, admin.group, demo.group)
+GROUPS = (tasks.group, mail.group, accounts.group, books.group, codes.group, operators.group, demo.group)
+OLD_NAMES = {"users": accounts.group, "admin": operators.group}  # what runbooks may still say
 
 
 def register(app: Flask) -> None:
     for group in GROUPS:
         app.cli.add_command(group)
+    for name, group in OLD_NAMES.items():
+        app.cli.add_command(Group(name, hidden=True, commands=group.commands))
     app.cli.add_command(doctor.command)

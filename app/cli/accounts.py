@@ -1,18 +1,132 @@
-"""`flask accounts`: what is done to accounts by hand or by the clock."""
+"""`flask accounts`: accounts at a terminal, and what is done to them by hand or by the clock."""
 
 from __future__ import annotations
+
+import json
+import secrets
 
 import click
 
 from app.cli.groups import Group, Pasted
 from app.cli.scheduled import scheduled
-from app.domain.clock import utcnow
+from app.cli.tables import MOST, first_of, print_table, say_more
+from app.cli.tasks import as_json, limit, operator, told
+from app.domain.accounts import Account
+from app.domain.clock import to_iso, utcnow
+from app.domain.credits import PostedEntry
 from app.domain.errors import DomainError
-from app.domain.text import plain_address
-from app.services import accounts, second_factor
+from app.domain.paging import each
+from app.domain.proposals import Proposal
+from app.domain.text import plain_address, trimmed
+from app.services import accounts, customers, second_factor
 from app.web import deps
+from app.web.shapes import CUSTOMER, TRANSACTION
 
 group = Group("accounts", help="Accounts.")
+
+
+def named(words: str) -> Account:
+    """The account of an e-mail address, or of an account's id. Raises NotFound."""
+    words, store = trimmed(words), deps.store()
+    return store.accounts.get(plain_address(words)) if "@" in words else store.accounts.get_by_id(words)
+
+
+@group.command("list")
+@click.argument("beginning", default="")
+@limit
+@as_json
+def list_accounts(beginning: str, limit: int, as_json: bool) -> None:
+    """Accounts, or those whose address begins with BEGINNING, which walks the table. Says so when there are more."""
+    store, address = deps.store(), plain_address(beginning)
+    pages = each(lambda cursor: store.accounts.search(address, limit=1_000, cursor=cursor))
+    found, more = told(lambda: first_of(pages, limit))
+    if as_json:
+        click.echo(json.dumps([CUSTOMER(account) for account in found], ensure_ascii=False))
+    else:
+        _print_accounts(found)
+    if more:
+        say_more("Accounts", limit, "--limit", as_json=as_json)
+
+
+def _print_accounts(accounts: list[Account]) -> None:
+    rows = [
+        (
+            a.email,
+            f"{a.credits_balance:,}",
+            a.open_tasks,
+            f"{a.created_at:%Y-%m-%d}",
+            "operator" if a.is_operator else "",
+        )
+        for a in accounts
+    ]
+    print_table(("e-mail", "credits", "open tasks", "since", ""), rows)
+
+
+@group.command("show")
+@click.argument("account", type=Pasted())
+@click.option("--rows", "most", type=click.IntRange(1, MOST), default=10, show_default=True, help="Of the ledger.")
+@as_json
+def show(account: str, most: int, as_json: bool) -> None:
+    """One account, named by its address or its id, and its latest ledger rows."""
+    found = told(lambda: named(account))
+    entries, more = told(lambda: first_of(deps.store().ledger.every_of(found.email), most))
+    if as_json:
+        body = CUSTOMER(found) | {"transactions": [TRANSACTION(entry) for entry in entries]}
+        click.echo(json.dumps(body, ensure_ascii=False))
+    else:
+        _print_account(found, entries)
+    if more:
+        say_more("The newest ledger rows", most, "--rows", as_json=as_json)
+
+
+def _print_account(found: Account, entries: list[PostedEntry]) -> None:
+    print_table(("", ""), [(name.replace("_", " "), value) for name, value in CUSTOMER(found).items()])
+    click.echo()
+    print_table(
+        ("when", "type", "credits", "balance", "what"),
+        [
+            (
+                to_iso(e.timestamp)[:19],
+                e.type,
+                f"{e.amount:+,}",
+                "" if e.is_original else f"{e.balance_after:,}",
+                e.description[:60],
+            )
+            for e in entries
+        ],
+    )
+
+
+@group.command("adjust", context_settings={"ignore_unknown_options": True})  # or -100 would be an option
+@click.argument("account", type=Pasted())
+@click.argument("amount", type=int)
+@click.option("--reason", required=True, help="The customer reads it in the ledger.")
+@click.option("--idempotency-key", "--request-id", default=None, help="Repeating it books nothing twice.")
+@operator
+@as_json
+def adjust(account: str, amount: int, reason: str, idempotency_key: str | None, operator: str, as_json: bool) -> None:
+    """Add AMOUNT credits, or with a minus take them away; never below zero. Large ones wait for a second operator."""
+    done = told(
+        lambda: customers.adjust(
+            deps.store(),
+            operator,
+            named(account).email,
+            amount,
+            reason,
+            idempotency_key=idempotency_key or secrets.token_urlsafe(16),
+            limit=deps.config().adjust_limit,
+            now=utcnow(),
+            on_command_line=True,
+        )
+    )
+    if isinstance(done, Proposal):
+        words, body = (
+            "Proposed; an operator must approve it.",
+            {"adjustment_id": done.adjustment_id, "state": done.state},
+        )
+    else:
+        words, body = f"{done.amount:+,} credits; the balance is {done.balance_after:,}.", TRANSACTION(done)
+    click.echo(json.dumps(body, ensure_ascii=False) if as_json else words)
 
 
 @group.command("erase")

@@ -133,7 +133,9 @@ def test_a_customer_is_told_when_the_balance_cannot_be_read(app, empty_store, co
     assert "put in order" in soup(answer).text
 
 
-@pytest.mark.parametrize("words", [("users", "list"), ("users", "show", EMAIL), ("tasks", "list", "--user", EMAIL)])
+@pytest.mark.parametrize(
+    "words", [("accounts", "list"), ("accounts", "show", EMAIL), ("tasks", "list", "--user", EMAIL)]
+)
 def test_the_command_line_shows_rows_of_the_original(app, originals, words):
     result = app.test_cli_runner().invoke(args=list(words))
 

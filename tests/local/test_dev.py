@@ -41,13 +41,13 @@ def test_a_changed_template_is_shown_by_every_worker_and_commands_find_the_run(t
         shutil.copytree(REPO / folder, checkout / folder, ignore=shutil.ignore_patterns("__pycache__"))
     run = Run(tmp_path / "var", "--reload", repo=checkout)
     template = checkout / "app/templates/home/index.html"
-    before = flask(run, "users", "show", "demo@example.com")
+    before = flask(run, "accounts", "show", "demo@example.com")
     assert (before.returncode, before.stdout) == (1, "")
     assert before.stderr.startswith(f"No scripts/run is running in {run.var_dir}")
 
     try:
         run.start().until_ready()
-        shown = flask(run, "users", "show", "demo@example.com")
+        shown = flask(run, "accounts", "show", "demo@example.com")
         assert (shown.returncode, "1000" in shown.stdout) == (0, True), shown.stderr
         assert "A changed line." not in page(run)
         template.write_text(template.read_text().replace("<h1>", "<h1>A changed line."))

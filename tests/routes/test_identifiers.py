@@ -131,7 +131,7 @@ def test_addresses_of_before_lead_on_and_calls_of_before_say_so(app, store, addr
     assert program.get("/api/admin/customers", email=address).get_json() == {"customers": [now]}
     assert program.get("/api/admin/customers", email="nobody@example.com").get_json() == {"customers": []}
     for name in (address, account.account_id):
-        shown = app.test_cli_runner().invoke(args=["users", "show", name, "--json"])
+        shown = app.test_cli_runner().invoke(args=["accounts", "show", name, "--json"])
         assert f'"account_id": "{account.account_id}"' in shown.output
 
 

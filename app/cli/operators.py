@@ -1,4 +1,4 @@
-"""`flask admin`: who is an operator."""
+"""`flask operators`: who is an operator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.domain.text import plain_address
 from app.services import operators
 from app.web import deps
 
-group = Group("admin", help="Operators.")
+group = Group("operators", help="Who is an operator.")
 
 reason = click.option("--reason", default="", help="Goes into the audit log.")
 
