@@ -94,9 +94,6 @@ class Base:
         for page in pages:
             yield from map(decode_item, page["Items"])
 
-    def _put(self, table: str, values: Mapping[str, Any]) -> None:
-        call(self.client, "put_item", TableName=self.prefix + table, Item=encode_item(values))
-
     def _update(self, table: str, key: Mapping[str, Any], **write: Any) -> dict[str, Any]:
         """One UpdateItem; returns the row as it is afterwards.
 

@@ -13,7 +13,7 @@ import pytest
 
 from app.adoption import rows as data
 from app.adoption import service as adoption
-from app.data.codec import decode_item
+from app.data.codec import decode_item, encode_item
 from app.domain.accounts import NOT_ADOPTED
 from app.domain.clock import utcnow
 from app.domain.errors import AlreadyRecorded, BalanceUnexplained, PaymentsUnavailable, WrongState
@@ -86,7 +86,7 @@ def test_a_row_that_the_original_dated_years_ahead_moves_none_of_ours(store):
     put_transaction(store, "txn-2", -10, "spend", day=2)
     ahead = decode_item(raw(store, "Transactions", transaction_id="txn-2"))
     ahead["timestamp"] = ahead["timestamp"].replace(ahead["timestamp"][:4], "2046")
-    store._put("Transactions", ahead)
+    store.client.put_item(TableName=f"{store.prefix}Transactions", Item=encode_item(ahead))
 
     began = utcnow()
     tasks.submit(store, sign_in(store).account, "A new task", now=utcnow(), idempotency_key="r-1")
