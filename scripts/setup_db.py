@@ -16,6 +16,7 @@ from botocore.parsers import ResponseParserError
 from app.config import Config, ConfigError
 from app.data import Store
 from app.data.client import make_client
+from app.data.migrations import Migrations
 from app.data.table_setup import Difference, create_tables, differences
 from app.data.tables import ALL
 from app.domain.clock import store_time, utcnow
@@ -57,11 +58,24 @@ def set_up(config: Config) -> list[Difference]:
         store = Store(client, config.table_prefix, adopter())
         if first_operator(store, config.admin_email, now=utcnow()):
             print(f"{config.admin_email} is an operator; the mail sender will send a link to set a password.")
+    migrate(config, Migrations(client, config.table_prefix), new=len(made) == len(ALL))
     print(f"{len(ALL)} tables with the prefix {config.table_prefix}, {len(made)} of them new.")
     left = differences(client, config.table_prefix, ttl=True)
     for difference in left:
         print(f"Still to do: {difference}.", file=sys.stderr)
     return left
+
+
+def migrate(config: Config, migrations: Migrations, *, new: bool) -> None:
+    """Rows of an earlier version: on a laptop at once; in production when the release before has ended."""
+    if new:
+        migrations.note_new(utcnow())
+    for migration in migrations.pending():
+        if config.is_production:
+            print(f"Still to do: {migration}; flask tables migrate.", file=sys.stderr)
+        else:
+            done = migrations.run(migration, utcnow(), say=lambda line: print(line, flush=True))
+            print(f"{migration}: {done.changed} rows changed.")
 
 
 if __name__ == "__main__":

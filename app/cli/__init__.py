@@ -2,10 +2,13 @@
 
 from flask import Flask
 
-from app.cli import accounts, books, codes, demo, doctor, mail, operators, tasks
+from app.cli import accounts, books, codes, demo, doctor, mail, migrations, operators, tasks
 from app.cli.groups import Group
 
-GROUPS = (tasks.group, mail.group, accounts.group, books.group, codes.group, operators.group, demo.group)
+GROUPS = (
+    *(tasks.group, mail.group, accounts.group, books.group, codes.group, operators.group, demo.group),
+    migrations.group,
+)
 OLD_NAMES = {"users": accounts.group, "admin": operators.group}  # what runbooks may still say
 
 

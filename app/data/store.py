@@ -27,6 +27,7 @@ from .erasure import ErasureUpdates
 from .figures import FigureReads, FigureUpdates
 from .heartbeats import HeartbeatReads, HeartbeatUpdates
 from .ledger import LedgerReads, LedgerWrites
+from .migrations import Migration, Migrations
 from .once import OnceReads, OnceWrites
 from .outbox import MailReads, MailUpdates, MailWrites
 from .payments import PaymentReads, PaymentWrites
@@ -144,6 +145,10 @@ class Store(Base):
     def table_differences(self, *, ttl: bool = False) -> list[Difference]:
         """Where the tables are not as the code describes them; empty when all is well. Raises StoreUnavailable."""
         return differences(self.client, self.prefix, ttl=ttl)
+
+    def pending_migrations(self) -> list[Migration]:
+        """What `flask tables migrate` would do. Raises StoreUnavailable."""
+        return Migrations(self.client, self.prefix).pending()
 
     def read_clock(self, now: Callable[[], datetime]) -> ClockReading | None:
         """This machine's clock beside the store's; None when that cannot be told. Raises StoreUnavailable."""

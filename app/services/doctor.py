@@ -61,6 +61,11 @@ def the_tables(patient: Patient) -> Iterator[Finding]:
         yield Finding(OK, "The tables are there.")
 
 
+def the_migrations(patient: Patient) -> Iterator[Finding]:
+    for migration in patient.store.pending_migrations():
+        yield Finding(WARNING, f"{migration} is pending: run `flask tables migrate` once the release before has ended.")
+
+
 def what_is_credited(patient: Patient) -> Iterator[Finding]:
     """Which links, prices and products sell credits, and whether Stripe knows them."""
     variables = {
@@ -116,4 +121,6 @@ def sales_that_are_not_ours(patient: Patient) -> Iterator[Finding]:
             yield Finding(WARNING, f"{what} has sold something that is credited to nobody: decide at /admin/finance.")
 
 
-CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (the_tables, what_is_credited, sales_that_are_not_ours)
+CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
+    *(the_tables, the_migrations, what_is_credited, sales_that_are_not_ours),
+)

@@ -15,6 +15,7 @@ from app import create_app
 from app.config import Config
 from app.data import Store
 from app.data.client import make_client
+from app.data.migrations import MIGRATIONS, Migrations
 from app.data.table_setup import create_tables, differences
 from app.domain.clock import utcnow
 from app.domain.tasks import COMPLETED, PENDING, STATUSES
@@ -74,6 +75,16 @@ def test_there_is_a_run_to_open():
 
 def test_the_tables_are_as_this_version_wants_them(opened):
     assert differences(opened.client, opened.prefix, ttl=True) == []
+
+
+def test_what_is_pending_is_migrated(opened):
+    migrations = Migrations(opened.client, opened.prefix)
+
+    for migration in MIGRATIONS:
+        migrations.run(migration, utcnow())
+
+    assert migrations.pending() == []
+    assert [migration for migration in MIGRATIONS if migrations.count(migration)] == []
 
 
 def test_the_books_agree_but_for_what_nobody_has_adopted(opened):
