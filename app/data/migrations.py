@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from app.domain.migrations import AFTER, ENDED, Progress
-from app.domain.proposals import CORRECTION
+from app.domain.proposals import ADJUSTMENT
 
 from .base import Base
 from .client import Stale, call
@@ -47,10 +47,10 @@ class Migration:
 MIGRATIONS = (
     Migration(
         1,
-        "proposals of before there were kinds say that they are corrections",
+        "proposals of before there were kinds say that they are adjustments",
         ADJUSTMENTS,
         "attribute_not_exists(kind)",
-        lambda row: {"kind": CORRECTION, "terms": row.get("terms", {})},
+        lambda row: {"kind": ADJUSTMENT, "terms": row.get("terms", {})},
     ),
 )
 

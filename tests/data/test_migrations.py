@@ -17,7 +17,7 @@ from app.data.codec import encode_item
 from app.data.migrations import MIGRATIONS, Migrations
 from app.data.tables import ALL
 from app.domain.clock import to_iso
-from app.domain.proposals import CODE, CORRECTION
+from app.domain.proposals import ADJUSTMENT, CODE
 from app.services import doctor
 from scripts.local.settings import REPO
 from scripts.setup_db import migrate
@@ -57,7 +57,7 @@ def test_every_row_that_needs_it_is_changed_and_no_other(old):
     done = of(old).run(FIRST, NOW)
 
     assert (done.looked_at, done.changed, done.finished_at) == (ROWS + 1, ROWS, NOW)
-    assert sorted(kinds(old)) == [CODE] + [CORRECTION] * ROWS
+    assert sorted(kinds(old)) == [CODE] + [ADJUSTMENT] * ROWS
     assert store_rows(old)[f"adj_{ROWS}"] == before[f"adj_{ROWS}"]
     assert of(old).pending() == []
 
@@ -112,7 +112,7 @@ def test_it_goes_on_where_an_error_broke_it_off(old, monkeypatch):
     done = of(old).run(FIRST, NOW)
 
     assert done.looked_at == ROWS + 1, "a page that was done is not looked at twice"
-    assert kinds(old).count(CORRECTION) == ROWS
+    assert kinds(old).count(ADJUSTMENT) == ROWS
 
 
 RUNNING = """
@@ -146,7 +146,7 @@ def test_it_goes_on_after_a_kill(old, dynamodb_url):
 
     done = of(old).run(FIRST, NOW)
 
-    assert kinds(old).count(CORRECTION) == ROWS
+    assert kinds(old).count(ADJUSTMENT) == ROWS
     assert done.finished_at == NOW
     assert done.looked_at == ROWS + 1
 
@@ -155,7 +155,7 @@ def test_two_at_once_change_each_row_once(old):
     with ThreadPoolExecutor(2) as pool:
         runs = list(pool.map(lambda _: of(old).run(FIRST, NOW), range(2)))
 
-    assert kinds(old).count(CORRECTION) == ROWS
+    assert kinds(old).count(ADJUSTMENT) == ROWS
     assert max(run.changed for run in runs) == ROWS
     assert of(old).pending() == []
 
@@ -219,4 +219,4 @@ def test_the_set_up_migrates_on_a_laptop_and_names_it_in_production(old, capsys)
     migrate(SimpleNamespace(is_production=False), of(old), new=False)
 
     assert of(old).pending() == []
-    assert kinds(old).count(CORRECTION) == ROWS
+    assert kinds(old).count(ADJUSTMENT) == ROWS

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 import app
 from app.data import Store
 from app.data.account_rows import ACCOUNT
-from app.data.adjustments import PROPOSAL
 from app.data.audit import AUDIT_ROW
 from app.data.codec import encode, encode_item
 from app.data.ledger import ENTRY
 from app.data.outbox import MAIL
 from app.data.payments import PAYMENT
+from app.data.promotional_codes import CODE
+from app.data.proposals import PROPOSAL
 from app.data.records import Codec
-from app.data.redeem_codes import CODE
 from app.data.sales import SALE
 from app.data.store import Transaction
 from app.data.tasks import RESULT, TASK
@@ -181,11 +181,11 @@ UPDATES: dict[str, Update] = {
         "by hand, on the command line",
         tx(lambda tx: tx.by_hand.count(Hand("command line", "2026-11-22", 70), 5, limit=100, now=NOW + timedelta(1))),
     ),
-    "a webhook": Update("stripe", lambda s: s.updates.signs.note_webhook(LATER)),
-    "a checkout": Update("stripe", lambda s: s.updates.signs.note_checkout(LATER)),
-    "a check of the books": Update("books", lambda s: s.updates.signs.note_books(LATER, 0)),
-    "a turnaround": Update("turnarounds", lambda s: s.updates.statistics.note_turnaround(NOW, LATER)),
-    "days of the ledger": Update("days of the ledger", lambda s: s.updates.statistics.keep_ledger_days({}, LATER)),
+    "a webhook": Update("stripe", lambda s: s.updates.heartbeats.note_webhook(LATER)),
+    "a checkout": Update("stripe", lambda s: s.updates.heartbeats.note_checkout(LATER)),
+    "a check of the books": Update("books", lambda s: s.updates.heartbeats.note_books(LATER, 0)),
+    "a turnaround": Update("turnarounds", lambda s: s.updates.figures.note_turnaround(NOW, LATER)),
+    "days of the ledger": Update("days of the ledger", lambda s: s.updates.figures.keep_ledger_days({}, LATER)),
 }
 
 
