@@ -19,6 +19,9 @@ class Api:
         self._password = password
         self._secret = "" if isinstance(who, str) else who.names.get("secret", "")
 
+    def close(self) -> None:
+        self._client.close()
+
     def user(self) -> dict[str, Any]:
         return self.ask("GET", "/api/user")
 

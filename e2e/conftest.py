@@ -89,6 +89,7 @@ def running() -> Iterator[Site]:
 def site(running: Site) -> Iterator[Site]:
     with running.visit() as visited:
         yield visited
+        visited.hang_up()
 
 
 @pytest.fixture

@@ -55,8 +55,17 @@ class Site:
     stripe: Any
     inside: InProcess | None = None  # to look into, for what no page and no answer shows
 
+    def __init__(self) -> None:
+        self._apis: list[Api] = []
+
     def api(self, who: Made | str, password: str = PASSWORD) -> Api:
-        return Api(self.url, who, password)
+        self._apis.append(Api(self.url, who, password))
+        return self._apis[-1]
+
+    def hang_up(self) -> None:
+        """After a test: close the connections of its calls."""
+        while self._apis:
+            self._apis.pop().close()
 
     def address(self, name: str) -> str:
         """One that has no account yet."""
@@ -85,6 +94,7 @@ class InProcess(Site):
     """A running product: `url` for a browser, `store` and `app` to look into."""
 
     def __init__(self, url: str, app: Flask, store: Store, stripe: StripeStandIn, aws: LocalAws):
+        super().__init__()
         self.url, self.app, self.store, self.stripe, self.aws = url, app, store, stripe, aws
         self.inside = self
         self.deps = app.extensions["impacteragi"]
@@ -218,6 +228,7 @@ class Distant(Site):
     """A server at BASE_URL: `scripts/run` of any folder, or staging. Nothing of it is emptied: it may be in use."""
 
     def __init__(self, url: str):
+        super().__init__()
         self.url = url.rstrip("/")
         panel = find_panel(self.url)
         self.panel = panel

@@ -33,11 +33,21 @@ def buy(site, email: str) -> None:
     site.stripe.control("payment_link", {"email": email, "amount": 1000, "sells": "credits"})
 
 
+def status_of_webhook(site, email: str) -> int:
+    """What the app answered when it was told of this address's payment."""
+    site.stripe.wait_until_idle()
+    told = site.stripe.events("checkout.session.completed")
+    (event,) = (event for event in told if event["data"]["object"]["customer_details"]["email"] == email)
+    (delivery,) = site.stripe.control(f"deliveries?event={event['id']}")["deliveries"]
+    return delivery["attempts"][-1]["status"]
+
+
 @pytest.mark.smoke
 @pytest.mark.money
 def test_a_payer_gets_a_mail_sets_a_password_and_submits(site, any_page):
     email = site.address("ada")
     buy(site, email.replace("ada", "Ada"))
+    assert status_of_webhook(site, email.replace("ada", "Ada")) == 200
     mail = site.mail_to(email)
     assert "1,000" in mail["text"]
 
