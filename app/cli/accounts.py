@@ -144,7 +144,7 @@ def erase() -> None:
 
 @group.command("reset-second-factor")
 @click.argument("email", type=Pasted())
-@click.option("--by", "actor", required=True, help="Who does this: it is written to the audit table.")
+@click.option("--as", "--by", "actor", required=True, help="Who does it, for the audit log.")
 def reset_second_factor(email: str, actor: str) -> None:
     """Remove every second factor of an account whose owner has lost them all. Check who is asking first."""
     try:
