@@ -58,7 +58,12 @@ def ada(site):
 
 
 def enter(page: Page, world: w.World, who: str) -> Page:
-    """Become somebody: the cookies of nobody else are left."""
+    """Become somebody: the cookies of nobody else are left.
+
+    The page before is left first. It asks again every few seconds, is told that its session has ended, and leads its
+    window to the sign-in: what is on its way there then ends with ERR_ABORTED.
+    """
+    page.goto("about:blank")
     page.context.clear_cookies()
     if who:
         page.context.add_cookies([world.cookies[who]])
