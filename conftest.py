@@ -13,7 +13,7 @@ from hashlib import sha256
 
 import httpx._transports.default as connections
 import pytest
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 # Servers that are started, loaded, stopped and killed, and times that are measured: one after the other, never two at
 # once, so that none is a load on another. They take long, so they are begun first.
@@ -32,7 +32,7 @@ def scope_of(test: str) -> str:
     return "one at a time" if test.startswith(ONE_AT_A_TIME) else test.partition("::")[0]
 
 
-class Spread(LoadScopeScheduling):
+class Spread(LoadScopeScheduling):  # type: ignore[misc]
     """A file stays together: what its tests share is made once."""
 
     def _split_scope(self, nodeid: str) -> str:
@@ -113,8 +113,9 @@ def nothing_leads_away() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def certificates_read_once() -> Iterator[None]:
     """httpx reads those of the whole world for each connection, 14 ms, to ask a server on loopback without TLS."""
+    plain = connections.create_ssl_context  # type: ignore[attr-defined]
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(connections, "create_ssl_context", cache(connections.create_ssl_context))
+        patched.setattr(connections, "create_ssl_context", cache(plain))
         yield
 
 

@@ -12,7 +12,7 @@ import boto3
 import httpx
 import pytest
 from botocore.config import Config as BotoConfig
-from flask import has_request_context, request
+from flask import Flask, has_request_context, request
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, settings
 from jinja2 import BytecodeCache
@@ -150,7 +150,7 @@ def config(dynamodb_url: str) -> Config:
 
 
 @pytest.fixture(autouse=True)
-def patient(monkeypatch) -> None:
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test begins with the patience of the suite and this machine's time, whatever the one before it has made."""
     monkeypatch.setattr(patience, "seconds", 60)
     monkeypatch.setattr(store_time, "tolerance", timedelta(seconds=300))
@@ -158,18 +158,18 @@ def patient(monkeypatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def dynamodb(config: Config):
+def dynamodb(config: Config) -> Any:
     return make_client(config, endpoint_url=config.dynamodb_endpoint_url)
 
 
 @pytest.fixture(scope="session")
-def setting_up(config: Config):
+def setting_up(config: Config) -> Any:
     """A client that waits as long as a loaded machine needs."""
     return make_client(config, endpoint_url=config.dynamodb_endpoint_url, patient=True)
 
 
 @pytest.fixture(scope="session")
-def fresh_tables(dynamodb_url: str, setting_up) -> Callable[[], None]:
+def fresh_tables(dynamodb_url: str, setting_up: Any) -> Callable[[], None]:
     """Empties the tables, whatever a test has done to them: put back in one call, or made anew in a store of others."""
 
     def make_anew() -> None:
@@ -187,7 +187,7 @@ def fresh_tables(dynamodb_url: str, setting_up) -> Callable[[], None]:
 
 
 @pytest.fixture
-def empty_store(dynamodb, fresh_tables) -> Store:
+def empty_store(dynamodb: Any, fresh_tables: Callable[[], None]) -> Store:
     """Fresh tables in the isolated store."""
     fresh_tables()
     return Store(dynamodb, PREFIX, adopter())
@@ -208,7 +208,7 @@ def proxy(dynamodb_url: str) -> Iterator[FaultProxy]:
     proxy.close()
 
 
-def wipe(client) -> None:
+def wipe(client: Any) -> None:
     for name in client.list_tables()["TableNames"]:
         if name.startswith(PREFIX):
             client.delete_table(TableName=name)
@@ -236,18 +236,18 @@ def stripe() -> FakeStripe:
 
 
 @pytest.fixture
-def app(config: Config, store: Store, sender: FakeSender, stripe: FakeStripe):
+def app(config: Config, store: Store, sender: FakeSender, stripe: Any) -> Flask:
     app = create_app(config, store=store, sender=sender, stripe=stripe)
     app.jinja_env.bytecode_cache = COMPILED_TEMPLATES
     return app
 
 
 @pytest.fixture
-def client(app):
+def client(app: Flask) -> FlaskClient:
     return app.test_client()
 
 
 @pytest.fixture
-def second_factor_passed():
+def second_factor_passed() -> Callable[[Any, str], Any]:
     """Lets a signed-in operator's browser change things; the second factor itself has tests of its own."""
     return lambda client, email: client

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from bs4 import BeautifulSoup
+from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map
-from werkzeug.routing.exceptions import HTTPException, RequestRedirect
+from werkzeug.routing.exceptions import RequestRedirect
 
 
 class Answer(NamedTuple):

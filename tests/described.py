@@ -13,11 +13,12 @@ from functools import cache
 from typing import Any
 
 import jsonschema_rs
+from werkzeug import datastructures
 
 from app.routes.api_description import document
 
 Json = dict[str, Any]
-Headers = Mapping[str, str]
+Headers = Mapping[str, str] | datastructures.Headers  # of httpx, of Werkzeug
 PARTS = {"email": ".+@[^/@]+"}  # of an address; all others hold no slash
 # Answers to what is no call of the document: an address or a method that there is not.
 NO_CALL = {404, 405}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ def log_watch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     watch = LogWatch()
     plain = logs.JsonFormatter.format
 
-    def watched(self: logs.JsonFormatter, record) -> str:
+    def watched(self: logs.JsonFormatter, record: logging.LogRecord) -> str:
         line = plain(self, record)
         if record.name not in CLIENTS:
             watch.lines.append(line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from app.data import Store
 from app.services.passwords import Passwords
 from tests.support import PASSWORD
 
@@ -18,7 +19,7 @@ def number(value: object) -> dict[str, Any]:
     return {"N": str(value)} if isinstance(value, int | float | Decimal) else {"S": str(value)}
 
 
-def put_account(store, email: str = EMAIL, *, balance: Any = 490, password: str = PASSWORD, **more: Any) -> str:
+def put_account(store: Store, email: str = EMAIL, *, balance: Any = 490, password: str = PASSWORD, **more: Any) -> str:
     """A row of the Users table; `balance` is stored as it is given, text as text."""
     item = {
         "email": {"S": email},
@@ -34,7 +35,14 @@ def put_account(store, email: str = EMAIL, *, balance: Any = 490, password: str 
 
 
 def put_transaction(
-    store, name: str, amount: Any, type: str = "spend", *, email: str = EMAIL, payment: str | None = None, day: int = 2
+    store: Store,
+    name: str,
+    amount: Any,
+    type: str = "spend",
+    *,
+    email: str = EMAIL,
+    payment: str | None = None,
+    day: int = 2,
 ) -> str:
     item = {
         "transaction_id": {"S": name},
@@ -50,7 +58,7 @@ def put_transaction(
     return name
 
 
-def put_task(store, name: str, status: str = "pending", *, email: str = EMAIL, cost: Any = 10) -> str:
+def put_task(store: Store, name: str, status: str = "pending", *, email: str = EMAIL, cost: Any = 10) -> str:
     store.client.put_item(
         TableName=store.prefix + "Tasks",
         Item={
@@ -66,7 +74,7 @@ def put_task(store, name: str, status: str = "pending", *, email: str = EMAIL, c
     return name
 
 
-def put_history(store, email: str = EMAIL, *, task: bool = True) -> None:
+def put_history(store: Store, email: str = EMAIL, *, task: bool = True) -> None:
     """A customer who bought 500 credits and spent 10 of them, on a task that still waits."""
     name = email.partition("@")[0]
     put_account(store, email, balance=490)

@@ -32,8 +32,8 @@ _numbers = itertools.count(1)
 
 def make_account(store: Store, email: str = "ada@example.com", *, credits: int = 0, **attributes: Any) -> Account:
     """A confirmed customer with a password, whose credits are explained by one ledger row."""
-    attributes = {"confirmed_at": NOW, "password_hash": Passwords(4).hash(PASSWORD)} | attributes
-    account = Account(email=email, account_id=new_account_id(), created_at=NOW, **attributes)
+    every: dict[str, Any] = {"confirmed_at": NOW, "password_hash": Passwords(4).hash(PASSWORD)} | attributes
+    account = Account(email=email, account_id=new_account_id(), created_at=NOW, **every)
     with store.transaction() as tx:
         if credits:
             kind = PROMO if credits > 0 else CLAWBACK
@@ -232,15 +232,15 @@ def all_mails(store: Store) -> list[Any]:
 
 
 @contextmanager
-def calls_made(monkeypatch: pytest.MonkeyPatch, *, consistent: bool = False) -> Iterator[list]:
+def calls_made(monkeypatch: pytest.MonkeyPatch, *, consistent: bool = False) -> Iterator[list[Any]]:
     """Names of the calls that leave for the store inside the block; with `consistent`, and whether each asks for that.
 
     Noted where both ways to the store come together, so a call that is asked again counts again.
     """
-    made: list = []
+    made: list[Any] = []
     send = HTTPConnectionPool.urlopen
 
-    def note(pool, method, url, body=None, headers=None, **more):
+    def note(pool: Any, method: str, url: str, body: Any = None, headers: Any = None, **more: Any) -> Any:
         target = (headers or {}).get("X-Amz-Target", "")
         service, _, name = (target.decode() if isinstance(target, bytes) else target).partition(".")
         if service.startswith("DynamoDB"):

@@ -8,5 +8,6 @@ from app.data import Store
 
 
 @pytest.fixture(params=["moto", "isolated"])
-def any_store(request) -> Store:
-    return request.getfixturevalue({"moto": "moto_store", "isolated": "store"}[request.param])
+def any_store(request: pytest.FixtureRequest) -> Store:
+    found: Store = request.getfixturevalue({"moto": "moto_store", "isolated": "store"}[request.param])
+    return found

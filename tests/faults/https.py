@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -118,7 +118,7 @@ class HttpsServer:
         class Quiet(ThreadingHTTPServer):
             daemon_threads = True
 
-            def get_request(self):
+            def get_request(self) -> tuple[ssl.SSLSocket, Any]:
                 connection, address = super().get_request()
                 connection.settimeout(10)
                 return context.wrap_socket(connection, server_side=True), address

@@ -55,7 +55,7 @@ class FaultProxy:
                     return self._cut()
                 if fault in ("throttle", "conflict", "error", "garbage"):
                     return self._refuse(fault)
-                connection = http.client.HTTPConnection(upstream.hostname, upstream.port, timeout=30)
+                connection = http.client.HTTPConnection(upstream.hostname or "", upstream.port, timeout=30)
                 connection.request("POST", self.path, body, dict(self.headers))
                 answer = connection.getresponse()
                 content = answer.read()

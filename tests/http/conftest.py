@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.http.server import Server
 
 
 @pytest.fixture(scope="session")
-def server(dynamodb_url, dynamodb, tmp_path_factory) -> Iterator[Server]:
+def server(dynamodb_url: str, dynamodb: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     create_tables(dynamodb, PREFIX)  # or it would not be healthy
     with Server(dynamodb_url, tmp_path_factory.mktemp("http") / "server.log") as server:
         yield server

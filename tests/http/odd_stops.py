@@ -6,11 +6,15 @@ import ctypes
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from app.web import serve
 
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
 
-def app(environ, start_response):
+
+def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"here"]
 
@@ -20,10 +24,10 @@ class LateToTell(serve.Server):
 
     def _drop_shared_socket(self) -> None:
         time.sleep(3)
-        super()._drop_shared_socket()
+        super()._drop_shared_socket()  # type: ignore[no-untyped-call]
 
 
-def held_app(environ, start_response):
+def held_app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
     """Once its worker is asked to stop, something holds on to the interpreter and never gives it back."""
     sleep = time.sleep
 
@@ -32,12 +36,12 @@ def held_app(environ, start_response):
             ctypes.PyDLL(None).sleep(600)
         sleep(seconds)
 
-    time.sleep = hold
+    time.sleep = hold  # type: ignore[assignment]
     return app(environ, start_response)
 
 
 if __name__ == "__main__":
     kind, port = sys.argv[1:]
-    serve.Server = LateToTell if kind == "late" else serve.Server
+    serve.Server = LateToTell if kind == "late" else serve.Server  # type: ignore[misc]
     target = "tests.http.odd_stops:held_app" if kind == "held" else "tests.http.odd_stops:app"
     sys.exit(serve.main(["--port", port, "--workers", "1", "--target", target]))

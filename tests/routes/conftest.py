@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import pytest
+from flask import Flask
 
 from tests.routes.browser import Browser
 from tests.support import calls_made
 
 
 @pytest.fixture
-def browser(app) -> Browser:
+def browser(app: Flask) -> Browser:
     return Browser(app)
 
 
 @pytest.fixture
-def in_one_window(monkeypatch):
+def in_one_window(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock of the rate limits stands still, or a test could run over the end of a window."""
     for module in ("app.data.rate_limits", "app.services.throttle"):
         monkeypatch.setattr(f"{module}.utcnow", lambda: datetime.fromtimestamp(1_800_000_900, UTC))
 
 
 @pytest.fixture
-def calls(monkeypatch):
+def calls(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """`with calls() as made`: names of the calls that leave for the store inside the block."""
     return partial(calls_made, monkeypatch)
