@@ -44,7 +44,7 @@ def hand_of(account: Account) -> Hand:
 
 
 def is_in_good_standing(account: Account) -> bool:
-    """An operator who is to stand for value: still one, not shut out, not gone, and with a confirmed address."""
+    """An operator who is to stand for value: still one, not disabled, not deleted, and with a confirmed address."""
     return account.is_operator and account.confirmed and not account.disabled and account.deleted_at is None
 
 

@@ -1,4 +1,4 @@
-"""What operators do to accounts: adjust a balance, close the door and open it; and what happened to a customer."""
+"""What operators do to accounts: adjust a balance, disable and enable one; and what happened to a customer."""
 
 from __future__ import annotations
 

@@ -89,13 +89,13 @@ def adjust(account_id: str) -> ResponseReturnValue:
 @bp.post("/customers/<account:account_id>/disable")
 @operator_required
 def disable(account_id: str) -> ResponseReturnValue:
-    return _open_or_shut(account_id, customers.disable, "Disabled: every session of this account has ended.")
+    return _disable_or_enable(account_id, customers.disable, "Disabled: every session of this account has ended.")
 
 
 @bp.post("/customers/<account:account_id>/enable")
 @operator_required
 def enable(account_id: str) -> ResponseReturnValue:
-    return _open_or_shut(account_id, customers.enable, "Enabled: the customer can sign in again.")
+    return _disable_or_enable(account_id, customers.enable, "Enabled: the customer can sign in again.")
 
 
 @bp.post("/customers/<account:account_id>/end-sessions")
@@ -161,7 +161,7 @@ def _account(account_id: str) -> Account:
     return deps.store().accounts.get_by_id(account_id)
 
 
-def _open_or_shut(account_id: str, act: Callable[..., None], words: str) -> ResponseReturnValue:
+def _disable_or_enable(account_id: str, act: Callable[..., None], words: str) -> ResponseReturnValue:
     form, account = ReasonForm(), _account(account_id)
     if not form.validate():
         return _page(account, _blank_adjust_form(), form, 422)
