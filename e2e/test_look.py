@@ -293,6 +293,17 @@ def test_statement_prints_without_the_frame(world, page):
     expect(statement.closing_balance).to_be_visible()
 
 
+def test_a_statement_prints_black_on_white_from_the_dark_theme(world, page):
+    Statement(enter(page, world, w.ADA)).open(month=world.names["month"])
+    colours = "element => [getComputedStyle(element).backgroundColor, getComputedStyle(element).color]"
+    for theme in ("system", "dark"):
+        page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+        page.emulate_media(media="screen", color_scheme="dark")
+        assert page.locator("body").evaluate(colours)[0] != "rgb(255, 255, 255)"
+        page.emulate_media(media="print", color_scheme="dark")
+        assert page.locator("body").evaluate(colours) == ["rgb(255, 255, 255)", "rgb(0, 0, 0)"], theme
+
+
 # Small things that need a browser
 
 

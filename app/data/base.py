@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from botocore.exceptions import ClientError
@@ -25,6 +26,7 @@ UPDATE_ATTEMPTS = 6
 # rival's update between the try and its repeat would hide the one.
 MARK, *OLDER = "last_write", "last_write_2", "last_write_3"
 LOOK_WITHIN_SECONDS = 2.0
+MAX_AT_ONCE = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 MAX_KEY_BYTES = 1_024  # what DynamoDB takes for a range key
 # What one page of a search may read, whichever is used up first: its cost depends neither on the length of the history
 # nor on that of its texts. DynamoDB bounds a Query by rows alone, and at 1 MB.
@@ -261,6 +263,13 @@ class SearchBudget:
     @property
     def is_spent(self) -> bool:
         return self.rows >= SEARCH_BUDGET or self.calls >= SEARCH_CALLS or self._fitting() < 1
+
+
+def in_parts(ids: Iterable[str]) -> Iterator[list[str]]:
+    """Each id once, as many at a time as one call can read."""
+    every = iter(dict.fromkeys(ids))
+    while some := list(islice(every, MAX_AT_ONCE)):
+        yield some
 
 
 def _fits_a_key(value: object) -> bool:

@@ -12,8 +12,9 @@ from app.domain.clock import from_iso, to_iso, utcnow
 from app.domain.credits import PURCHASE, PostedEntry, check_listed, check_row
 from app.domain.errors import AlreadyRecorded
 from app.domain.paging import Page, each
+from app.domain.payments import PaymentRecord, entry_ids
 
-from .base import Base
+from .base import Base, in_parts
 from .codec import whole
 from .records import Codec
 from .tables import TRANSACTION_INDEX, TRANSACTIONS
@@ -60,6 +61,12 @@ class LedgerReads(Base):
         """What one task moved: its spend and, if there was one, its refund; newest first."""
         rows = self._get_many([(TABLE, {"transaction_id": f"{kind}#{task_id}"}) for kind in ("refund", "spend")])
         return [entry for entry in (_checked(row) for row in rows if row) if entry.user_email == email]
+
+    def of_payment(self, record: PaymentRecord) -> list[PostedEntry]:
+        """The rows of one payment, oldest first: their ids follow from it."""
+        ids = (name for number in range(1, record.entries + 1) for name in entry_ids(record, number))
+        rows = (self._get_many([(TABLE, {"transaction_id": name}) for name in some]) for some in in_parts(ids))
+        return [_checked(row) for some in rows for row in some if row]
 
     def last_before(self, email: str, moment: datetime, *, ahead: bool = False) -> PostedEntry | None:
         """The last row, by its place, that says that it happened before: an opening balance comes from it.

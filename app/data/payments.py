@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from app.domain.reversals import Amount
 from app.domain.sales import Line, Origin
 
 from .account_rows import ACCOUNT, adopted
-from .base import Base
+from .base import Base, in_parts
 from .client import Stale, call
 from .records import Codec
 from .tables import PARKED_INDEX, PAYMENT_EMAIL_INDEX, PAYMENTS, USERS
@@ -28,6 +28,11 @@ class PaymentReads(Base):
     def find(self, payment_id: str) -> PaymentRecord | None:
         row = self._get(TABLE, {"payment_id": payment_id})
         return PAYMENT.record(row) if row else None
+
+    def find_many(self, ids: Iterable[str]) -> dict[str, PaymentRecord]:
+        """Those of them that there are, by their id; read by the hundred."""
+        rows = (self._get_many([(TABLE, {"payment_id": name}) for name in some]) for some in in_parts(ids))
+        return {row["payment_id"]: PAYMENT.record(row) for some in rows for row in some if row}
 
     def find_with_account(self, payment_id: str, email: str | None) -> tuple[PaymentRecord | None, Account | None]:
         """Both in one consistent call: all that a webhook reads."""

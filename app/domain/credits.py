@@ -272,6 +272,14 @@ def _window_after(account: Account, now: datetime) -> tuple[str, int]:
     return window, count
 
 
+def whole_words(entry: PostedEntry, description: str) -> str:
+    """What a row says, with all the words of its task where it has the first of them."""
+    first = _first_words(description)
+    if not first or not entry.description.endswith(first):
+        return entry.description
+    return entry.description.removesuffix(first) + one_line(description)
+
+
 def _first_words(text: str, limit: int = 60) -> str:
     line = one_line(text)
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
+from itertools import accumulate
+from math import floor
 from typing import Any
 
 from .accounts import normalise_email
@@ -182,6 +184,38 @@ def held_share(record: PaymentRecord) -> Fraction:
     return held(record.disputes.values(), _worth(record))
 
 
+def kept_cents(record: PaymentRecord, credits: int) -> int | None:
+    """What of the price we kept while the ledger held so many credits of the payment.
+
+    Credits were rounded, money never is: so it is looked for among the refunds and disputes that Stripe told of. None
+    where none of them, or more than one, explains those credits.
+    """
+    if credits in (0, record.granted):
+        return record.total_cents if credits else 0
+    if credits == record.applied and not record.delta:
+        gone = {refunded_share(record) + held_share(record)}
+    else:
+        gone = _possibly_gone(record)
+    found = {
+        floor(record.total_cents * (1 - share) + Fraction(1, 2))
+        for share in gone
+        if record.granted - record.granted * share.numerator // share.denominator == credits
+    }
+    return found.pop() if len(found) == 1 else None
+
+
+def _possibly_gone(record: PaymentRecord) -> set[Fraction]:
+    """Each share that some of the refunds and disputes add up to; of very many, those that follow one another."""
+    worth = _worth(record)
+    amounts = [record.charge_refunded, *record.disputes.values()]
+    amounts += sorted(record.refunds.values(), key=lambda refund: refund.made)
+    shares = [share for amount in amounts if (share := worth(_named(amount, record)))]
+    sums = {Fraction(0), *accumulate(shares)}
+    for share in shares[:8]:
+        sums |= {before + share for before in sums}
+    return sums
+
+
 def charged_cents(record: PaymentRecord, currency: str) -> int:
     """What the payer was charged in that currency, 0 if Stripe never told."""
     if currency in ("", record.currency) and record.total_cents > 0:
@@ -280,10 +314,10 @@ def entry_for(record: PaymentRecord, email: str) -> LedgerEntry | None:
         return None
     number = record.entries + 1
     if number == 1 and delta > 0:
-        kind, transaction_id = PURCHASE, f"purchase#{record.session_id or record.payment_id}"
+        kind = PURCHASE
     else:
         kind = CLAWBACK if delta < 0 else REINSTATEMENT
-        transaction_id = f"{kind}#{record.payment_id}#{number}"
+    transaction_id = _entry_id(record, kind, number)
     return LedgerEntry(
         transaction_id=transaction_id,
         user_email=email,
@@ -293,6 +327,18 @@ def entry_for(record: PaymentRecord, email: str) -> LedgerEntry | None:
         payment_id=record.payment_id,
         stripe_payment_intent=record.payment_intent,
     )
+
+
+def entry_ids(record: PaymentRecord, number: int) -> list[str]:
+    """What the row that was the first, second … of a payment may be called."""
+    kinds = (CLAWBACK, REINSTATEMENT) if number > 1 else (PURCHASE, CLAWBACK)
+    return [_entry_id(record, kind, number) for kind in kinds]
+
+
+def _entry_id(record: PaymentRecord, kind: str, number: int) -> str:
+    if kind == PURCHASE:
+        return f"{kind}#{record.session_id or record.payment_id}"
+    return f"{kind}#{record.payment_id}#{number}"
 
 
 def settled(record: PaymentRecord, entry: LedgerEntry | None, email: str) -> PaymentRecord:

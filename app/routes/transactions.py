@@ -85,11 +85,11 @@ def _csv(entries: Iterable[PostedEntry]) -> Response:
 @login_required
 def statement(month: str) -> ResponseReturnValue:
     checked = check_month(month)
-    read = partial(statements.of_month, deps.store(), g.account.email, checked)
+    read = partial(statements.statement, deps.store(), g.account.email, checked)
     found = heavy.file(lambda: statements.once_settled(read), head=lambda: None)
     if found is None:
         return ""
-    return render_template("transactions/statement.html", account=g.account, month=month, **found)
+    return render_template("transactions/statement.html", account=g.account, statement=found)
 
 
 @bp.get("/transactions/receipt/<payment_id>")

@@ -14,11 +14,16 @@ from typing import Any, TypeVar
 from app.data import Store
 from app.domain.accounts import Account
 from app.domain.clock import to_iso, utcnow
-from app.domain.credits import OUT_OF_TIME, PostedEntry, dated
+from app.domain.credits import OUT_OF_TIME, PostedEntry, dated, whole_words
 from app.domain.errors import LedgerBehind
+from app.domain.formatting import excerpt
 from app.domain.paging import Page
+from app.domain.statement import Money, Statement, StatementRow, money_moved
 
 MAX_MONTHS = 60
+MAX_IN_FULL = 2_000  # rows of a month
+MAX_OF_A_ROW = 6_000  # characters: a task's words, and what stands before them
+MAX_WORDS = 500_000  # characters of its tasks together
 SETTLING_SECONDS = (0.1, 0.4)  # the index follows the table within a fraction of a second
 NEWEST = "~"  # after every key
 
@@ -83,6 +88,48 @@ def of_month(store: Store, email: str, month: str) -> dict[str, Any]:
         "credits_in": credits_in,
         "credits_out": credits_out,
     }
+
+
+def statement(store: Store, email: str, month: str) -> Statement:
+    """The same with all that is shown beside it: whole words, and the money of payments. Raises LedgerBehind.
+
+    A month of very many rows, or words, has the first words of each task, as they stand in the ledger.
+    """
+    found = of_month(store, email, month)
+    entries: list[PostedEntry] = found.pop("entries")
+    money, words = _money(store, entries), _words(store, email, entries)
+    rows = [
+        StatementRow(
+            entry,
+            excerpt(whole_words(entry, (words or {}).get(entry.task_id or "", "")), MAX_OF_A_ROW),
+            money.get(entry.transaction_id),
+        )
+        for entry in entries
+    ]
+    return Statement(month=month, rows=rows, in_full=words is not None, **found)
+
+
+def _words(store: Store, email: str, entries: list[PostedEntry]) -> dict[str, str] | None:
+    """Of each task that the rows are of; None for more than one statement holds."""
+    if len(entries) > MAX_IN_FULL:
+        return None
+    found: dict[str, str] = {}
+    length = 0
+    for task_id, words in store.tasks.descriptions(email, [entry.task_id for entry in entries if entry.task_id]):
+        found[task_id], length = words, length + len(words)
+        if length > MAX_WORDS:
+            return None
+    return found
+
+
+def _money(store: Store, entries: list[PostedEntry]) -> dict[str, Money | None]:
+    records = store.payments.find_many(entry.payment_id for entry in entries if entry.payment_id)
+    moved: dict[str, Money | None] = {}
+    for entry in entries:
+        record = records.get(entry.payment_id or "")
+        if record and entry.transaction_id not in moved:
+            moved |= money_moved(record, [entry] if record.entries == 1 else store.ledger.of_payment(record))
+    return moved
 
 
 def _balance_before(store: Store, account: Account, moment: datetime, now: datetime) -> int:

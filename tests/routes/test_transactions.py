@@ -11,7 +11,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from app.domain.payments import RefundFact
-from app.services import tasks
+from app.services import queue, tasks
 from app.services.payments import record_fact
 from app.web.csv_lines import OPERATORS, csv_line, formula_safe
 from tests.services.test_payments import paid, record
@@ -131,6 +131,64 @@ def test_the_statement_leads_from_opening_to_closing(browser):
 
     for part in ("Opening balance 1,000", "Came in 0", "Went out −260", "Closing balance 740"):
         assert part in words
+
+
+def test_the_statement_names_the_money_of_payments_and_its_sums(browser, store):
+    october, november = (rows(browser.get(f"/transactions/statement/2026-{month}")) for month in (10, 11))
+
+    assert "Bought 1,000 credits for $10.00 Purchase $10.00 +1,000 1,000" in october[1]
+    assert [row for row in october if row.startswith("Paid")] == ["Paid $10.00"]
+    assert "−$2.50 −250 740" in november[2]
+    assert [row for row in november if row.startswith("Paid")] == ["Paid back −$2.50"]
+
+
+def test_the_money_of_a_second_refund_is_what_that_one_gave_back(browser, store):
+    record(store, RefundFact("pi_1", "re_2", 100, "succeeded"))
+
+    november = rows(browser.get("/transactions/statement/2026-11"))
+
+    assert ["−$2.50" in row for row in november[2:4]] == [True, False]
+    assert ["−$1.00" in row for row in november[2:4]] == [False, True]
+    assert "Paid back −$3.50" in november
+
+
+def test_a_purchase_whose_payment_nobody_knows_says_so(browser, store):
+    store.client.delete_item(TableName=f"{store.prefix}Payments", Key={"payment_id": {"S": "pi_1"}})
+
+    page = browser.get("/transactions/statement/2026-10")
+
+    assert "Purchase – +1,000 1,000" in rows(page)[1]
+    assert "what was paid is not known here" in page.text
+
+
+def test_the_statement_has_the_whole_words_of_a_task_and_its_sums_once_at_the_end(browser, store):
+    words = "Compare " + "the quotes in the attachment, and " * 140 + "say which is best."
+    done = tasks.submit(store, store.accounts.get(EMAIL), words, now=NOW)
+    queue.cancel(store, store.accounts.get(EMAIL), done.task.task_id, now=NOW)
+
+    page = BeautifulSoup(browser.get("/transactions/statement/2026-11").data, "html.parser")
+
+    shown = [cell.text for cell in page.select("tbody .what bdi")]
+    assert f"Task: {words}" in shown
+    assert any(text.startswith("Refund, ") and text.endswith(f": {words}") for text in shown)
+    assert page.select("tfoot") == []
+    assert [row.th.text for row in page.select("tbody")[-1].select("tr")][-3:] == [
+        "Came in",
+        "Went out",
+        "Closing balance",
+    ]
+
+
+@pytest.mark.parametrize(("name", "most"), [("MAX_IN_FULL", 1), ("MAX_WORDS", 90)])
+def test_a_statement_of_very_many_words_has_the_first_of_each_task(browser, store, monkeypatch, name, most):
+    tasks.submit(store, store.accounts.get(EMAIL), "Compare the quotes. " * 20, now=NOW)
+    monkeypatch.setattr(f"app.services.statements.{name}", most)
+
+    page = browser.get("/transactions/statement/2026-11")
+
+    assert "each is shown by its first words" in page.text
+    assert any("Compare the quotes. Compare the quotes. Compare the quotes.…" in row for row in rows(page))
+    assert "Closing balance 730" in rows(page)[-1]
 
 
 def test_the_statement_of_a_quiet_month_keeps_the_balance(browser):
