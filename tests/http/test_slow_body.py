@@ -133,7 +133,7 @@ def test_the_image_has_a_thread_for_each_connection():
     """As the server of these tests; with fewer, that many slow senders would hold all of them."""
     assert serve.CONNECTIONS == 512
     for path in ("Dockerfile", "scripts/local/supervisor.py", str(Path(__file__).with_name("server.py"))):
-        assert re.search(r'-m"?,? "?app\.serve', (REPO / path).read_text()), path
+        assert re.search(r'-m"?,? "?app\.web\.serve', (REPO / path).read_text()), path
 
 
 # The slots themselves
