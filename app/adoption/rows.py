@@ -75,7 +75,7 @@ def opening_of(base: Base, row: dict[str, Any]) -> Opening:
     counted, newest = 0, None
     bought: dict[str, list[PostedEntry]] = defaultdict(list)
     untraced = []
-    for entry in LedgerReads(base.client, base.prefix).every_of(account.email):
+    for entry in LedgerReads(base.client, base.prefix).every_of(account.email, as_they_stand=True):
         if not entry.is_original:
             return Opening(account, problem=f"its ledger has begun already, with row {entry.sequence}")
         if entry.unreadable:

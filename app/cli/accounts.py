@@ -69,7 +69,7 @@ def _print_accounts(accounts: list[Account]) -> None:
 def show(account: str, most: int, as_json: bool) -> None:
     """One account, named by its address or its id, and its latest ledger rows."""
     found = told(lambda: named(account))
-    entries, more = told(lambda: first_of(deps.store().ledger.every_of(found.email), most))
+    entries, more = told(lambda: first_of(deps.store().ledger.every_of(found.email, as_they_stand=True), most))
     if as_json:
         body = CUSTOMER(found) | {"transactions": [TRANSACTION(entry) for entry in entries]}
         click.echo(json.dumps(body, ensure_ascii=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
@@ -21,6 +22,7 @@ from .tables import TRANSACTION_INDEX, TRANSACTIONS
 from .transaction import Writes, alerting
 
 TABLE = TRANSACTIONS.suffix
+NUMBERS, NO_NUMBER = ("sequence", "balance_after"), -1
 
 
 class LedgerReads(Base):
@@ -37,30 +39,33 @@ class LedgerReads(Base):
         type: str = "",
         month: str = "",
         keys: tuple[str, str] | None = None,
+        as_they_stand: bool = False,
     ) -> Page[PostedEntry]:
         """Newest first. `month` is `yyyy-mm` and rides on the index; `type` looks at a bounded number of rows.
 
-        `keys` takes the place of the month for an account whose rows are not all listed at their time.
+        `keys` takes the place of the month for an account whose rows are not all listed at their time. `as_they_stand`:
+        also where they do not add up, for who has to find out why. Else raises LedgerWrong.
         """
         found = self._page(
             TABLE,
             TRANSACTION_INDEX,
             ("user_email", email),
             key_names=("timestamp", "transaction_id"),
-            make=_checked,
+            make=_as_it_stands if as_they_stand else _checked,
             limit=limit,
             cursor=cursor,
             keep=(lambda entry: entry.type == type) if type else None,
             between=("timestamp", *(keys or (f"{month}-", f"{month}-~"))) if month or keys else None,
         )
-        if not type:  # rows of one type are no neighbours
+        if not type and not as_they_stand:  # rows of one type are no neighbours
             _check_chain(found.items)
         return found
 
-    def of_task(self, email: str, task_id: str) -> list[PostedEntry]:
+    def of_task(self, email: str, task_id: str, *, as_they_stand: bool = False) -> list[PostedEntry]:
         """What one task moved: its spend and, if there was one, its refund; newest first."""
         rows = self._get_many([(TABLE, {"transaction_id": f"{kind}#{task_id}"}) for kind in ("refund", "spend")])
-        return [entry for entry in (_checked(row) for row in rows if row) if entry.user_email == email]
+        make = _as_it_stands if as_they_stand else _checked
+        return [entry for entry in (make(row) for row in rows if row) if entry.user_email == email]
 
     def of_payment(self, record: PaymentRecord) -> list[PostedEntry]:
         """The rows of one payment, oldest first: their ids follow from it."""
@@ -97,10 +102,17 @@ class LedgerReads(Base):
         return next(each(lambda cursor: read(cursor=cursor)), None)
 
     def every_of(
-        self, email: str, *, type: str = "", month: str = "", keys: tuple[str, str] | None = None
+        self,
+        email: str,
+        *,
+        type: str = "",
+        month: str = "",
+        keys: tuple[str, str] | None = None,
+        as_they_stand: bool = False,
     ) -> Iterator[PostedEntry]:
-        """Every row of an account, newest first, page by page."""
-        return each(lambda cursor: self.page(email, limit=500, cursor=cursor, type=type, month=month, keys=keys))
+        """Every row of an account, newest first, page by page; see `page`."""
+        read = partial(self.page, email, limit=500, type=type, month=month, keys=keys, as_they_stand=as_they_stand)
+        return each(lambda cursor: read(cursor=cursor))
 
     def every(self) -> Iterator[PostedEntry]:
         """A consistent scan: for the nightly check only."""
@@ -126,11 +138,20 @@ class LedgerWrites(Writes):
 
 
 def _checked(row: dict[str, Any]) -> PostedEntry:
-    """A row as it is shown. The nightly check reads them as they are: it is what names a wrong one."""
+    """A row as its owner is shown it. The nightly check reads them as they are: it is what names a wrong one."""
     entry = ENTRY.record(row)
     with alerting():
         check_row(entry)
     return entry
+
+
+def _as_it_stands(row: dict[str, Any]) -> PostedEntry:
+    """A row as an operator is shown it: what is no number is said in words, and nothing stands in its place."""
+    entry = ENTRY.record(row)
+    odd = {name: getattr(entry, name) for name in NUMBERS if type(getattr(entry, name)) is not int}
+    said = "".join(f" ({name} as it was stored: {value})" for name, value in odd.items())
+    instead: dict[str, Any] = dict.fromkeys(odd, NO_NUMBER)
+    return replace(entry, description=entry.description + said, **instead) if odd else entry
 
 
 def _check_chain(newest_first: list[PostedEntry]) -> None:

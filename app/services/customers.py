@@ -212,7 +212,9 @@ def timeline(store: Store, account: Account) -> list[Event]:
         ],
         lambda: [Event(m.created_at, "mail", m) for m in store.mails.list_to(email, limit=limit).items],
         lambda: [Event(t.created_at, "task", t) for t in store.tasks.page(email, limit=limit).items],
-        lambda: [Event(e.timestamp, "ledger", e) for e in store.ledger.page(email, limit=limit).items],
+        lambda: [
+            Event(e.timestamp, "ledger", e) for e in store.ledger.page(email, limit=limit, as_they_stand=True).items
+        ],
         lambda: [Event(a.at, "act", a) for a in store.audit.page_of(email, limit=limit).items],
     )
     found = side_by_side(KINDS, reads)

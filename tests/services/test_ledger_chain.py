@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 from app.data import Store
 from app.data.codec import encode
 from app.data.store import Transaction
+from app.domain.accounts import NOT_ADOPTED
 from app.domain.clock import utcnow
 from app.domain.credits import (
     ADJUSTMENT,
@@ -193,6 +195,46 @@ def test_what_is_wrong_is_still_named_by_the_check_of_the_books(store, account):
     spoil(store, 2, balance_after=91)
 
     assert any("running balance" in difference.what for difference in books.check(store))
+
+
+@pytest.mark.parametrize("what", SPOILT)
+def test_who_looks_into_it_is_shown_the_rows_as_they_stand(app, store, account, what):
+    sequence, attributes = SPOILT[what]
+    make_account(store, "op@example.com", role="admin")
+    operator = app.test_client()
+    app.config["WTF_CSRF_ENABLED"] = False
+    operator.post("/login", data={"email": "op@example.com", "password": PASSWORD})
+    task = next(entry.task_id for entry in ledger(store, ADA) if entry.task_id)
+    spoil(store, sequence, **attributes)
+
+    customer = operator.get(f"/admin/customers/{account.account_id}")
+    assert customer.status_code == 200
+    assert customer.text.count('<span class="tag">Ledger</span>') == 3
+    assert operator.get(f"/admin/tasks/{task}").status_code == 200
+    shown = app.test_cli_runner().invoke(args=["accounts", "show", ADA, "--json"])
+    assert shown.exit_code == 0
+    assert len(json.loads(shown.output)["transactions"]) == 3
+
+
+def test_what_is_no_number_is_said_in_words(store, account):
+    spoil(store, 3, balance_after="eighty")
+
+    newest = store.ledger.page(ADA, limit=1, as_they_stand=True).items[0]
+
+    assert newest.description.endswith("(balance_after as it was stored: eighty)")
+    assert newest.sequence == 3
+
+
+def test_an_account_whose_begun_ledger_is_wrong_is_still_read_and_moved_by_nothing(store, account):
+    """As after a restore of the row that the original product had."""
+    spoil(store, 2, balance_after=91)
+    store.client.update_item(
+        TableName=store.prefix + "Users",
+        Key={"email": encode(ADA)},
+        UpdateExpression="REMOVE ledger_sequence",
+    )
+
+    assert store.accounts.get(ADA).unexplained == NOT_ADOPTED
 
 
 # What is legitimate

@@ -115,7 +115,7 @@ def _page(task_id: str, form: ResultForm, reason_form: ReasonForm, status: int =
         "result": result,
         "mine": found.lease_owner == g.account.email and found.is_open,
         "customer": store.accounts.find(found.user_email),
-        "entries": store.ledger.of_task(found.user_email, task_id),
+        "entries": store.ledger.of_task(found.user_email, task_id, as_they_stand=True),
         "audit": store.audit.page_of(task_id, limit=50).items,
         "form": form,
         "reason_form": reason_form,
