@@ -139,8 +139,11 @@ class Migrations(Base):
     def _change(self, migration: Migration, row: dict[str, Any]) -> bool:
         """Whether it was this run that has changed it."""
         table, key = migration.table, {migration.table.key: row[migration.table.key]}
+        still = (
+            f"attribute_exists(#{table.key}) AND ({migration.condition})"  # an update would make a row that has gone
+        )
         try:
-            self._update_row(table.suffix, key, set=migration.change(row), condition=migration.condition)
+            self._update_row(table.suffix, key, set=migration.change(row), condition=still)
         except Stale:  # another run, or the row has gone
             return False
         return True

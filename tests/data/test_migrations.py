@@ -174,6 +174,23 @@ def test_a_row_that_changes_meanwhile_keeps_what_it_got(old, monkeypatch):
     assert set(kinds(old)) == {CODE}
 
 
+def test_a_row_that_goes_meanwhile_does_not_come_back(old, monkeypatch):
+    """As rows do that have a time to live."""
+    plain = Migrations._change
+
+    def with_one_gone(self: Migrations, migration: Any, row: Any) -> bool:
+        if row["adjustment_id"] == "adj_7":
+            old.client.delete_item(
+                TableName=old.prefix + "Adjustments", Key=encode_item({"adjustment_id": row["adjustment_id"]})
+            )
+        return plain(self, migration, row)
+
+    monkeypatch.setattr(Migrations, "_change", with_one_gone)
+
+    assert of(old).run(FIRST, NOW).changed == ROWS - 1
+    assert old.proposals.find("adj_7") is None
+
+
 def test_it_shows_how_far_it_is(old, monkeypatch):
     monkeypatch.setattr(migrations, "WORD_SECONDS", 0.0)
     said: list[str] = []
