@@ -37,6 +37,7 @@ from app.routes import (
     second_factor,
     stripe_webhook,
     tasks,
+    texts,
     transactions,
     unsent,
     wellknown,
@@ -48,6 +49,7 @@ from app.services.mail import MailRoom, Sender
 from app.services.passkeys import Passkeys
 from app.services.passwords import Passwords
 from app.services.sealing import Sealer
+from app.services.texts import Texts
 from app.services.throttle import Throttle
 from app.services.tokens import Tokens
 from app.web import (
@@ -71,6 +73,7 @@ from app.web.work_slots import Places, Slots, WorkSlots
 
 BLUEPRINTS = (
     home,
+    texts,
     buy,
     auth,
     dashboard,
@@ -122,7 +125,7 @@ def create_app(
     refusals.register(app)
     cli.register(app)
     add_commands(cli.GROUPS)
-    templating.register(app)
+    templating.register(app, config)
     app.config.update(COMPRESS_ALGORITHM=["zstd", "gzip"], COMPRESS_ZSTD_LEVEL=3, COMPRESS_LEVEL=6)
     Compress(app)
     static_files.register(app)
@@ -166,7 +169,7 @@ def wire(config: Config, store: Store, slots: Slots, stripe: StripeGateway | Non
         passkeys=Passkeys(config.app_url),
         sealer=sealer,
         links=links,
-        mail_room=MailRoom(links, config.app_url),
+        mail_room=MailRoom(links, config.app_url, config.support_email),
         tokens=Tokens(config.jwt_secrets),
         devices=Devices(config.jwt_secrets, secure=config.is_production),
         throttle=throttle,
@@ -174,6 +177,7 @@ def wire(config: Config, store: Store, slots: Slots, stripe: StripeGateway | Non
         places=Places(slots),
         clock=ClockCheck(),
         readers=Readers(),
+        texts=Texts.read(config.pages_dir),
     )
 
 

@@ -60,6 +60,8 @@ class Config:
     s3_endpoint_url: str | None = None
     stripe_api_base: str | None = None
     mail_from: str = "ImpacterAGI <hello@impacteragi.com>"
+    support_email: str | None = None  # where pages and mails say that one can write to
+    pages_dir: str | None = None  # a folder with contact.md, terms.md and privacy.md
     table_prefix: str = "ImpacterAGI_"
     trusted_proxies: int = 0
     bcrypt_rounds: int = 12
@@ -104,6 +106,8 @@ class Config:
             s3_endpoint_url=read.text("S3_ENDPOINT_URL", "") or None,
             stripe_api_base=read.text("STRIPE_API_BASE", "").rstrip("/") or None,
             mail_from=_sender(read.text("MAIL_FROM", "ImpacterAGI <hello@impacteragi.com>")),
+            support_email=_address("SUPPORT_EMAIL", read.text("SUPPORT_EMAIL", "")) or None,
+            pages_dir=_folder("PAGES_DIR", read.text("PAGES_DIR", "")) or None,
             table_prefix=read.text("TABLE_PREFIX", "ImpacterAGI_"),
             trusted_proxies=read.number("TRUSTED_PROXIES", 0, 0, 5),
             bcrypt_rounds=read.number("BCRYPT_ROUNDS", 12, 4, 16),
@@ -242,6 +246,13 @@ def _address(variable: str, text: str) -> str:
         return normalise_email(text) if text else ""
     except InvalidInput as error:
         raise ConfigError(f"{variable} must be an e-mail address, not {text!r}.") from error
+
+
+def _folder(variable: str, text: str) -> str:
+    """A folder that is there. Raises ConfigError."""
+    if text and not os.path.isdir(text):
+        raise ConfigError(f"{variable} must be a folder that is there, not {text!r}.")
+    return text
 
 
 def _sender(text: str) -> str:

@@ -38,6 +38,9 @@ PUBLIC = {
     "second_factor.ask_options",
     "static",
     "stripe_webhook.receive",
+    "texts.contact",
+    "texts.privacy",
+    "texts.terms",
     "wellknown.robots",
     "wellknown.security",
 }

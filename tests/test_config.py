@@ -214,7 +214,9 @@ def test_the_key_that_signs_is_taken_letter_by_letter():
     assert Config.from_env(GOOD | {"JWT_SECRET": quoted}).jwt_secrets == (quoted,)
 
 
-@pytest.mark.parametrize(("variable", "value"), [("ADMIN_EMAIL", "boss"), ("MAIL_FROM", "ImpacterAGI")])
+@pytest.mark.parametrize(
+    ("variable", "value"), [("ADMIN_EMAIL", "boss"), ("SUPPORT_EMAIL", "us at home"), ("MAIL_FROM", "ImpacterAGI")]
+)
 def test_an_address_that_is_none_is_refused_by_name(variable, value):
     with pytest.raises(ConfigError, match=variable):
         Config.from_env(GOOD | {variable: value})
@@ -246,3 +248,10 @@ def test_what_is_sold_as_credits_is_nothing_unless_it_is_named():
     assert (none.credit_payment_links, none.credit_prices, none.credit_products) == ((), (), ())
     assert some.credit_payment_links == ("plink_1", "plink_2")
     assert (some.credit_prices, some.credit_products) == (("price_1",), ("prod_1",))
+
+
+def test_a_folder_of_pages_that_is_not_there_is_refused_by_name(tmp_path):
+    assert Config.from_env(GOOD | {"PAGES_DIR": str(tmp_path)}).pages_dir == str(tmp_path)
+
+    with pytest.raises(ConfigError, match="PAGES_DIR"):
+        Config.from_env(GOOD | {"PAGES_DIR": str(tmp_path / "none")})

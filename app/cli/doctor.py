@@ -18,7 +18,7 @@ MARKS = {doctor.OK: "ok     ", doctor.WARNING: "warning", doctor.FAULT: "FAULT  
 def command() -> None:
     """Look at settings, tables and Stripe. Ends with 1 when something is at fault."""
     found = deps.get()
-    patient = doctor.Patient(found.config, found.store, found.stripe, deps.named_sales())
+    patient = doctor.Patient(found.config, found.store, found.stripe, deps.named_sales(), found.texts)
     faults = 0
     for finding in doctor.examine(patient):
         faults += finding.level == doctor.FAULT

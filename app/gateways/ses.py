@@ -60,12 +60,14 @@ class SesGateway:
     def __init__(self, config: Config) -> None:
         self._client = make_client(config, "sesv2", config.ses_endpoint_url)
         self._sender = config.mail_from
+        self._replies = {"ReplyToAddresses": [config.support_email]} if config.support_email else {}
 
     def send(self, *, to: str, subject: str, text: str, html: str) -> str:
         """Send one mail and return SES's message id. Raises MailRefused. Not idempotent: SES has no such key."""
         try:
             answer = self._client.send_email(
                 FromEmailAddress=self._sender,
+                **self._replies,
                 Destination={"ToAddresses": [ascii_address(to)]},
                 Content={
                     "Simple": {

@@ -12,6 +12,7 @@ from app.domain.errors import DomainError, PaymentsUnavailable
 from app.domain.sales import ELSEWHERE, OURS, Named
 
 from .sales import list_waiting
+from .texts import Texts
 
 OK, WARNING, FAULT = "ok", "warning", "fault"
 
@@ -28,6 +29,7 @@ class Patient:
     store: Store
     stripe: Stripe
     named: Named
+    texts: Texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,20 @@ def sales_that_are_not_ours(patient: Patient) -> Iterator[Finding]:
             yield Finding(WARNING, f"{what} has sold something that is credited to nobody: decide at /admin/finance.")
 
 
+def who_runs_it(patient: Patient) -> Iterator[Finding]:
+    """Whether customers are told whom to write to and what holds between them and whoever runs this."""
+    if not patient.config.is_production:
+        return
+    if not patient.config.support_email:
+        yield Finding(WARNING, "SUPPORT_EMAIL is not set: where pages and mails say “write to us” no address stands.")
+    for name in patient.texts.not_filled_in:
+        yield Finding(WARNING, f"PAGES_DIR: there is no {name}.md, so /{name} says that it is not filled in yet.")
+    if patient.config.support_email and not patient.texts.not_filled_in:
+        yield Finding(
+            OK, f"Customers write to {patient.config.support_email}; contact, terms and privacy are filled in."
+        )
+
+
 CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
-    *(the_tables, the_migrations, what_is_credited, sales_that_are_not_ours),
+    *(the_tables, the_migrations, what_is_credited, sales_that_are_not_ours, who_runs_it),
 )

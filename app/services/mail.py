@@ -46,9 +46,9 @@ class Rendered:
 class MailRoom:
     """Renders mails: `templates/emails/<kind>.subject.txt`, `.txt` and `.html`, text first."""
 
-    def __init__(self, links: Links, app_url: str) -> None:
+    def __init__(self, links: Links, app_url: str, support_email: str | None = None) -> None:
         self._links = links
-        self._app_url = app_url
+        self._every_mail = {"app_url": app_url, "support_email": support_email}
         self._templates = Environment(
             loader=PackageLoader("app", "templates/emails"),
             autoescape=select_autoescape(["html"], default=False),
@@ -62,12 +62,14 @@ class MailRoom:
         """The mail as it is to be sent now. A link is made from the account's state of this moment."""
         purpose = LINK_OF_KIND.get(mail.kind)
         link = self._links.url(account, purpose) if account and purpose else None
-        context = {**mail.context, "to": mail.to, "app_url": self._app_url, "link": link, "account": account}
+        context = {**mail.context, "to": mail.to, "link": link, "account": account, **self._every_mail}
 
-        def part(suffix: str) -> str:
-            return self._templates.get_template(f"{mail.kind}.{suffix}").render(context)
+        def part(name: str) -> str:
+            return self._templates.get_template(name).render(context)
 
-        return Rendered(" ".join(part("subject.txt").split()), part("txt").strip() + "\n", part("html"))
+        subject = " ".join(part(f"{mail.kind}.subject.txt").split())
+        text = f"{part(f'{mail.kind}.txt').strip()}\n\n{part('_footer.txt').strip()}\n"
+        return Rendered(subject, text, part(f"{mail.kind}.html"))
 
 
 def deliver_due(store: Store, room: MailRoom, sender: Sender, *, now: datetime) -> tuple[int, int]:

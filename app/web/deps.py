@@ -20,6 +20,7 @@ from app.services.mail import MailRoom, Sender
 from app.services.passkeys import Passkeys
 from app.services.passwords import Passwords
 from app.services.sealing import Sealer
+from app.services.texts import Texts
 from app.services.throttle import Throttle
 from app.services.tokens import Tokens
 from app.web.devices import Devices
@@ -50,6 +51,7 @@ class Deps:
     places: Places
     clock: ClockCheck
     readers: Readers
+    texts: Texts
 
 
 def register(app: Flask, deps: Deps) -> None:

@@ -19,12 +19,15 @@ _ATTRIBUTES["ol"].add("dir")
 _SCHEMES = {"http", "https", "mailto"}
 
 
-def render_markdown(text: str) -> Markup:
-    """What markdown-it makes of `text`, and of that only what the lists above allow."""
+def render_markdown(text: str, deeper: int = 2) -> Markup:
+    """What markdown-it makes of `text`, and of that only what the lists above allow.
+
+    Headings go as many levels `deeper` as the page has of its own, and none is an h1: each page has one already.
+    """
     tokens = _parser.parse(text)
     for token in tokens:
-        if token.type in ("heading_open", "heading_close"):  # the page has an h1 and an h2 already
-            token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{max(2, min(int(token.tag[1]) + deeper, 6))}"
         if token.level == 0 and token.nesting == 1 and token.tag in _DIRECTED:
             # Each block runs the way of its first letter. Not those within it: `auto` does not look into them.
             token.attrSet("dir", "auto")

@@ -12,6 +12,7 @@ from typing import Any
 from flask import Flask, g, url_for
 from markupsafe import Markup
 
+from app.config import Config
 from app.domain.formatting import FILTERS, exact_time, iso_time, relative_time
 from app.web.markdown import render_markdown
 
@@ -44,7 +45,7 @@ def status_pill(status: str) -> Markup:
 PARTS = {"time_element": time_element, "status_pill": status_pill}
 
 
-def register(app: Flask) -> None:
+def register(app: Flask, config: Config) -> None:
     app.jinja_env.filters.update(FILTERS)
     app.jinja_env.filters["markdown"] = render_markdown
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
@@ -75,7 +76,7 @@ def register(app: Flask) -> None:
                 return url.replace(PLACE, value)
         return url_for(endpoint, **values)
 
-    app.jinja_env.globals.update(PARTS, static_url=static_url, url_for=fast_url_for)
+    app.jinja_env.globals.update(PARTS, static_url=static_url, url_for=fast_url_for, support_email=config.support_email)
 
     @app.context_processor
     def who() -> dict[str, Any]:

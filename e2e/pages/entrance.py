@@ -23,6 +23,18 @@ class FrontPage(Screen):
         return Checkout(self.page)
 
 
+class About(Screen):
+    """Who runs this installation, and what holds: three pages that every footer leads to."""
+
+    endpoints = ("texts.contact", "texts.terms", "texts.privacy")
+    path = "/{name}"
+
+    def of_footer(self, name: str) -> About:
+        self.page.get_by_role("contentinfo").get_by_role("link", name=name, exact=True).click()
+        expect(self.page.get_by_role("heading", level=1, name=name)).to_be_visible()
+        return self
+
+
 class SignIn(Screen):
     endpoints = ("auth.login",)
     path = "/login"

@@ -69,6 +69,9 @@ class Visit(NamedTuple):
 PAGES = [
     Visit("home.index", "front page", "/", NOBODY),
     Visit("home.index", "front page, signed in", "/", ADA),
+    Visit("texts.contact", "contact", "/contact", NOBODY),
+    Visit("texts.terms", "terms", "/terms", NOBODY),
+    Visit("texts.privacy", "privacy", "/privacy", ADA),
     Visit("buy.returned", "guest, paid", "/buy/return?session_id=cs_guest", NOBODY),
     Visit("buy.returned", "guest, waiting", "/buy/return?session_id={guest_waiting}", NOBODY),
     Visit("buy.returned", "guest, session over", "/buy/return?session_id={guest_expired}", NOBODY),

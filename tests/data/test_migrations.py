@@ -222,7 +222,7 @@ def test_the_command_does_what_is_pending_and_says_so(app, old):
 
 
 def test_the_doctor_names_what_is_pending(app, old, config):
-    found = list(doctor.the_migrations(doctor.Patient(config, old, None, None)))
+    found = list(doctor.the_migrations(doctor.Patient(config, old, None, None, None)))
 
     assert [(finding.level, "flask tables migrate" in finding.sentence) for finding in found] == [("warning", True)]
 

@@ -106,6 +106,7 @@ def test_all_containers_get_settings_that_the_app_accepts() -> None:
         "AWS_REGION": "us-east-1",
         "TABLE_PREFIX": "ImpacterAGI_",
         "MAIL_FROM": "ImpacterAGI <hello@impacteragi.com>",
+        "SUPPORT_EMAIL": "",
         "CREDIT_PAYMENT_LINKS": "plink_1N2b3C,plink_4D5e6F",
         "CREDIT_PRICES": "",
         "CREDIT_PRODUCTS": "",
