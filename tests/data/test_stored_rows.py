@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from app.data import Store
+from app.data.codec import decode_item
+from app.data.payments import PAYMENT
 from app.data.store import Transaction
 from app.domain.accounts import Account, LinkMails, Passkey, Session
 from app.domain.audit import AuditRow
@@ -404,6 +406,15 @@ def test_a_row_that_was_written_reads_as_it_did(moto_store, name):
     moto_store.client.put_item(TableName=moto_store.prefix + case.table, Item=STORED[name])
 
     assert case.read(moto_store) == case.record
+
+
+@pytest.mark.parametrize("lost", ["granted", "applied", "entries", "state", "version", "refunds"])
+def test_a_payment_that_has_lost_what_it_was_credited_is_not_read_as_one_that_never_was(lost):
+    row = decode_item(STORED["payment, full"])
+    del row[lost]
+
+    with pytest.raises(KeyError, match=lost):
+        PAYMENT.record(row)
 
 
 def test_every_row_that_is_held_has_its_case():
