@@ -37,16 +37,7 @@ def grant(store: Store, email: str, *, actor: str, reason: str = "", now: dateti
                 "Let its owner open the mailed link first. Nothing was changed."
             )
         told = notice(store, current, "Your account was made an operator's. Sign in anew.", now)
-        act = Act(
-            actor,
-            "admin.grant",
-            current.email,
-            now,
-            reason=reason,
-            before={"role": current.role},
-            after={"role": OPERATOR},
-        )
-        with acting(store, act) as tx:
+        with acting(store, _act(current, OPERATOR, actor, reason, now)) as tx:
             tx.accounts.change_settings(current, confirmed=True, role=OPERATOR, sessions={})
             told(tx)
         log.warning("operator made", extra={"email": mask_email(current.email), "actor": mask_email(actor)})
@@ -64,18 +55,14 @@ def revoke(store: Store, email: str, *, actor: str, reason: str = "", now: datet
     def attempt(current: Account) -> None:
         if not current.is_operator:
             return
-        act = Act(
-            actor,
-            "admin.revoke",
-            current.email,
-            now,
-            reason=reason,
-            before={"role": current.role},
-            after={"role": CUSTOMER},
-        )
-        with acting(store, act) as tx:
+        with acting(store, _act(current, CUSTOMER, actor, reason, now)) as tx:
             tx.accounts.change_settings(current, role=CUSTOMER)
         log.warning("operator ended", extra={"email": mask_email(current.email), "actor": mask_email(actor)})
 
     store.accounts.decide(store.accounts.get(email), attempt)
     return store.accounts.get(email)
+
+
+def _act(current: Account, role: str, actor: str, reason: str, now: datetime) -> Act:
+    action = "admin.grant" if role == OPERATOR else "admin.revoke"
+    return Act(actor, action, current.email, now, reason, before={"role": current.role}, after={"role": role})
