@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 from typing import NoReturn
@@ -9,8 +10,10 @@ from typing import NoReturn
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
+from pypdf import PdfReader
 
 from app.domain import errors
+from app.domain.clock import utcnow
 from app.domain.tasks import task_id_for
 from app.web.guards import public
 from e2e.pages import (
@@ -291,6 +294,26 @@ def test_statement_prints_without_the_frame(world, page):
     for frame in (".top", ".foot", "[data-print]", ".crumbs"):
         expect(page.locator(frame).first).to_be_hidden()
     expect(statement.closing_balance).to_be_visible()
+
+
+@pytest.mark.chromium("makes a PDF of what it would print")
+def test_a_long_statement_prints_its_sums_once_and_numbers_its_sheets(site, page):
+    made = site.states.tasks(credits=1000, pending=70, text="Summarise the report")
+    SignIn(page).enter(made)
+    statement = Statement(page).open(month=f"{utcnow():%Y-%m}")
+    sheets = [sheet.extract_text() for sheet in PdfReader(io.BytesIO(page.pdf(format="A4"))).pages]
+
+    rows = [sheet.count("Summarise") for sheet in sheets]
+    assert sum(rows) == 70
+    assert len(sheets) == 3, rows
+    assert [sheet.count("Went out") for sheet in sheets] == [0, 0, 1]
+    assert all(sheet.count("Balance") == 1 for sheet in sheets)  # the head of the table
+    assert [f"{number} of 3" in sheet for number, sheet in enumerate(sheets, 1)] == [True] * 3
+    with page.expect_download() as download:
+        statement.pdf_link.click()
+    assert download.value.suggested_filename == f"impacteragi-statement-{utcnow():%Y-%m}.pdf"
+    file = "".join(sheet.extract_text() for sheet in PdfReader(download.value.path()).pages)
+    assert file.count("Summarise") == 70
 
 
 def test_a_statement_prints_black_on_white_from_the_dark_theme(world, page):

@@ -12,6 +12,15 @@ from app.domain.text import one_line, shows
 
 NO_WORDS = "(without words)"  # of a row that is older than the rule that a text shows something
 MONTHS = tuple(calendar.month_name)
+KINDS = {
+    "purchase": "Purchase",
+    "spend": "Task",
+    "refund": "Task refund",
+    "clawback": "Payment taken back",
+    "reinstatement": "Payment restored",
+    "adjustment": "Adjustment",
+    "promo": "Promotion",
+}
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
@@ -116,6 +125,11 @@ def month_name(month: str) -> str:
     return f"{date.fromisoformat(month + '-01'):%B %Y}"
 
 
+def kind_name(type: str) -> str:
+    """What kind of ledger row; rows of the original product may have one of their own."""
+    return KINDS.get(type, type)
+
+
 def excerpt(text: str, length: int = 120) -> str:
     """A text on one line, cut at a word; for lists, where the full text is one click away."""
     line = " ".join(text[: length * 4].split())  # a list of long texts would spend its time on what it does not show
@@ -181,6 +195,7 @@ FILTERS = {
         exact_time,
         short_date,
         month_name,
+        kind_name,
         excerpt,
         file_size,
         spend,

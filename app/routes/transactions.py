@@ -1,7 +1,8 @@
-"""The customer's ledger: every movement, as CSV, and as a monthly statement."""
+"""The customer's ledger: every movement, as CSV, and as a monthly statement, which is a page and a PDF file."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -16,12 +17,13 @@ from app.domain.paging import Page
 from app.forms.paging import check_month, read_month, read_paging
 from app.services import statements
 from app.web import deps, heavy
-from app.web.exports import csv_file
+from app.web.exports import announced, attachment, csv_file
 from app.web.fragments import render
 from app.web.guards import login_required
 
 bp = Blueprint("transactions", __name__)
 
+PDF = "application/pdf"
 COLUMNS = ("date", "type", "description", "credits", "balance_after", "transaction_id")
 
 
@@ -90,6 +92,23 @@ def statement(month: str) -> ResponseReturnValue:
     if found is None:
         return ""
     return render_template("transactions/statement.html", account=g.account, statement=found)
+
+
+@bp.get("/transactions/statement/<month>.pdf")
+@login_required
+def statement_pdf(month: str) -> ResponseReturnValue:
+    """The same as a file to send on: whole, or refused."""
+    checked = check_month(month)
+    name = f"impacteragi-statement-{checked}.pdf"
+
+    def write() -> Response:
+        from app.web import statement_pdf as pdf  # here: no other page pays for what it loads
+
+        read = partial(statements.statement, deps.store(), g.account.email, checked)
+        made = pdf.statement_pdf(statements.once_settled(read), g.account.email)
+        return attachment(io.BytesIO(made), PDF, name)
+
+    return heavy.file(write, head=lambda: announced(PDF, name))
 
 
 @bp.get("/transactions/receipt/<payment_id>")

@@ -38,6 +38,7 @@ class Statement(Screen):
     def __init__(self, page: Page):
         super().__init__(page)
         self.closing_balance = page.get_by_text("Closing balance")
+        self.pdf_link = page.get_by_role("link", name="Download PDF")
 
 
 class AuditLog(ListScreen):

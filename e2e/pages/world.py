@@ -164,6 +164,7 @@ NOT_PAGES = {
     "account.export": "a JSON download",
     "admin.audit_csv": "a CSV download",
     "transactions.export": "a CSV download",
+    "transactions.statement_pdf": "a PDF download",
     "tasks.download": "a Markdown download",
     "tasks.file": "leads on to a file",
     "admin.task_file": "leads on to a file",

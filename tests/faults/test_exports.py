@@ -45,7 +45,8 @@ def test_no_export_of_the_ledger_is_delivered_when_any_page_of_it_fails(shaky_ap
         proxy.heal()
         whole = list(csv.reader(io.StringIO(browser.get(path).data.decode("utf-8-sig"))))
         assert [int(row[3]) for row in whole[1 : LEDGER_ROWS + 1]] == list(range(LEDGER_ROWS, 0, -1))
-    for path in ("/account/export.json", f"/transactions/statement/{account.last_entry_at:%Y-%m}"):
+    statement = f"/transactions/statement/{account.last_entry_at:%Y-%m}"
+    for path in ("/account/export.json", statement, f"{statement}.pdf"):
         for page in (1, 2, 3):
             break_from(proxy, page, "error")
             assert browser.get(path).status_code == 503, (path, page)

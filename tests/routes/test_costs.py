@@ -139,7 +139,9 @@ def test_head_of_a_search_counts_nothing_and_reads_nothing(store, ada, calls):
 
 
 @pytest.mark.threat(40)
-@pytest.mark.parametrize("path", ["/transactions.csv", "/transactions/statement/2026-11"])
+@pytest.mark.parametrize(
+    "path", ["/transactions.csv", *(f"/transactions/statement/2026-11{end}" for end in ("", ".pdf"))]
+)
 def test_files_have_a_limit_an_account(app, ada, path):
     use_up(app, FILE_BY_ACCOUNT, "file", but=1)
 

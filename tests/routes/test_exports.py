@@ -122,12 +122,13 @@ LACKS = {
     "the oldest": lambda entry: entry.sequence == 1,
     "all": lambda entry: True,
 }
+STATEMENTS = [f"/transactions/statement/{utcnow():%Y-%m}{end}" for end in ("", ".pdf")]
 LISTS = ["/transactions.csv", "/transactions.csv?type=promo", f"/transactions.csv?month={utcnow():%Y-%m}"]
 
 
 @pytest.mark.threat(106)
 @pytest.mark.parametrize("lacks", LACKS)
-@pytest.mark.parametrize("path", [*LISTS, "/account/export.json", f"/transactions/statement/{utcnow():%Y-%m}"])
+@pytest.mark.parametrize("path", [*LISTS, "/account/export.json", *STATEMENTS])
 def test_rows_that_are_not_listed_yet_are_waited_for_and_never_left_out(store, ada, monkeypatch, lacks, path):
     whole = ada.get(path)
     if lacks == "the oldest" and utcnow().strftime("%Y-%m") in path:

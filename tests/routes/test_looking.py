@@ -25,6 +25,7 @@ AHEAD = [
     {"X-Moz": "prefetch"},
 ]
 OP = "op@example.com"
+FILES = ("/transactions.csv", "/transactions/statement/2026-11.pdf", "/admin/audit.csv")
 
 
 class World:
@@ -137,7 +138,7 @@ def test_head_makes_no_export_and_does_not_go_round_its_limit(app, store, calls)
     assert "Query" not in made
 
     with calls() as made:
-        for path in ("/transactions.csv", "/admin/audit.csv"):
+        for path in FILES:
             head = world.ask("HEAD", path)
             assert "Content-Length" not in head.headers, path  # none is known, and none is made up
             assert "attachment" in head.headers["Content-Disposition"]
@@ -150,7 +151,7 @@ def test_head_makes_no_export_and_does_not_go_round_its_limit(app, store, calls)
 
 @pytest.mark.threat(110)
 @pytest.mark.parametrize("headers", AHEAD)
-@pytest.mark.parametrize("path", ["/transactions.csv", "/admin/audit.csv", "/account/export.json"])
+@pytest.mark.parametrize("path", [*FILES, "/account/export.json"])
 def test_a_browser_that_fetches_a_file_ahead_is_put_off_and_never_gets_an_empty_one(app, store, headers, path):
     """It may show what it has fetched when its person asks."""
     assert World(app, store).ask("GET", path, headers).status_code == 503
@@ -161,7 +162,12 @@ def test_a_browser_that_fetches_a_file_ahead_is_put_off_and_never_gets_an_empty_
 @pytest.mark.parametrize(
     "path",
     [
-        *("/transactions/statement/{month}", "/transactions.csv", "/transactions.csv?task={task_id}"),
+        *(
+            "/transactions/statement/{month}",
+            "/transactions/statement/{month}.pdf",
+            "/transactions.csv",
+            "/transactions.csv?task={task_id}",
+        ),
         *("/account/export.json", "/dashboard?q=needle", "/transactions?type=spend"),
         *("/api/tasks?q=needle", "/api/transactions?type=spend"),
     ],
@@ -186,7 +192,7 @@ def test_head_of_a_statement_is_refused_when_get_is(app, store):
 
     assert {world.ask("HEAD", path).status_code for _ in range(70)} == {200}
     assert {world.ask("GET", path).status_code for _ in range(60)} == {200}
-    for each in (path, "/transactions.csv"):
+    for each in (path, f"{path}.pdf", "/transactions.csv"):
         assert [world.ask(method, each).status_code for method in ("GET", "HEAD")] == [429, 429]
 
 
