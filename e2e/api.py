@@ -27,11 +27,11 @@ class Api:
 
     @property
     def credits(self) -> int:
-        return self.user()["credits"]
+        return int(self.user()["credits"])
 
     def tasks(self) -> list[dict[str, Any]]:
         """Newest first."""
-        return self.ask("GET", "/api/tasks?limit=100")["tasks"]
+        return list(self.ask("GET", "/api/tasks?limit=100")["tasks"])
 
     def task(self, task_id: str) -> dict[str, Any]:
         return self.ask("GET", f"/api/tasks/{task_id}")
@@ -44,10 +44,10 @@ class Api:
     def payment(self) -> str:
         """The payment that the newest purchase came from."""
         found = self.ask("GET", "/api/transactions?type=purchase&limit=1")["transactions"]
-        return found[0]["stripe_payment_intent"]
+        return str(found[0]["stripe_payment_intent"])
 
     def submit(self, description: str) -> str:
-        return self.ask("POST", "/api/tasks", description=description)["task_id"]
+        return str(self.ask("POST", "/api/tasks", description=description)["task_id"])
 
     def claim(self, task_id: str) -> Self:
         self.ask("POST", f"/api/admin/tasks/{task_id}/claim", minutes=30)
@@ -62,7 +62,8 @@ class Api:
             self._sign_in()
         answer = self._client.request(method, path, json=body if method == "POST" else None)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
-        return answer.json()
+        body_of: dict[str, Any] = answer.json()
+        return body_of
 
     def _sign_in(self) -> None:
         proof = {"code": pyotp.TOTP(self._secret).now()} if self._secret else {}

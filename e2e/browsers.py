@@ -84,7 +84,8 @@ def launch(config: pytest.Config, started: Playwright, **options: Any) -> Browse
     """Debian's Chromium, or Playwright's own where that is missing; root needs it without its sandbox."""
     options |= {"headless": not config.getoption("--headed"), "slow_mo": config.getoption("--slowmo")}
     if (name := config.getoption("--browser")) != "chromium":
-        return getattr(started, name).launch(**options)
+        launched: Browser = getattr(started, name).launch(**options)
+        return launched
     installed = filter(os.path.exists, [UNSEEN, CHROMIUM] if options["headless"] else [CHROMIUM])
     return started.chromium.launch(
         executable_path=next(installed, None),
@@ -142,7 +143,7 @@ class Windows:
 
 
 def results(config: pytest.Config) -> Path:
-    return config.rootpath / config.getoption("--output")
+    return config.rootpath / str(config.getoption("--output"))
 
 
 def folder_of(item: pytest.Item) -> Path:

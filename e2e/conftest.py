@@ -123,7 +123,7 @@ def browser(playwright_driver: Playwright, pytestconfig: pytest.Config) -> Itera
 
 
 @pytest.fixture
-def windows(browser: Browser, running: Site, request: pytest.FixtureRequest, tmp_path_factory) -> Iterator[Any]:
+def windows(browser: Browser, running: Site, request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Any]:
     """A line on any console that was not to be expected fails the test; what has failed leaves its traces."""
     record = request.config.getoption("--record")
     videos = tmp_path_factory.getbasetemp() / "videos"
@@ -135,11 +135,12 @@ def windows(browser: Browser, running: Site, request: pytest.FixtureRequest, tmp
 
 
 @pytest.fixture
-def open_browser(windows) -> Any:
+def open_browser(windows: Any) -> Any:
     """Opens browsers that share nothing."""
     return windows.open
 
 
 @pytest.fixture
-def page(open_browser) -> Page:
-    return open_browser()
+def page(open_browser: Any) -> Page:
+    opened: Page = open_browser()
+    return opened

@@ -202,7 +202,7 @@ class Recorded:
 
     def __getattr__(self, name: str) -> Any:
         def make(**given: Any) -> Made:
-            made = getattr(self._distant, name)(**given)
+            made: Made = getattr(self._distant, name)(**given)
             self.emails.append(made.email)
             return made
 
@@ -254,7 +254,7 @@ class Distant(Site):
         return address
 
     def mails_to(self, email: str) -> list[dict[str, str]]:
-        return self.stripe.control(f"mails?to={email}")["mails"]
+        return list(self.stripe.control(f"mails?to={email}")["mails"])
 
 
 def find_panel(url: str) -> str | None:

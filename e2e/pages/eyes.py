@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any
+from typing import Any, Literal
 
 import html5lib
 from axe_playwright_python.base import AXE_SCRIPT, AxeResults
 from playwright.sync_api import BrowserContext, Page
 
 WIDTHS = (320, 1200)
-SCHEMES = ("light", "dark")
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 # Everything that axe knows, and also what it leaves out unless asked: targets of at least 24 by 24 pixels.
 RULES = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
 # A mail is a part of somebody else's page: it needs no landmarks of its own.
@@ -57,7 +57,8 @@ def violations(page: Page, rules: dict[str, Any]) -> AxeResults:
 
 def overflow_of(page: Page) -> int:
     """Pixels that the page is wider than its window."""
-    return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    wider: int = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return wider
 
 
 def html_problems(text: str, name: str) -> list[str]:
@@ -82,4 +83,4 @@ def watch_shifts(context: BrowserContext) -> None:
 
 
 def shift_of(page: Page) -> float:
-    return page.evaluate("window.shifts.reduce((sum, one) => sum + one, 0)")
+    return float(page.evaluate("window.shifts.reduce((sum, one) => sum + one, 0)"))

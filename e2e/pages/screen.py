@@ -43,7 +43,7 @@ class Screen:
 
     def is_the_same(self) -> bool:
         """Whether no reload has happened since `mark`."""
-        return self.page.evaluate("window.untouched === true")
+        return bool(self.page.evaluate("window.untouched === true"))
 
 
 def every_screen(of: type[Screen] = Screen) -> list[type[Screen]]:

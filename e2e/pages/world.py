@@ -246,11 +246,16 @@ def _payments(site: Any, now: datetime) -> dict[str, str]:
         site.webhook(session_event(None, session=session, cents=2500))
     site.webhook(session_event("guest@example.com", session="cs_guest"))
     for number, link in enumerate(("book", "book", "course")):
-        fields = {"metadata": {}, "mode": "subscription", "payment_link": f"plink_{link}", "cents": 2900}
+        fields: dict[str, Any] = {
+            "metadata": {},
+            "mode": "subscription",
+            "payment_link": f"plink_{link}",
+            "cents": 2900,
+        }
         name = link if not number else f"{link}_{number}"
         site.webhook(session_event(f"reader{number}@example.com", session=f"cs_{name}", **fields))
     sales.never(site.store, "plink_course", reason="An online course.", actor=OPERATOR, now=now)
-    pens = {"metadata": {}, "payment_link": "plink_pens", "cents": 2900}
+    pens: dict[str, Any] = {"metadata": {}, "payment_link": "plink_pens", "cents": 2900}
     told = session_event("reader3@example.com", session="cs_pens", **pens)
     payments.handle_event(site.store, told, livemode=False, now=now)  # as where something else is named
     sales.name_for_good(site.store, "plink_pens", reason="It sells credits.", actor=COLLEAGUE, limit=0, now=now)
@@ -350,7 +355,7 @@ def _operators_work(store: Store, states: States, now: datetime) -> None:
     ):
         codes.create(store, name, max_uses=uses, created_by=maker, note="For the visitors of the fair", **terms)
     by: dict[str, Any] = {"actor": COLLEAGUE, "now": now}
-    worth = {"email": "buyer@example.com", "credits": 9000, "limit": 5000}
+    worth: dict[str, Any] = {"email": "buyer@example.com", "credits": 9000, "limit": 5000}
     parked.credit(store, "pi_cs_parked", reason="Paid twice by bank transfer besides", **worth, **by)
     with suppress(PaymentsUnavailable):
         parked.refund(store, Silent(), "pi_cs_refunding", reason="No account to credit", **by)
@@ -372,7 +377,7 @@ def _give_second_factor(store: Store, sealer: Any, email: str, now: datetime) ->
     proven = now if email == OPERATOR else None
     live = store.accounts.get(email).sessions.items()
     sessions = {key: replace(session, mfa_at=proven) for key, session in live}
-    store.updates.accounts.change(
+    store.updates.accounts.change(  # type: ignore[call-arg] # what no page may set
         store.accounts.get(email),
         totp=sealer.seal("JBSWY3DPEHPK3PXP"),
         recovery_codes=frozenset("abcd"),
