@@ -44,6 +44,7 @@ from app.routes import (
 )
 from app.services.clock_check import ClockCheck
 from app.services.entrance import Entrance
+from app.services.figures import UsualTime
 from app.services.links import Links
 from app.services.mail import MailRoom, Sender
 from app.services.passkeys import Passkeys
@@ -140,7 +141,7 @@ def wire(config: Config, store: Store, slots: Slots, stripe: StripeGateway | Non
     """What the views work with. Calls to the outside give their slot away, have their time, and are left alone while
     they fail.
     """
-    links = Links(config.jwt_secrets, config.app_url)
+    links, readers = Links(config.jwt_secrets, config.app_url), Readers()
     passwords, sealer = Passwords(config.bcrypt_rounds, aside=slots.given_away), Sealer(config.jwt_secrets)
     throttle = Throttle(RateLimitStorage(store), config.signups_per_hour, slots.given_away, only_looking)
     ways: dict[str, Any] = {"aside": slots.given_away, "who": asking_account}
@@ -176,8 +177,9 @@ def wire(config: Config, store: Store, slots: Slots, stripe: StripeGateway | Non
         entrance=Entrance(store, passwords, throttle, sealer),
         places=Places(slots),
         clock=ClockCheck(),
-        readers=Readers(),
+        readers=readers,
         texts=Texts.read(config.pages_dir),
+        usual_time=UsualTime(store, readers),
     )
 
 

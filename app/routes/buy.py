@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from app.config import Pack
 from app.domain.clock import utcnow
 from app.domain.errors import NotFound, PaymentsUnavailable, RateLimited
-from app.domain.tasks import new_idempotency_key
+from app.domain.tasks import MAX_DESCRIPTION, REDO_WINDOW, TASK_COST, new_idempotency_key
 from app.forms.credits import BuyForm
 from app.services import checkout
 from app.services.throttle import CHECKOUT_BY_ADDRESS, GUEST_LOOKS_BY_ADDRESS, network_of
@@ -27,9 +27,18 @@ FRONT_PAGE = "home/index.html"
 
 
 def offer() -> dict[str, Any]:
-    """What the front page needs to sell: the smallest pack, and a key that makes pressing twice one checkout."""
+    """What the front page needs: the smallest pack, a key that makes pressing twice one checkout, and what it tells of
+    tasks, from where that is decided.
+    """
     packs = deps.config().packs
-    return {"pack": packs[0] if packs else None, "request_id": new_idempotency_key()}
+    return {
+        "pack": packs[0] if packs else None,
+        "request_id": new_idempotency_key(),
+        "usual": deps.get().usual_time.known(),
+        "cost": TASK_COST,
+        "text_limit": MAX_DESCRIPTION,
+        "redo_days": REDO_WINDOW.days,
+    }
 
 
 @bp.post("/buy")

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import TimeoutError as TooSlow
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from app.data import Store
+from app.data.threads import Readers
 from app.domain.credits import CLAWBACK, PURCHASE, REFUND, REINSTATEMENT, SPEND, PostedEntry
-from app.domain.tasks import IN_PROGRESS, PENDING
+from app.domain.errors import DomainError
+from app.domain.tasks import IN_PROGRESS, PENDING, median_minutes
+
+log = logging.getLogger(__name__)
 
 DAYS = 30
+PUBLIC_SAMPLES = 20  # before anybody is told how long tasks take: a few say nothing, and too much of whose they were
+KEPT_SECONDS = 600.0
+PATIENCE_SECONDS = 0.3  # of the one visit that a look falls to
 COUNT_CAP = 500  # open tasks of each shard are counted no further
 
 
@@ -35,6 +46,47 @@ class Overview:
     in_progress: int
     turnarounds: tuple[int, ...]  # seconds, oldest first
     ledger_read_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """Half of the last `samples` completed tasks took `minutes` or less."""
+
+    minutes: int
+    samples: int
+
+
+class UsualTime:
+    """What the front page says of it, which anybody may open: a process looks once in ten minutes, and nobody who comes
+    waits for a store that is slow or down.
+    """
+
+    def __init__(self, store: Store, readers: Readers, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._readers = readers
+        self._monotonic = monotonic
+        self._next_look = float("-inf")
+        self._known: Usual | None = None
+
+    def known(self) -> Usual | None:
+        """None while too few tasks were measured, or as long as no look has succeeded."""
+        now = self._monotonic()
+        if now >= self._next_look:
+            self._next_look = now + KEPT_SECONDS
+            look = self._readers.begin(self._look)
+            with suppress(TooSlow):
+                if look:
+                    look.result(PATIENCE_SECONDS)
+        return self._known
+
+    def _look(self) -> None:
+        try:
+            samples = self._store.figures.turnarounds()
+        except DomainError as error:
+            log.warning("usual time not read", extra={"code": error.code})
+            return
+        minutes = median_minutes(samples) if len(samples) >= PUBLIC_SAMPLES else None
+        self._known = Usual(minutes, len(samples)) if minutes else None
 
 
 def overview(store: Store, now: datetime) -> Overview:

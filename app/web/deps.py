@@ -15,6 +15,7 @@ from app.gateways.files import FileStore
 from app.gateways.stripe import StripeGateway
 from app.services.clock_check import ClockCheck
 from app.services.entrance import Entrance
+from app.services.figures import UsualTime
 from app.services.links import Links
 from app.services.mail import MailRoom, Sender
 from app.services.passkeys import Passkeys
@@ -52,6 +53,7 @@ class Deps:
     clock: ClockCheck
     readers: Readers
     texts: Texts
+    usual_time: UsualTime
 
 
 def register(app: Flask, deps: Deps) -> None:
