@@ -169,25 +169,40 @@ class AccountWrites(LifeWrites):
         failure: Failure = Stale,
         confirmed: bool = False,
         unconfirmed: bool = False,
+        still: str = "",
         open_tasks: int = 0,
         **settings: Unpack[Settings],
     ) -> None:
         """Set attributes of an account that no ledger row explains; never the balance.
 
         Raises `failure` when the account was deleted meanwhile, with `confirmed` when its address is not, or it is
-        not open, and with `unconfirmed` when somebody has confirmed it since.
+        not open, with `unconfirmed` when somebody has confirmed it since, and when the field that `still` names is no
+        longer as it was read.
         """
+        unchanged, read = _unchanged(account, still) if still else ("", {})
+        conditions = [CONFIRMED_AND_OPEN if confirmed else NOT_CONFIRMED if unconfirmed else "", unchanged]
         self.update_account(
             Life.of(account),
             set=_attributes(settings),
             add=_counters(settings, open_tasks),
-            condition=CONFIRMED_AND_OPEN if confirmed else NOT_CONFIRMED if unconfirmed else "",
+            condition=" AND ".join(filter(None, conditions)),
             failure=failure,
+            **read,
         )
 
     def count_open_task(self, task: Task, change: int) -> None:
         """What the owner sees of an open task has changed, and by `change` how many are open."""
         self.update_account(Life.of_owner(task), add=_counters({}, change))
+
+
+def _unchanged(account: Account, name: str) -> tuple[str, dict[str, Any]]:
+    """Rows of the original product lack what holds its default."""
+    value = getattr(account, name)
+    stored, is_default = ACCOUNT.attributes({name: value})[name], value == Account.__dataclass_fields__[name].default
+    if stored is None:
+        return f"attribute_not_exists(#{name})", {}
+    condition = f"(attribute_not_exists(#{name}) OR #{name} = :read)" if is_default else f"#{name} = :read"
+    return condition, {"read": stored}
 
 
 def _counters(settings: Mapping[str, object], open_tasks: int) -> dict[str, int]:

@@ -465,7 +465,7 @@ def _freeze(store: Store, account: Account, reason: str, actor: str, now: dateti
             return
         act = Act(actor, "account.freeze", current.email, now, reason=reason)
         with acting(store, act) as tx:
-            tx.accounts.change_settings(current, frozen_at=now)
+            tx.accounts.change_settings(current, still="frozen_at", frozen_at=now)
 
     store.accounts.decide(account, attempt)
 

@@ -175,7 +175,7 @@ def _set_disabled(store: Store, operator: str, account: Account, words: str, *, 
             after={"disabled": disabled},
         )
         with acting(store, act) as tx:
-            tx.accounts.change_settings(current, **settings)
+            tx.accounts.change_settings(current, still="disabled_at", **settings)
         return True
 
     return store.accounts.decide(account, attempt)

@@ -38,7 +38,7 @@ def grant(store: Store, email: str, *, actor: str, reason: str = "", now: dateti
             )
         told = notice(store, current, "Your account was made an operator's. Sign in anew.", now)
         with acting(store, _act(current, OPERATOR, actor, reason, now)) as tx:
-            tx.accounts.change_settings(current, confirmed=True, role=OPERATOR, sessions={})
+            tx.accounts.change_settings(current, confirmed=True, still="role", role=OPERATOR, sessions={})
             told(tx)
         log.warning("operator made", extra={"email": mask_email(current.email), "actor": mask_email(actor)})
 
@@ -56,7 +56,7 @@ def revoke(store: Store, email: str, *, actor: str, reason: str = "", now: datet
         if not current.is_operator:
             return
         with acting(store, _act(current, CUSTOMER, actor, reason, now)) as tx:
-            tx.accounts.change_settings(current, role=CUSTOMER)
+            tx.accounts.change_settings(current, still="role", role=CUSTOMER)
         log.warning("operator ended", extra={"email": mask_email(current.email), "actor": mask_email(actor)})
 
     store.accounts.decide(store.accounts.get(email), attempt)

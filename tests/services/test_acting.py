@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from app.data.client import Stale
+from app.data.lives import Life
 from app.domain.errors import NotFound, StoreUnavailable
+from app.services import customers, operators
 from app.services.acting import Act, acting, transaction
 from tests.support import NOW, make_account
 
@@ -52,6 +54,38 @@ def test_an_act_whose_condition_fails_writes_no_row(store):
         darken(store, account, confirmed=True)
 
     assert rows(store) == []
+
+
+DONE_ONCE = {
+    "disable": lambda store: customers.disable(store, "op@example.com", "ada@example.com", "Abuse", now=NOW),
+    "enable": lambda store: customers.enable(store, "op@example.com", "ada@example.com", "Settled", now=NOW),
+    "grant": lambda store: operators.grant(store, "ada@example.com", actor="op@example.com", now=NOW),
+    "revoke": lambda store: operators.revoke(store, "ada@example.com", actor="op@example.com", now=NOW),
+}
+
+
+@pytest.mark.parametrize("act", DONE_ONCE)
+def test_of_two_operators_at_once_one_has_done_it(store, monkeypatch, act):
+    make_account(store, role="admin" if act == "revoke" else "customer", disabled_at=NOW if act == "enable" else None)
+    read_before = store.accounts.get("ada@example.com")
+    DONE_ONCE[act](store)
+    with monkeypatch.context() as late:
+        reads = iter([read_before])
+        read = store.accounts.get
+        late.setattr(store.accounts, "get", lambda email: next(reads, None) or read(email))
+        DONE_ONCE[act](store)
+
+    assert len(rows(store)) == 1
+
+
+def test_an_account_that_never_had_a_role_is_made_an_operator(store):
+    """A row of the original product."""
+    make_account(store)
+    store.updates.accounts._update_account(Life.of(store.accounts.get("ada@example.com")), remove=["role"])
+
+    DONE_ONCE["grant"](store)
+
+    assert store.accounts.get("ada@example.com").is_operator
 
 
 def test_what_the_owner_does_has_no_row(store):
