@@ -77,10 +77,18 @@ class Server(MPServer):
     def _stop_workers(self) -> None:
         """Let go of the workers. Whatever ends from here on was asked to: granian would call it a crash, and its stop
         would end with status 1.
+
+        granian gives its thread a millisecond to note the end of a worker, and then says that it kills who is long
+        gone: too little on a busy machine. So here they are waited for, and granian finds them ended.
         """
         for worker in self.wrks:
             worker.interrupt_by_parent = True
         os.close(self._leash_end)
+        for worker in self.wrks:
+            worker.terminate()
+        deadline = time.monotonic() + (self.workers_kill_timeout or 0)
+        while any(worker.is_alive() for worker in self.wrks) and time.monotonic() < deadline:
+            time.sleep(0.02)
         super()._stop_workers()  # type: ignore[no-untyped-call]
         self.interrupt_children.clear()
 

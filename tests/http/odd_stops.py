@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.web import serve
 
@@ -27,6 +28,24 @@ class LateToTell(serve.Server):
         super()._drop_shared_socket()  # type: ignore[no-untyped-call]
 
 
+class SlowToNote(serve.Server):
+    """The thread that waits for a worker gets its turn a while after the worker's end: the machine is busy."""
+
+    def _spawn_workers(self, *given: Any) -> None:
+        wait = os.waitpid
+
+        def waitpid(pid: int, options: int) -> tuple[int, int]:
+            if threading.current_thread() is threading.main_thread():
+                time.sleep(0.5)  # so that it is the thread that the kernel tells
+                return wait(pid, options)
+            found = wait(pid, options)
+            time.sleep(2)
+            return found
+
+        os.waitpid = waitpid
+        super()._spawn_workers(*given)  # type: ignore[no-untyped-call]
+
+
 def held_app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
     """Once its worker is asked to stop, something holds on to the interpreter and never gives it back."""
     sleep = time.sleep
@@ -42,6 +61,6 @@ def held_app(environ: WSGIEnvironment, start_response: StartResponse) -> list[by
 
 if __name__ == "__main__":
     kind, port = sys.argv[1:]
-    serve.Server = LateToTell if kind == "late" else serve.Server  # type: ignore[misc]
+    serve.Server = {"late": LateToTell, "unnoted": SlowToNote}.get(kind, serve.Server)  # type: ignore[misc]
     target = "tests.http.odd_stops:held_app" if kind == "held" else "tests.http.odd_stops:app"
     sys.exit(serve.main(["--port", port, "--workers", "1", "--target", target]))

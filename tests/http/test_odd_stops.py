@@ -41,6 +41,15 @@ def test_workers_that_are_gone_before_they_are_told_have_not_crashed(stopped):
 
 
 @pytest.mark.threat(98)
+@pytest.mark.parametrize("stopped", ["unnoted"], indirect=True)
+def test_a_worker_whose_end_is_noted_late_is_not_said_to_be_killed(stopped):
+    status, log = stopped
+
+    assert "Killing" not in log
+    assert status == 0
+
+
+@pytest.mark.threat(98)
 @pytest.mark.parametrize("stopped", ["held"], indirect=True)
 def test_a_worker_that_is_stuck_ends_by_itself_and_says_where(stopped):
     status, log = stopped
