@@ -299,16 +299,18 @@ def test_statement_prints_without_the_frame(world, page):
 @pytest.mark.chromium("makes a PDF of what it would print")
 def test_a_long_statement_prints_its_sums_once_and_numbers_its_sheets(site, page):
     made = site.states.tasks(credits=1000, pending=70, text="Summarise the report")
+    site.api(made).submit("An essay. " * 250)
     SignIn(page).enter(made)
     statement = Statement(page).open(month=f"{utcnow():%Y-%m}")
     sheets = [sheet.extract_text() for sheet in PdfReader(io.BytesIO(page.pdf(format="A4"))).pages]
 
     rows = [sheet.count("Summarise") for sheet in sheets]
     assert sum(rows) == 70
-    assert len(sheets) == 3, rows
-    assert [sheet.count("Went out") for sheet in sheets] == [0, 0, 1]
+    assert 3 <= len(sheets) <= 4, rows
+    assert [sheet.count("Went out") for sheet in sheets] == [0] * (len(sheets) - 1) + [1]
     assert all(sheet.count("Balance") == 1 for sheet in sheets)  # the head of the table
-    assert [f"{number} of 3" in sheet for number, sheet in enumerate(sheets, 1)] == [True] * 3
+    assert all(f"{number} of {len(sheets)}" in sheet for number, sheet in enumerate(sheets, 1))
+    assert any("Task: An essay" in sheet and "Summarise" in sheet for sheet in sheets)  # it does not begin a sheet
     with page.expect_download() as download:
         statement.pdf_link.click()
     assert download.value.suggested_filename == f"impacteragi-statement-{utcnow():%Y-%m}.pdf"

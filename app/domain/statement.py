@@ -9,6 +9,7 @@ from typing import NamedTuple
 from .credits import CLAWBACK, PURCHASE, REINSTATEMENT, PostedEntry
 from .payments import PaymentRecord, kept_cents
 
+MAX_IN_FULL = 2_000  # rows that are shown with whole words, and that a file to send on holds
 OF_PAYMENTS = frozenset({PURCHASE, CLAWBACK, REINSTATEMENT})
 
 
@@ -43,6 +44,10 @@ class Statement:
     credits_in: int
     credits_out: int
     in_full: bool
+
+    @property
+    def fits_a_file(self) -> bool:
+        return len(self.rows) <= MAX_IN_FULL
 
     @property
     def paid(self) -> list[Money]:

@@ -18,10 +18,9 @@ from app.domain.credits import OUT_OF_TIME, PostedEntry, dated, whole_words
 from app.domain.errors import LedgerBehind
 from app.domain.formatting import excerpt
 from app.domain.paging import Page
-from app.domain.statement import Money, Statement, StatementRow, money_moved
+from app.domain.statement import MAX_IN_FULL, Money, Statement, StatementRow, money_moved
 
 MAX_MONTHS = 60
-MAX_IN_FULL = 2_000  # rows of a month
 MAX_OF_A_ROW = 6_000  # characters: a task's words, and what stands before them
 MAX_WORDS = 500_000  # characters of its tasks together
 SETTLING_SECONDS = (0.1, 0.4)  # the index follows the table within a fraction of a second

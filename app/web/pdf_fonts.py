@@ -8,10 +8,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import cache, lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 from fontTools.ttLib import TTFont
+from fpdf.bidi import BidiParagraph
+from fpdf.enums import TextDirection
 
 from app.domain.text import CONTROLS, INVISIBLE
 
@@ -30,7 +33,8 @@ SCRIPTS = (
     "Tamil",
 )
 MORE = ("Telugu", "Kannada", "Malayalam", "Sinhala", "Thai", "Lao", "Khmer", "Myanmar", "Math", "Symbols2")
-OTHERS = (*(f"{MAIN}{script}" for script in SCRIPTS + MORE), "NotoEmoji", "DroidSansFallbackFull", "NanumGothicCoding")
+EMOJI = "NotoEmoji"
+OTHERS = (*(f"{MAIN}{script}" for script in SCRIPTS + MORE), EMOJI, "DroidSansFallbackFull", "NanumGothicCoding")
 
 _JOINERS = "\u200c\u200d"
 _LEFT_OUT = re.compile(f"(?![{_JOINERS}])[{INVISIBLE}]")
@@ -63,6 +67,46 @@ def drawn(text: str) -> Drawn:
 
 def needs_shaping(text: str) -> bool:
     return _SHAPED.search(text) is not None
+
+
+class Run(NamedTuple):
+    """Neighbours of one font and one direction: an odd level runs from right to left."""
+
+    text: str
+    font: str
+    level: int
+
+
+def runs(text: str) -> list[Run]:
+    """A line's runs from left to right, as https://www.unicode.org/reports/tr9/#L2 says. fpdf2 leaves them in the order
+    of the text, where a number behind a Hebrew word would stand before it.
+    """
+    found: list[Run] = []
+    line = BidiParagraph(text, base_direction=TextDirection.LTR, preserve_bn_chars=True)
+    for each in line.get_characters_with_embedding_level():
+        char, level = each.character, each.embedding_level
+        font = _font_behind(found[-1].font if found else MAIN, char)
+        if found and (font, level) == (found[-1].font, found[-1].level):
+            found[-1] = found[-1]._replace(text=found[-1].text + char)
+        else:
+            found.append(Run(char, font, level))
+    for level in range(max((run.level for run in found), default=0), 0, -1):
+        found = _turned(found, level)
+    return found
+
+
+def _font_behind(font: str, char: str) -> str:
+    """That of the letter before for what joins it, marks it or follows it as a space."""
+    stays = (char == " " and font != EMOJI) or unicodedata.category(char).startswith("M")  # its space is wide
+    if char in _JOINERS or (stays and ord(char) in _characters(font)):
+        return font
+    return font_of(char) or MAIN
+
+
+def _turned(runs: list[Run], level: int) -> list[Run]:
+    """With each row of neighbours at this level or above the other way round."""
+    groups = [(is_over, list(some)) for is_over, some in groupby(runs, lambda run: run.level >= level)]
+    return [run for is_over, some in groups for run in (reversed(some) if is_over else some)]
 
 
 @lru_cache(maxsize=50_000)

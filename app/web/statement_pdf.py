@@ -15,16 +15,16 @@ from fpdf import FPDF
 from app.domain.errors import InvalidInput
 from app.domain.formatting import credits, kind_name, month_name, short_date, signed_credits
 from app.domain.money import money
-from app.domain.statement import Money, Statement, StatementRow
-from app.web.pdf_fonts import MAIN, OTHERS, Drawn, drawn, needs_shaping, path_of
+from app.domain.statement import MAX_IN_FULL, Money, Statement, StatementRow
+from app.web.pdf_fonts import MAIN, OTHERS, Drawn, drawn, needs_shaping, path_of, runs
 
-MAX_ROWS = 2_000
 MAX_WEIGHT = 500_000  # characters; one that has to be shaped takes as long as five others
 SHAPED_WEIGHT = 5
 MARGIN, BOTTOM = 18.0, 20.0
 WIDTHS = (22.0, 96.0, 20.0, 17.0, 19.0)  # date, what, money, credits, balance: 174 mm between the margins of A4
 WHAT = WIDTHS[1] - 3
 LINE, GAP = 4.4, 1.5
+LONG, BEGINNING = 26, 4  # lines: half a sheet, and how many of a longer row stand at the foot of one
 HEAD = ("Date", "What", "Money", "Credits", "Balance")
 CUT = "So many tasks were submitted in this month that each is shown by its first words."
 UNKNOWN = "A – under Money: what was paid is not known here; the receipt says it."
@@ -35,9 +35,9 @@ _PIECES = re.compile(rf"[{_WIDE}]\s*|[^\s{_WIDE}]+\s*")
 
 def statement_pdf(statement: Statement, email: str) -> bytes:
     """Raises InvalidInput for more rows than it holds."""
-    if len(statement.rows) > MAX_ROWS:
+    if not statement.fits_a_file:
         raise InvalidInput(
-            f"A PDF file holds {MAX_ROWS:,} rows, and this month has {len(statement.rows):,}. "
+            f"A PDF file holds {MAX_IN_FULL:,} rows, and this month has {len(statement.rows):,}. "
             "The page can be printed, and the CSV file has every row."
         )
     words = [drawn(_words(row)) for row in statement.rows]
@@ -123,10 +123,11 @@ class _Sheets(FPDF):
         self._head()
 
     def row(self, cells: tuple[str, ...], *, bold: bool = False) -> None:
-        """One row, whole on one sheet unless it is longer than a sheet."""
+        """One row, whole on one sheet unless it is longer than half of one."""
         self._pen(bold=bold)
         lines = self._wrapped(cells[1], WHAT)
-        if self._left() < len(lines) * LINE + 2 * GAP and self.get_y() > MARGIN + 12:
+        needed = len(lines) if len(lines) <= LONG else BEGINNING
+        if self._left() < needed * LINE + 2 * GAP:
             self._turn()
             self._pen(bold=bold)
         self.ln(GAP)
@@ -195,8 +196,17 @@ class _Sheets(FPDF):
         if not text:
             self.set_x(self.get_x() + width)
             return
-        self.set_text_shaping(needs_shaping(text))
-        self.cell(width, LINE, text, align=align)
+        if not needs_shaping(text):
+            self.set_text_shaping(False)
+            self.cell(width, LINE, text, align=align)
+            return
+        end, style, size = self.get_x() + width, self.font_style, self.font_size_pt
+        for run in runs(text):
+            self.set_font(run.font, style if run.font == MAIN else "", size)
+            self.set_text_shaping(True, direction="rtl" if run.level % 2 else "ltr")
+            self.cell(self.get_string_width(run.text), LINE, run.text)
+        self.set_font(MAIN, style, size)
+        self.set_x(end)
 
     def _rule(self, grey: int) -> None:
         self.set_draw_color(grey)

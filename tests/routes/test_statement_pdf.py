@@ -15,7 +15,7 @@ from app.domain.clock import utcnow
 from app.domain.payments import RefundFact
 from app.services import tasks
 from app.services.payments import record_fact
-from app.web.pdf_fonts import FOLDER, font_of, path_of
+from app.web.pdf_fonts import FOLDER, font_of, path_of, runs
 from tests.many_rows import with_ledger
 from tests.routes.browser import Browser
 from tests.services.test_payments import paid, record
@@ -99,6 +99,13 @@ def test_the_words_of_a_long_task_are_whole(browser, monkeypatch):
     assert bare(LONG).removeprefix("Compare") in words[begin:].replace("−10930", "", 1)
 
 
+def test_a_long_row_begins_where_the_one_before_it_ends(browser):
+    first = read(browser).pages[0].extract_text()
+
+    assert "Task: Summarise" in first
+    assert "Task: Compare" in first
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_each_script_is_drawn_and_read_again(browser, script):
     assert bare(SCRIPTS[script]) in words_of(read(browser))
@@ -157,13 +164,16 @@ def test_a_month_without_a_row_is_a_file_too(browser):
 
 
 def test_more_rows_than_it_holds_are_refused_in_words(browser, monkeypatch):
-    monkeypatch.setattr("app.web.statement_pdf.MAX_ROWS", 8)
+    for place in ("domain.statement", "web.statement_pdf"):
+        monkeypatch.setattr(f"app.{place}.MAX_IN_FULL", 8)
 
+    links = [link["href"] for link in browser.page("/transactions/statement/2026-11").select("main .act a")]
     refused = browser.get(PATH)
 
     assert refused.status_code == 422
     assert "A PDF file holds 8 rows, and this month has 9" in refused.text
     assert "Content-Disposition" not in refused.headers
+    assert links == ["/transactions.csv?month=2026-11"]
 
 
 def test_letters_that_join_weigh_more_and_too_many_words_are_cut_as_the_ledger_has_them(browser, store, monkeypatch):
@@ -176,6 +186,17 @@ def test_letters_that_join_weigh_more_and_too_many_words_are_cut_as_the_ledger_h
 
     assert "eachisshownbyitsfirstwords" in words_of(found)
     assert sum(len(page.extract_text()) for page in found.pages) < whole / 2
+
+
+def test_lines_of_two_directions_read_as_on_the_page():
+    """A Hebrew word, a number and a Hebrew word: the last stands leftmost, and the number between them."""
+    line = runs("Task: \u05d0 299 \u05d1, 5 end \U0001f680 6")
+
+    assert "".join(run.text for run in line) == "Task: 5, \u05d1 299\u05d0  end \U0001f680 6"
+    assert [run.text for run in line if run.font == "NotoEmoji"] == ["\U0001f680"]
+    assert [run.font for run in line if "\u05d0" in run.text] == ["NotoSansHebrew"]
+    family = "\U0001f469\u200d\U0001f467"
+    assert [(run.text, run.font) for run in runs(family)] == [(family, "NotoEmoji")]
 
 
 def test_no_font_draws_a_blank_for_a_character_and_none_is_kept_in_vain():
