@@ -57,6 +57,19 @@ def check(freeze: bool, as_json: bool) -> None:
         sys.exit(1)
 
 
+@group.command("restate")
+@click.argument("email", type=Pasted())
+@click.option("--reason", required=True, help="Goes into the audit log.")
+@operator
+def restate(email: str, reason: str, operator: str) -> None:
+    """Put the balance of a frozen account back to what its ledger says, where something else has changed it."""
+    try:
+        balance = books.restate(deps.store(), plain_address(email), actor=operator, reason=reason, now=utcnow())
+    except DomainError as error:
+        raise click.ClickException(error.message) from error
+    click.echo(f"The balance of {email} is {balance:,}, as its ledger says. It stays frozen until books unfreeze.")
+
+
 @group.command("unfreeze")
 @click.argument("email", type=Pasted())
 @click.option("--reason", required=True, help="Goes into the audit log.")

@@ -94,6 +94,17 @@ class AccountWrites(LifeWrites):
             **read,
         )
 
+    def restate_balance(self, account: Account, balance: int) -> None:
+        """Set the balance of a frozen account to what its ledger says; no row moves with it. Raises Stale."""
+        self.update_account(
+            Life.of(account),
+            set={"credits_balance": balance},
+            add={"version": 1},
+            condition="#ledger_sequence = :sequence AND #credits_balance = :balance AND attribute_exists(frozen_at)",
+            sequence=account.ledger_sequence,
+            balance=account.credits_balance,
+        )
+
     def renew_link(
         self, account: Account, purpose: str, nonce: str, *, mails: LinkMails, now: datetime, not_since: datetime
     ) -> None:

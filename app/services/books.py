@@ -15,7 +15,7 @@ from app.domain.accounts import Account, mask_email
 from app.domain.audit import AuditRow
 from app.domain.by_hand import COMMAND_LINE, are_one, is_person
 from app.domain.credits import PROMO, PURCHASE, REFUND, SPEND, PostedEntry
-from app.domain.errors import BalanceUnexplained, InvalidPayload
+from app.domain.errors import BalanceUnexplained, InvalidPayload, WrongState
 from app.domain.payments import Fact, PaymentRecord, SessionFact
 from app.domain.sales import OURS, Named
 from app.domain.tasks import CANCELLED, REJECTED, check_reason
@@ -468,6 +468,35 @@ def _freeze(store: Store, account: Account, reason: str, actor: str, now: dateti
             tx.accounts.change_settings(current, still="frozen_at", frozen_at=now)
 
     store.accounts.decide(account, attempt)
+
+
+def restate(store: Store, email: str, *, actor: str, reason: str, now: datetime) -> int:
+    """Put a frozen account's balance back to what its ledger says, and return it. Safe to repeat.
+
+    For a balance that something else than the app has changed: no row explains what never was, and a row on top of it
+    would follow from nothing. Raises NotFound, InvalidInput; WrongState for an account that is not frozen, and for a
+    ledger that does not add up by itself or has not been read whole.
+    """
+    words, stated = check_reason(reason), 0
+
+    def attempt(current: Account) -> None:
+        nonlocal stated
+        rows = Rows()
+        for entry in store.ledger.every_of(email, as_they_stand=True):
+            rows.add(entry)
+        stated, found = rows.total, replace(current, credits_balance=rows.total)
+        if current.frozen_at is None:
+            raise WrongState("Its spending has not been stopped. Run books check --freeze first.")
+        if wrong := list(_account_differences(email, found, rows)):
+            raise WrongState(f"Its ledger does not add up by itself: {wrong[0].what}. Nothing was changed.")
+        if stated != current.credits_balance:
+            before, after = {"credits_balance": current.credits_balance}, {"credits_balance": stated}
+            act = Act(actor, "account.restate", email, now, reason=words, before=before, after=after)
+            with acting(store, act) as tx:
+                tx.accounts.restate_balance(current, stated)
+
+    store.accounts.decide(store.accounts.get(email), attempt)
+    return stated
 
 
 def unfreeze(store: Store, email: str, *, actor: str, reason: str, now: datetime) -> None:

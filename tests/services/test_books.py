@@ -8,7 +8,7 @@ import pytest
 
 from app.data.codec import encode_item
 from app.domain.clock import utcnow
-from app.domain.errors import AccountFrozen
+from app.domain.errors import AccountFrozen, WrongState
 from app.domain.payments import DisputeFact, RefundFact
 from app.domain.sales import GUEST, MARK
 from app.services import books, codes, customers, operators, parked, payments, tasks
@@ -174,6 +174,61 @@ def test_spending_stops_on_an_account_whose_books_differ_until_it_is_lifted(stor
         ("account.unfreeze", "op@example.com"),
         ("account.freeze", "books check"),
     }
+
+
+@pytest.mark.threat(27)
+@pytest.mark.parametrize("drift", [1, -40, 5_000])
+def test_a_balance_that_something_else_has_changed_goes_back_to_what_the_ledger_says(store, account, drift):
+    right = account.credits_balance
+    store.updates.accounts.change(account, credits_balance=right + drift)
+    who = {"actor": "op@example.com", "reason": "A script of ours", "now": NOW}
+    with pytest.raises(WrongState, match="not been stopped"):
+        books.restate(store, account.email, **who)
+    books.freeze(store, books.check(store), now=NOW)
+
+    assert [books.restate(store, account.email, **who) for _ in range(2)] == [right, right]
+
+    assert store.accounts.get(account.email).credits_balance == right
+    assert books.check(store) == []
+    books.unfreeze(store, account.email, actor="op@example.com", reason="looked at it", now=NOW)
+    assert tasks.submit(store, store.accounts.get(account.email), "One more", now=NOW)
+    assert store.ledger.page(account.email, limit=50).items  # they chain: the customer can look at them
+    acts = [row for row in store.audit.page_of(account.email, limit=9).items if row.action == "account.restate"]
+    assert [(row.actor, row.before, row.after) for row in acts] == [
+        ("op@example.com", {"credits_balance": right + drift}, {"credits_balance": right})
+    ]
+
+
+def test_a_balance_is_not_restated_from_rows_that_were_written_on_the_wrong_one(store, account):
+    store.updates.accounts.change(account, credits_balance=account.credits_balance + 1)
+    books.freeze(store, books.check(store), now=NOW)
+    record(store, paid(2))
+    wrong = store.accounts.get(account.email).credits_balance
+
+    with pytest.raises(WrongState, match="does not add up by itself"):
+        books.restate(store, account.email, actor="op@example.com", reason="A script of ours", now=NOW)
+
+    assert store.accounts.get(account.email).credits_balance == wrong
+
+
+def test_a_restated_balance_loses_against_whoever_moves_it_meanwhile(store, account, monkeypatch):
+    right = account.credits_balance
+    store.updates.accounts.change(account, credits_balance=right + 1)
+    books.freeze(store, books.check(store), now=NOW)
+    read, rows = store.ledger.every_of, []
+
+    def every_of(email, **how):
+        found = list(read(email, **how))
+        if not rows:  # the first attempt reads; then a payment is booked
+            rows.append(record(store, paid(2)))
+        return found
+
+    monkeypatch.setattr(store.ledger, "every_of", every_of)
+
+    with pytest.raises(WrongState, match="does not add up by itself"):
+        books.restate(store, account.email, actor="op@example.com", reason="A script of ours", now=NOW)
+
+    assert store.accounts.get(account.email).credits_balance == right + 1001
 
 
 class Listed:
