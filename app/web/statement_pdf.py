@@ -57,6 +57,7 @@ def statement_pdf(statement: Statement, email: str) -> bytes:
     notes = ((UNKNOWN, statement.money_unknown), (BY_NUMBER, any(text.missing for text in (*words, who))))
     for note in (note for note, holds in notes if holds):
         sheets.note(note)
+    sheets.number()
     return bytes(sheets.output())
 
 
@@ -109,6 +110,7 @@ class _Sheets(FPDF):
         self.set_fallback_fonts(others, exact_match=False)
         self.set_margins(MARGIN, MARGIN)
         self.set_auto_page_break(False)
+        self.alias_nb_pages("")
         self.c_margin = 0
         self._title, self._who = title, who
         self._known: dict[tuple[bool, str], float] = {}
@@ -172,10 +174,15 @@ class _Sheets(FPDF):
             self.ln(LINE)
         self.set_text_color(0)
 
-    def footer(self) -> None:
-        self.set_y(-BOTTOM + 6)
-        self._pen(8)
-        self.cell(0, LINE, f"{self.page_no()} of {{nb}}", align="R")
+    def number(self) -> None:
+        """Once all are there. fpdf2's own mark for their count would be replaced in a customer's words as well."""
+        for number in range(1, self.pages_count + 1):
+            self.page = number
+            self.set_y(-BOTTOM + 6)
+            self._pen(7)  # each change of the size tells the sheet of its font
+            self._pen(8)
+            self.set_text_shaping(False)
+            self.cell(0, LINE, f"{number} of {self.pages_count}", align="R")
 
     def _turn(self) -> None:
         self.add_page()

@@ -111,6 +111,36 @@ def test_each_script_is_drawn_and_read_again(browser, script):
     assert bare(SCRIPTS[script]) in words_of(read(browser))
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(
+            "{nb} of {nb}",
+            "**bold** __x__ ~~y~~",
+            "\\(a) <</Type/Page>> endobj (",
+            "[U+0041]",
+            "a\u00adb\u200fc\u2028d",
+        ),
+        *(
+            "\u0301\u0301",
+            "\u0640" * 200,
+            "\u200d\u200c x",
+            "\u202e\u05d0 x",
+            "x" * 900,
+            "\u0e33" * 300,
+            "\ufffd\ue000",
+        ),
+    ],
+)
+def test_no_words_of_a_customer_break_the_file(browser, store, words):
+    tasks.submit(store, store.accounts.get(EMAIL), f"{words} z", now=NOW)
+    found = words_of(read(browser))
+
+    assert "Closingbalance" in found
+    if words.isascii():
+        assert bare(f"Task: {words} z") in found
+
+
 def test_what_no_font_has_is_told_by_its_number(browser, store):
     assert "Unicode" not in words_of(read(browser))
 
