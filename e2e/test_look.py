@@ -19,6 +19,7 @@ from app.web.guards import public
 from e2e.pages import (
     AccountPage,
     Batch,
+    Codes,
     Customer,
     Dashboard,
     Forgot,
@@ -149,6 +150,18 @@ def test_public_forms_and_their_refusals(ada, page):
     check(page, "sign-in, refused")
     Forgot(page).open().ask(ada.email)
     check(page, "link mailed")
+
+
+def test_what_is_wrong_is_told_at_the_top_and_a_link_leads_to_the_field(world, page):
+    sign_up = SignUp(page).open()
+    sign_up.send_unchecked("nobody")
+    sign_up.alert.get_by_role("link", name="Password").click()
+    expect(sign_up.password).to_be_focused()
+    codes = Codes(enter(page, world, w.OPERATOR)).open()
+    codes.send_unchecked("x", credits="ten")
+    expect(page.locator("#credits-error")).to_have_text("Use a whole number, such as 100.")
+    expect(page.locator("#credits")).to_have_value("ten")
+    check(page, "code, refused")
 
 
 def test_second_step_of_a_sign_in(world, page):

@@ -12,14 +12,14 @@ from .base import rule
 
 
 class ChangePasswordForm(FlaskForm):
-    current_password = PasswordField()
-    new_password = PasswordField(validators=[rule(check_new_password)])
+    current_password = PasswordField("Current password")
+    new_password = PasswordField("New password", validators=[rule(check_new_password)])
 
 
 class SettingsForm(FlaskForm):
-    low_balance_threshold = StringField()
-    theme = StringField()
-    shortcuts = BooleanField(false_values=("", "off", None))
+    low_balance_threshold = StringField("Alert threshold")
+    theme = StringField("Theme")
+    shortcuts = BooleanField("Keyboard", false_values=("", "off", None))
 
     @property
     def threshold(self) -> int:
@@ -32,21 +32,21 @@ class SettingsForm(FlaskForm):
 
 
 class DeleteForm(FlaskForm):
-    password = PasswordField()
+    password = PasswordField("Your password")
 
 
 class PasswordAgainForm(FlaskForm):
     """The password again, before the second factor is changed."""
 
-    password = PasswordField()
+    password = PasswordField("Your password")
 
 
 class SecondFactorCodeForm(FlaskForm):
-    code = StringField()
+    code = StringField("Code")
 
 
 class PasskeyForm(FlaskForm):
     """`credential` is what the browser's authenticator answered, as JSON: passkeys.js fills it in."""
 
-    name = StringField()
+    name = StringField("Name")
     credential = HiddenField()

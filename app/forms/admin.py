@@ -8,31 +8,35 @@ from datetime import UTC, date, datetime, timedelta
 
 from flask import Request
 from flask_wtf import FlaskForm
-from wtforms import IntegerField, MultipleFileField, StringField, TextAreaField
+from wtforms import MultipleFileField, StringField, TextAreaField
 from wtforms.validators import InputRequired
 
 from app.domain.errors import Malformed
 from app.domain.tasks import DEFAULT_LEASE_MINUTES, MAX_LEASE_MINUTES, check_reason, check_result
 from app.domain.text import plain_address, trimmed
 
-from .base import IdempotencyKey, rule, unix_newlines
+from .base import IdempotencyKey, WholeNumber, rule, unix_newlines
 
 MAX_BULK = 50
 MAX_TASK_ID = 1_024  # bytes; the original product gave ids of its own
 
 
 class ReasonForm(FlaskForm):
-    reason = StringField(validators=[rule(check_reason)])
+    reason = StringField("Reason", validators=[rule(check_reason)])
 
 
 class ResultForm(FlaskForm):
-    result = TextAreaField(filters=[unix_newlines], validators=[rule(check_result)])
-    files = MultipleFileField()
+    result = TextAreaField("Result", filters=[unix_newlines], validators=[rule(check_result)])
+    files = MultipleFileField("Files")
 
 
 class AdjustForm(FlaskForm):
-    amount = IntegerField(validators=[InputRequired("Give a whole number of credits, such as 100 or -100.")])
-    reason = StringField(validators=[rule(check_reason)])
+    amount = WholeNumber(
+        "Credits",
+        such_as="100 or -100",
+        validators=[InputRequired("Give a whole number of credits, such as 100 or -100.")],
+    )
+    reason = StringField("Reason", validators=[rule(check_reason)])
     request_id = IdempotencyKey()
 
 

@@ -11,20 +11,20 @@ from .base import rule
 
 
 class LoginForm(FlaskForm):
-    email = StringField()
-    password = PasswordField()
+    email = StringField("E-mail")
+    password = PasswordField("Password")
     next = HiddenField()
 
 
 class SignupForm(FlaskForm):
-    email = StringField(validators=[rule(normalise_email)])
-    password = PasswordField(validators=[rule(check_new_password)])
+    email = StringField("E-mail", validators=[rule(normalise_email)])
+    password = PasswordField("Password", validators=[rule(check_new_password)])
 
 
 class PasswordForm(FlaskForm):
-    password = PasswordField(validators=[rule(check_new_password)])
+    password = PasswordField("New password", validators=[rule(check_new_password)])
     link = HiddenField()  # a mark of the mailed link that this form was shown for
 
 
 class EmailForm(FlaskForm):
-    email = StringField(validators=[rule(normalise_email)])
+    email = StringField("E-mail", validators=[rule(normalise_email)])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from wtforms import HiddenField, TextAreaField, ValidationError
+from wtforms import DateField, Field, HiddenField, IntegerField, TextAreaField, ValidationError
 from wtforms.fields.core import UnboundField
+from wtforms.validators import StopValidation
 
 from app.domain.errors import InvalidInput, Malformed
 from app.domain.tasks import check_idempotency_key, new_idempotency_key
@@ -50,6 +51,34 @@ class IdempotencyKey(HiddenField):
         if (self.data or self._required) and usable_key(self.data) is None:
             self.data = new_idempotency_key()
             raise ValidationError(LOST_KEY)
+
+
+class _Readable(Field):
+    """What was typed and cannot be read gets one sentence, ours; the checks of its value say nothing besides."""
+
+    def pre_validate(self, form: Any) -> None:
+        if self.process_errors and any(self.raw_data or ()):
+            raise StopValidation
+
+
+MAX_DIGITS = 18  # WTForms cannot compare what is beyond every float, and the store cannot keep it
+
+
+class WholeNumber(_Readable, IntegerField):
+    def __init__(self, label: str, *, such_as: str, **more: Any) -> None:
+        super().__init__(label, invalid_value_message=f"Use a whole number, such as {such_as}.", **more)
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        if valuelist and len(valuelist[0].strip()) > MAX_DIGITS:
+            raise ValueError(self.invalid_value_message)
+        super().process_formdata(valuelist)
+
+
+class Day(_Readable, DateField):
+    def __init__(self, label: str, **more: Any) -> None:
+        super().__init__(
+            label, invalid_value_message="Use a date with year, month and day, such as 2026-12-31.", **more
+        )
 
 
 def unix_newlines(text: str | None) -> str:

@@ -16,9 +16,9 @@ class BuyForm(FlaskForm):
 
 
 class RedeemForm(FlaskForm):
-    code = StringField(validators=[rule(normalise_code)])
+    code = StringField("Code", validators=[rule(normalise_code)])
     request_id = IdempotencyKey(required=False)
 
 
 class DraftForm(FlaskForm):
-    description = TextAreaField(filters=[unix_newlines])
+    description = TextAreaField("Task", filters=[unix_newlines])

@@ -65,6 +65,8 @@ def read_pasted(text: str) -> Found:
 
 def as_lines(texts: Sequence[str]) -> str:
     """For the field that they are pasted into: one on each line, or as a quoted table where that would change them."""
+    if not texts:
+        return ""  # not a heading without tasks
     lines = "\n".join(texts)
     read = read_pasted(lines)
     if read.texts == list(texts) and not read.left_out:

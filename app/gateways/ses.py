@@ -82,7 +82,7 @@ class SesGateway:
         except ClientError as error:
             raise refusal(error) from error
         except EmailNotValidError as error:
-            raise AddressRefused(f"Not an address: {error}"[:MAX_WORDS]) from error
+            raise AddressRefused("This is no address that mail can be sent to.") from error
         except (BotoCoreError, ResponseParserError, ValueError) as error:  # the last two: somebody else answered
             raise MailRefused(f"{type(error).__name__}: {error}"[:MAX_WORDS]) from error
         message_id = answer.get("MessageId")

@@ -16,6 +16,7 @@ from app.domain.errors import (
     DomainError,
     InvalidInput,
     LinkExpired,
+    RateLimited,
 )
 from app.forms.auth import EmailForm, LoginForm, PasswordForm, SignupForm
 from app.services import accounts, drafts
@@ -43,6 +44,9 @@ def login() -> ResponseReturnValue:
         signed_in = deps.get().entrance.sign_in(form.email.data, form.password.data, caller(), now=utcnow())
     except BadCredentials as error:
         return render_template("auth/login.html", form=form, error=error.message, typed=typed), 401
+    except RateLimited as error:
+        wait = error.retry_after_seconds
+        return render_template("auth/login.html", form=form, wait=wait, typed=typed), 429, {"Retry-After": str(wait)}
     target = safe_path(form.next.data)
     start_browser_session(signed_in)
     if typed:

@@ -84,7 +84,7 @@ def submit_batch() -> ResponseReturnValue:
         made, g.account = tasks.submit_batch(store, g.account, found, now=utcnow(), idempotency_key=request_id)
     except InvalidInput as error:
         typed = [unix_newlines(text) for text in request.form.getlist("description")]
-        return _batch_page(lines or as_lines(typed), error.message), 422
+        return _batch_page(lines or as_lines(typed), error.message, "table" if error.field == "table" else "lines"), 422
     except InsufficientCredits as error:
         return _batch_page(as_lines(found), error.message), 402
     flash(f"{len(made)} tasks submitted for {sum(task.credits_spent for task in made)} credits.")
@@ -104,9 +104,16 @@ def _batch_texts(lines: str) -> list[str]:
     return read_batch(lines, table)
 
 
-def _batch_page(lines: str = "", error: str = "") -> str:
+def _batch_page(lines: str = "", error: str = "", wrong: str = "") -> str:
+    """`wrong` names the field that the error is about, if it is about one."""
     return render_template(
-        "tasks/batch.html", lines=lines, error=error, cost=TASK_COST, limit=MAX_BATCH, max_bytes=MAX_TABLE_BYTES
+        "tasks/batch.html",
+        lines=lines,
+        error=error,
+        wrong=wrong,
+        cost=TASK_COST,
+        limit=MAX_BATCH,
+        max_bytes=MAX_TABLE_BYTES,
     )
 
 

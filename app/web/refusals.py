@@ -121,7 +121,7 @@ def _http_error(error: HTTPException) -> Response:
         return error.get_response()  # type: ignore[return-value]
     if status == 413:
         allow_giving_back()
-    response = _answer(status, CODES.get(status, "error"), _words(status, error), None, {})
+    response = _answer(status, CODES.get(status, "error"), _words(status), None, {})
     for name, value in error.get_headers():
         if name in ("Allow", "Retry-After"):
             response.headers[name] = value
@@ -156,7 +156,8 @@ def _answer(
         response = _toast(status, message, error)
     else:
         name = "second_factor" if isinstance(error, domain.OperatorNotProven) else str(status)
-        response = _page(status, code, message if status != 404 else None, retry_after, name, fresh_token)
+        wrong = getattr(error, "field", None)
+        response = _page(status, code, message if status != 404 else None, retry_after, name, fresh_token, wrong)
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if retry_after:
@@ -174,7 +175,13 @@ def _toast(status: int, message: str, error: domain.DomainError | None) -> Respo
 
 
 def _page(
-    status: int, code: str, message: str | None, retry_after: int | None, name: str, fresh_token: str = ""
+    status: int,
+    code: str,
+    message: str | None,
+    retry_after: int | None,
+    name: str,
+    fresh_token: str = "",
+    wrong: str | None = None,
 ) -> Response:
     context = {
         "status": status,
@@ -183,6 +190,7 @@ def _page(
         "retry_after": retry_after,
         "request_id": g.get("request_id"),
         "opened": _opened(),
+        "wrong": wrong,
         **_typed(fresh_token),
     }
     try:
@@ -244,7 +252,8 @@ def _keep(found: Typed) -> bool:
         return False
 
 
-def _words(status: int, error: HTTPException) -> str:
+def _words(status: int) -> str:
+    """Ours: the sentences of the library speak of protocols."""
     known = {
         400: "The request could not be understood.",
         404: "There is nothing here.",
@@ -252,4 +261,4 @@ def _words(status: int, error: HTTPException) -> str:
         413: "That is too large.",
         415: "Send JSON, with the header Content-Type: application/json.",
     }
-    return known.get(status, error.name + ".")
+    return known.get(status, "This request cannot be answered as it was sent.")

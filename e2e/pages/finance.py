@@ -33,3 +33,11 @@ class Sale(Screen):
 class Codes(Screen):
     endpoints = ("admin_finance.list_codes",)
     path = "/admin/finance/codes"
+
+    def send_unchecked(self, code: str, credits: str) -> None:
+        """Past the browser's own checks, for what the server says; the other fields stay empty."""
+        form = self.page.locator("form", has=self.page.get_by_role("button", name="Make the code"))
+        form.evaluate("form => form.noValidate = true")
+        form.get_by_label("Code", exact=True).fill(code)
+        form.get_by_label("Credits for each account").fill(credits)
+        form.get_by_role("button", name="Make the code").click()
