@@ -213,7 +213,7 @@ def _with_password(act: Callable[[], ResponseReturnValue]) -> ResponseReturnValu
     try:
         _check_password(form.password.data or "")
     except (BadCredentials, InvalidInput) as error:
-        return _show(error=error.message), 422
+        return _show(error=error.message, wrong_password=isinstance(error, BadCredentials)), 422
     return act()
 
 
@@ -222,11 +222,18 @@ def _ask(account: Account, form: SecondFactorCodeForm) -> str:
     return render_template("auth/second_factor.html", form=form, has_passkeys=passkeys, has_totp=bool(account.totp))
 
 
-def _show(*, code_form: SecondFactorCodeForm | None = None, error: str = "", passkey_name: str = "") -> str:
+def _show(
+    *,
+    code_form: SecondFactorCodeForm | None = None,
+    error: str = "",
+    wrong_password: bool = False,
+    passkey_name: str = "",
+) -> str:
     account = g.account
     return render_template(
         SET_UP,
         error=error,
+        wrong_password=wrong_password,
         code_form=code_form or SecondFactorCodeForm(formdata=None),
         password_form=PasswordAgainForm(formdata=None),
         has_totp=account.totp is not None,

@@ -145,7 +145,7 @@ def remove_passkey(store: Store, account: Account, key: str, *, now: datetime) -
 def remove_all(store: Store, account: Account, *, actor: str, now: datetime) -> None:
     """For a person who has lost every factor and every recovery code: done by hand, and written down."""
 
-    what = "Every second factor was removed by our support."
+    what = "Every second factor was removed by an operator."
     by = Act(actor, "account.reset_second_factor", account.email, now)
     changed(store, account, what, now, lambda tx: tx.second_factors.remove_factor(account, last=True), by)
     log.warning(

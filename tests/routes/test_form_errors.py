@@ -6,6 +6,7 @@ import ast
 import html
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +20,7 @@ from flask_wtf import FlaskForm
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import default_exceptions
 
+from app.domain.clock import utcnow
 from app.domain.text import shows
 from app.forms import account, admin, admin_finance, auth, credits, tasks  # noqa: F401 - each form, by being there
 from app.services import queue
@@ -210,6 +212,27 @@ def test_the_summary_of_each_form_leads_to_its_fields(app, desk, path, data, fie
         assert found["aria-invalid"] == "true"
         assert f"{field}-error" in found["aria-describedby"].split()
         assert page.select_one(f"#{field}-error").text.strip()
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong"),
+    [("totp", "totp-password"), ("totp/remove", "totp-password"), ("recovery-codes", "recovery-password")],
+)
+def test_a_wrong_password_is_told_at_the_form_that_asked_for_it(browser, store, path, wrong):
+    make_account(store)
+    browser.sign_in()
+    if path != "totp":
+        ada = store.accounts.get("ada@example.com")
+        sessions = {key: replace(session, mfa_at=utcnow()) for key, session in ada.sessions.items()}
+        store.updates.accounts.change(ada, totp="sealed", recovery_codes=frozenset("abcd"), sessions=sessions)
+
+    page = soup(browser.post(f"/account/second-factor/{path}", {"password": "wrong"}))
+
+    assert [link["href"] for link in page.select("[role=alert] a")] == [f"#{wrong}"]
+    (marked,) = page.select("main [aria-invalid=true]")
+    assert (marked["id"], marked["aria-describedby"]) == (wrong, f"{wrong}-error")
+    assert page.select_one(f"#{wrong}-error").text
+    assert all(fold.has_attr("open") for fold in marked.find_parents("details"))
 
 
 def test_a_file_that_is_no_list_is_told_at_the_file(desk):
