@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
+
+from app.web.arriving import ArrivingBody
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
-
-Read = TypeVar("Read")
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 class InFlight:
@@ -23,7 +23,7 @@ class InFlight:
         self._changed = threading.Condition()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        environ["wsgi.input"] = ArrivingBody(environ["wsgi.input"], self)
+        environ["wsgi.input"] = ArrivingBody(environ["wsgi.input"], self.not_counted)
         self.change(1)
         try:
             answer = self._app(environ, start_response)
@@ -58,30 +58,6 @@ class InFlight:
                 if not self._changed.wait_for(lambda: self._count > 0, steady_seconds):
                     return 0  # and not just between two looks at a body that has come already
             return self._count
-
-
-class ArrivingBody:
-    """`wsgi.input`: its request does not count while it waits for what the client has not sent yet."""
-
-    def __init__(self, source: InputStream, requests: InFlight) -> None:
-        self._source = source
-        self._requests = requests
-
-    def read(self, size: int = -1) -> bytes:
-        return self._wait(self._source.read, *(() if size is None or size < 0 else (size,)))
-
-    def readline(self, size: int = -1) -> bytes:
-        return self._wait(self._source.readline)
-
-    def readlines(self, hint: int = -1) -> list[bytes]:
-        return self._wait(self._source.readlines)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.readline, b"")
-
-    def _wait(self, read: Callable[..., Read], *arguments: int) -> Read:
-        with self._requests.not_counted():
-            return read(*arguments)
 
 
 class OwedAnswer:

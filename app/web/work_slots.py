@@ -7,15 +7,16 @@ takes (they are made when they are needed), and this keeps the number of those a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from threading import BoundedSemaphore, Condition, local
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from app.domain.errors import PlacesTaken
+from app.web.arriving import ArrivingBody
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 PATIENCE_SECONDS = 8.0  # with what the request itself may take, within the 12 s of the threat table
 FREE = ("/healthz", "/static/")  # a balancer must not take a busy server for a dead one; files need no store
@@ -23,8 +24,6 @@ NO_SLOT = "app.no_slot"  # in the environ of a request that is only told to come
 REFUSALS = 2  # that many of those at once: what they hold of a person's words is read, and given back
 PLACES = 2  # for searches and files
 SLOTS = 8  # a request mostly waits for the store; more threads at once only take turns
-
-Read = TypeVar("Read")
 
 
 class Slots:
@@ -120,7 +119,7 @@ class WorkSlots:
             return self._app(environ, start_response)
         with self._slots.held() as mine:
             if mine:
-                environ["wsgi.input"] = Body(environ["wsgi.input"], self._slots)
+                environ["wsgi.input"] = ArrivingBody(environ["wsgi.input"], self._slots.given_away)
                 return self._app(environ, start_response)
         return self._refuse(environ, start_response)
 
@@ -130,35 +129,5 @@ class WorkSlots:
         Who finds none of the few places for that goes on all the same: a text must not be lost.
         """
         with self._refusals.held():
-            environ["wsgi.input"] = Body(environ["wsgi.input"], self._refusals)
+            environ["wsgi.input"] = ArrivingBody(environ["wsgi.input"], self._refusals.given_away)
             return self._app(environ | {NO_SLOT: True}, start_response)
-
-
-class Body:
-    """`wsgi.input` that gives the request's slot to others while it waits for the client."""
-
-    def __init__(self, source: InputStream, slots: Slots) -> None:
-        self._source = source
-        self._slots = slots
-
-    def read(self, size: int = -1) -> bytes:
-        return self._wait(self._source.read, *(() if size is None or size < 0 else (size,)))
-
-    def readline(self, size: int = -1) -> bytes:
-        return self._wait(self._source.readline)
-
-    def readlines(self, hint: int = -1) -> list[bytes]:
-        return self._wait(self._source.readlines)
-
-    def __iter__(self) -> Body:
-        return self
-
-    def __next__(self) -> bytes:
-        line = self.readline()
-        if not line:
-            raise StopIteration
-        return line
-
-    def _wait(self, read: Callable[..., Read], *arguments: int) -> Read:
-        with self._slots.given_away():
-            return read(*arguments)
