@@ -17,6 +17,7 @@ from app.domain.clock import utcnow
 from app.domain.tasks import task_id_for
 from app.web.guards import public
 from e2e.pages import (
+    About,
     AccountPage,
     Batch,
     Codes,
@@ -137,6 +138,15 @@ def test_nothing_moves_while_a_page_loads(world, open_browser, name):
 
 
 # What a form or a fault answers
+
+
+@pytest.mark.parametrize("who", [w.NOBODY, w.ADA])
+def test_every_footer_leads_to_who_runs_this(world, open_browser, who):
+    page = open_browser(java_script_enabled=False)
+    enter(page, world, who).goto("/")
+    about = About(page)
+    for name in ("Contact", "Terms", "Privacy"):
+        about.of_footer(name)
 
 
 def test_public_forms_and_their_refusals(ada, page):

@@ -39,6 +39,10 @@ stripe.enable_telemetry = False
 # Ids end up in a URL path; an empty one would turn "retrieve" into "list".
 _ID = re.compile(r"[a-z]{2,8}_[A-Za-z0-9_]{1,240}", re.ASCII)
 
+CHECKOUT_REFUSED = (
+    "Stripe did not take this order. Open the page with the packs anew and try again; nothing was charged."
+)
+
 
 class PaymentRefused(DomainError):
     """Stripe understood the call and said no; trying again unchanged cannot help."""
@@ -98,7 +102,7 @@ class StripeGateway:
         """Create the account's Stripe customer and return its id; a repeat within a day returns the same one."""
         # The address is part of the key: Stripe refuses a key that comes back with other parameters.
         digest = hashlib.sha256(f"{account_id}\n{email}".encode()).hexdigest()
-        with _translated_errors():
+        with _translated_errors(CHECKOUT_REFUSED):
             customer = self._client.v1.customers.create(
                 params={"email": email, "metadata": {"account_id": account_id}},
                 options={"idempotency_key": f"customer-{digest[:48]}"},
@@ -159,7 +163,7 @@ class StripeGateway:
         }
         params = self._one_pack(metadata, price_cents, product_name, success_url, cancel_url)
         params["customer_creation"] = "always"
-        with _translated_errors():
+        with _translated_errors(CHECKOUT_REFUSED):
             session = self._client.v1.checkout.sessions.create(
                 params=params, options={"idempotency_key": idempotency_key}
             )
@@ -195,7 +199,7 @@ class StripeGateway:
         payer: SessionCreateParams = (
             {"customer": customer_id} if customer_id else {"customer_email": email, "customer_creation": "always"}
         )
-        with _translated_errors():
+        with _translated_errors(CHECKOUT_REFUSED):
             session = self._client.v1.checkout.sessions.create(
                 params={**params, **payer}, options={"idempotency_key": idempotency_key}
             )
@@ -334,8 +338,11 @@ def _parse_event(text: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _translated_errors() -> Iterator[None]:
-    """Stripe's exceptions as ours: what a retry may cure is PaymentsUnavailable, the rest PaymentRefused."""
+def _translated_errors(refused: str | None = None) -> Iterator[None]:
+    """Stripe's exceptions as ours: what a retry may cure is PaymentsUnavailable, the rest PaymentRefused.
+
+    `refused` is the sentence for customers; operators are told Stripe's own.
+    """
     try:
         yield
     except (stripe.InvalidRequestError, stripe.IdempotencyError, stripe.CardError) as error:
@@ -348,7 +355,7 @@ def _translated_errors() -> Iterator[None]:
         )
         if error.code == "resource_missing":
             raise PaymentNotFound from error
-        raise PaymentRefused(error.user_message, error.code) from error
+        raise PaymentRefused(refused or error.user_message, error.code) from error
     except stripe.StripeError as error:
         # Neither the message nor the body: both may quote a key or a person.
         log.error(

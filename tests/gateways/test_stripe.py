@@ -90,7 +90,7 @@ def test_a_checkout_carries_what_was_sold_on_session_intent_and_charge(
 
 def test_the_same_order_opens_one_checkout(gateway: StripeGateway) -> None:
     assert checkout(gateway) == checkout(gateway)
-    with pytest.raises(PaymentRefused):
+    with pytest.raises(PaymentRefused, match=r"^Stripe did not take this order\. .* nothing was charged\.$"):
         checkout(gateway, price_cents=2000)
     assert checkout(gateway, idempotency_key="order-2") != checkout(gateway)
 
