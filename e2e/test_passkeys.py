@@ -136,7 +136,7 @@ def test_another_authenticator_opens_nothing(page, with_passkey, authenticator, 
     authenticator.hold_instead({**authenticator.credential(), "privateKey": foreign_key()})
     SecondStep(page).use_passkey()
 
-    expect(page.get_by_text("That passkey was not accepted.")).to_be_visible()
+    expect(page.locator("#code-error", has_text="That passkey was not accepted.")).to_be_visible()
     Dashboard(page).open()
     assert "/login" in page.url
 
@@ -154,7 +154,7 @@ def test_a_cloned_passkey_is_noticed_when_its_counter_runs_back(page, with_passk
 
     SecondStep(page).use_passkey()
 
-    expect(page.get_by_text("That passkey was not accepted.")).to_be_visible()
+    expect(page.locator("#code-error", has_text="That passkey was not accepted.")).to_be_visible()
 
 
 def test_the_pages_are_accessible_and_fit(page, authenticator, sign_in):

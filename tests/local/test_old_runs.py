@@ -132,8 +132,9 @@ def test_what_was_kept_of_each_kind_is_read(opened):
     assert opened.heartbeats.last_books_check().differences == 0
     assert opened.figures.turnarounds()
     assert opened.figures.ledger_days().days
-    _, result = opened.tasks.get_with_result(task_of(opened, COMPLETED))
-    assert result.text == "**Done**"
+    completed = [task.task_id for task in opened.tasks.every_of(ADA) if task.status == COMPLETED]
+    results = [opened.tasks.get_with_result(task_id)[1] for task_id in completed]  # another test here adds one
+    assert "**Done**" in [result.text for result in results]
 
 
 def test_work_goes_on_where_it_was(opened):
