@@ -48,7 +48,7 @@ SINGLE: dict[str, Callable[[Store, Account], Any]] = {
     "second_factors.put_pending_totp": lambda s, a: s.updates.second_factors.put_pending_totp(a, "sealed anew"),
 }
 WITHIN: dict[str, Callable[[Transaction, Account], Any]] = {
-    "accounts.restate_balance": lambda tx, a: tx.accounts.restate_balance(a, a.credits_balance + 1),
+    "accounts.restate_balance": lambda tx, a: tx.accounts.restate_balance(a, a.credits_balance),
     "accounts.move_balance": lambda tx, a: tx.accounts.move_balance(a, replace(a, spend_by_day={"2026-01-01": 1})),
     "accounts.renew_link": lambda tx, a: tx.accounts.renew_link(
         a, "reset", "newer", mails=LinkMails(NOW, 1), now=NOW, not_since=NOW
