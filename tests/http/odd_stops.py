@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import os
 import sys
 import threading
@@ -48,14 +49,14 @@ class SlowToNote(serve.Server):
 
 def held_app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
     """Once its worker is asked to stop, something holds on to the interpreter and never gives it back."""
-    sleep = time.sleep
+    arm = faulthandler.dump_traceback_later
 
-    def hold(seconds: float) -> None:
+    def hold(*given: Any, **named: Any) -> None:
+        arm(*given, **named)
         if threading.current_thread().name == "stop":
             ctypes.PyDLL(None).sleep(600)
-        sleep(seconds)
 
-    time.sleep = hold  # type: ignore[assignment]
+    faulthandler.dump_traceback_later = hold
     return app(environ, start_response)
 
 
