@@ -70,36 +70,22 @@ def operator_required(view: View) -> View:
 
     Reading takes the password alone, any other method a second factor that was proven in this session.
     """
-
-    def find() -> Account:
-        account = _from_cookie()
-        if not account.is_operator:
-            raise Forbidden
-        check_operator_is_proven()
-        return account
-
-    return _guarded(view, "operator", find)
+    return _guarded(view, "operator", lambda: _operator(_from_cookie()))
 
 
 def operator_token_required(view: View) -> View:
     """An operator's program with a live token may ask; to change anything its sign-in proved a second factor too."""
-
-    def find() -> Account:
-        account = _from_bearer()
-        if not account.is_operator:
-            raise Forbidden
-        check_operator_is_proven()
-        return account
-
-    return _guarded(view, "operator_token", find)
+    return _guarded(view, "operator_token", lambda: _operator(_from_bearer()))
 
 
-def check_operator_is_proven() -> None:
-    """Raises OperatorNotProven for a request that could change something, unless this session has a second factor."""
-    if request.method in SAFE_METHODS or not deps.config().require_operator_2fa:
-        return
-    if g.session.mfa_at is None:
+def _operator(account: Account) -> Account:
+    """Raises Forbidden; OperatorNotProven for what could change something, unless this session has a second factor."""
+    if not account.is_operator:
+        raise Forbidden
+    changes = request.method not in SAFE_METHODS
+    if changes and deps.config().require_operator_2fa and g.session.mfa_at is None:
         raise OperatorNotProven
+    return account
 
 
 def _guarded(view: View, access: str, find: Callable[[], Account]) -> View:
