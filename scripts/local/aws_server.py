@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -75,8 +75,9 @@ async def serve(port: int, data_dir: Path | None) -> None:
 
         application = Journal(data_dir / "journal.jsonl").around(application)
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    loop = asyncio.get_running_loop()
+    # Not add_signal_handler: a second signal that meets the loop closing is written to a pipe that is closed by then.
+    on_signals(lambda *_: loop.call_soon_threadsafe(stop.set))
     config = Config()
     config.bind = [f"{HOST}:{port}"]
     config.keep_alive_timeout = 75
@@ -85,6 +86,12 @@ async def serve(port: int, data_dir: Path | None) -> None:
     gc.collect()
     gc.freeze()  # what was imported stays: it is not looked through for garbage again and again
     await hypercorn_serve(application, config, shutdown_trigger=stop.wait)
+    on_signals(signal.SIG_IGN)  # a terminal's Ctrl-C and the supervisor's own stop come one after the other
+
+
+def on_signals(handler: Callable[..., object] | signal.Handlers) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, handler)
 
 
 def main() -> None:

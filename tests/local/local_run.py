@@ -78,3 +78,10 @@ class Run:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code
+
+
+def alive(pid: int) -> bool:
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

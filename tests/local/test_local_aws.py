@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from scripts.local.aws import REPO, is_ready, keep_or_put_back
+from scripts.local.aws import REPO, LocalAws, is_ready, keep_or_put_back
 from scripts.local.ports import answers
+from tests.local.local_run import alive
 from tests.support import make_account
 
 SETTINGS = {
@@ -126,3 +130,17 @@ def test_the_sender_address_ends_in_a_sentence_when_ses_does_not_answer():
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("SES at http://127.0.0.1:9 cannot be reached")
+
+
+@pytest.mark.threat(98)
+def test_one_stop_after_another_ends_it_once_and_without_a_word(tmp_path: Path) -> None:
+    """Ctrl-C reaches all of a terminal's processes, and the supervisor's own stop comes while they are ending."""
+    with (tmp_path / "log").open("wb") as log:
+        aws = LocalAws(data_dir=tmp_path / "data", log=log).start()
+        deadline = time.monotonic() + 60
+        while alive(aws.pid) and time.monotonic() < deadline:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                aws.send_signal(number)
+            time.sleep(0.0005)
+        assert aws.stop() == 0
+    assert (tmp_path / "log").read_text() == ""

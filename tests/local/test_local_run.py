@@ -19,7 +19,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from scripts.local.ports import HOST
-from tests.local.local_run import Run
+from tests.local.local_run import Run, alive
 
 ACCOUNT = {"email": "kept@example.com", "password": "a long and quiet river 7"}
 
@@ -46,13 +46,6 @@ def test_a_kill_of_everything_leaves_no_orphan_and_loses_no_account(run: Run) ->
     assert run.end(signal.SIGTERM) == 0
     assert run.frees_its_ports()
     assert "Stopped." in run.text()
-
-
-def alive(pid: int) -> bool:
-    try:
-        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def fault_is_met(run: Run) -> bool:
