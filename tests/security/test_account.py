@@ -188,6 +188,17 @@ def test_settings_are_kept(store, browser):
     assert store.accounts.get("ada@example.com").shortcuts is True
 
 
+def test_the_index_leads_to_every_section_in_their_order(store, browser):
+    make_account(store)
+    browser.sign_in()
+
+    page = browser.page("/account")
+
+    links = page.select("nav.index a")
+    assert [link["href"] for link in links] == [f"#{section['id']}" for section in page.select("main .section")]
+    assert [link.text for link in links] == [section.h2.text for section in page.select("main .section")]
+
+
 @pytest.mark.parametrize(
     "form",
     [
