@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, Response, g, request
 
+from app.web.static_files import shows_its_own_hash
+
 if TYPE_CHECKING:
     from app.config import Config
 
@@ -48,10 +50,10 @@ def register(app: Flask, config: Config) -> None:
             response.headers["X-Request-Id"] = g.get("request_id", "")
         if config.is_production:
             response.headers["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
-        if request.endpoint == "static" and response.status_code in (200, 304) and "v" in request.args:
-            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
-        elif request.endpoint == "static" and response.status_code in (200, 304):
-            response.headers["Cache-Control"] = "no-cache"  # without its hash an address may show something new
+        if request.endpoint == "static" and response.status_code in (200, 304):
+            # Without its hash an address may show something new.
+            kept = shows_its_own_hash(app.static_folder)
+            response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if kept else "no-cache"
         elif request.endpoint != "api_description.show" or response.status_code != 200:
             response.headers["Cache-Control"] = "no-store"
         return response

@@ -1,14 +1,37 @@
-"""Static files as small as they get: compressed once with brotli at its highest, kept in memory, sent to all."""
+"""Static files: each has an address with a hash of its content, and is sent as small as it gets: compressed once with
+brotli at its highest, kept in memory, sent to all.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
+import hashlib
+from functools import cache, lru_cache
+from pathlib import Path
 
 import brotli  # type: ignore[import-untyped]
 from flask import Flask, Response, request
 
 COMPRESSIBLE = frozenset({"text/css", "text/javascript", "image/svg+xml"})
 MIN_BYTES = 200
+HASH_CHARACTERS = 12
+
+
+@cache
+def content_hash(path: Path) -> str:
+    """Of a file as this process serves it. Raises OSError where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:HASH_CHARACTERS]
+
+
+def shows_its_own_hash(static_folder: str | None) -> bool:
+    """Whether the file that is asked for is the one that the address means.
+
+    In a release servers of two versions stand behind one address: what an older one has for the newer one's address
+    must be kept by nobody.
+    """
+    versions = request.args.getlist("v")
+    if not versions or not static_folder or not request.view_args:
+        return False
+    return versions == [content_hash(Path(static_folder) / request.view_args["filename"])]
 
 
 def register(app: Flask) -> None:

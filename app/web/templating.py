@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from datetime import datetime
 from functools import cache
@@ -15,6 +14,7 @@ from markupsafe import Markup
 from app.config import Config
 from app.domain.formatting import FILTERS, exact_time, iso_time, relative_time
 from app.web.markdown import render_markdown
+from app.web.static_files import content_hash
 
 PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")  # reads the same in an address
 PLACE = "the-id-goes-here"
@@ -54,8 +54,7 @@ def register(app: Flask, config: Config) -> None:
     @cache  # most of a page's addresses are these
     def static_url(filename: str) -> str:
         """The address of a static file with a hash of its contents, so that it may be cached for ever."""
-        content_hash = hashlib.sha256((static_folder / filename).read_bytes()).hexdigest()[:12]
-        return url_for("static", filename=filename, v=content_hash)
+        return url_for("static", filename=filename, v=content_hash(static_folder / filename))
 
     @cache
     def known_url(endpoint: str, name: str | None = None) -> str:

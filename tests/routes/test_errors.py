@@ -321,6 +321,20 @@ def test_static_files_are_kept_for_ever_under_their_hash_alone(client):
     assert hashed.headers["X-Content-Type-Options"] == "nosniff"
 
 
+@pytest.mark.parametrize("query", ["v=0123456789ab", "v=", "v={own}&v=0123456789ab", "V={own}", "v={OWN}"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_another_release_asks_for_is_kept_by_nobody(client, query, method):
+    """In a rolling release this server may be asked for the next one's file: it has the old content for the address."""
+    address = soup(client.get("/")).select_one("link[rel=stylesheet]")["href"]
+    path, _, own = address.partition("?v=")
+
+    answer = client.open(f"{path}?{query.format(own=own, OWN=own.upper())}", method=method)
+    again = client.open(answer.request.url, method=method, headers={"If-None-Match": answer.headers["ETag"]})
+
+    assert (answer.status_code, again.status_code) == (200, 304)
+    assert answer.headers["Cache-Control"] == again.headers["Cache-Control"] == "no-cache"
+
+
 def test_pages_are_compressed(client):
     answer = client.get("/", headers={"Accept-Encoding": "gzip"})
 
