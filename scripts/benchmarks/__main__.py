@@ -8,10 +8,13 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 
-from scripts.benchmarks import cpu, wire
+from scripts.benchmarks import clicks, cpu, wire
 from scripts.benchmarks.world import World
 
 PARTS = ("cpu", "bytes", "race", "throughput")
+CLICKS = "clicks"  # opens a browser: only when it is asked for
+# Milliseconds from the click to the changed screen: the target and the ambition.
+SOON = {"submit": (150, 100), "filter": (150, 100), "page": (150, 100), "claim": (250, 150), "complete": (250, 150)}
 
 
 @dataclass
@@ -67,6 +70,10 @@ def run(options: argparse.Namespace) -> list[Line]:
             say("Requests a second, in turns ...")
             rounds, seconds = (5, 5.0) if options.full else (3, 3.0)
             lines.append(_throughput_line(*wire.throughput(world, small, rounds=rounds, seconds=seconds)))
+        if CLICKS in options.only:
+            say("Clicks ...")
+            operator = world.account("op@example.com", credits=10, operator=True)
+            lines += [_click_line(name, shown) for name, shown in clicks.measure(world, small, operator).items()]
     return lines
 
 
@@ -119,6 +126,10 @@ def _throughput_line(one: float, two: float) -> Line:
     return Line("requests a second, 2 workers / 1", two / one, 1.6, 1.8, note=note, more_is_better=True)
 
 
+def _click_line(name: str, shown: clicks.Shown) -> Line:
+    return Line(f"{name}: click to changed screen, ms", shown.median, *SOON[name], f"{shown.median:.0f}", shown.note)
+
+
 def table(lines: list[Line]) -> str:
     rows = [("ratio", "found", "floor", "ambition", "reached", "seen"), *(line.row() for line in lines)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -129,7 +140,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--full", action="store_true", help="100,000 tasks, 100 rounds of the race, longer runs")
     parser.add_argument("--json", action="store_true", help="print the lines as JSON")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="measure only these")
+    parser.add_argument("--only", nargs="+", choices=(*PARTS, CLICKS), default=PARTS, help="measure only these")
     options = parser.parse_args()
     start = time.monotonic()
     lines = run(options)

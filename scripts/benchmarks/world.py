@@ -101,14 +101,19 @@ class World:
         if not wait_for_answer(port, path, 180, lambda: process.poll() is None):
             raise RuntimeError(f"{arguments[1]} did not start")
 
-    def account(self, email: str, *, credits: int, tasks: int = 0) -> Visitor:
-        """A customer of some standing, signed in; `tasks` are completed ones, a minute apart."""
+    def account(self, email: str, *, credits: int, tasks: int = 0, operator: bool = False) -> Visitor:
+        """A customer of some standing, signed in; `tasks` are completed ones, a minute apart.
+
+        An operator's session has proven a second factor.
+        """
         now = datetime.now(UTC)
         session_id = new_session_id()
         # Seen in the future: a row that is replayed for minutes must not ask for its last-seen time to be written.
         seen = now + timedelta(hours=1)
         sessions = {
-            session_key(session_id + kind): Session(session_key(session_id + kind), kind, now, seen, "Chrome on Linux")
+            session_key(session_id + kind): Session(
+                session_key(session_id + kind), kind, now, seen, "Chrome on Linux", mfa_at=now if operator else None
+            )
             for kind in (BROWSER, API)
         }
         spend = {(now - timedelta(days=back)).date().isoformat(): 10 * (1 + back % 7) for back in range(30)}
@@ -120,6 +125,7 @@ class World:
             sessions=sessions,
             password_hash="$2b$12$" + "x" * 53,
             spend_by_day=spend,
+            role="admin" if operator else "customer",
         )
         posted, account = post(account, LedgerEntry(f"promo#{email}", email, PROMO, credits, "To begin with"), now)
         with self.store.transaction() as tx:
