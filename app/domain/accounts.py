@@ -152,6 +152,18 @@ class Account:
         return self.disabled_at is not None
 
     @property
+    def standing(self) -> tuple[str, ...]:
+        """What of its state an operator has to know, the gravest first; empty for an account in good order."""
+        states = {
+            "deleted": self.deleted_at is not None,
+            "frozen": self.frozen_at is not None,
+            "disabled": self.disabled,
+            "owing": self.credits_balance < 0,
+            "not confirmed": not self.confirmed and self.deleted_at is None,
+        }
+        return tuple(name for name, is_so in states.items() if is_so)
+
+    @property
     def can_spend(self) -> bool:
         return not self.disabled and self.deleted_at is None and self.frozen_at is None and self.credits_balance > 0
 

@@ -217,7 +217,7 @@ def _payment_page(payment_id: str, form: CreditForm, status: int = 200) -> tuple
     unspent = books.unspent_by_payment(entries).get(payment_id, 0)
     context: dict[str, Any] = {
         "record": record,
-        "ids": store.accounts.ids_of([record.user_email] if record.user_email else []),
+        "accounts": store.accounts.find_many([record.user_email] if record.user_email else []),
         "form": form,
         "entries": [entry for entry in entries if entry.payment_id == payment_id],
         "audit": store.audit.page_of(payment_id, limit=20).items,

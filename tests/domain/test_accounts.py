@@ -233,6 +233,22 @@ def test_only_an_open_account_with_credits_can_spend(attributes, can_spend):
     assert account(**attributes).can_spend is can_spend
 
 
+@pytest.mark.parametrize(
+    ("attributes", "standing"),
+    [
+        ({"confirmed_at": NOW}, ()),
+        ({}, ("not confirmed",)),
+        ({"deleted_at": NOW}, ("deleted",)),
+        (
+            {"frozen_at": NOW, "disabled_at": NOW, "credits_balance": -1},
+            ("frozen", "disabled", "owing", "not confirmed"),
+        ),
+    ],
+)
+def test_an_account_says_in_what_standing_it_is(attributes, standing):
+    assert account(**attributes).standing == standing
+
+
 def test_an_account_says_what_it_is():
     passkeys = {"k": Passkey("k", "id", "key", 0, "Phone", NOW)}
 

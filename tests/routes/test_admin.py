@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 
 from app.domain.clock import utcnow
+from app.domain.payments import PaymentRecord
 from app.services import queue, tasks
 from tests.routes.browser import Browser, soup
-from tests.support import all_mails, every_task, make_account
+from tests.support import NOW, all_mails, every_task, make_account
 
 OPERATOR_PAGES = [
     "/admin",
@@ -299,6 +300,35 @@ def test_the_customers_timeline_tells_who_is_signed_in(app, op, ada):
     browser.sign_in()
 
     assert "Sign-in A browser" in words(op.get(f"/admin/customers/{ada.account_id}"))
+
+
+STANDINGS = {
+    "frozen": {"frozen_at": NOW},
+    "disabled": {"disabled_at": NOW},
+    "owing": {"credits": -40},
+    "not confirmed": {"confirmed_at": None},
+}
+
+
+@pytest.mark.parametrize("standing", STANDINGS)
+def test_a_tag_says_in_what_standing_an_account_is_and_leads_to_what_to_do(store, op, standing):
+    account = make_account(store, "bea@example.com", **STANDINGS[standing])
+    with store.transaction() as tx:
+        tx.payments.save(None, PaymentRecord("pi_1", user_email="bea@example.com"), NOW)
+    for place in ("/admin/customers", "/admin/finance/payments/pi_1"):
+        (tag,) = soup(op.get(place)).select("a.tag")
+
+        assert tag.text == standing
+        path, _, name = tag["href"].partition("#")
+        assert path == f"/admin/customers/{account.account_id}"
+        page = soup(op.get(path))
+        note = page.select_one(f".note#{name}")
+        assert note.select_one("b").text.lower().startswith(standing.removesuffix("ing"))
+        assert all(page.select_one(link["href"]) for link in note.select("a"))
+
+
+def test_an_account_in_good_order_has_no_tag(op, ada):
+    assert not soup(op.get(f"/admin/customers/{ada.account_id}")).select("a.tag, .note")
 
 
 def test_customers_are_found_by_address_or_its_beginning(store, op, ada):
