@@ -55,6 +55,7 @@ class LocalSettings:
     runs_aws: bool
     runs_mailbox: bool
     runs_stripe: bool
+    demo_month: bool
     environment: Mapping[str, str]
 
     def url(self, name: str) -> str:
@@ -185,6 +186,7 @@ def local_settings(given: Mapping[str, str]) -> LocalSettings:
         runs_aws=runs_aws,
         runs_mailbox=runs_mailbox,
         runs_stripe=runs_stripe,
+        demo_month=runs_aws and runs_mailbox and runs_stripe and given.get("DEMO_MONTH", "1") != "0",
         environment={**defaults, **given, **past_any_proxy(given)},
     )
 

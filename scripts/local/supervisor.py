@@ -144,7 +144,7 @@ class Supervisor:
                 self._step("The sender address", python("-m", "scripts.local.sender_identity"))
         if settings.runs_stripe:
             say("Starting the Stripe stand-in ...")
-            self._add("stripe", self._stripe_command())
+            stripe = self._add("stripe", self._stripe_command())
         if settings.runs_mailbox:
             port = settings.ports["LOCAL_MAILBOX_PORT"]
             aws_port = settings.ports["LOCAL_AWS_PORT"]
@@ -152,14 +152,21 @@ class Supervisor:
             self._wait_for(self._add("mailbox", mailbox), lambda: answers(port, "/healthz") == 200)
         say("Creating the tables ...")
         self._step("Creating the tables", python("scripts/setup_db.py"))
+        if settings.demo_month:
+            self._wait_for(stripe, lambda: answers(settings.ports["LOCAL_STRIPE_PORT"], "/_control/health") == 200)
         say("Making the demo accounts ...")
-        seeded = self._step("Making the demo accounts", python("-m", "flask", "--app", "app.wsgi", "demo", "seed"))
+        seeded = self._step("Making the demo accounts", self._demo_command())
         sign_ins = [json.loads(line) for line in seeded.splitlines() if line.startswith("{")]
         say(f"Starting the app with {settings.workers} workers ...")
         web = self._add("web", self._web_command(), echo=True, stop_seconds=25.0)
         self._wait_for(web, lambda: answers(settings.ports["PORT"], "/healthz", HEALTH_SECONDS) == 200)
         self._add("mail", python("-m", "flask", "--app", "app.wsgi", "mail", "send", "--watch"), echo=True)
         return sign_ins
+
+    def _demo_command(self) -> list[str]:
+        if self.settings.demo_month:
+            return python("-m", "scripts.local.demo")
+        return python("-m", "flask", "--app", "app.wsgi", "demo", "seed")
 
     def _web_command(self) -> list[str]:
         port, workers = self.settings.ports["PORT"], self.settings.workers

@@ -33,7 +33,7 @@ class Run:
     def start(self) -> "Run":
         environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         environment |= {name: str(port) for name, port in self.ports.items()}
-        environment |= {"VAR_DIR": str(self.var_dir), "BCRYPT_ROUNDS": "4"} | self._shell
+        environment |= {"VAR_DIR": str(self.var_dir), "BCRYPT_ROUNDS": "4", "DEMO_MONTH": "0"} | self._shell
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
                 self._command,

@@ -295,4 +295,4 @@ def test_every_setting_is_documented() -> None:
     documented = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", (REPO / "docs" / "operating.md").read_text(encoding="utf-8")))
     read = set(re.findall(r'read\.\w+\(\s*"([A-Z_]+)"', (REPO / "app" / "config.py").read_text(encoding="utf-8")))
     assert len(read) > 10
-    assert read | set(PORTS) | {"VAR_DIR", "WEB_CONCURRENCY", "DEMO_PASSWORD", "PYTHON"} <= documented
+    assert read | set(PORTS) | {"VAR_DIR", "WEB_CONCURRENCY", "DEMO_PASSWORD", "DEMO_MONTH", "PYTHON"} <= documented

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -19,6 +20,8 @@ from bs4 import BeautifulSoup
 
 from app.domain.clock import utcnow
 from app.services import books
+from app.services.seed import CUSTOMER, OPERATOR
+from scripts.local.demo.month import JONAH, MIRA
 from scripts.local.ports import HOST
 from scripts.local.settings import REPO
 from scripts.local.states.catalogue import STATES
@@ -33,7 +36,7 @@ NEEDS_STRIPE = {"owing", "parked_payment"}
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    run = Run(tmp_path_factory.mktemp("states") / "var").start()
+    run = Run(tmp_path_factory.mktemp("states") / "var", DEMO_MONTH="1").start()
     run.until_ready()
     yield run
     run.end(signal.SIGTERM)
@@ -179,6 +182,17 @@ def test_a_clock_moved_shows_a_statement_of_an_earlier_month_and_a_lapsed_lease(
     assert "Closing balance" in look(said)
     assert ask(said, f"/api/tasks/{said['In-progress']}").json()["created_at"] < f"{utcnow():%Y-%m}"
     assert ask(said, f"/api/tasks/{said['Completed']}/redo", note="Again").status_code == 409
+
+
+def test_the_demo_accounts_open_on_a_month(run, ask):
+    password = json.loads((run.var_dir / "secrets.json").read_text())["DEMO_PASSWORD"]
+    customer, operator = ({"E-mail": email, "Password": password} for email in (CUSTOMER, OPERATOR))
+
+    statuses = {task["status"] for task in ask(customer, "/api/tasks?limit=50").json()["tasks"]}
+
+    assert statuses == {"pending", "in-progress", "completed", "rejected", "cancelled"}
+    owners = {task["user_email"] for task in ask(operator, "/api/admin/tasks").json()["tasks"]}
+    assert {CUSTOMER, MIRA, JONAH} <= owners
 
 
 def test_the_books_agree_whatever_was_made(press, panel, run):

@@ -33,7 +33,7 @@ REFUSED = "MessageRejected: Email address is not verified."
 STRIPE_SECONDS = 30.0
 SIGN_INS = 10  # wrong ones, after which an account has to wait
 
-Control = Callable[[str, dict[str, Any]], Any]  # the stand-in for Stripe: a path of its control API, and a body
+Control = Callable[[str, dict[str, Any] | None], Any]  # the stand-in for Stripe: a path of its control API, and a body
 
 
 class States:

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, jsonify, request
 from .business import Business, Outcome, Payer
 from .options import BadOption, Options, check_webhook_url
 from .refusals import ApiError
-from .store import Store
+from .store import Store, dated
 from .webhooks import Deliverer
 
 
@@ -88,18 +88,19 @@ def create_control(store: Store, business: Business, deliverer: Deliverer, optio
     def payment_link() -> Response:
         given = _given(
             "email", "amount", "currency", "name", "product", "tax", "discount", "client_reference_id", "metadata",
-            "override", "sells", "pay", "method", "card", "account",
+            "override", "sells", "pay", "method", "card", "account", "created",
         )  # fmt: skip
-        session = business.payment_link(given)
-        if given.get("pay", True) is False:
-            return jsonify(session=session, outcome="open")
         names = ("email", "name", "method", "card", "account")
         payer = Payer(**{name: given[name] for name in names if name in given})
-        return jsonify(outcome_body(business.pay(session["id"], payer)))
+        with dated(_moment(given)), store.transaction():  # paid before one of long ago is over
+            session = business.payment_link(given)
+            if given.get("pay", True) is False:
+                return jsonify(session=session, outcome="open")
+            return jsonify(outcome_body(business.pay(session["id"], payer)))
 
     @control.post("/refunds")
     def refunds() -> Response:
-        given = _given("payment_intent", "amount", "reason", "fail_after", "refund", "status")
+        given = _given("payment_intent", "amount", "reason", "fail_after", "refund", "status", "created")
         if "refund" in given:
             if given.get("status") != "failed":
                 raise ApiError("A refund can only be moved on to failed.", param="status")
@@ -107,7 +108,8 @@ def create_control(store: Store, business: Business, deliverer: Deliverer, optio
         names = ("payment_intent", "amount", "reason")
         wanted = {name: str(given[name]) for name in names if given.get(name) is not None}
         fail_after = _number(given, "fail_after") if given.get("fail_after") is not None else None
-        return jsonify(business.reversals.create_refund(wanted, fail_after=fail_after))
+        with dated(_moment(given)):
+            return jsonify(business.reversals.create_refund(wanted, fail_after=fail_after))
 
     @control.post("/disputes")
     def disputes() -> Response:
@@ -214,6 +216,13 @@ def _text(given: dict[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value:
         raise ApiError(f"{name} is missing.", code="parameter_missing", param=name)
     return value
+
+
+def _moment(given: dict[str, Any]) -> int | None:
+    created = given.get("created")
+    if created is not None and (not isinstance(created, int) or isinstance(created, bool) or created < 0):
+        raise ApiError("created must be a moment in Unix seconds.", param="created")
+    return created
 
 
 def _number(given: dict[str, Any], name: str, default: float | None = None) -> float:

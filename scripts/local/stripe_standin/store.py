@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -202,5 +203,20 @@ def _stored(row: sqlite3.Row) -> Stored:
     return Stored(json.loads(row["body"]), json.loads(row["private"]), row["seq"])
 
 
+_dated: ContextVar[int | None] = ContextVar("dated", default=None)
+
+
 def now() -> int:
-    return int(time.time())
+    """When what is made now was made, in Unix seconds."""
+    told = _dated.get()
+    return int(time.time()) if told is None else told
+
+
+@contextmanager
+def dated(created: int | None) -> Iterator[None]:
+    """What is made within was made then; None: as it happens."""
+    token = _dated.set(created)
+    try:
+        yield
+    finally:
+        _dated.reset(token)

@@ -1,0 +1,1 @@
+"""What `scripts/run` opens on: two demo accounts, a month that they have behind them, and work in the queue."""
