@@ -81,6 +81,8 @@ def _watch(every: float) -> None:
             log.error("outbox out of reach: %s", error.code)
             sent = 0
         stop.wait(0 if sent else every)
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, signal.SIG_IGN)  # Python takes its handlers away while it ends: a second one would kill it
 
 
 def _deliver() -> tuple[int, int]:

@@ -7,13 +7,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 from scripts.local.ports import HOST
+from scripts.local.processes import heed_no_stop
 from scripts.local.settings import CREDENTIALS
 
 REMOVES_EXPIRED = "dynamodb-ttl-reaper"
@@ -77,7 +78,8 @@ async def serve(port: int, data_dir: Path | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     # Not add_signal_handler: a second signal that meets the loop closing is written to a pipe that is closed by then.
-    on_signals(lambda *_: loop.call_soon_threadsafe(stop.set))
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
     config = Config()
     config.bind = [f"{HOST}:{port}"]
     config.keep_alive_timeout = 75
@@ -86,12 +88,7 @@ async def serve(port: int, data_dir: Path | None) -> None:
     gc.collect()
     gc.freeze()  # what was imported stays: it is not looked through for garbage again and again
     await hypercorn_serve(application, config, shutdown_trigger=stop.wait)
-    on_signals(signal.SIG_IGN)  # a terminal's Ctrl-C and the supervisor's own stop come one after the other
-
-
-def on_signals(handler: Callable[..., object] | signal.Handlers) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, handler)
+    heed_no_stop()
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -23,6 +24,14 @@ ROUTINE = re.compile(
     r'\[(?:INFO|DEBUG)\]|\b(?:INFO|DEBUG)\b|"level": ?"(?:info|debug)"|If this configuration is intentional',
     re.IGNORECASE,
 )
+
+
+def heed_no_stop() -> None:
+    """For the end of a process that has stopped: a second signal, which a busy machine delivers late, would make a
+    crash of it. Python takes its own handlers away while it ends; this stays.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def say(text: str) -> None:

@@ -18,7 +18,7 @@ from types import FrameType
 
 from scripts.local.aws import CHILD, is_ready
 from scripts.local.ports import HOST, answers, wait_until, wait_until_free
-from scripts.local.processes import Process, python, say
+from scripts.local.processes import Process, heed_no_stop, python, say
 from scripts.local.reload import Changes
 from scripts.local.settings import (
     LOCK_FILE,
@@ -286,7 +286,10 @@ def main() -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 1
-    return Supervisor(settings, reload=arguments.reload).run()
+    try:
+        return Supervisor(settings, reload=arguments.reload).run()
+    finally:
+        heed_no_stop()
 
 
 if __name__ == "__main__":

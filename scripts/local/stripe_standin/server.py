@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, abort, request
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from scripts.local.processes import heed_no_stop
+
 from .api import create_api
 from .business import Business
 from .control import create_control
@@ -107,5 +109,6 @@ def serve(options: Options, ready_file: Path | None = None) -> None:
         part.write_text(options.url)
         part.replace(ready_file)
     server.serve_forever()
+    heed_no_stop()
     deliverer.stop()
     server.server_close()
