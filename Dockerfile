@@ -16,10 +16,10 @@ COPY --from=build /venv /venv
 COPY --from=build /srv /srv
 WORKDIR /srv
 USER 10001
-ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PORT=8000 WEB_CONCURRENCY=2
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PORT=8000 WEB_CONCURRENCY=2 DRAIN_SECONDS=0
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/healthz', timeout=4)"]
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/livez', timeout=4)"]
 STOPSIGNAL SIGTERM
 # A wrong setting ends the container with one sentence; a worker that dies is started again, and takes none along.
-CMD ["sh", "-c", "exec python -m app.web.serve --host 0.0.0.0 --port \"$PORT\" --workers \"$WEB_CONCURRENCY\""]
+CMD ["sh", "-c", "exec python -m app.web.serve --host 0.0.0.0 --port \"$PORT\" --workers \"$WEB_CONCURRENCY\" --drain \"$DRAIN_SECONDS\""]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 from flask import Flask, g, has_request_context
@@ -180,6 +181,7 @@ def wire(config: Config, store: Store, slots: Slots, stripe: StripeGateway | Non
         readers=readers,
         texts=Texts.read(config.pages_dir),
         usual_time=UsualTime(store, readers),
+        tables_seen=Event(),
     )
 
 

@@ -32,7 +32,9 @@ PUBLIC = {
     "buy.returned",  # says how a checkout stands, to whoever holds its id, and never whose it was
     "buy.start",
     "buy.status",
+    "health.alive",
     "health.check",
+    "health.ready",
     "home.index",
     "second_factor.ask",  # these two open the half of a session that a password alone has opened
     "second_factor.ask_options",

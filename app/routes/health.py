@@ -1,19 +1,51 @@
-"""Is this process able to serve? For load balancers and the container's health check."""
+"""Is this process alive, is it ready, is all well? Three questions, because each has another consequence.
+
+A process that is not alive is replaced (`/livez`), one that is not ready gets no requests (`/readyz`): neither asks
+what a new process would find just the same. A person or a monitor asks whether all is well (`/healthz`).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from app.domain.clock_reading import OFF, UNKNOWN
 from app.domain.errors import StoreUnavailable
 from app.services.clock_check import sentence
 from app.web import deps
+from app.web.draining import KEY
 from app.web.guards import public
 
 bp = Blueprint("health", __name__)
+
+
+@bp.get("/livez")
+@public
+def alive() -> ResponseReturnValue:
+    """Nothing but that this process answers: an outage of the store would have all of them replaced, over and over."""
+    return {"status": "ok"}
+
+
+@bp.get("/readyz")
+@public
+def ready() -> ResponseReturnValue:
+    """503 until the tables were found right once, so that a release with a wrong setting is taken back, and again while
+    this server drains. In between an outage of the store is answered by pages in words, which a balancer has none of.
+    """
+    if KEY in request.environ:
+        return {"status": "stopping"}, 503
+    seen = deps.get().tables_seen
+    if not seen.is_set():
+        try:
+            problems = [str(difference) for difference in deps.store().table_differences() if difference.breaks]
+        except StoreUnavailable:
+            problems = ["the store cannot be reached"]
+        if problems:
+            return {"status": "starting", "problems": problems}, 503, {"Retry-After": "5"}
+        seen.set()
+    return {"status": "ok"}
 
 
 @bp.get("/healthz")

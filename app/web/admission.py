@@ -10,6 +10,7 @@ from flask import Flask, current_app, request, session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.domain.errors import Malformed, NotFound, TooBusy, UnreadableCookies
+from app.web import probes
 from app.web.work_slots import NO_SLOT
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ MAX_TYPED = 2 * 1024 * 1024  # bytes of a form of someone signed in: what is too
 MAX_GIVEN_BACK = 4 * MAX_TYPED  # of what is even longer: that is refused as it stands, and the text handed back
 MAX_CARRIED = 4 * MAX_BODY  # of a sign-in that carries along what was typed before it
 MAX_TEXT_IN_URL = 2048  # bytes: what a key of the store may hold
-UNCOOKED = ("static", "health.check")  # read no header that decides anything
+UNCOOKED = ("static", *probes.ENDPOINTS)  # read no header that decides anything
 
 
 def register(app: Flask, config: Config) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Event
 from typing import TYPE_CHECKING, cast
 
 from flask import current_app
@@ -54,6 +55,7 @@ class Deps:
     readers: Readers
     texts: Texts
     usual_time: UsualTime
+    tables_seen: Event  # set once they were found right
 
 
 def register(app: Flask, deps: Deps) -> None:

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from app.web.arriving import ArrivingBody
+from app.web.draining import KEY, Draining
 
 if TYPE_CHECKING:
+    from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 class InFlight:
-    """Outermost around the app, so that a stop knows what to wait for: a body that dribbles does not count."""
+    """Outermost around the app, so that a stop knows what to wait for: a body that dribbles does not count.
 
-    def __init__(self, app: WSGIApplication) -> None:
+    While the server is draining each answer ends its connection, so that its client's next request goes elsewhere.
+    """
+
+    def __init__(self, app: WSGIApplication, draining: Draining) -> None:
         self._app = app
+        self._draining = draining
         self._count = 0
         self._changed = threading.Condition()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ["wsgi.input"] = ArrivingBody(environ["wsgi.input"], self.not_counted)
+        if self._draining:
+            environ[KEY] = True
+            start_response = partial(start_last_response, start_response)
         self.change(1)
         try:
             answer = self._app(environ, start_response)
@@ -58,6 +68,12 @@ class InFlight:
                 if not self._changed.wait_for(lambda: self._count > 0, steady_seconds):
                     return 0  # and not just between two looks at a body that has come already
             return self._count
+
+
+def start_last_response(
+    start_response: StartResponse, status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None, /
+) -> Callable[[bytes], object]:
+    return start_response(status, [*headers, ("Connection", "close")], exc_info)
 
 
 class OwedAnswer:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from flask import Flask, Response, g, has_request_context, request
 
 from app.domain.accounts import mask_email
+from app.web import probes
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ def register(app: Flask) -> None:
     @app.after_request
     def log_request(response: Response) -> Response:
         """One line a request. The path stays out: it may hold the token of a mailed link."""
-        quiet = request.endpoint in ("static", "health.check") and response.status_code < 400
+        quiet = request.endpoint in ("static", *probes.ENDPOINTS) and response.status_code < 400
         log.log(
             logging.DEBUG if quiet else logging.INFO,
             "request",

@@ -23,12 +23,15 @@ from importlib import import_module
 from typing import Any
 
 from granian.constants import Interfaces
+from granian.http import HTTP1Settings
 from granian.log import logger
 from granian.server import MPServer
 
+from app.web.draining import Draining
 from app.web.in_flight import InFlight
 
 CONNECTIONS = 512  # a thread for each connection of a worker: app/web/work_slots.py says how many work at once
+IDLE_SECONDS = 75.0  # longer than a balancer keeps a connection that nobody uses (ELB: 60), so that it is who closes it
 REQUEST_SECONDS = 20.0  # what a request in flight may still take once the server was asked to stop
 BODY_SECONDS = 1.0  # and clients that have not sent their whole request, or not read their whole answer
 LONGEST_PAUSE = 1.0  # before a worker that keeps dying is started again; a start takes a second of a core
@@ -40,7 +43,7 @@ STEADY_SECONDS = 10.0  # a worker that lived that long is well
 class Server(MPServer):
     """granian's server of worker processes with a watch of its own: see `_serve_loop`."""
 
-    def __init__(self, target: str, host: str, port: int, workers: int) -> None:
+    def __init__(self, target: str, host: str, port: int, workers: int, drain_seconds: float = 0.0) -> None:
         self._leash, self._leash_end = os.pipe()  # the workers read its end, and so learn of ours, however it comes
         super().__init__(
             target,
@@ -51,20 +54,33 @@ class Server(MPServer):
             websockets=False,
             backpressure=CONNECTIONS,
             blocking_threads=CONNECTIONS,
+            http1_settings=HTTP1Settings(header_read_timeout=int(IDLE_SECONDS * 1000)),
             workers_kill_timeout=int(REQUEST_SECONDS + BODY_SECONDS) + 2,  # they end by themselves before
         )
         self.main_loop_interrupt = Bell()  # type: ignore[assignment]
         self._pauses = [0.0] * workers
+        self._draining = Draining()
+        self._drain_seconds = drain_seconds
+        self._stops_at: float | None = None
 
     def run(self) -> None:
-        self.serve(target_loader=partial(load, self.target, self._leash, self._leash_end), wrap_loader=False)
+        loader = partial(load, self.target, self._leash, self._leash_end, self._draining)
+        self.serve(target_loader=loader, wrap_loader=False)
+
+    def signal_handler_interrupt(self, *_: object, **__: object) -> None:
+        """The first signal begins the end, after the time that a balancer needs to notice; a second one hurries it."""
+        now = time.monotonic()
+        self._stops_at = now if self._stops_at is not None else now + self._drain_seconds
+        self._draining.begin()
+        self.main_loop_interrupt.set()
 
     def _serve_loop(self, spawn_target: Callable[..., None], target_loader: Callable[..., Any]) -> None:
-        """Start again who died, each by itself and after a pause of its own, until somebody asks for the stop."""
+        """Start again who died, each by itself and after a pause of its own, until the stop that somebody asked for."""
         signal.signal(signal.SIGHUP, self.signal_handler_interrupt)  # the terminal is gone
         due: dict[int, float] = {}
-        while not self.interrupt_signal:
-            self.main_loop_interrupt.wait(max(0.0, min(due.values()) - time.monotonic()) if due else None)
+        while self._stops_at is None or self._stops_at > time.monotonic():
+            waits = [*due.values(), *([] if self._stops_at is None else [self._stops_at])]
+            self.main_loop_interrupt.wait(max(0.0, min(waits) - time.monotonic()) if waits else None)
             self.main_loop_interrupt.clear()  # before the look, so that what comes now is seen in the next round
             for index, worker in enumerate(self.wrks):
                 if index not in due and not worker.is_alive():
@@ -127,7 +143,7 @@ class Bell:
         return bool(select.select([self._heard], [], [], timeout)[0])
 
 
-def load(target: str, leash: int, leash_end: int) -> InFlight:
+def load(target: str, leash: int, leash_end: int, draining: Draining) -> InFlight:
     """Runs in each worker before anything else of ours: hold on to the server, then import the app."""
     os.close(leash_end)  # only the server holds it: when the server goes, the leash ends
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until granian listens; the server's handler came with the fork
@@ -136,7 +152,7 @@ def load(target: str, leash: int, leash_end: int) -> InFlight:
     signal.set_wakeup_fd(tell, warn_on_full_buffer=False)  # a worker may be asked to stop by itself, too
     loaded: list[InFlight] = []
     threading.Thread(target=stop_in_time, args=([leash, told], loaded), name="stop", daemon=True).start()
-    loaded.append(InFlight(import_target(target)))
+    loaded.append(InFlight(import_target(target), draining))
     return loaded[0]
 
 
@@ -181,12 +197,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--workers", type=int, default=2, help="worker processes")
+    parser.add_argument("--drain", type=float, default=0.0, help="seconds of serving on once a stop was asked for")
     parser.add_argument("--target", default="app.wsgi:app", help="the WSGI app, as module:name")
     given = parser.parse_args(arguments)
     multiprocessing.set_start_method("fork")  # the leash is inherited, and so are the libraries that are imported here
     if status := problem(given.target, given.host, given.port):
         return status
-    Server(given.target, given.host, given.port, given.workers).run()
+    Server(given.target, given.host, given.port, given.workers, given.drain).run()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # Python lets go of its handlers at the end: a second one would kill it
     return 0
 
 

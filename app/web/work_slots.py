@@ -13,13 +13,14 @@ from threading import BoundedSemaphore, Condition, local
 from typing import TYPE_CHECKING
 
 from app.domain.errors import PlacesTaken
+from app.web import probes
 from app.web.arriving import ArrivingBody
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 PATIENCE_SECONDS = 8.0  # with what the request itself may take, within the 12 s of the threat table
-FREE = ("/healthz", "/static/")  # a balancer must not take a busy server for a dead one; files need no store
+FREE = (*probes.PATHS, "/static/")  # a balancer must not take a busy server for a dead one; files need no store
 NO_SLOT = "app.no_slot"  # in the environ of a request that is only told to come again
 REFUSALS = 2  # that many of those at once: what they hold of a person's words is read, and given back
 PLACES = 2  # for searches and files

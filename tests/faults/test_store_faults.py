@@ -240,11 +240,28 @@ def test_sign_in_fails_closed_when_only_the_counters_are_out_of_reach(shaky_app,
     assert browser.client.post("/tasks", data=form).status_code == 303
 
 
+@pytest.mark.threat(14)
+def test_an_outage_is_no_reason_to_replace_a_server_or_to_send_it_no_requests(shaky_app, proxy):
+    client = shaky_app.test_client()
+
+    def asked() -> list[int]:
+        return [client.get(path).status_code for path in ("/livez", "/readyz", "/healthz")]
+
+    proxy.every("error")
+    at_the_start = asked()
+    proxy.heal()
+    well = asked()
+    proxy.every("error")
+
+    assert (at_the_start, well, asked()) == ([200, 503, 503], [200, 200, 200], [200, 200, 503])
+
+
 @pytest.mark.threat(99)
 def test_health_names_the_missing_table(app, client, store):
     store.client.delete_table(TableName=store.prefix + "Outbox")
 
-    answer = client.get("/healthz")
+    answer, ready = client.get("/healthz"), client.get("/readyz")
 
-    assert answer.status_code == 503
-    assert answer.json["problems"] == ["table ImpacterAGI_Outbox is missing; python scripts/setup_db.py makes it"]
+    assert (answer.status_code, ready.status_code, client.get("/livez").status_code) == (503, 503, 200)
+    missing = ["table ImpacterAGI_Outbox is missing; python scripts/setup_db.py makes it"]
+    assert answer.json["problems"] == ready.json["problems"] == missing

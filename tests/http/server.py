@@ -27,28 +27,40 @@ SETTINGS = {
 class Server:
     """`with Server(dynamodb_url, log) as server:` serves on `server.url` until the block ends."""
 
-    def __init__(self, dynamodb_url: str, log: Path, workers: int = 2, target: str = "app.wsgi:app", **settings: str):
+    def __init__(
+        self,
+        dynamodb_url: str,
+        log: Path,
+        workers: int = 2,
+        target: str = "app.wsgi:app",
+        drain: float = 0,
+        **settings: str,
+    ):
         self.port = free_port()
         self.url = f"http://{HOST}:{self.port}"
         self._log = log
         self._workers = workers
         self._target = target
+        self._drain = drain
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self._environment = inherited | app_settings(self.url, dynamodb_url) | SETTINGS | settings
 
     def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def start(self) -> None:
         command = [
             *(sys.executable, "-m", "app.web.serve", "--host", HOST, "--port", str(self.port)),
-            *("--workers", str(self._workers), "--target", self._target),
+            *("--workers", str(self._workers), "--target", self._target, "--drain", str(self._drain)),
         ]
-        with self._log.open("wb") as log:
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=REPO, env=self._environment, stdout=log, stderr=log, process_group=0
             )
         if not wait_for_answer(self.port, "/healthz", 180, lambda: self._process.poll() is None):
             self.__exit__()
             raise RuntimeError(f"the server did not start:\n{self._log.read_text()[-3000:]}")
-        return self
 
     def terminate(self) -> None:
         self._process.terminate()

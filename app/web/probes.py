@@ -1,0 +1,4 @@
+"""The addresses that balancers, containers and monitors ask: they come often, from inside, and must not wait."""
+
+ENDPOINTS = ("health.alive", "health.ready", "health.check")
+PATHS = ("/livez", "/readyz", "/healthz")
