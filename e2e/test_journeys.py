@@ -190,6 +190,9 @@ def test_search_narrows_the_list_and_stays_in_the_address(ada, page):
     expect(page).to_have_url(re.compile(r"q=letter"))
     page.reload()
     expect(dashboard.rows).to_have_count(1)
+    dashboard.status.select_option("completed")
+    expect(dashboard.rows).to_have_count(0)
+    expect(page).to_have_url(re.compile(r"q=letter&status=completed"))
 
 
 def test_signed_out_page_keeps_the_text_and_says_so(ada, page, open_browser):

@@ -149,6 +149,17 @@ def test_every_footer_leads_to_who_runs_this(world, open_browser, who):
         about.of_footer(name)
 
 
+def test_tasks_are_rows_of_one_line_from_800_pixels_up_and_begin_on_the_first_screen_of_a_phone(world, page):
+    dashboard = Dashboard(enter(page, world, w.ADA)).open()
+    for width, rows_in_view in ((800, 2), (960, 9), (1280, 9)):
+        page.set_viewport_size({"width": width, "height": 800})
+        boxes = [row.bounding_box() for row in dashboard.rows.all()]
+        assert max(box["height"] for box in boxes) < 48, width
+        assert sum(box["y"] + box["height"] <= 800 for box in boxes) >= rows_in_view, width
+    page.set_viewport_size({"width": 375, "height": 812})
+    assert dashboard.rows.first.bounding_box()["y"] < 800
+
+
 def test_public_forms_and_their_refusals(ada, page):
     sign_up = SignUp(page).open()
     sign_up.send_unchecked("nobody")

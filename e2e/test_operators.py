@@ -91,10 +91,13 @@ def test_the_open_queue_follows_when_customers_and_operators_are_busy(site, ada,
 @pytest.mark.money
 def test_a_customer_cancels_and_has_the_credits_back_when_work_has_not_begun(site, ada, customer):
     task = TaskPage(customer).open(task_id=site.api(ada).submit("Not this one"))
+    task.begin_to_cancel()
+    site.api(ada).submit("Another one, which changes the open page")
+    expect(task.chip).to_contain_text("80")
 
-    task.cancel()
+    task.sure.click()  # the question has stayed
 
-    expect(task.chip).to_contain_text("100")
+    expect(task.chip).to_contain_text("90")
     expect(customer.get_by_text("You cancelled this task before work began.")).to_be_visible()
 
 

@@ -106,6 +106,22 @@ def test_wait_is_never_too_short(seconds, words):
 
 
 @pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-1, "0 seconds"),
+        (1, "1 second"),
+        (60, "1 minute"),
+        (440, "7 minutes 20 seconds"),
+        (5220, "1 hour 27 minutes"),
+        (7205, "2 hours"),
+        (183_600, "2 days 3 hours"),
+    ],
+)
+def test_what_something_took_is_told_in_its_two_largest_units(seconds, words):
+    assert formatting.elapsed(seconds) == words
+
+
+@pytest.mark.parametrize(
     ("age", "words"),
     [
         (timedelta(0), "just now"),

@@ -22,6 +22,7 @@ KINDS = {
     "promo": "Promotion",
 }
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_STEPS = ((_DAY, "day", _HOUR, "hour"), (_HOUR, "hour", _MINUTE, "minute"), (_MINUTE, "minute", 1, "second"))
 
 
 class DaySpend(NamedTuple):
@@ -82,6 +83,16 @@ def duration(seconds: int) -> str:
     if seconds < 2 * _HOUR:
         return count(-(-seconds // _MINUTE), "minute")
     return count(-(-seconds // _HOUR), "hour")
+
+
+def elapsed(seconds: int) -> str:
+    """How long something took, in its two largest units: "45 seconds", "7 minutes", "1 hour 27 minutes", "2 days"."""
+    for size, name, smaller, name_of_smaller in _STEPS:
+        if seconds >= size:
+            whole, rest = divmod(seconds, size)
+            more = rest // smaller
+            return count(whole, name) + (f" {count(more, name_of_smaller)}" if more else "")
+    return count(max(seconds, 0), "second")
 
 
 def relative_time(moment: datetime, now: datetime | None = None) -> str:
@@ -190,6 +201,7 @@ FILTERS = {
         cents_per_credit,
         about_tasks,
         duration,
+        elapsed,
         relative_time,
         iso_time,
         exact_time,

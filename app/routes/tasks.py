@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
 from flask import Blueprint, Response, flash, g, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -152,6 +153,7 @@ def show(task_id: str) -> ResponseReturnValue:
         task=task,
         result=result,
         events=events_of(task),
+        took_seconds=_seconds_between(task.created_at, task.finished_at) if task.finished_at else None,
         ahead=store.queue.count_before(task, MAX_AHEAD) if waiting else None,
         max_ahead=MAX_AHEAD,
         usual_minutes=median_minutes(store.figures.turnarounds()) if task.is_open else None,
@@ -200,7 +202,15 @@ def file(task_id: str, number: int) -> ResponseReturnValue:
     return file_link(result, number)
 
 
-def events_of(task: Task) -> list[tuple[str, datetime]]:
+class Event(NamedTuple):
+    """`after_seconds` since the event before it; None for the first."""
+
+    label: str
+    at: datetime
+    after_seconds: int | None
+
+
+def events_of(task: Task) -> list[Event]:
     """What happened to a task, oldest first."""
     events = [("Redo requested" if task.redo_of else "Submitted", task.created_at)]
     if task.started_at:
@@ -209,7 +219,15 @@ def events_of(task: Task) -> list[tuple[str, datetime]]:
         ended = {COMPLETED: "Completed", CANCELLED: "Cancelled by you", REJECTED: "Rejected"}
         refunded = ", credits given back" if task.status in (CANCELLED, REJECTED) and task.credits_spent else ""
         events.append((ended[task.status] + refunded, task.finished_at))
-    return events
+    before = [None, *(at for _, at in events)]
+    return [
+        Event(label, at, _seconds_between(last, at) if last else None)
+        for (label, at), last in zip(events, before, strict=False)
+    ]
+
+
+def _seconds_between(start: datetime, end: datetime) -> int:
+    return int((end - start).total_seconds())
 
 
 def _tag() -> str:

@@ -42,7 +42,13 @@ def status_pill(status: str) -> Markup:
     return PILLS.get(status) or Markup('<span class="pill">{}</span>').format(status)
 
 
-PARTS = {"time_element": time_element, "status_pill": status_pill}
+def exact_time_element(moment: datetime) -> Markup:
+    """The other way round: the exact time in words, where somebody looks at one thing."""
+    words, ago = exact_time(moment), relative_time(moment)
+    return Markup(f'<time datetime="{iso_time(moment)}" title="{ago}">{words}</time>')  # noqa: S704 # nosec B704 - no text from outside
+
+
+PARTS = {"time_element": time_element, "exact_time_element": exact_time_element, "status_pill": status_pill}
 
 
 def register(app: Flask, config: Config) -> None:

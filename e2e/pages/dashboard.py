@@ -24,6 +24,7 @@ class Dashboard(Screen):
         self.refusal = page.locator("#composer [role=alert]")
         self.rows = page.locator("#task-rows li")
         self.live = page.locator("#live")
+        self.status = page.get_by_label("Status")
         self.search = page.get_by_label("Search your tasks")
 
     def arrived(self) -> Dashboard:

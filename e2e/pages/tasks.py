@@ -17,9 +17,14 @@ class TaskPage(Screen):
         self.result = page.locator("#result")
         self.subject = page.locator("h1.subject")
 
-    def cancel(self) -> None:
+        self.sure = self.button("Cancel it")
+
+    def begin_to_cancel(self) -> None:
         self.page.get_by_text("Cancel this task").click()
-        self.button("Cancel it").click()
+
+    def cancel(self) -> None:
+        self.begin_to_cancel()
+        self.sure.click()
 
     def text_of_file(self, name: str) -> str:
         with self.page.expect_download() as download:

@@ -78,6 +78,16 @@ def test_way_to_buy_is_shown_when_there_are_no_credits(browser, store):
 
 
 @pytest.mark.threat(78)
+def test_a_frozen_account_is_told_so_before_anything_is_typed(ada, store):
+    store.updates.accounts.change(store.accounts.get("ada@example.com"), visible=False, frozen_at=NOW)
+
+    page = ada.page("/dashboard")
+
+    assert "Spending is paused" in page.select_one("#notices").get_text()
+    assert page.select_one("#submit-task").has_attr("disabled")
+    assert "Spending is paused" in ada.page("/credits").select_one("main .note.bad").get_text()
+
+
 def test_markup_in_a_task_is_shown_as_text(ada):
     text = "<img src=x onerror=alert(1)><script>alert(1)</script>{{ 7*7 }}"
 

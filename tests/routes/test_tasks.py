@@ -1,5 +1,7 @@
 """The page of a task: where it stands, its result, cancel, redo, and nobody else's."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from app.domain.clock import utcnow
@@ -82,6 +84,19 @@ def test_the_result_is_shown_as_rich_text_and_downloads_as_it_was_written(store,
     assert download.text == "# Title\n\n<script>alert(1)</script> **bold**"
     assert download.headers["Content-Disposition"] == f'attachment; filename="{task.task_id}.md"'
     assert download.headers["Content-Type"] == "text/markdown; charset=utf-8"
+
+
+def test_the_page_tells_when_each_step_was_and_how_long_it_took(store, ada):
+    at = datetime(2026, 11, 2, 13, 5, tzinfo=UTC)
+    task = tasks.submit(store, store.accounts.get("ada@example.com"), "Summarise the report", now=at).task
+    queue.claim(store, OP, task.task_id, now=at + timedelta(hours=1))
+    queue.complete(store, OP, task.task_id, "Done.", now=at + timedelta(hours=1, minutes=27))
+
+    page = words(ada.get(f"/tasks/{task.task_id}"))
+
+    assert "Submitted 2 November 2026, 13:05 UTC Work began 2 November 2026, 14:05 UTC 1 hour later" in page
+    assert "Completed 2 November 2026, 14:32 UTC 27 minutes later" in page
+    assert "In all 1 hour 27 minutes" in page
 
 
 def test_a_cancel_gives_the_credits_back_when_the_button_is_pressed(store, ada, task):
