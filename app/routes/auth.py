@@ -25,7 +25,7 @@ from app.web import deps
 from app.web.addresses import safe_path
 from app.web.admission import MAX_CARRIED, takes
 from app.web.guards import login_required, public, signed_in_account_or_none
-from app.web.sessions import caller, client_label, start_browser_session
+from app.web.sessions import caller, client_label, first_page, start_browser_session
 from app.web.typed import Typed, uncarried
 
 bp = Blueprint("auth", __name__)
@@ -57,7 +57,7 @@ def login() -> ResponseReturnValue:
     if signed_in.half:
         session["next"] = target
         return redirect(url_for("second_factor.ask"), code=303)
-    return redirect(target or url_for("dashboard.show"), code=303)
+    return redirect(target or first_page(signed_in.account), code=303)
 
 
 def _keep(account: Account, typed: Typed) -> bool:
@@ -85,7 +85,7 @@ def signup() -> ResponseReturnValue:
         form[error.field or "email"].errors = [error.message]
         return render_template("auth/signup.html", form=form), 422
     start_browser_session(signed_in)
-    return redirect(url_for("second_factor.ask" if signed_in.half else "dashboard.show"), code=303)
+    return redirect(url_for("second_factor.ask") if signed_in.half else first_page(signed_in.account), code=303)
 
 
 @bp.post("/logout")
@@ -244,7 +244,7 @@ def _password_by_link(purpose: str) -> ResponseReturnValue:
         flash("Your password is set. Your second factor is still needed.")
         return redirect(url_for("second_factor.ask"), code=303)
     flash("Your password is set. You are signed in.")
-    return redirect(url_for("dashboard.show"), code=303)
+    return redirect(first_page(signed_in.account), code=303)
 
 
 def _sent_again(token: str, purpose: str, password: object) -> accounts.SignedIn | None:

@@ -20,7 +20,7 @@ from app.services.passkeys import ASSERT, REGISTER
 from app.web import deps
 from app.web.addresses import safe_path
 from app.web.guards import half_signed_in, login_required, public, signed_in_account_or_none
-from app.web.sessions import caller, current_session_key, start_browser_session
+from app.web.sessions import caller, current_session_key, first_page, start_browser_session
 
 bp = Blueprint("second_factor", __name__)
 
@@ -31,8 +31,8 @@ SET_UP = "account/second_factor.html"
 @public  # but for who has given the password: half_signed_in
 def ask() -> ResponseReturnValue:
     """The second step of a sign-in: a code, a recovery code, or a passkey."""
-    if request.method == "GET" and "half" not in session and signed_in_account_or_none():
-        return redirect(url_for("dashboard.show"), code=303)  # by the Back button: that is no reason to sign out
+    if request.method == "GET" and "half" not in session and (who := signed_in_account_or_none()):
+        return redirect(first_page(who), code=303)  # by the Back button: that is no reason to sign out
     account, half = half_signed_in()
     form = SecondFactorCodeForm()
     if request.method == "GET":
@@ -48,7 +48,7 @@ def ask() -> ResponseReturnValue:
     if proof.what == "recovery code":
         left = len(signed_in.account.recovery_codes)
         flash(f"That recovery code is used up; {left} are left. Make new ones under Account, Second factor.")
-    return redirect(safe_path(session.pop("next", "")) or url_for("dashboard.show"), code=303)
+    return redirect(safe_path(session.pop("next", "")) or first_page(signed_in.account), code=303)
 
 
 @bp.post("/login/second-factor/options")

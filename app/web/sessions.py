@@ -6,11 +6,11 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from flask import Flask, g, request, session
+from flask import Flask, g, request, session, url_for
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from itsdangerous import URLSafeTimedSerializer
 
-from app.domain.accounts import ABSOLUTE_LIFETIME, BROWSER, session_key
+from app.domain.accounts import ABSOLUTE_LIFETIME, BROWSER, Account, session_key
 from app.domain.clock import utcnow
 from app.services.accounts import SignedIn
 from app.services.entrance import Caller
@@ -65,6 +65,11 @@ def start_browser_session(signed_in: SignedIn) -> None:
     session.update(kept)
     if not signed_in.half:
         deps.get().devices.remember(signed_in.account)
+
+
+def first_page(account: Account) -> str:
+    """Where a sign-in leads that has nowhere to go back to: operators to their queue, customers to their dashboard."""
+    return url_for("admin.index" if account.is_operator else "dashboard.show")
 
 
 def current_session_key() -> str:

@@ -52,9 +52,10 @@ class SignIn(Screen):
         self.sign_in_button.click()
 
     def enter(self, who: Made | str, password: str = PASSWORD) -> Dashboard:
-        """From the address of the sign-in to the dashboard."""
-        self.open().fill(who if isinstance(who, str) else who.email, password)
-        return Dashboard(self.page).arrived()
+        """From the address of the sign-in to the dashboard; operators come to the queue."""
+        self.open().again(who if isinstance(who, str) else who.email, password)
+        self.page.wait_for_load_state()
+        return Dashboard(self.page)
 
     def again(self, email: str, password: str = PASSWORD) -> None:
         """In a tab that has led to the sign-in; it leads on to where it came from."""

@@ -43,6 +43,21 @@ def is_signed_in(browser: Browser) -> bool:
     return browser.get("/dashboard").status_code == 200
 
 
+# Where a sign-in leads
+
+
+@pytest.mark.parametrize(
+    ("role", "target", "leads_to"),
+    [("admin", "", "/admin"), ("admin", "/account", "/account"), ("customer", "", "/dashboard")],
+)
+def test_sign_in_leads_operators_to_the_queue_unless_they_come_from_somewhere(browser, store, role, target, leads_to):
+    make_account(store, "who@example.com", role=role)
+
+    answer = browser.sign_in("who@example.com", next=target)
+
+    assert (answer.status_code, answer.location) == (303, leads_to)
+
+
 # Sign-up
 
 
