@@ -26,6 +26,7 @@ numbers = itertools.count(1)
 
 # What changes nothing of anybody's by itself, each with the reason.
 NO_VERBS = {
+    "admin.preview": "shows what was typed; nothing is kept",
     "admin.customer_by_address": "an address of before: leads on to the account's",
     "api_admin.upload": "stores a file that nobody sees until the completion, which has its row",
 }

@@ -39,11 +39,12 @@ class QueueReads(Base):
         limit: int,
         cursor: str | None = None,
         keep: Callable[[Task], bool] | None = None,
+        until: datetime | None = None,
         newest_first: bool = False,
     ) -> Page[Task]:
         """A page of the open tasks of one status, oldest first unless told, each with its title for a description.
 
-        One query for each shard, however long the queue is.
+        One query for each shard, however long the queue is; `until` leaves out what was submitted after that moment.
 
         With `keep`, a page looks at no more than FILTER_CHUNK rows of each shard; it may be short and have a next one.
         """
@@ -52,7 +53,7 @@ class QueueReads(Base):
         chunks = side_by_side(
             SHARDS,
             [
-                partial(self._shard, f"{status}#{shard}", size, starts[shard], newest_first)
+                partial(self._shard, f"{status}#{shard}", size, starts[shard], until, newest_first)
                 for shard in range(QUEUE_SHARDS)
             ],
         )
@@ -102,12 +103,17 @@ class QueueReads(Base):
 
         return side_by_side(SHARDS, [partial(count, shard) for shard in range(QUEUE_SHARDS)])
 
-    def _shard(self, shard: str, limit: int, start: tuple[str, str] | None, newest_first: bool) -> _Chunk:
+    def _shard(
+        self, shard: str, limit: int, start: tuple[str, str] | None, until: datetime | None, newest_first: bool
+    ) -> _Chunk:
+        last = to_iso(until) if until else None
+        if start and last and start[0] > last:
+            return _Chunk([], exhausted=True)  # the store refuses a start beyond what is asked for
         request: dict[str, Any] = {
             "TableName": self.prefix + TABLE,
             "IndexName": TASK_QUEUE_INDEX,
-            "KeyConditionExpression": "queue_shard = :shard",
-            "ExpressionAttributeValues": encode_item({":shard": shard}),
+            "KeyConditionExpression": "queue_shard = :shard" + (" AND created_at <= :last" if last else ""),
+            "ExpressionAttributeValues": encode_item({":shard": shard, ":last": last}),
             "ScanIndexForward": not newest_first,
             "Limit": limit,
         }

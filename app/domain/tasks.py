@@ -27,6 +27,13 @@ MIN_SAMPLES = 5  # of finished tasks, before anything is said about how long one
 PENDING, IN_PROGRESS, COMPLETED, CANCELLED, REJECTED = "pending", "in-progress", "completed", "cancelled", "rejected"
 STATUSES = (PENDING, IN_PROGRESS, COMPLETED, CANCELLED, REJECTED)
 OPEN_STATUSES = frozenset({PENDING, IN_PROGRESS})
+AGES = ((timedelta(hours=4), "late"), (timedelta(hours=1), "due"))  # how long a task has been open, in a word
+NOT_HELD = {  # why an operator's step on a task is refused that nobody works on
+    PENDING: "Nobody is working on this task: claim it first.",
+    COMPLETED: "This task has been completed already.",
+    CANCELLED: "The customer has cancelled this task: there is nothing left to do.",
+    REJECTED: "This task has been rejected already.",
+}
 FOLLOWS = {
     PENDING: frozenset({IN_PROGRESS, CANCELLED, REJECTED}),
     IN_PROGRESS: frozenset({PENDING, COMPLETED, REJECTED}),  # back to pending: released, or the lease ran out
@@ -88,6 +95,11 @@ class Task(Brief):
         if self.status == IN_PROGRESS and (self.lease_until is None or self.lease_until <= now):
             return replace(self, status=PENDING, started_at=None, lease_owner=None, lease_until=None)
         return self
+
+    def minutes_left(self, now: datetime) -> int:
+        """Whole minutes until the lease ends; 0 in its last one, and where there is none."""
+        left = self.lease_until - now if self.lease_until else timedelta()
+        return max(int(left.total_seconds()) // 60, 0)
 
     def may_be_redone(self, now: datetime) -> bool:
         """One free redo for a completed task, within REDO_WINDOW; a redo is not redone again."""
@@ -172,6 +184,11 @@ def check_transition(task: Task, status: str) -> None:
         raise WrongState(f"This task is {task.status} and cannot become {status}.")
 
 
+def age_word(since: datetime, now: datetime) -> str:
+    """How pressing an open task is: new, due after an hour, late after four."""
+    return next((word for age, word in AGES if now - since >= age), "new")
+
+
 def claimed(task: Task, operator: str, now: datetime, minutes: int = DEFAULT_LEASE_MINUTES) -> Task:
     """Leased to `operator`. An operator who holds it already keeps it. Raises WrongState if it is not free."""
     until = now + timedelta(minutes=check_lease(minutes))
@@ -180,26 +197,31 @@ def claimed(task: Task, operator: str, now: datetime, minutes: int = DEFAULT_LEA
         if free.lease_owner != operator:
             raise WrongState(f"{free.lease_owner} is working on this task.")
         return _changed(free, IN_PROGRESS, now, lease_until=until)
-    check_transition(free, IN_PROGRESS)
+    _check_open(free)
     return _changed(free, IN_PROGRESS, now, started_at=now, lease_owner=operator, lease_until=until)
 
 
 def renewed(task: Task, operator: str, now: datetime, minutes: int = DEFAULT_LEASE_MINUTES) -> Task:
     """The same lease, from now on. Raises WrongState: what has run out is claimed again, not renewed."""
-    _check_holder(task, operator, now)
+    check_holder(task, operator, now)
     return _changed(task, IN_PROGRESS, now, lease_until=now + timedelta(minutes=check_lease(minutes)))
+
+
+def is_half_over(task: Task, now: datetime) -> bool:
+    """Whether a lease is to be renewed for somebody who goes on working: not each time that a key is pressed."""
+    return task.minutes_left(now) < DEFAULT_LEASE_MINUTES / 2
 
 
 def released(task: Task, operator: str, now: datetime) -> Task:
     """Back in the queue, at its old place. Raises WrongState."""
-    _check_holder(task, operator, now)
+    check_holder(task, operator, now)
     check_transition(task, PENDING)
     return _changed(task, PENDING, now, started_at=None, lease_owner=None, lease_until=None)
 
 
 def completed(task: Task, operator: str, now: datetime) -> Task:
     """Done by who holds the lease. Raises WrongState, also when the lease has run out: nobody works on a task twice."""
-    _check_holder(task, operator, now)
+    check_holder(task, operator, now)
     check_transition(task, COMPLETED)
     return _changed(task, COMPLETED, now, finished_at=now, lease_until=None)
 
@@ -212,8 +234,8 @@ def rejected(task: Task, operator: str, reason: object, now: datetime) -> Task:
     words = check_reason(reason)
     free = task.as_of(now)
     if free.status == IN_PROGRESS:
-        _check_holder(task, operator, now)
-    check_transition(free, REJECTED)
+        check_holder(task, operator, now)
+    _check_open(free)
     return _changed(free, REJECTED, now, finished_at=now, lease_owner=None, lease_until=None, reason=words)
 
 
@@ -292,13 +314,20 @@ def median_minutes(samples: Sequence[int]) -> int | None:
     return max(1, -(-int(seconds) // 60))
 
 
-def _check_holder(task: Task, operator: str, now: datetime) -> None:
+def _check_open(task: Task) -> None:
+    if not task.is_open:
+        raise WrongState(NOT_HELD.get(task.status, f"This task is {task.status}."))
+
+
+def check_holder(task: Task, operator: str, now: datetime) -> Task:
+    """The task, if its lease is this operator's and lives. Raises WrongState."""
     if task.status != IN_PROGRESS:
-        raise WrongState(f"This task is {task.status}, nobody is working on it.")
+        raise WrongState(NOT_HELD.get(task.status, f"This task is {task.status}."))
     if task.lease_owner != operator:
         raise WrongState(f"{task.lease_owner} is working on this task, not you.")
     if task.lease_until is None or task.lease_until <= now:
         raise WrongState("Your lease has run out. Claim the task again, if it is still free.")
+    return task
 
 
 def _changed(task: Task, status: str, now: datetime, **changes: Any) -> Task:

@@ -11,11 +11,13 @@ from flask_wtf import FlaskForm
 from wtforms import MultipleFileField, StringField, TextAreaField
 from wtforms.validators import InputRequired
 
+from app.domain.desk import HOURS, VIEWS, WAITING, QueueFilter
 from app.domain.errors import Malformed
 from app.domain.tasks import DEFAULT_LEASE_MINUTES, MAX_LEASE_MINUTES, check_reason, check_result
 from app.domain.text import plain_address, trimmed
 
 from .base import IdempotencyKey, WholeNumber, rule, unix_newlines
+from .paging import MAX_SEARCH
 
 MAX_BULK = 50
 MAX_TASK_ID = 1_024  # bytes; the original product gave ids of its own
@@ -87,6 +89,17 @@ def read_minutes(text: str | None) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 6:
         raise Malformed(f"minutes must be a whole number from 1 to {MAX_LEASE_MINUTES}.")
     return int(text)
+
+
+def read_queue_filter(values: Mapping[str, str]) -> QueueFilter:
+    """Raises Malformed."""
+    view, hours = values.get("view") or WAITING, values.get("hours") or "0"
+    if view not in VIEWS:
+        raise Malformed(f"view must be one of {', '.join(VIEWS)}.")
+    if hours not in ("0", *map(str, HOURS)):
+        raise Malformed(f"hours must be one of {', '.join(map(str, HOURS))}.")
+    words, customer = (trimmed(values.get(name, ""))[:MAX_SEARCH] for name in ("q", "customer"))
+    return QueueFilter(view=view, q=words, customer=customer, hours=int(hours))
 
 
 def read_task_ids(values: list[str]) -> list[str]:

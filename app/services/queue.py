@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from app.data import Store
 from app.data.client import Stale
 from app.data.erasure import ERASED
 from app.data.store import Transaction
+from app.data.threads import KINDS, side_by_side
 from app.data.transaction import optimistic
 from app.domain import credits
 from app.domain import tasks as rules
@@ -83,6 +86,17 @@ def renew(store: Store, operator: str, task_id: str, *, now: datetime, minutes: 
     return optimistic(task_id, attempt, _read(store, task_id), lambda _stale: _read(store, task_id))
 
 
+def hold(store: Store, operator: str, task_id: str, *, now: datetime) -> Task:
+    """Keep a lease alive for an operator who is typing: renewed once half of it is over, so that few rows tell of it.
+
+    Raises NotFound, WrongState.
+    """
+    task = _read(store, task_id)
+    if rules.is_half_over(task, now):
+        return renew(store, operator, task_id, now=now)
+    return rules.check_holder(task, operator, now)
+
+
 def release(store: Store, operator: str, task_id: str, *, now: datetime, reason: str = "") -> Task:
     """Give a task back to the queue. Raises NotFound, WrongState."""
     return _move(
@@ -133,6 +147,16 @@ def complete(
         raise
     _count(store, task, now, completed=1, earned=task.credits_spent)
     return task
+
+
+def next_after(store: Store, operator: str, done: Task, *, now: datetime) -> Task | None:
+    """Lease the oldest free task after one has completed `done`, or None.
+
+    Where that completion was a repeat, whose first answer was lost, it is the task that was leased at the first time.
+    """
+    if done.finished_at and done.finished_at != now and (leased := _leased_since(store, operator, done.finished_at)):
+        return leased
+    return claim_next(store, operator, now=now)
 
 
 def reject(store: Store, operator: str, task_id: str, reason: object, *, now: datetime) -> Task:
@@ -225,24 +249,54 @@ def request_redo(store: Store, account: Account, task_id: str, note: object, *, 
     return again
 
 
-def each(act: Callable[[str], Task], task_ids: Sequence[str]) -> tuple[list[Task], list[str]]:
-    """Do one thing to several tasks, each in a transaction of its own: what was done, and why the rest was not."""
-    done, refused = [], []
-    for task_id in task_ids:
-        try:
-            done.append(act(task_id))
-        except StoreUnavailable:
-            raise
-        except DomainError as error:
-            refused.append(error.message)
-    return done, refused
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one of several tasks: as it stands now, and why nothing was done to it, if nothing was."""
+
+    task_id: str
+    task: Task | None
+    refused: str = ""
+
+
+def each(store: Store, act: Callable[[str], Task], task_ids: Sequence[str]) -> list[Outcome]:
+    """Do one thing to several tasks, each in a transaction of its own, and tell of each in their order.
+
+    When the store fails in between, what was done stays done, and the rest is told as not done.
+    """
+    return [_tried(store, act, task_id) for task_id in task_ids]
+
+
+def _tried(store: Store, act: Callable[[str], Task], task_id: str) -> Outcome:
+    try:
+        return Outcome(task_id, act(task_id))
+    except DomainError as error:
+        refused = error.message
+    try:
+        return Outcome(task_id, store.tasks.find(task_id), refused)
+    except DomainError:
+        return Outcome(task_id, None, refused)
+
+
+def _leased_since(store: Store, operator: str, moment: datetime) -> Task | None:
+    def keep(task: Task) -> bool:
+        return task.lease_owner == operator and task.started_at is not None and task.started_at >= moment
+
+    found = store.queue.page(IN_PROGRESS, limit=1, keep=keep).items
+    return found[0] if found else None
 
 
 def _free_tasks(store: Store, now: datetime) -> Iterator[Task]:
     """Candidates, oldest first. The index lags a little behind: each is checked again as it is claimed."""
-    pending = store.queue.page(PENDING, limit=CANDIDATES).items
-    leased = store.queue.page(IN_PROGRESS, limit=CANDIDATES, keep=lambda task: task.as_of(now).status == PENDING).items
-    yield from sorted([*pending, *leased], key=lambda task: (task.created_at, task.task_id))
+
+    def lapsed(task: Task) -> bool:
+        return task.as_of(now).status == PENDING
+
+    reads = [
+        partial(store.queue.page, PENDING, limit=CANDIDATES),
+        partial(store.queue.page, IN_PROGRESS, limit=CANDIDATES, keep=lapsed),
+    ]
+    pending, leased = side_by_side(KINDS, reads)
+    yield from sorted([*pending.items, *leased.items], key=lambda task: (task.created_at, task.task_id))
 
 
 def _move(

@@ -9,7 +9,7 @@ htmx.registerExtension("trusted-types", {
 
 const byId = (id) => document.getElementById(id);
 const on = (name, handler, capture) => document.addEventListener(name, handler, capture);
-const isPoll = (ctx) => ctx?.sourceEvent?.type === "every";
+const isPoll = (ctx) => ctx?.sourceEvent?.type === "every" || ctx?.sourceElement?.hasAttribute("data-quiet");
 
 // After sign-out, Back must not bring a private page out of the back-forward cache.
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
@@ -101,15 +101,17 @@ on("htmx:error", ({ detail: { ctx } }) => {
 // A disabled button gives up the focus, so put it where the answer wants it.
 on("htmx:finally:request", ({ detail: { ctx } }) => {
   if (isPoll(ctx) || document.activeElement !== document.body) return;
-  byId("main").querySelector("[data-refocus]")?.focus();
+  const wanted = byId("main").querySelector("[data-refocus]");
+  wanted?.focus({ preventScroll: wanted.dataset.refocus === "still" });
 });
 
 // --- Forms ---
 
 on("submit", (event) => {
   const form = event.target;
-  // A button with an address of its own leaves the page the plain way, past htmx.
-  const plain = event.submitter?.hasAttribute("formaction") || !form.hasAttribute("data-hx-post");
+  // A button with an address of its own leaves the page the plain way, past htmx; so do files, which take their time.
+  const withFiles = [...form.elements].some((field) => field.files?.length);
+  const plain = event.submitter?.hasAttribute("formaction") || !form.hasAttribute("data-hx-post") || withFiles;
   if (!plain || form.method !== "post") return;
   event.stopImmediatePropagation();
   if (form.dataset.sent) return event.preventDefault();

@@ -7,6 +7,7 @@ from flask import Response, make_response, render_template, request
 from jinja2_fragments.flask import render_block
 from markupsafe import Markup
 
+SITE = "ImpacterAGI"  # ends the title of every page
 _OUT_OF_BAND = Markup(' data-hx-swap-oob="outerMorph"')
 
 
@@ -38,5 +39,34 @@ def render(
         parts += [render_template(name, **extra) for name in partials]
         body = "\n".join(part.strip() for part in parts)
     response = make_response(body)
+    response.vary.add("HX-Request")
+    return response
+
+
+def render_screen(
+    template: str, block: str, *, address: str = "", above: Sequence[str] = (), **context: Any
+) -> Response:
+    """Another screen in place of what stands in the open page's `main`: HTMX shows it as if it had gone to `address`.
+
+    `above` are templates that the layout puts over the block, which does not see what its layouts set. Without
+    JavaScript it is the whole page.
+    """
+    if not is_fragment_request():
+        return make_response(render_template(template, **context))
+    inside = {**context, "fragment": True}
+    title = f"<title>{render_block(template, 'title', **inside).strip()} · {SITE}</title>"
+    parts = [title, *(render_template(name, **inside) for name in above), render_block(template, block, **inside)]
+    response = make_response("\n".join(parts))
+    if address:
+        response.headers["HX-Push-Url"] = address
+    response.vary.add("HX-Request")
+    return response
+
+
+def render_beside(template: str, *, oob: Sequence[str], partials: Sequence[str] = (), **context: Any) -> Response:
+    """Parts alone, each swapped out of band: the target stays as it is."""
+    extra = {**context, "oob": _OUT_OF_BAND}
+    parts = [render_block(template, name, **extra) for name in oob]
+    response = make_response("\n".join(parts + [render_template(name, **context) for name in partials]))
     response.vary.add("HX-Request")
     return response

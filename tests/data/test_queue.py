@@ -87,6 +87,23 @@ def test_a_filter_finds_all_when_the_pages_are_followed(empty_store):
     assert pages <= 3 + 3000 // 900  # a page looks at about a thousand rows
 
 
+@pytest.mark.parametrize("limit", [1, 7, 100])
+def test_what_was_submitted_until_a_moment_is_found_when_the_pages_are_followed(moto_store, limit):
+    made = [task.task_id for task in load(moto_store, 40)]
+
+    assert walk(moto_store, limit=limit, until=NOW + timedelta(seconds=19))[0] == made[:20]
+    assert walk(moto_store, limit=limit, until=NOW - timedelta(seconds=1)) == ([], 1)
+
+
+def test_a_page_that_begins_after_the_moment_is_empty(moto_store):
+    load(moto_store, 40)
+    cursor = moto_store.queue.page(PENDING, limit=30).next_cursor
+
+    page = moto_store.queue.page(PENDING, limit=30, cursor=cursor, until=NOW)
+
+    assert (page.items, page.next_cursor) == ([], None)
+
+
 def test_the_index_carries_what_the_queue_shows_and_no_more(moto_store):
     load(moto_store, 1)
 
@@ -146,8 +163,9 @@ def test_the_pages_cost_the_same_when_there_are_ten_tasks_or_thousands(empty_sto
     load(store, 1200, status=IN_PROGRESS)
     many = costs()
 
+    assert many.pop("queue") == {"GetItem": 1, "Query": 12}  # its first page no longer says how many wait
+    assert few.pop("queue") == {"GetItem": 1, "Query": 8}
     assert many == few
-    assert few["queue"] == {"GetItem": 1, "Query": 8}
-    assert few["working"] == {"GetItem": 1, "Query": 4}
+    assert few["working"] == few["mine"] == few["search"] == {"GetItem": 1, "Query": 12}
     assert few["history"] == {"GetItem": 1, "Query": 1}
     assert few["task"] == {"GetItem": 2, "BatchGetItem": 1, "Query": 4}

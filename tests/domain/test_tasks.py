@@ -265,7 +265,12 @@ def test_the_longest_text_fits_when_it_is_just_within_its_limit(task):
             lambda leased: rules.completed(leased, "two@example.com", NOW),
             r"op@example\.com is working on this task, not",
         ),
-        (lambda leased: rules.released(replace(leased, status=PENDING), "op", NOW), "pending, nobody is working on it"),
+        (lambda leased: rules.released(replace(leased, status=PENDING), "op", NOW), "Nobody is working on this task"),
+        (lambda leased: rules.completed(replace(leased, status=COMPLETED), "op", NOW), "has been completed already"),
+        (lambda leased: rules.completed(replace(leased, status=CANCELLED), "op", NOW), "customer has cancelled this"),
+        (lambda leased: rules.claimed(replace(leased, status=CANCELLED), "op", NOW), "customer has cancelled this"),
+        (lambda leased: rules.rejected(replace(leased, status=REJECTED), "op", "No", NOW), "been rejected already"),
+        (lambda leased: rules.claimed(replace(leased, status="odd"), "op", NOW), "This task is odd"),
         (lambda leased: rules.cancelled(replace(leased, status=COMPLETED), NOW), "is completed and cannot become canc"),
         (lambda leased: rules.cancelled(replace(leased, status="odd"), NOW), "is odd and cannot become cancelled"),
     ],
@@ -291,3 +296,28 @@ def test_keys_of_forms_are_random_and_acceptable():
 
     assert len(keys) == 100
     assert all(len(rules.check_idempotency_key(key)) >= 22 for key in keys)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "word"), [(0, "new"), (59, "new"), (60, "due"), (239, "due"), (240, "late"), (6000, "late")]
+)
+def test_an_age_has_a_word(minutes, word):
+    assert rules.age_word(NOW - timedelta(minutes=minutes), NOW) == word
+
+
+@pytest.mark.parametrize(("seconds", "minutes"), [(1800, 30), (1799, 29), (60, 1), (59, 0), (0, 0), (-90, 0)])
+def test_what_is_left_of_a_lease_is_never_told_too_long(task, seconds, minutes):
+    leased = replace(rules.claimed(task, "op", NOW), lease_until=NOW + timedelta(seconds=seconds))
+
+    assert leased.minutes_left(NOW) == minutes
+
+
+@pytest.mark.parametrize(("minutes", "over"), [(30, False), (15, False), (14, True), (0, True)])
+def test_a_lease_is_renewed_for_who_works_on_once_half_of_it_is_over(task, minutes, over):
+    leased = replace(rules.claimed(task, "op", NOW), lease_until=NOW + timedelta(minutes=minutes))
+
+    assert rules.is_half_over(leased, NOW) is over
+
+
+def test_what_nobody_holds_has_no_minutes_left(task):
+    assert task.minutes_left(NOW) == 0

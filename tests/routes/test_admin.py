@@ -226,13 +226,16 @@ def test_ticked_tasks_are_claimed_and_completed_when_done_in_bulk(store, op, ada
     queue.claim(store, "two@example.com", taken.task_id, now=utcnow())
     ids = [task.task_id for task in [*made, taken]]
 
-    op.post("/admin/bulk", {"act": "claim", "task_id": ids})
+    answer = op.post("/admin/bulk", {"act": "claim", "task_id": ids})
     claimed = op.page("/admin?view=mine")
     compose = op.post("/admin/bulk", {"act": "compose", "task_id": ids[:3]})
     empty = op.post("/admin/bulk", {"act": "complete", "task_id": ids[:3], "result": ""})
     op.post("/admin/bulk", {"act": "complete", "task_id": ids[:3], "result": "All done"})
 
-    assert "two@example.com is working on this task" in claimed.select_one("main").get_text()
+    assert answer.status_code == 200
+    outcomes = [" ".join(row.get_text(" ").split()) for row in soup(answer).select("#main .card li")]
+    assert outcomes[:2] == ["Task 0 Claimed", "Task 1 Claimed"]
+    assert outcomes[3] == "Taken Not claimed: two@example.com is working on this task."
     assert len(claimed.select("#queue .queue li")) == 3
     assert compose.status_code == 200
     assert empty.status_code == 422

@@ -2,61 +2,46 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from flask import flash, g, make_response, redirect, render_template, request, url_for
+from flask import Response, flash, g, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 
 from app.domain.clock import utcnow
-from app.domain.errors import InvalidInput, Malformed
-from app.domain.paging import Page
-from app.domain.tasks import DEFAULT_LEASE_MINUTES, IN_PROGRESS, PENDING, Task
-from app.domain.text import finder, shows
-from app.forms.admin import ResultForm, read_minutes, read_task_ids
-from app.forms.paging import read_search
+from app.domain.desk import MINE
+from app.domain.errors import InvalidInput
+from app.domain.formatting import count
+from app.domain.tasks import Task
+from app.domain.text import shows
+from app.forms.admin import ReasonForm, ResultForm, read_minutes, read_queue_filter, read_task_ids
+from app.routes.admin import screens
 from app.routes.admin.blueprint import bp
 from app.services import queue
-from app.web import deps, heavy
+from app.services.queue import Outcome
+from app.web import deps
 from app.web.fragments import is_fragment_request, render
 from app.web.guards import operator_required
 
-PAGE = 25
-VIEWS = ("waiting", "working", "mine")
+DONE = {"claim": "claimed", "release": "released", "complete": "completed", "reject": "rejected"}
+FORMS: dict[str, Callable[..., Any]] = {"complete": ResultForm, "reject": ReasonForm}
+ASK_FIRST = {"compose": "complete", "refuse": "reject"}  # these come with words: a page asks for them
 
 
 @bp.get("")
 @operator_required
 def index() -> ResponseReturnValue:
-    """Four queries, or eight where leases that ran out are shown too, however long the queue is."""
-    view = request.args.get("view", "waiting")
-    if view not in VIEWS:
-        raise Malformed(f"view must be one of {', '.join(VIEWS)}.")
-    search, cursor = read_search(request), request.args.get("cursor") or None
-    now = utcnow()
-
-    def read() -> tuple[Page[Task], list[Task]]:
-        return _page(view, search, cursor), _lapsed(search) if view == "waiting" and not cursor else []
-
-    page, lapsed = heavy.beside("Searching", read) if search or view == "mine" else read()
-    chosen = set(read_task_ids(request.args.getlist("task_id")))
-    tag = _tag(view, search, cursor, chosen, now.strftime("%H:%M"), [*page.items, *lapsed])
-    if is_fragment_request() and request.headers.get("HX-PTag") == tag:
-        return make_response("", 304)
-    return render(
-        "admin/queue.html",
-        "queue",
-        view=view,
-        q=search,
-        cursor=cursor or "",
-        page=page,
-        tasks=[task.as_of(now) if view == "mine" else task for task in page.items],
-        lapsed=lapsed,
-        chosen=chosen,
-        now=now,
-        minutes=DEFAULT_LEASE_MINUTES,
-        ptag=tag,
+    """Eight queries, or twelve where more waits than a page holds, however long the queue is."""
+    context = screens.queue_context(
+        read_queue_filter(request.args),
+        cursor=request.args.get("cursor") or None,
+        ticked=read_task_ids(request.args.getlist("task_id")),
+        tick_all=request.args.get("tick") == "all",
     )
+    if is_fragment_request() and request.headers.get("HX-PTag") == context["ptag"]:
+        return make_response("", 304)
+    return render(screens.QUEUE, "queue", **context)
 
 
 @bp.post("/claim-next")
@@ -66,89 +51,94 @@ def claim_next() -> ResponseReturnValue:
     task = queue.claim_next(deps.store(), g.account.email, now=utcnow(), minutes=minutes)
     if task is None:
         flash("Nothing is waiting.")
-        return redirect(url_for("admin.index"), code=303)
-    return redirect(url_for("admin.task", task_id=task.task_id), code=303)
+        return screens.to_queue()
+    return screens.to_task(task)
 
 
 @bp.post("/bulk")
 @operator_required
 def bulk() -> ResponseReturnValue:
     """Do one thing to the ticked tasks, each in a transaction of its own, and say what became of each."""
-    chosen, act, now = read_task_ids(request.form.getlist("task_id")), request.form.get("act", ""), utcnow()
-    store, operator = deps.store(), g.account.email
-    minutes = read_minutes(request.form.get("minutes"))
-    if not chosen and act != "complete":
-        flash("Tick the tasks first.", "error")
-        return redirect(url_for("admin.index"), code=303)
-    if act == "claim":
-        done, refused = queue.each(lambda t: queue.claim(store, operator, t, now=now, minutes=minutes), chosen)
-    elif act == "release":
-        done, refused = queue.each(lambda t: queue.release(store, operator, t, now=now), chosen)
-    elif act == "compose":
-        return _bulk_page(ResultForm(formdata=None), chosen)
-    elif act == "complete":
-        form = ResultForm()
-        if not form.validate() or not shows(form.result.data or ""):
-            form.result.errors = form.result.errors or ["Write a result."]
-            return _bulk_page(form, chosen), 422
-        if not chosen:
-            form.result.errors = ["No task is ticked that could take this."]
-            return _bulk_page(form, chosen), 422
-        done, refused = queue.each(lambda t: queue.complete(store, operator, t, form.result.data, now=now), chosen)
-        if refused:  # what was written stays, for those that did not take it
-            _tell(act, done, [])
-            form.result.errors = list(dict.fromkeys(refused))
-            finished = {task.task_id for task in done}
-            return _bulk_page(form, [task_id for task_id in chosen if task_id not in finished]), 409
-    else:
+    chosen, act = read_task_ids(request.form.getlist("task_id")), request.form.get("act", "")
+    if act not in DONE and act not in ASK_FIRST:
         raise InvalidInput("Choose what to do with the ticked tasks.")
-    _tell(act, done, refused)
-    return redirect(url_for("admin.index", view="mine"), code=303)
+    if act in FORMS:
+        return _with_words(act, FORMS[act](), chosen)
+    if not chosen:
+        flash("Tick the tasks first.", "error")
+        return screens.to_queue()
+    if act in ASK_FIRST:
+        return _ask(ASK_FIRST[act], chosen)
+    minutes = read_minutes(request.form.get("minutes"))
+    outcomes = queue.each(deps.store(), _verb(act, minutes=minutes), chosen)
+    _tell(act, outcomes)
+    found = screens.filter_of_address()
+    found = replace(found, view=MINE) if act == "claim" else found
+    if is_fragment_request() or all(not each.refused for each in outcomes):
+        return screens.to_queue(found, outcomes=_if_any_refused(outcomes), act=act)
+    return _queue_with(outcomes, act)
 
 
-def _bulk_page(form: ResultForm, chosen: list[str]) -> str:
+def _with_words(act: str, form: ResultForm | ReasonForm, chosen: list[str]) -> ResponseReturnValue:
+    """Complete or reject them all. What was written stays in its field until every task has taken it."""
+    field = form.result if isinstance(form, ResultForm) else form.reason
+    if not form.validate() or not shows(field.data or ""):
+        field.errors = field.errors or ["Write a result."]
+        return _words_page(act, form, chosen), 422
+    if not chosen:
+        field.errors = ["No task is ticked that could take this."]
+        return _words_page(act, form, chosen), 422
+    outcomes = queue.each(deps.store(), _verb(act, words=field.data), chosen)
+    _tell(act, outcomes)
+    refused = [each for each in outcomes if each.refused]
+    if not refused:
+        return screens.to_queue()
+    field.errors = list(dict.fromkeys(each.refused for each in refused))
+    return _words_page(act, form, [each.task_id for each in refused], outcomes), 409
+
+
+def _verb(act: str, *, minutes: int = 0, words: str | None = None) -> Callable[[str], Task]:
+    store, operator, now = deps.store(), g.account.email, utcnow()
+    verbs: dict[str, Callable[[str], Task]] = {
+        "claim": lambda task_id: queue.claim(store, operator, task_id, now=now, minutes=minutes),
+        "release": lambda task_id: queue.release(store, operator, task_id, now=now),
+        "complete": lambda task_id: queue.complete(store, operator, task_id, words, now=now),
+        "reject": lambda task_id: queue.reject(store, operator, task_id, words, now=now),
+    }
+    return verbs[act]
+
+
+def _ask(act: str, chosen: list[str]) -> ResponseReturnValue:
+    """A page of its own for the words that an act needs. It is no address: a reload leads to the queue again."""
+    return screens.show("admin/bulk.html", **_words_context(act, FORMS[act](formdata=None), chosen))
+
+
+def _words_page(act: str, form: ResultForm | ReasonForm, chosen: list[str], outcomes: Sequence[Outcome] = ()) -> str:
+    return render_template("admin/bulk.html", **_words_context(act, form, chosen), outcomes=outcomes)
+
+
+def _words_context(act: str, form: ResultForm | ReasonForm, chosen: list[str]) -> dict[str, Any]:
     tasks = [task for task in map(deps.store().tasks.find, chosen) if task]
-    return render_template("admin/bulk.html", form=form, tasks=tasks)
+    given_back = sum(task.credits_spent for task in tasks) if act == "reject" else 0
+    found = screens.filter_of_address()
+    return {"act": act, "form": form, "tasks": tasks, "given_back": given_back, "found": found}
 
 
-def _tell(act: str, done: list[Task], refused: list[str]) -> None:
-    word = {"claim": "claimed", "release": "released", "complete": "completed"}[act]
-    if done:
-        flash(f"{len(done)} {word}.")
-    for message in refused[:5]:
-        flash(message, "error")
-    if len(refused) > 5:
-        flash(f"… and {len(refused) - 5} more were refused.", "error")
+def _queue_with(outcomes: list[Outcome], act: str) -> Response:
+    """The queue with what became of each, in answer to the form itself: a redirect could not carry that much."""
+    context = screens.queue_context(screens.filter_of_address(), outcomes=outcomes, act=act)
+    status = 409 if all(each.refused for each in outcomes) else 200
+    return make_response(render_template(screens.QUEUE, **context), status)
 
 
-def _page(view: str, search: str, cursor: str | None) -> Page[Task]:
-    found, mine = finder(search), g.account.email if view == "mine" else ""
-
-    def keep(task: Task) -> bool:
-        if mine and task.lease_owner != mine:
-            return False
-        return not found or found(f"{task.description} {task.user_email} {task.lease_owner or ''}")
-
-    status = PENDING if view == "waiting" else IN_PROGRESS
-    filtered = keep if found or mine else None
-    return deps.store().queue.page(status, limit=PAGE, cursor=cursor, keep=filtered)
+def _if_any_refused(outcomes: list[Outcome]) -> list[Outcome]:
+    return outcomes if any(each.refused for each in outcomes) else []
 
 
-def _lapsed(search: str) -> list[Task]:
-    """Tasks in progress whose lease has run out: they wait too."""
-    now, found = utcnow(), finder(search)
-    return (
-        deps.store()
-        .queue.page(
-            IN_PROGRESS,
-            limit=PAGE,
-            keep=lambda t: t.as_of(now).status == PENDING and (not found or found(f"{t.description} {t.user_email}")),
-        )
-        .items
-    )
-
-
-def _tag(*shown: Any) -> str:
-    """Changes with anything that the page shows; ages move once a minute."""
-    rows = [(t.task_id, t.version, t.status) if isinstance(t, Task) else t for t in shown[-1]]
-    return hashlib.sha256(repr((shown[:3], sorted(shown[3]), shown[4], rows)).encode()).hexdigest()[:20]
+def _tell(act: str, outcomes: list[Outcome]) -> None:
+    done = [each.task for each in outcomes if each.task and not each.refused]
+    if not done:
+        return
+    words = f"{count(len(done), 'task')} {DONE[act]}"
+    given_back = sum(task.credits_spent for task in done) if act == "reject" else 0
+    flash(f"{words}, and {count(given_back, 'credit')} given back." if given_back else f"{words}.")
