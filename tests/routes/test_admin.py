@@ -138,9 +138,9 @@ def test_the_queue_shows_the_oldest_first_when_it_is_opened(store, op, ada):
 
 
 def test_the_queue_is_live_when_it_is_open(store, op, task):
-    tag = op.page("/admin").select_one("#queue")["data-hx-ptag"]
+    tag = op.page("/admin").select_one("#queue-live")["data-hx-ptag"]
     assert op.get("/admin", fragment=True, **{"HX-PTag": tag}).status_code in (200, 304)  # a minute may have passed
-    tag = op.page("/admin").select_one("#queue")["data-hx-ptag"]
+    tag = op.page("/admin").select_one("#queue-live")["data-hx-ptag"]
 
     queue.claim(store, "two@example.com", task.task_id, now=utcnow())
     answer = op.get("/admin", fragment=True, **{"HX-PTag": tag})
