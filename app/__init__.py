@@ -41,6 +41,7 @@ from app.routes import (
     texts,
     transactions,
     unsent,
+    unsubscribe,
     wellknown,
 )
 from app.services.clock_check import ClockCheck
@@ -85,6 +86,7 @@ BLUEPRINTS = (
     account,
     second_factor,
     unsent,
+    unsubscribe,
     wellknown,
     admin,
     admin_finance,

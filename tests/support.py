@@ -8,7 +8,7 @@ import itertools
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -117,12 +117,12 @@ class FakeSender:
     """Keeps what was sent; refuses while `down`."""
 
     down: bool = False
-    sent: list[dict[str, str]] = field(default_factory=list)
+    sent: list[dict[str, Any]] = field(default_factory=list)
 
-    def send(self, *, to: str, subject: str, text: str, html: str) -> str:
+    def send(self, *, to: str, subject: str, text: str, html: str, headers: Mapping[str, str]) -> str:
         if self.down:
             raise MailRefused("ServiceUnavailable")
-        self.sent.append({"to": to, "subject": subject, "text": text, "html": html})
+        self.sent.append({"to": to, "subject": subject, "text": text, "html": html, "headers": dict(headers)})
         return f"message-{len(self.sent)}"
 
 

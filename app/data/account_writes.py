@@ -32,7 +32,7 @@ from .transaction import Failure
 
 PERSONAL = (
     *("password_hash", "confirmed_at", "stripe_customer_id", "spend_by_day", "draft", "theme", "shortcuts"),
-    *("unsent", "recent_marks", "low_since", "low_mailed_at"),
+    *("unsent", "recent_marks", "low_since", "low_mailed_at", "unwanted_mails"),
     *("totp", "totp_pending", "totp_counter", "recovery_codes", "passkeys", "challenge", "low_balance_threshold"),
 )
 MOVED = (  # by a row of the ledger
@@ -191,12 +191,12 @@ class AccountWrites(LifeWrites):
         longer as it was read.
         """
         unchanged, read = _unchanged(account, still) if still else ("", {})
-        conditions = [CONFIRMED_AND_OPEN if confirmed else NOT_CONFIRMED if unconfirmed else "", unchanged]
+        of_the_mailbox = CONFIRMED_AND_OPEN if confirmed else NOT_CONFIRMED if unconfirmed else ""
         self.update_account(
             Life.of(account),
             set=_attributes(settings),
             add=_counters(settings, open_tasks),
-            condition=" AND ".join(filter(None, conditions)),
+            condition=_all_of(of_the_mailbox, unchanged),
             failure=failure,
             **read,
         )
@@ -206,13 +206,19 @@ class AccountWrites(LifeWrites):
         self.update_account(Life.of_owner(task), add=_counters({}, change))
 
 
+def _all_of(*conditions: str) -> str:
+    """Parentheses around a condition that stands alone are redundant, which DynamoDB refuses."""
+    given = [condition for condition in conditions if condition]
+    return " AND ".join(f"({condition})" for condition in given) if len(given) > 1 else "".join(given)
+
+
 def _unchanged(account: Account, name: str) -> tuple[str, dict[str, Any]]:
     """Rows of the original product lack what holds its default."""
     value = getattr(account, name)
     stored, is_default = ACCOUNT.attributes({name: value})[name], value == Account.__dataclass_fields__[name].default
     if stored is None:
         return f"attribute_not_exists(#{name})", {}
-    condition = f"(attribute_not_exists(#{name}) OR #{name} = :read)" if is_default else f"#{name} = :read"
+    condition = f"attribute_not_exists(#{name}) OR #{name} = :read" if is_default else f"#{name} = :read"
     return condition, {"read": stored}
 
 

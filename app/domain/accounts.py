@@ -124,6 +124,7 @@ class Account:
     low_mailed_at: datetime | None = None
     theme: str = "system"
     shortcuts: bool = True
+    unwanted_mails: frozenset[str] = frozenset()  # kinds, of those that are optional: see mails.py
     draft: str = ""
     unsent: bool = False  # a form waits to be sent again: see data/drafts.py
     recent_marks: str = ""  # hashes of the latest tasks' words: see duplicates.py
@@ -214,6 +215,7 @@ class Settings(LowBalance, total=False):
     low_balance_threshold: int
     theme: str
     shortcuts: bool
+    unwanted_mails: frozenset[str] | None
     draft: str | None
     recent_marks: str
 

@@ -8,6 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 TOLD_WINDOW = timedelta(days=1)
+# What a customer may do without. Any other kind tells of the security of the account, of money that moved without its
+# owner, or holds the link that was asked for.
+OPTIONAL = ("task_completed", "task_rejected", "low_balance", "receipt")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from flask_wtf import FlaskForm
 from wtforms import BooleanField, HiddenField, PasswordField, StringField, ValidationError
 
 from app.domain.accounts import MAX_LOW_BALANCE, check_new_password
+from app.domain.mails import OPTIONAL
 from app.domain.text import compact
 
 from .base import rule
@@ -29,6 +30,27 @@ class SettingsForm(FlaskForm):
         text = compact(field.data)
         if not (text.isascii() and text.isdigit() and len(text) < 9):
             raise ValidationError(f"Use a whole number from 0 to {MAX_LOW_BALANCE:,}.")
+
+
+class MailsForm(FlaskForm):
+    """A field for each kind of mail that one may do without, by its name."""
+
+    task_completed = BooleanField("A task is done")
+    task_rejected = BooleanField("A task could not be done, and its credits are back")
+    low_balance = BooleanField("The balance has fallen below what the settings say")
+    receipt = BooleanField("Receipts of what you buy")
+
+    @classmethod
+    def showing(cls, unwanted: frozenset[str]) -> MailsForm:
+        return cls(formdata=None, data={kind: kind not in unwanted for kind in OPTIONAL})
+
+    @property
+    def kinds(self) -> list[BooleanField]:
+        return [self[kind] for kind in OPTIONAL]
+
+    @property
+    def unwanted(self) -> frozenset[str]:
+        return frozenset(field.name for field in self.kinds if not field.data)
 
 
 class DeleteForm(FlaskForm):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -62,7 +63,7 @@ class SesGateway:
         self._sender = config.mail_from
         self._replies = {"ReplyToAddresses": [config.support_email]} if config.support_email else {}
 
-    def send(self, *, to: str, subject: str, text: str, html: str) -> str:
+    def send(self, *, to: str, subject: str, text: str, html: str, headers: Mapping[str, str]) -> str:
         """Send one mail and return SES's message id. Raises MailRefused. Not idempotent: SES has no such key."""
         try:
             answer = self._client.send_email(
@@ -76,6 +77,7 @@ class SesGateway:
                             "Text": {"Data": text, "Charset": "UTF-8"},
                             "Html": {"Data": html, "Charset": "UTF-8"},
                         },
+                        "Headers": [{"Name": name, "Value": value} for name, value in headers.items()],
                     }
                 },
             )

@@ -12,7 +12,7 @@ from flask_wtf import FlaskForm
 from app.domain.accounts import HALF
 from app.domain.clock import utcnow
 from app.domain.errors import BadCredentials, InvalidInput
-from app.forms.account import ChangePasswordForm, DeleteForm, SettingsForm
+from app.forms.account import ChangePasswordForm, DeleteForm, MailsForm, SettingsForm
 from app.services import accounts, statements
 from app.services.own_data import write_export
 from app.services.throttle import EXPORT_BY_ACCOUNT
@@ -81,6 +81,17 @@ def settings() -> ResponseReturnValue:
         return _page(settings_form=form), 422
     flash("Your settings are saved.")
     return redirect(url_for("account.show"), code=303)
+
+
+@bp.post("/mails")
+@login_required
+def mails() -> ResponseReturnValue:
+    form = MailsForm()
+    if not form.validate():
+        return _page(mails_form=form), 422
+    accounts.choose_mails(deps.store(), g.account, unwanted=form.unwanted)
+    flash("Your choice of mails is saved.")
+    return redirect(url_for("account.show") + "#mails", code=303)
 
 
 @bp.post("/resend-confirmation")
@@ -152,6 +163,7 @@ def _page(**forms: FlaskForm) -> str:
     context: dict[str, Any] = {
         "password_form": ChangePasswordForm(formdata=None),
         "settings_form": blank,
+        "mails_form": MailsForm.showing(account.unwanted_mails),
         "delete_form": DeleteForm(formdata=None),
         "sessions": [
             {

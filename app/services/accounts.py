@@ -28,7 +28,7 @@ from app.domain.accounts import (
 )
 from app.domain.clock import to_iso
 from app.domain.errors import AccountExists, AlreadyRecorded, BadCredentials, InvalidInput, LinkExpired, WrongState
-from app.domain.mails import Mail
+from app.domain.mails import OPTIONAL, Mail
 from app.domain.tasks import Task, check_description
 from app.domain.text import shows
 from app.gateways.files import FileStore
@@ -193,6 +193,35 @@ def change_settings(store: Store, account: Account, *, low_balance_threshold: in
     store.updates.accounts.change(
         account, low_balance_threshold=low_balance_threshold, theme=theme, shortcuts=shortcuts
     )
+
+
+def choose_mails(store: Store, account: Account, *, unwanted: frozenset[str]) -> None:
+    """Which of the optional mails go out no more: also of those that wait already."""
+    store.updates.accounts.change(account, unwanted_mails=unwanted & frozenset(OPTIONAL) or None)
+
+
+def unsubscribe(store: Store, links: Links, token: str) -> str:
+    """Send no more mails of the kind that the link was in, and return it. Safe to repeat. Raises LinkExpired."""
+    account, kind = account_of_unsubscribe(store, links, token)
+
+    def attempt(current: Account) -> None:
+        if kind not in current.unwanted_mails and current.deleted_at is None:
+            with store.transaction() as tx:
+                unwanted = current.unwanted_mails | {kind}
+                tx.accounts.change_settings(current, still="unwanted_mails", unwanted_mails=unwanted)
+
+    store.accounts.decide(account, attempt)
+    log.info("a kind of mail is switched off by its link", extra={"email": mask_email(account.email), "kind": kind})
+    return kind
+
+
+def account_of_unsubscribe(store: Store, links: Links, token: str) -> tuple[Account, str]:
+    """Whose mail the link was in, and its kind. Raises LinkExpired."""
+    account_id, kind = links.read_unsubscribe(token)
+    account = store.accounts.find_by_id(account_id)
+    if account is None or kind not in OPTIONAL:
+        raise LinkExpired
+    return account, kind
 
 
 def delete(store: Store, passwords: Passwords, account: Account, password: object, *, now: datetime) -> None:

@@ -14,6 +14,7 @@ from .signing import TimedSerializer
 
 CONFIRM, SET_PASSWORD, RESET = "confirm", "set_password", "reset"
 LIFETIMES = {CONFIRM: timedelta(days=7), SET_PASSWORD: timedelta(days=7), RESET: timedelta(hours=1)}
+UNSUBSCRIBE = "unsubscribe"
 PATHS = {CONFIRM: "/confirm/", SET_PASSWORD: "/set-password/", RESET: "/reset/"}
 
 
@@ -39,6 +40,18 @@ class Links:
             raise LinkExpired from error
         email, nonce = value
         return email, nonce
+
+    def unsubscribe_url(self, account_id: str, kind: str) -> str:
+        """Ends one kind of mail and does nothing else: it works as long as the mail is kept. No address is in it."""
+        return f"{self._app_url}/unsubscribe/{self._serializer(UNSUBSCRIBE).dumps([account_id, kind])}"
+
+    def read_unsubscribe(self, token: str) -> tuple[str, str]:
+        """The account's id and the kind of mail. Raises LinkExpired if it is forged."""
+        try:
+            account_id, kind = self._serializer(UNSUBSCRIBE).loads(token)
+        except BadSignature as error:
+            raise LinkExpired from error
+        return account_id, kind
 
     def _serializer(self, purpose: str) -> TimedSerializer:
         return TimedSerializer(self._keys, salt=f"link:{purpose}")

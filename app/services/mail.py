@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import random
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Protocol
@@ -16,7 +17,7 @@ from app.data import Store
 from app.domain.accounts import Account, mask_email
 from app.domain.clock import to_iso
 from app.domain.formatting import FILTERS
-from app.domain.mails import Mail, MailTrouble
+from app.domain.mails import OPTIONAL, Mail, MailTrouble
 from app.gateways.ses import AddressRefused, MailRefused, SendingLimited
 
 from .links import CONFIRM, RESET, SET_PASSWORD, Links
@@ -33,7 +34,7 @@ LINK_OF_KIND = {"welcome": SET_PASSWORD, "set_password": SET_PASSWORD, "confirm"
 
 
 class Sender(Protocol):
-    def send(self, *, to: str, subject: str, text: str, html: str) -> str: ...
+    def send(self, *, to: str, subject: str, text: str, html: str, headers: Mapping[str, str]) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Rendered:
     subject: str
     text: str
     html: str
+    headers: Mapping[str, str]
 
 
 class MailRoom:
@@ -62,14 +64,22 @@ class MailRoom:
         """The mail as it is to be sent now. A link is made from the account's state of this moment."""
         purpose = LINK_OF_KIND.get(mail.kind)
         link = self._links.url(account, purpose) if account and purpose else None
-        context = {**mail.context, "to": mail.to, "link": link, "account": account, **self._every_mail}
+        optional = mail.kind in OPTIONAL
+        more = {"to": mail.to, "link": link, "account": account, "optional": optional}
+        context = {**mail.context, **more, **self._every_mail}
 
         def part(name: str) -> str:
             return self._templates.get_template(name).render(context)
 
         subject = " ".join(part(f"{mail.kind}.subject.txt").split())
         text = f"{part(f'{mail.kind}.txt').strip()}\n\n{part('_footer.txt').strip()}\n"
-        return Rendered(subject, text, part(f"{mail.kind}.html"))
+        headers = self._one_click(account, mail.kind) if account and optional else {}
+        return Rendered(subject, text, part(f"{mail.kind}.html"), headers)
+
+    def _one_click(self, account: Account, kind: str) -> dict[str, str]:
+        """What the "unsubscribe" of a mail program asks for: https://www.rfc-editor.org/rfc/rfc8058."""
+        url = self._links.unsubscribe_url(account.account_id, kind)
+        return {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
 
 
 def deliver_due(store: Store, room: MailRoom, sender: Sender, *, now: datetime) -> tuple[int, int]:
@@ -112,7 +122,7 @@ def _deliver(store: Store, room: MailRoom, sender: Sender, mail: Mail, now: date
             store.updates.mails.drop(mail, why, now)
             return True
         rendered = room.render(mail, account)
-        sender.send(to=mail.to, subject=rendered.subject, text=rendered.text, html=rendered.html)
+        sender.send(to=mail.to, **asdict(rendered))
     except SendingLimited:
         raise
     except AddressRefused as error:
@@ -129,6 +139,8 @@ def _deliver(store: Store, room: MailRoom, sender: Sender, mail: Mail, now: date
 
 def _is_idle(mail: Mail, account: Account | None) -> str | None:
     """Why nobody needs the mail any more. What has waited long has its link made anew, and is sent."""
+    if account and mail.kind in account.unwanted_mails:
+        return "Not sent: the customer has switched this kind off."
     purpose = LINK_OF_KIND.get(mail.kind)
     newest = account.link_mails.get(purpose) if account and purpose == mail.kind else None
     if newest and newest.last_at and newest.last_at > mail.waiting_since:

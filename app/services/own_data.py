@@ -12,6 +12,7 @@ from app.domain.accounts import Account
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import PostedEntry
 from app.domain.errors import StoreBusy
+from app.domain.mails import OPTIONAL
 from app.domain.paging import each
 
 from . import drafts
@@ -72,6 +73,7 @@ def _about(account: Account) -> dict[str, Any]:
             "theme": account.theme,
             "shortcuts": account.shortcuts,
         },
+        "mails_wanted": {kind: kind not in account.unwanted_mails for kind in OPTIONAL},
         "draft": account.draft,
         "second_factor": {
             "authenticator_app": account.totp is not None,

@@ -136,6 +136,13 @@ class Confirm(Screen):
     path = "{link}"
 
 
+class Unsubscribe(Screen):
+    """Behind the link in the header of an optional mail."""
+
+    endpoints = ("unsubscribe.one_kind",)
+    path = "{link}"
+
+
 class SecondStep(Screen):
     """After the password of an account that has a second factor."""
 

@@ -85,6 +85,8 @@ PAGES = [
     Visit("auth.set_password", "first password, expired", "/set-password", NOBODY),
     Visit("auth.open_confirm", "confirm, expired", "/confirm/x", NOBODY),
     Visit("auth.confirm", "confirm", "{confirm}", CAREFUL),
+    Visit("unsubscribe.one_kind", "no more of a mail", "{unsubscribe}", NOBODY),
+    Visit("unsubscribe.one_kind", "no more of a mail, not ours", "/unsubscribe/x", NOBODY),
     Visit("dashboard.show", "dashboard", "/dashboard", ADA),
     Visit("dashboard.show", "dashboard, older", "/dashboard?cursor={cursor}", ADA),
     Visit("dashboard.show", "dashboard, dates and order", "/dashboard?status=completed&sort=oldest", ADA),
@@ -205,6 +207,7 @@ def furnish(site: Any) -> World:
     for purpose, email in ((RESET, ADA), (SET_PASSWORD, ADA), (CONFIRM, CAREFUL)):
         names[purpose] = found.links.url(store.accounts.get(email), purpose).removeprefix(site.url)
     names["ada"], names["gone"] = (store.accounts.get(email).account_id for email in (ADA, "gone@example.com"))
+    names["unsubscribe"] = found.links.unsubscribe_url(names["ada"], "receipt").removeprefix(site.url)
     names["month"] = f"{now:%Y-%m}"
     names["cursor"] = store.tasks.page(ADA, limit=20).next_cursor or ""
     assert not books.check(store)

@@ -89,7 +89,7 @@ def test_sender_of_mail_with_a_wrong_certificate_is_told_nothing(config, tmp_pat
     with HttpsServer(context, {"MessageId": "m-1"}) as server:
         ses = SesGateway(replace(config, ses_endpoint_url=server.url))
         with pytest.raises(MailRefused):
-            ses.send(to="ada@example.com", subject="Hello", text="Hello", html="Hello")
+            ses.send(to="ada@example.com", subject="Hello", text="Hello", html="Hello", headers={})
 
         assert server.seen == []
 

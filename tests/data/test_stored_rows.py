@@ -74,6 +74,7 @@ FULL_ACCOUNT = account(
     low_mailed_at=LATER,
     theme="dark",
     shortcuts=False,
+    unwanted_mails=frozenset({"receipt", "low_balance"}),
     draft="Words",
     unsent=True,
     recent_marks="abcdef",

@@ -90,7 +90,7 @@ def test_a_mail_is_given_up(config, proxy, monkeypatch):
     proxy.every("dribble")
 
     with pytest.raises(MailRefused):
-        sender.send(to=ADA, subject="s", text="t", html="h")
+        sender.send(to=ADA, subject="s", text="t", html="h", headers={})
     assert proxy.heard_out == 0
 
 

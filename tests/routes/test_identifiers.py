@@ -40,6 +40,7 @@ NOT_IN_LINKS = {
     "auth.open_set_password": "mailed",
     "auth.open_confirm": "mailed",
     "auth.open_reset": "mailed",
+    "unsubscribe.one_kind": "mailed",
     "admin.customer_by_address": "the addresses of before",
 }
 

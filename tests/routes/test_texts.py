@@ -143,7 +143,7 @@ def test_an_answer_to_a_mail_goes_to_support(config, address, asked):
             return {"MessageId": "1"}
 
     gateway._client = Ses()
-    gateway.send(to="ada@example.com", subject="Hello", text="Hello", html="<p>Hello")
+    gateway.send(to="ada@example.com", subject="Hello", text="Hello", html="<p>Hello", headers={})
 
     assert {name: calls[0][name] for name in calls[0] if name == "ReplyToAddresses"} == asked
 

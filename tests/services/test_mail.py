@@ -177,7 +177,9 @@ def test_ses_takes_the_mail_and_keeps_text_and_page(config):
     )
     gateway = SesGateway(replace(config, ses_endpoint_url=config.dynamodb_endpoint_url))
 
-    message_id = gateway.send(to="ada@bücher.example", subject="Grüße", text="Text ünd so", html="<p>Page</p>")
+    message_id = gateway.send(
+        to="ada@bücher.example", subject="Grüße", text="Text ünd so", html="<p>Page</p>", headers={}
+    )
 
     assert message_id
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -91,7 +91,7 @@ def promise(store, mail_id: str = "m-1", to: str = "ada@example.com", kind: str 
 
 
 def send(gateway) -> str:
-    return gateway.send(to="ada@example.com", subject="Hello", text="Text", html="<p>Page</p>")
+    return gateway.send(to="ada@example.com", subject="Hello", text="Text", html="<p>Page</p>", headers={})
 
 
 @pytest.mark.threat(113)
