@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,7 +41,7 @@ def make_account(store: Store, email: str = "ada@example.com", *, credits: int =
             posted, account = post(account, gift, NOW)
             tx.ledger.append_once(posted)
         tx.accounts.create(account)
-    return account
+    return replace(account, searched_by=(email,))
 
 
 def make_operators(store: Store, *emails: str) -> None:

@@ -193,6 +193,8 @@ WITHOUT_AN_ACT = {
     "services/accounts.py: unsubscribe": "the owner, by the link in a mail",
     "services/accounts.py: ask_for_link": "one's own mail",
     "services/accounts.py: _mail_link": "one's own mail",
+    "services/accounts.py: set_password": "one's own account, by a link to its mailbox",
+    "services/accounts.py: _erase_search_keys": "what a deletion by its owner has left",
     "services/drafts.py: keep": "one's own text",
     "services/drafts.py: drop": "one's own text",
     "services/codes.py: redeem": "one's own credits, by a code whose making has its row",

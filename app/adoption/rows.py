@@ -171,7 +171,8 @@ def _open_ledger(base: Base, row: dict[str, Any], found: Opening) -> dict[str, A
     """Raises Stale when the balance is not the one that was read, AlreadyRecorded when there is an opening row."""
     now = utcnow()
     posted, after = credits.opening(found.account, found.counted, found.newest, now)
-    set_now = {
+    set_now: dict[str, Any] = {
+        "searched_by": [after.email],
         "credits_balance": after.credits_balance,
         "ledger_sequence": after.ledger_sequence,
         "last_entry_at": to_iso(posted.listed_at),
@@ -182,6 +183,7 @@ def _open_ledger(base: Base, row: dict[str, Any], found: Opening) -> dict[str, A
     writes.ledger.append_once(posted)
     unopened = "attribute_not_exists(ledger_sequence) AND #credits_balance = :stored"
     life = Life.of_original(after.email, unopened, stored=row["credits_balance"])
+    writes.search_keys.follow(after.email, found.account.searched_by, (after.email,))
     writes.accounts.update_account(life, set=set_now, add={"version": 1})
     writes.audit.record(
         actor=ACTOR,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Iterator
 
 import click
 
@@ -15,14 +16,15 @@ from app.domain.accounts import Account
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import PostedEntry
 from app.domain.errors import DomainError
-from app.domain.paging import each
+from app.domain.paging import Page, each
 from app.domain.proposals import Proposal
 from app.domain.text import plain_address, trimmed
-from app.services import accounts, customers, second_factor
+from app.services import accounts, customer_search, customers, second_factor
 from app.web import deps
 from app.web.shapes import CUSTOMER, TRANSACTION
 
 group = Group("accounts", help="Accounts.")
+AT_ONCE = 100
 
 
 def named(words: str) -> Account:
@@ -33,19 +35,42 @@ def named(words: str) -> Account:
 
 @group.command("list")
 @click.argument("beginning", default="")
+@click.option("--search", "words", default="", help="Any part of an address, or the id of something of a customer's.")
 @limit
 @as_json
-def list_accounts(beginning: str, limit: int, as_json: bool) -> None:
-    """Accounts, or those whose address begins with BEGINNING, which walks the table. Says so when there are more."""
-    store, address = deps.store(), plain_address(beginning)
-    pages = each(lambda cursor: store.accounts.search(address, limit=1_000, cursor=cursor))
-    found, more = told(lambda: first_of(pages, limit))
+def list_accounts(beginning: str, words: str, limit: int, as_json: bool) -> None:
+    """Accounts, or those whose address begins with BEGINNING, which walks the table. Says so when there are more.
+
+    --search asks the search keys instead, as the page of customers does.
+    """
+    if beginning and words:
+        raise click.UsageError("Give either BEGINNING or --search.")
+    found, more = told(lambda: first_of(_searched(words) if words else _beginning(beginning), limit))
+    if words and not found:
+        raise click.ClickException(_searched_in_vain(words))
     if as_json:
         click.echo(json.dumps([CUSTOMER(account) for account in found], ensure_ascii=False))
     else:
         _print_accounts(found)
     if more:
         say_more("Accounts", limit, "--limit", as_json=as_json)
+
+
+def _beginning(beginning: str) -> Iterator[Account]:
+    store, address = deps.store(), plain_address(beginning)
+    return each(lambda cursor: store.accounts.search(address, limit=1_000, cursor=cursor))
+
+
+def _searched(words: str) -> Iterator[Account]:
+    def read(cursor: str | None) -> Page[Account]:
+        found = customer_search.search(deps.store(), words, limit=AT_ONCE, cursor=cursor)
+        return Page(found.accounts, found.next_cursor)
+
+    return each(read)
+
+
+def _searched_in_vain(words: str) -> str:
+    return f"Nothing was found. Searched: {customer_search.search(deps.store(), words, limit=1).searched}."
 
 
 def _print_accounts(accounts: list[Account]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import datetime
-from typing import Unpack
+from typing import Any, Unpack
 
 from app.domain.accounts import Account, Session, Settings
 from app.domain.clock import to_iso
@@ -18,6 +18,27 @@ from .client import Stale
 from .lives import Life, LifeUpdates
 
 SESSIONS_END = {"version": 1, "session_version": 1}
+
+
+def password_set(
+    account: Account, password_hash: str, used: tuple[str, ...], nonce: tuple[str, str], now: datetime, **more: Any
+) -> dict[str, Any]:
+    """The write by which a mailed link sets a password; who proves the mailbox has a deleted account again."""
+    purpose, expected = nonce
+    return {
+        "set": {
+            "password_hash": password_hash,
+            "sessions": {key: SESSION.row(session) for key, session in account.sessions.items()},
+            "confirmed_at": to_iso(account.confirmed_at or now),
+            "deleted_at": None,
+            **more,
+        },
+        "remove": [f"link_nonces.{name}" for name in used],
+        "add": SESSIONS_END,
+        "condition": f"#link_nonces.#{purpose} = :nonce AND attribute_not_exists(disabled_at)",
+        "failure": LinkExpired,
+        "nonce": expected,
+    }
 
 
 class AccountUpdates(LifeUpdates):
@@ -57,22 +78,11 @@ class AccountUpdates(LifeUpdates):
     def set_password(
         self, account: Account, password_hash: str, *, used: tuple[str, ...], nonce: tuple[str, str], now: datetime
     ) -> None:
-        """Store a password, keep only `account.sessions`, kill the links in `used`. Raises LinkExpired on a race."""
-        purpose, expected = nonce
-        self._update_account(
-            Life.of(account),
-            set={
-                "password_hash": password_hash,
-                "sessions": {key: SESSION.row(session) for key, session in account.sessions.items()},
-                "confirmed_at": to_iso(account.confirmed_at or now),
-                "deleted_at": None,  # who proves the mailbox again has the account again
-            },
-            remove=[f"link_nonces.{name}" for name in used],
-            add=SESSIONS_END,
-            condition=f"#link_nonces.#{purpose} = :nonce AND attribute_not_exists(disabled_at)",
-            failure=LinkExpired,
-            nonce=expected,
-        )
+        """Store a password, keep only `account.sessions`, kill the links in `used`. Raises LinkExpired on a race.
+
+        Not for one that was deleted, which comes back: see `AccountWrites.come_back`.
+        """
+        self._update_account(Life.of(account), **password_set(account, password_hash, used, nonce, now))
 
     def confirm_address(self, account: Account, nonce: tuple[str, str], now: datetime) -> None:
         """Raises LinkExpired on a race."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Unpack
 
@@ -24,15 +25,16 @@ from .account_rows import (
     new_id_key,
     no_link_key,
 )
-from .account_updates import SESSIONS_END
+from .account_updates import SESSIONS_END, password_set
 from .client import Stale
 from .lives import Life, LifeWrites
+from .search_keys import SearchKeyWrites
 from .tables import RATE_LIMITS
 from .transaction import Failure
 
 PERSONAL = (
     *("password_hash", "confirmed_at", "stripe_customer_id", "spend_by_day", "draft", "theme", "shortcuts"),
-    *("unsent", "recent_marks", "low_since", "low_mailed_at", "unwanted_mails"),
+    *("unsent", "recent_marks", "low_since", "low_mailed_at", "unwanted_mails", "searched_by"),
     *("totp", "totp_pending", "totp_counter", "recovery_codes", "passkeys", "challenge", "low_balance_threshold"),
 )
 MOVED = (  # by a row of the ledger
@@ -50,7 +52,9 @@ CONFIRMED_AND_OPEN = "attribute_exists(confirmed_at) AND attribute_not_exists(di
 
 class AccountWrites(LifeWrites):
     def create(self, account: Account, failure: type = AccountExists) -> None:
+        account = replace(account, searched_by=(account.email,))
         self.put(TABLE, ACCOUNT.row(account), condition="attribute_not_exists(email)", failure=failure)
+        SearchKeyWrites.beside(self).follow(account.email, (), account.searched_by)
         self._moved.append((None, account))
         self.announce_id(account.account_id, account.email)
 
@@ -157,6 +161,8 @@ class AccountWrites(LifeWrites):
 
     def erase(self, account: Account, now: datetime) -> None:
         """Leave a tombstone: the address, the balance and its place in the ledger; nothing else of the person."""
+        same_keys, read = _unchanged(account, "searched_by")
+        SearchKeyWrites.beside(self).follow(account.email, account.searched_by, ())
         self.update_account(
             Life.of(account),
             set={
@@ -168,9 +174,20 @@ class AccountWrites(LifeWrites):
                 **dict.fromkeys([*PERSONAL, *(f"{kept}_{purpose}" for kept in LINKS for purpose in PURPOSES)]),
             },
             add=SESSIONS_END | {"life": 1},
-            condition="#password_hash = :checked AND (attribute_not_exists(#open_tasks) OR #open_tasks <= :none)",
+            condition="#password_hash = :checked AND (attribute_not_exists(#open_tasks) OR #open_tasks <= :none)"
+            f" AND {same_keys}",
             checked=account.password_hash,
             none=0,
+            **read,
+        )
+
+    def come_back(
+        self, account: Account, password_hash: str, *, used: tuple[str, ...], nonce: tuple[str, str], now: datetime
+    ) -> None:
+        """As `AccountUpdates.set_password`, for one that was deleted: it is found by its address again."""
+        SearchKeyWrites.beside(self).follow(account.email, account.searched_by, (account.email,))
+        self.update_account(
+            Life.of(account), **password_set(account, password_hash, used, nonce, now, searched_by=[account.email])
         )
 
     def change_settings(
@@ -182,19 +199,24 @@ class AccountWrites(LifeWrites):
         unconfirmed: bool = False,
         still: str = "",
         open_tasks: int = 0,
+        searched_by: tuple[str, ...] | None = None,
         **settings: Unpack[Settings],
     ) -> None:
         """Set attributes of an account that no ledger row explains; never the balance.
 
         Raises `failure` when the account was deleted meanwhile, with `confirmed` when its address is not, or it is
         not open, with `unconfirmed` when somebody has confirmed it since, and when the field that `still` names is no
-        longer as it was read.
+        longer as it was read. With `searched_by`, by which addresses the account is found, its search keys are
+        written: name that as `still`, too.
         """
         unchanged, read = _unchanged(account, still) if still else ("", {})
         of_the_mailbox = CONFIRMED_AND_OPEN if confirmed else NOT_CONFIRMED if unconfirmed else ""
+        found_by: dict[str, Any] = {} if searched_by is None else {"searched_by": searched_by}
+        if searched_by is not None:
+            SearchKeyWrites.beside(self).follow(account.email, account.searched_by, searched_by)
         self.update_account(
             Life.of(account),
-            set=_attributes(settings),
+            set=_attributes({**settings, **found_by}),
             add=_counters(settings, open_tasks),
             condition=_all_of(of_the_mailbox, unchanged),
             failure=failure,

@@ -1,8 +1,8 @@
 """Reads of the Users table.
 
-The table has no order to search by, so `search` walks it: at most SCAN_BUDGET rows for a page, which then says where
-it stopped. An index of all addresses under one key would cost each sign-up a write to a hot key, for a search that
-people do by hand; a whole address is one read.
+A whole address is one read; any part of one is found in SearchKeys (search_keys.py). `search` is for the command line
+and for a list of all: the table has no order to search by, so it walks it, at most SCAN_BUDGET rows for a page, which
+then says where it stopped.
 """
 
 from __future__ import annotations
@@ -137,9 +137,10 @@ class AccountReads(Base):
             raise BadCursor
         found: list[Account] = []
         start = encode_item({"email": cursor}) if cursor else None
+        chunk = SCAN_CHUNK if beginning else limit + 1
         looked_at = 0
         while True:
-            request: dict[str, Any] = {"TableName": self.prefix + TABLE, "Limit": SCAN_CHUNK}
+            request: dict[str, Any] = {"TableName": self.prefix + TABLE, "Limit": chunk}
             if beginning:
                 request["FilterExpression"] = "begins_with(email, :beginning)"
                 request["ExpressionAttributeValues"] = encode_item({":beginning": beginning})
@@ -147,7 +148,7 @@ class AccountReads(Base):
                 request["ExclusiveStartKey"] = start
             answer = call(self.client, "scan", **request)
             found += [ACCOUNT.record(decode_item(item)) for item in answer["Items"]]
-            looked_at += SCAN_CHUNK
+            looked_at += chunk
             start = answer.get("LastEvaluatedKey")
             if len(found) > limit:
                 return Page(found[:limit], found[limit - 1].email)

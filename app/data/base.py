@@ -177,7 +177,8 @@ class Base:
         between: tuple[str, str, str] | None = None,
         newest_first: bool = True,
     ) -> Page[Row]:
-        """A page of an index. `key_names` are the keys that a cursor carries (never the hash key: that is ours).
+        """A page of an index, or of the table itself where `index` is empty. `key_names` are the keys that a cursor
+        carries (never the hash key: that is ours).
 
         With `keep`, looks no further than a SearchBudget reaches and hands back where it stopped.
         """
@@ -217,7 +218,7 @@ class Base:
     ) -> dict[str, Any]:
         request: dict[str, Any] = {
             "TableName": self.prefix + table,
-            "IndexName": index,
+            **({"IndexName": index} if index else {}),
             "KeyConditionExpression": "#h = :h",
             "ExpressionAttributeNames": {"#h": hash_key[0]},
             "ExpressionAttributeValues": {":h": {"S": hash_key[1]}},

@@ -51,7 +51,7 @@ class LedgerReads(Base):
             TRANSACTION_INDEX,
             ("user_email", email),
             key_names=("timestamp", "transaction_id"),
-            make=_as_it_stands if as_they_stand else _checked,
+            make=as_it_stands if as_they_stand else _checked,
             limit=limit,
             cursor=cursor,
             keep=(lambda entry: entry.type == type) if type else None,
@@ -64,7 +64,7 @@ class LedgerReads(Base):
     def of_task(self, email: str, task_id: str, *, as_they_stand: bool = False) -> list[PostedEntry]:
         """What one task moved: its spend and, if there was one, its refund; newest first."""
         rows = self._get_many([(TABLE, {"transaction_id": f"{kind}#{task_id}"}) for kind in ("refund", "spend")])
-        make = _as_it_stands if as_they_stand else _checked
+        make = as_it_stands if as_they_stand else _checked
         return [entry for entry in (make(row) for row in rows if row) if entry.user_email == email]
 
     def of_payment(self, record: PaymentRecord) -> list[PostedEntry]:
@@ -145,7 +145,7 @@ def _checked(row: dict[str, Any]) -> PostedEntry:
     return entry
 
 
-def _as_it_stands(row: dict[str, Any]) -> PostedEntry:
+def as_it_stands(row: dict[str, Any]) -> PostedEntry:
     """A row as an operator is shown it: what is no number is said in words, and nothing stands in its place."""
     entry = ENTRY.record(row)
     odd = {name: getattr(entry, name) for name in NUMBERS if type(getattr(entry, name)) is not int}

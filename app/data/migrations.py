@@ -20,9 +20,12 @@ from app.domain.proposals import ADJUSTMENT
 from .base import Base
 from .client import Stale, call
 from .codec import decode_item, encode_item
+from .payments import PAYMENT
 from .records import Codec
-from .tables import ADJUSTMENTS, STATUS, Table
+from .search_keys import SearchKeyWrites
+from .tables import ADJUSTMENTS, PAYMENTS, STATUS, USERS, Table
 from .threads import SEGMENTS, side_by_side
+from .transaction import Writes
 
 PROGRESS = Codec(Progress, always={"places", "looked_at", "changed"})
 ROWS_A_PAGE = 200
@@ -32,13 +35,17 @@ WORD_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """Rows of `table` that meet `condition` get what `change` says; then they no longer meet it."""
+    """Rows of `table` that meet `condition` get what `change` says; then they no longer meet it.
+
+    `beside` puts rows of other tables into the same transaction.
+    """
 
     number: int
     what: str
     table: Table
     condition: str
     change: Callable[[dict[str, Any]], dict[str, Any]]
+    beside: Callable[[Writes, dict[str, Any]], None] | None = None
 
     def __str__(self) -> str:
         return f"migration {self.number} ({self.what})"
@@ -51,6 +58,22 @@ MIGRATIONS = (
         ADJUSTMENTS,
         "attribute_not_exists(kind)",
         lambda row: {"kind": ADJUSTMENT, "terms": row.get("terms", {})},
+    ),
+    Migration(
+        2,
+        "accounts are found by any part of their address",
+        USERS,
+        "attribute_not_exists(searched_by) AND attribute_not_exists(deleted_at)",
+        lambda row: {"searched_by": [row["email"]]},
+        lambda writes, row: SearchKeyWrites.beside(writes).follow(row["email"], (), (row["email"],)),
+    ),
+    Migration(
+        3,
+        "payments are found by every id that Stripe has told of them",
+        PAYMENTS,
+        "attribute_not_exists(keyed)",
+        lambda row: {"keyed": True},
+        lambda writes, row: SearchKeyWrites.beside(writes).name_payment(None, PAYMENT.record(row)),
     ),
 )
 
@@ -143,7 +166,13 @@ class Migrations(Base):
             f"attribute_exists(#{table.key}) AND ({migration.condition})"  # an update would make a row that has gone
         )
         try:
-            self._update_row(table.suffix, key, set=migration.change(row), condition=still)
+            if migration.beside is None:
+                self._update_row(table.suffix, key, set=migration.change(row), condition=still)
+            else:
+                writes = Writes(self.client, self.prefix)
+                writes._update_row(table.suffix, key, set=migration.change(row), condition=still)
+                migration.beside(writes, row)
+                writes.commit()
         except Stale:  # another run, or the row has gone
             return False
         return True

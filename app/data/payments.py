@@ -17,6 +17,7 @@ from .account_rows import ACCOUNT, adopted
 from .base import Base, in_parts
 from .client import Stale, call
 from .records import Codec
+from .search_keys import SearchKeyWrites
 from .tables import PARKED_INDEX, PAYMENT_EMAIL_INDEX, PAYMENTS, USERS
 from .transaction import Writes
 
@@ -75,7 +76,11 @@ class PaymentWrites(Writes):
         created = (before.created_at if before else None) or now
         stored = replace(after, version=(before.version if before else 0) + 1, created_at=created, updated_at=now)
         key = {"payment_id": after.payment_id}
-        self.update(TABLE, key, set=_but(PAYMENT.as_set(stored), key), condition=condition, failure=Stale, **params)
+        SearchKeyWrites.beside(self).name_payment(before, stored)
+        whole = {} if before else {"keyed": True}  # rows of earlier versions get theirs by a migration
+        self.update(
+            TABLE, key, set=_but(PAYMENT.as_set(stored), key) | whole, condition=condition, failure=Stale, **params
+        )
 
 
 def _but(values: dict[str, Any], key: dict[str, str]) -> dict[str, Any]:

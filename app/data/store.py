@@ -21,6 +21,7 @@ from .accounts import AccountReads
 from .audit import AuditReads, AuditWrites
 from .base import Adopter, Base
 from .by_hand import ByHandReads, ByHandWrites
+from .by_id import ByIdReads
 from .clock import read_clock
 from .drafts import DraftReads, DraftWrites
 from .erasure import ErasureUpdates
@@ -35,10 +36,12 @@ from .promotional_codes import CodeReads, CodeWrites
 from .proposals import ProposalReads, ProposalWrites
 from .queue import QueueReads
 from .sales import SaleReads, SaleWrites
+from .search_keys import SearchKeyReads, SearchKeyWrites
 from .second_factors import SecondFactorUpdates, SecondFactorWrites
 from .table_setup import Difference, differences
 from .tables import USERS
 from .tasks import TaskReads, TaskWrites
+from .timeline import TimelineReads
 from .transaction import Writes
 
 
@@ -97,6 +100,10 @@ class Transaction(Writes):
     def drafts(self) -> DraftWrites:
         return DraftWrites.beside(self)
 
+    @cached_property
+    def search_keys(self) -> SearchKeyWrites:
+        return SearchKeyWrites.beside(self)
+
 
 class Updates:
     """Single writes: each is one row, at once, on a condition of its own where it needs one."""
@@ -131,6 +138,9 @@ class Store(Base):
         self.by_hand = ByHandReads(client, prefix, adopter)
         self.sales = SaleReads(client, prefix, adopter)
         self.drafts = DraftReads(client, prefix, adopter)
+        self.by_id = ByIdReads(client, prefix, adopter)
+        self.search_keys = SearchKeyReads(client, prefix, adopter)
+        self.timeline = TimelineReads(client, prefix, adopter)
         self.heartbeats = HeartbeatReads(client, prefix, adopter)
         self.figures = FigureReads(client, prefix, adopter)
         self.updates = Updates(client, prefix)

@@ -83,10 +83,10 @@ def differences(client: Any, prefix: str, *, ttl: bool = False) -> list[Differen
 
 def _compare(table: Table, name: str, description: dict[str, Any]) -> list[Difference]:
     found = []
-    if _schema(description["KeySchema"]) != [(table.key, "HASH")]:
-        keys = ", ".join(key for key, _ in _schema(description["KeySchema"]))
+    if _schema(description["KeySchema"]) != _schema(wanted := _key_schema(table.key, table.range_key)):
+        keys, ours = (", ".join(key for key, _ in _schema(schema)) for schema in (description["KeySchema"], wanted))
         way = "a key cannot be changed: export its rows, remove the table, make it anew and import them"
-        found.append(Difference(f"table {name} has the key {keys} instead of {table.key}", way))
+        found.append(Difference(f"table {name} has the key {keys} instead of {ours}", way))
     types = {known["AttributeName"]: known["AttributeType"] for known in description["AttributeDefinitions"]}
     for key in _keys(table):
         if types.get(key, "S") != "S":
@@ -200,7 +200,7 @@ def _wait(client: Any, name: str, say: Callable[[str], None]) -> dict[str, Any]:
 
 def _keys(table: Table) -> list[str]:
     """Every attribute that is a key of the table or of an index, once."""
-    keys = [table.key]
+    keys = [table.key, *([table.range_key] if table.range_key else [])]
     for index in table.indexes:
         keys += [index.hash_key, *([index.range_key] if index.range_key else [])]
     return list(dict.fromkeys(keys))
@@ -215,20 +215,26 @@ def _definition(table: Table, name: str) -> dict[str, Any]:
         "TableName": name,
         "BillingMode": "PAY_PER_REQUEST",
         "AttributeDefinitions": _attributes(table),
-        "KeySchema": [{"AttributeName": table.key, "KeyType": "HASH"}],
+        "KeySchema": _key_schema(table.key, table.range_key),
     }
     if table.indexes:
         definition["GlobalSecondaryIndexes"] = [_index_definition(index) for index in table.indexes]
     return definition
 
 
+def _key_schema(hash_key: str, range_key: str | None) -> list[dict[str, str]]:
+    schema = [{"AttributeName": hash_key, "KeyType": "HASH"}]
+    return schema + ([{"AttributeName": range_key, "KeyType": "RANGE"}] if range_key else [])
+
+
 def _index_definition(index: Index) -> dict[str, Any]:
-    schema = [{"AttributeName": index.hash_key, "KeyType": "HASH"}]
-    if index.range_key:
-        schema.append({"AttributeName": index.range_key, "KeyType": "RANGE"})
     projection: dict[str, Any] = {"ProjectionType": "ALL"}
     if index.projection == ():
         projection = {"ProjectionType": "KEYS_ONLY"}
     elif index.projection:
         projection = {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(index.projection)}
-    return {"IndexName": index.name, "KeySchema": schema, "Projection": projection}
+    return {
+        "IndexName": index.name,
+        "KeySchema": _key_schema(index.hash_key, index.range_key),
+        "Projection": projection,
+    }

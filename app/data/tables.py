@@ -46,6 +46,7 @@ class Table:
     key: str
     indexes: tuple[Index, ...] = ()
     ttl: str | None = None
+    range_key: str | None = None
 
 
 USERS = Table(
@@ -81,9 +82,10 @@ RESULTS = Table("Results", "task_id")  # apart from the tasks, so that no list o
 ADJUSTMENTS = Table("Adjustments", "adjustment_id", (Index(ADJUSTMENT_INDEX, "waiting", "created_at"),))
 SALES = Table("Sales", "source")  # links and products that sell something else, and what operators said of them
 DRAFTS = Table("Drafts", "account_id", ttl="expires_at")  # apart from the accounts: a text can be as long as a book
+SEARCH_KEYS = Table("SearchKeys", "part", range_key="place")  # what operators find customers and payments by
 STATUS = Table("Status", "name")  # facts about the service itself, such as the last webhook delivery
 
 ALL = (
     *(USERS, TRANSACTIONS, TASKS, PAYMENTS, OUTBOX, RATE_LIMITS),
-    *(REDEEM_CODES, AUDIT, RESULTS, ADJUSTMENTS, SALES, DRAFTS, STATUS),
+    *(REDEEM_CODES, AUDIT, RESULTS, ADJUSTMENTS, SALES, DRAFTS, SEARCH_KEYS, STATUS),
 )

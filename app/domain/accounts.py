@@ -138,6 +138,7 @@ class Account:
     by_hand_on: str = ""  # the UTC day of `by_hand`
     by_hand: int = 0  # credits that this operator moved alone on that day: see by_hand.py
     challenge: str | None = None  # the WebAuthn challenge that is out, once
+    searched_by: tuple[str, ...] = ()  # the addresses whose search keys are written: see search_keys.py
     unexplained: str | None = None  # why nothing may move this balance: see app/adoption
 
     @property

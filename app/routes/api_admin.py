@@ -16,7 +16,7 @@ from app.domain.tasks import DEFAULT_LEASE_MINUTES, OPEN_STATUSES, PENDING, Resu
 from app.domain.text import finder
 from app.forms.api import idempotency_key, read_json, text_field
 from app.forms.paging import read_paging, read_search
-from app.services import customers, queue
+from app.services import customer_search, customers, queue
 from app.web import bodies, deps, heavy
 from app.web.csrf import csrf
 from app.web.files import MAX_FILE_BYTES, MAX_FILES
@@ -25,6 +25,7 @@ from app.web.shapes import (
     CLAIMED,
     CUSTOMER,
     CUSTOMERS,
+    FOUND_CUSTOMERS,
     PROPOSAL,
     QUEUE,
     QUEUED_TASK,
@@ -124,6 +125,15 @@ def find_customer() -> ResponseReturnValue:
     """The one account of an address: a list of one or none."""
     account = deps.store().accounts.find(normalise_email(request.args.get("email")))
     return CUSTOMERS(customers=[CUSTOMER(account)] if account else [])
+
+
+@bp.get("/customers/search")
+@operator_token_required
+def search_customers() -> ResponseReturnValue:
+    """By any part of the address, or by the id of something of theirs."""
+    paging = read_paging(request)
+    read = partial(customer_search.search, deps.store(), read_search(request), limit=paging.limit, cursor=paging.cursor)
+    return FOUND_CUSTOMERS(heavy.beside("Searching", read))
 
 
 @bp.get("/customers/<account:account_id>")

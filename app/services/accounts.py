@@ -283,8 +283,20 @@ def finish_erasure(store: Store, files: FileStore, email: str, *, deleted_at: da
             _erase_words(store, task)
             files.remove_all(task.task_id)
             seen += 1
+    _erase_search_keys(store, email)
     store.updates.erasure.mark_erased(email, deleted_at)
     return seen
+
+
+def _erase_search_keys(store: Store, email: str) -> None:
+    """They go with the account; a release that did not know them yet has left them."""
+
+    def attempt(current: Account) -> None:
+        if current.deleted_at is not None and current.searched_by:
+            with store.transaction() as tx:
+                tx.accounts.change_settings(current, still="searched_by", searched_by=())
+
+    store.accounts.decide(store.accounts.get(email), attempt)
 
 
 def _erase_words(store: Store, task: Task) -> None:
@@ -315,7 +327,12 @@ def set_password(
     session = Session(session_key(session_id), HALF if half else BROWSER, now, now, label)
     updated = replace(account, sessions={session.key: session})
     used = (SET_PASSWORD, RESET, CONFIRM)
-    store.updates.accounts.set_password(updated, passwords.hash(chosen), used=used, nonce=(purpose, nonce), now=now)
+    hashed, proof = passwords.hash(chosen), (purpose, nonce)
+    if account.deleted_at is None:
+        store.updates.accounts.set_password(updated, hashed, used=used, nonce=proof, now=now)
+    else:
+        with store.transaction() as tx:
+            tx.accounts.come_back(updated, hashed, used=used, nonce=proof, now=now)
     log.info("password set by link", extra={"email": mask_email(account.email)})
     return SignedIn(store.accounts.get(account.email), session_id, half)
 

@@ -1,16 +1,13 @@
-"""What operators do to accounts: adjust a balance, disable and enable one; and what happened to a customer."""
+"""What operators do to accounts: adjust a balance, disable and enable one."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from app.data import Store
 from app.data.store import Transaction
-from app.data.threads import KINDS, side_by_side
 from app.domain import credits
 from app.domain.accounts import Account, Settings, mask_email
 from app.domain.codes import PromotionalCode
@@ -34,17 +31,6 @@ from .payments import Outcome
 log = logging.getLogger(__name__)
 
 MAX_ADJUSTMENT = 10_000_000
-TIMELINE_OF_EACH = 20
-TIMELINE = 40
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One line of a customer's timeline. `thing` is the row that it tells of."""
-
-    at: datetime
-    kind: str  # "payment", "mail", "task", "ledger" or "act"
-    thing: Any
 
 
 def preview(account: Account, amount: object) -> tuple[int, int]:
@@ -197,29 +183,6 @@ def end_sessions(store: Store, operator: str, email: str, *, now: datetime) -> N
             tx.accounts.change_settings(current, sessions={})
 
     store.accounts.decide(store.accounts.get(email), attempt)
-
-
-def timeline(store: Store, account: Account) -> list[Event]:
-    """The latest of everything that happened to a customer, newest first: five queries side by side.
-
-    Sign-ins are those whose session is still known; the ones that have ended are in the logs alone.
-    """
-    email, limit = account.email, TIMELINE_OF_EACH
-    sign_ins = [Event(s.created_at, "sign-in", s) for s in account.sessions.values()]
-    reads: tuple[Callable[[], list[Event]], ...] = (
-        lambda: [
-            Event(p.created_at, "payment", p) for p in store.payments.page(email, limit=limit).items if p.created_at
-        ],
-        lambda: [Event(m.created_at, "mail", m) for m in store.mails.list_to(email, limit=limit).items],
-        lambda: [Event(t.created_at, "task", t) for t in store.tasks.page(email, limit=limit).items],
-        lambda: [
-            Event(e.timestamp, "ledger", e) for e in store.ledger.page(email, limit=limit, as_they_stand=True).items
-        ],
-        lambda: [Event(a.at, "act", a) for a in store.audit.page_of(email, limit=limit).items],
-    )
-    found = side_by_side(KINDS, reads)
-    events = [event for kind in (sign_ins, *found) for event in kind]
-    return sorted(events, key=lambda event: event.at, reverse=True)[:TIMELINE]
 
 
 def _check_amount(amount: object) -> int:

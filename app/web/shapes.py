@@ -8,6 +8,7 @@ from app.domain.credits import TYPES, PostedEntry
 from app.domain.proposals import APPROVED, DECLINED, WAITING, Proposal
 from app.domain.tasks import MAX_DESCRIPTION, STATUSES, Brief, Result, ResultFile, Task
 from app.forms.paging import MAX_LIMIT
+from app.services.customer_search import THINGS, Found, Thing
 
 from .shape import (
     COUNT,
@@ -54,6 +55,25 @@ CUSTOMER = Shape(
     "Customer", Account, account_id=TEXT, **ACCOUNT.parts, role=one_of(["customer", "admin"]), disabled=TRUTH
 )
 CUSTOMERS = Shape("", object, **given(customers=list_of(CUSTOMER) | {"maxItems": 1}))
+NAMED_BY_ID = Shape(
+    "NamedById",
+    Thing,
+    kind=one_of(THINGS),
+    id=Part(TEXT, lambda thing: thing.thing_id),
+    email=Part(or_null(EMAIL) | {"description": "Of the account that it belongs to."}, lambda thing: thing.owner),
+    task_id=or_null(TASK_ID),
+    payment_id=or_null(TEXT),
+)
+FOUND_CUSTOMERS = Shape(
+    "",
+    Found,
+    customers=Part(
+        list_of(CUSTOMER) | {"maxItems": MAX_LIMIT}, lambda found: [CUSTOMER(one) for one in found.accounts]
+    ),
+    named_by_id=Part(list_of(NAMED_BY_ID), lambda found: [NAMED_BY_ID(thing) for thing in found.things]),
+    searched=TEXT | {"description": "What was looked at, in words."},
+    next_cursor=or_null(TEXT) | {"description": "For the next page; null on the last one."},
+)
 
 # Tasks
 

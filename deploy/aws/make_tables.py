@@ -31,7 +31,7 @@ def index_definition(index: Index) -> dict[str, Any]:
 
 
 def table_definition(table: Table) -> dict[str, Any]:
-    keys = {table.key: None}
+    keys = dict.fromkeys(key for key in (table.key, table.range_key) if key)
     for index in table.indexes:
         keys |= dict.fromkeys(key for key in (index.hash_key, index.range_key) if key)
     properties: dict[str, Any] = {
@@ -40,7 +40,7 @@ def table_definition(table: Table) -> dict[str, Any]:
         "DeletionProtectionEnabled": True,
         "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
         "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "S"} for key in keys],
-        "KeySchema": key_schema(table.key, None),
+        "KeySchema": key_schema(table.key, table.range_key),
     }
     if table.indexes:
         properties["GlobalSecondaryIndexes"] = [index_definition(index) for index in table.indexes]

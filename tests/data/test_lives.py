@@ -54,6 +54,7 @@ WITHIN: dict[str, Callable[[Transaction, Account], Any]] = {
         a, "reset", "newer", mails=LinkMails(NOW, 1), now=NOW, not_since=NOW
     ),
     "accounts.change_password": lambda tx, a: tx.accounts.change_password(a, "new", FRESH),
+    "accounts.come_back": lambda tx, a: tx.accounts.come_back(a, "new", used=(), nonce=("reset", "n"), now=NOW),
     "accounts.erase": lambda tx, a: tx.accounts.erase(a, NOW),
     "accounts.change_settings": lambda tx, a: tx.accounts.change_settings(a, theme="dark"),
     "second_factors.enable_totp": lambda tx, a: tx.second_factors.enable_totp(a, 1, [], KEY, NOW),

@@ -125,7 +125,20 @@ def test_what_a_later_release_adds_to_a_row_is_no_matter(name, data):
 
 
 NO_RECORDS = {  # of what the data layer has for itself
-    *("Chunk", "Difference", "Index", "Life", "Migration", "Page", "Patience", "Proof", "Table"),
+    *(
+        "Chunk",
+        "Difference",
+        "Index",
+        "Life",
+        "Line",
+        "Migration",
+        "Page",
+        "Patience",
+        "Place",
+        "Proof",
+        "Source",
+        "Table",
+    ),
 }
 
 

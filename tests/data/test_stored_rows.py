@@ -38,6 +38,10 @@ from tests.support import NOW
 STORED: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "stored_rows.json").read_text())
 ADA, OP = "ada@example.com", "op@example.com"
 LATER = NOW + timedelta(minutes=5)
+ADDED = {  # by later releases: what says that a row's search keys are written
+    "Users": {"searched_by": {"L": [{"S": ADA}]}},
+    "Payments": {"keyed": {"BOOL": True}},
+}
 
 
 def account(**fields: Any) -> Account:
@@ -396,7 +400,7 @@ def row_of(store: Store, case: Case) -> dict[str, Any]:
 def test_a_row_is_written_as_it_was(moto_store, name):
     CASES[name].write(moto_store)
 
-    assert row_of(moto_store, CASES[name]) == STORED[name]
+    assert row_of(moto_store, CASES[name]) == STORED[name] | ADDED.get(CASES[name].table, {})
 
 
 @pytest.mark.parametrize("name", CASES)

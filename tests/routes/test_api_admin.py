@@ -136,6 +136,7 @@ def test_a_file_serves_no_other_task_when_it_was_stored_for_one(store, op, task)
         ("post", "/api/admin/tasks/{task}/files"),
         ("get", "/api/admin/customers/{ada}"),
         ("get", "/api/admin/customers"),
+        ("get", "/api/admin/customers/search"),
         ("post", "/api/admin/customers/{ada}/adjust"),
         ("get", "/api/admin/users/ada@example.com"),
         ("post", "/api/admin/users/ada@example.com/adjust"),
@@ -153,6 +154,19 @@ def test_nothing_opens_when_the_token_is_a_customers(store, app, task, method, p
     assert (answer.status_code, bare.status_code) == (403, 401)
     assert "ada@example.com" not in answer.text
     assert store.tasks.get(task.task_id, owner="ada@example.com").status == "pending"
+
+
+def test_a_customer_is_found_by_part_of_the_address_and_by_the_id_of_a_task(op, ada, task):
+    by_address = op.get("/api/admin/customers/search", q="ADA@exam").get_json()
+    by_task = op.get("/api/admin/customers/search", q=task.task_id).get_json()
+    nothing = op.get("/api/admin/customers/search", q="a").get_json()
+
+    assert [found["account_id"] for found in by_address["customers"]] == [ada.account_id]
+    assert (by_address["named_by_id"], by_address["next_cursor"]) == ([], None)
+    assert by_task["customers"] == by_address["customers"]
+    (named,) = by_task["named_by_id"]
+    assert (named["kind"], named["task_id"], named["email"]) == ("task", task.task_id, ada.email)
+    assert (nothing["customers"], "at least 3 characters" in nothing["searched"]) == ([], True)
 
 
 def test_a_demoted_operators_token_is_dead_at_the_next_call(store, op, task):

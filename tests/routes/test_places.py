@@ -17,7 +17,7 @@ A_PAGE = 102  # rows: the longest page, and one to see whether there are more
 MORE = [  # what an address may ask for beyond its page
     *("/dashboard?q=needle", "/dashboard?q=needle&status=pending&sort=oldest", "/dashboard/live?q=needle"),
     *("/transactions?type=spend", "/transactions.csv", "/transactions.csv?task={task_id}", "/account/export.json"),
-    *("/admin?q=needle", "/admin?q=needle&view=working", "/admin?view=mine", "/admin/customers?q=o"),
+    *("/admin?q=needle", "/admin?q=needle&view=working", "/admin?view=mine", "/admin/customers?q=example"),
     *("/admin/audit?actor=a@example.com", "/admin/audit?action=task.", "/admin/audit.csv", "/admin/mails?view=due"),
     *("/api/tasks?q=needle", "/api/transactions?type=spend", "/api/admin/tasks?q=needle"),
 ]

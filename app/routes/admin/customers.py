@@ -11,15 +11,16 @@ from flask.typing import ResponseReturnValue
 from app.domain.accounts import Account
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput
-from app.domain.paging import Page
 from app.domain.proposals import CODE, SALE, Proposal
 from app.domain.tasks import new_idempotency_key
 from app.domain.text import plain_address
 from app.forms.admin import AdjustForm, ReasonForm
-from app.forms.paging import read_paging
+from app.forms.paging import read_paging, read_search
 from app.routes.admin.blueprint import bp
-from app.services import by_hand, customers, payments
+from app.services import by_hand, customer_search, customers, payments, timeline
+from app.services.customer_search import Found
 from app.web import deps, heavy
+from app.web.fragments import render
 from app.web.guards import operator_required
 
 PAGE = 25
@@ -28,16 +29,16 @@ PAGE = 25
 @bp.get("/customers")
 @operator_required
 def list_customers() -> ResponseReturnValue:
-    """A whole address is one read; the beginning of one walks a bounded part of the table."""
-    store, wanted = deps.store(), plain_address(request.args.get("q", ""))[:254]
-    after = request.args.get("cursor", "")[:320] or None
-    exact = store.accounts.find(wanted) if "@" in wanted and not after else None
-    if exact:
-        page: Page[Account] = Page([exact])
+    """All of them, page by page, or what the words of a search lead to."""
+    store, wanted, after = deps.store(), read_search(request), request.args.get("cursor") or None
+    if wanted:
+        read = partial(customer_search.search, store, wanted, limit=PAGE, cursor=after)
+        found = heavy.beside("Searching", read)
     else:
-        page = heavy.beside("Searching", partial(store.accounts.search, wanted, limit=PAGE, cursor=after))
-    ids = store.accounts.ids_of(found.email for found in page.items if not found.account_id)
-    return render_template("admin/customers.html", q=wanted, page=page, ids=ids, cursor=after or "")
+        page = store.accounts.search("", limit=PAGE, cursor=after)
+        found = Found(page.items, next_cursor=page.next_cursor)
+    ids = store.accounts.ids_of(account.email for account in found.accounts if not account.account_id)
+    return render_template("admin/customers.html", q=wanted, found=found, ids=ids, cursor=after or "")
 
 
 @bp.get("/customers/<account:account_id>")
@@ -177,13 +178,19 @@ def _blank_adjust_form() -> AdjustForm:
 
 
 def _page(account: Account, form: AdjustForm, reason_form: ReasonForm, status: int = 200) -> ResponseReturnValue:
-    page = render_template(
+    kind, cursor = request.args.get("kind", ""), request.args.get("cursor") or None
+    page = timeline.page(deps.store(), account, kind=kind, cursor=cursor)
+    shown = render(
         "admin/customer.html",
+        "events",
         customer=account,
-        events=customers.timeline(deps.store(), account),
+        kind=kind,
+        kinds=timeline.KINDS,
+        cursor=cursor or "",
+        page=page,
         form=form,
         reason_form=reason_form,
         limit=deps.config().adjust_limit,
         now=utcnow(),
     )
-    return page, status
+    return shown, status

@@ -350,6 +350,19 @@ OPERATORS: Json = {
             refusals=[InvalidInput],
         )
     },
+    "/api/admin/customers/search": {
+        "get": call(
+            "search_customers",
+            "Customers by any part of their address, or by an id",
+            tag="operators",
+            who=OPERATOR,
+            parameters=[SEARCH, *PAGING],
+            answers={200: shapes.FOUND_CUSTOMERS},
+            refusals=[BadCursor],
+            description="At least three characters of the address, or the whole id of a task, payment, ledger row or "
+            "account, or of a session, refund, dispute or customer at Stripe.",
+        )
+    },
     "/api/admin/customers/{account_id}": {
         "get": call(
             "get_customer",
