@@ -12,6 +12,8 @@ from app.data.table_setup import create_tables
 from tests.conftest import PREFIX
 from tests.http.server import Server
 
+pytest.register_assert_rewrite("schemathesis.pytest.plugin")  # test_api_fuzz.py imports it before it names it as one
+
 
 @pytest.fixture(scope="session")
 def server(dynamodb_url: str, dynamodb: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
