@@ -74,12 +74,12 @@ class SearchKeyWrites(Writes):
         )
         for key in sorted(old - new, key=lambda key: key.place):
             self.delete(TABLE, asdict(key), condition=None, failure=Stale)
-        self._put(sorted(new - old, key=lambda key: key.place))
+        self._write(sorted(new - old, key=lambda key: key.place))
 
     def name_payment(self, before: PaymentRecord | None, after: PaymentRecord) -> None:
         """Let the ids that Stripe has told since `before` lead to the payment."""
-        self._put(keys_of_payment(after, before))
+        self._write(keys_of_payment(after, before))
 
-    def _put(self, keys: Iterable[SearchKey]) -> None:
+    def _write(self, keys: Iterable[SearchKey]) -> None:
         for key in keys:
             self.put(TABLE, KEY.row(key), condition=None, failure=Stale)

@@ -215,6 +215,7 @@ PUT_OVER = {
     "AccountWrites.announce_id": "the id is drawn at random",
     "MailWrites.enqueue": "the same mail promised again begins anew",
     "OnceWrites.keep": "an act that its own conditions let happen once",
+    "SearchKeyWrites._write": "a row is its key and holds nothing else",
 }
 
 

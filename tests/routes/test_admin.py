@@ -354,7 +354,9 @@ def test_the_timeline_is_filtered_by_kind_and_paged(op, ada, task):
     section = soup(fragment).select_one("#events")
     assert section.select_one("[aria-current]").text == "Ledger"
     assert {item["class"][0] for item in section.select("li")} == {"ledger"}
-    assert not soup(op.get(path)).select("#events li.ledger a")  # the task's spend is told by the task
+    page = soup(op.get(path))
+    assert not page.select("#events li.ledger a")  # the task's spend is told by the task
+    assert page.select_one("#events li.task b").text == "−10"
     assert op.get(f"{path}?kind=nonsense").status_code == op.get(f"{path}?cursor=x").status_code == 400
 
 
