@@ -32,6 +32,7 @@ PUBLIC = {
     "buy.returned",  # says how a checkout stands, to whoever holds its id, and never whose it was
     "buy.start",
     "buy.status",
+    "design.show",  # in development only
     "health.alive",
     "health.check",
     "health.ready",

@@ -35,6 +35,13 @@ class About(Screen):
         return self
 
 
+class Design(Screen):
+    """Every component in each state, for whoever builds."""
+
+    endpoints = ("design.show",)
+    path = "/design"
+
+
 class SignIn(Screen):
     endpoints = ("auth.login",)
     path = "/login"

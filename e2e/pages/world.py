@@ -69,6 +69,7 @@ class Visit(NamedTuple):
 PAGES = [
     Visit("home.index", "front page", "/", NOBODY),
     Visit("home.index", "front page, signed in", "/", ADA),
+    Visit("design.show", "components", "/design", NOBODY),
     Visit("texts.contact", "contact", "/contact", NOBODY),
     Visit("texts.terms", "terms", "/terms", NOBODY),
     Visit("texts.privacy", "privacy", "/privacy", ADA),
