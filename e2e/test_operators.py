@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 from playwright.sync_api import Page, expect
 
-from e2e.pages import AuditLog, Dashboard, Mails, ParkedPayment, Queue, SecondFactor, SignIn, TaskPage
+from app.domain.clock import utcnow
+from e2e.pages import AuditLog, Dashboard, Mails, OperatorTask, ParkedPayment, Queue, SecondFactor, SignIn, TaskPage
 from e2e.pages.eyes import RULES, problems
 from scripts.local.states.made import Made
 
@@ -115,6 +120,122 @@ def test_the_queue_is_worked_when_javascript_is_off(site, ada, operator, open_br
     work.complete()
 
     assert site.api(ada).task(task_id)["status"] == "completed"
+
+
+def test_ten_tasks_are_worked_with_the_keyboard_alone(site, ada, queue):
+    """Keys beside those of the answers themselves; the fingers never leave for the mouse."""
+    for number in range(10):
+        site.api(ada).submit(f"Task {number}")
+    expect(queue.tasks).to_have_count(10)
+    queue.mark()
+    keyboard, keys = queue.page.keyboard, 0
+
+    def press(chord: str) -> None:
+        nonlocal keys
+        keyboard.press(chord)
+        keys += chord.count("+") + 1
+
+    press("j")  # to look at the first one before it is claimed
+    expect(queue.page.get_by_role("link", name="Task 0")).to_be_focused()
+    press("c")
+    work = OperatorTask(queue.page)
+    for number in range(10):
+        expect(work.main.get_by_text(f"Task {number}", exact=True)).to_be_visible()
+        expect(work.result).to_be_focused()
+        keyboard.type(f"Answer {number}: je c x e r k j ?")  # in a field, keys are letters
+        press("Control+Shift+Enter" if number < 9 else "Control+Enter")
+
+    expect(work.completed).to_be_visible()
+    expect(queue.empty).to_be_visible()
+    assert queue.is_the_same()  # no page was loaded in between
+    assert keys <= 60, keys
+    assert {task["status"] for task in site.api(ada).tasks()} == {"completed"}
+
+
+def test_the_queue_is_walked_and_ticked_by_single_keys(site, ada, queue):
+    for name in ("One", "Two", "Three"):
+        site.api(ada).submit(name)
+    expect(queue.tasks).to_have_count(3)
+    keyboard = queue.page.keyboard
+
+    for key in "jxjjkx":
+        keyboard.press(key)
+    expect(queue.tick("One")).to_be_checked()
+    expect(queue.tick("Two")).to_be_checked()
+    expect(queue.page.get_by_text("2 ticked")).to_be_visible()
+    keyboard.press("r")
+    expect(queue.heading("Reject 2 tasks")).to_be_visible()
+    keyboard.type("No")
+    keyboard.press("Enter")
+    expect(queue.page.get_by_text("2 tasks rejected, and 20 credits given back.")).to_be_visible()
+    keyboard.press("j")
+    keyboard.press("e")
+    work = OperatorTask(queue.page)
+    expect(work.state).to_contain_text("Nobody is working on it.")
+    work.page.wait_for_load_state()
+    keyboard.press("?")
+    expect(work.heading("Keyboard")).to_be_visible()
+    keyboard.press("Escape")
+    expect(work.heading("Keyboard")).to_be_hidden()
+    keyboard.press("r")
+    expect(work.page.get_by_label("Reason")).to_be_focused()
+
+
+@pytest.mark.inside("moves a lease back in time")
+def test_an_answer_outlives_its_lease_in_an_open_page(site, inside, ada, op, queue):
+    task_id = site.api(ada).submit("Takes long")
+    expect(queue.tasks).to_have_text(["Takes long"])
+    queue.button("Claim: Takes long").click()
+    work = OperatorTask(queue.page)
+    expect(work.state).to_contain_text("Yours for 29 more minutes")
+    work.mark()
+    work.result.fill("A long answer")
+    found = inside.store.tasks.find(task_id)
+    with inside.store.transaction() as tx:
+        tx.tasks.change(found, replace(found, version=found.version + 1, lease_until=utcnow() - timedelta(seconds=1)))
+
+    work.complete()
+    expect(work.alert).to_contain_text("Your lease has run out.")
+    expect(work.state).to_contain_text("anybody may claim this task")
+    expect(work.result).to_have_value("A long answer")
+    work.claim()
+    expect(work.state).to_contain_text("Yours for 29 more minutes")
+    expect(work.result).to_have_value("A long answer")
+    work.complete()
+
+    expect(work.completed).to_be_visible()
+    assert work.is_the_same()
+    assert site.api(ada).task(task_id)["status"] == "completed"
+
+
+@pytest.mark.money
+@pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without JavaScript"])
+def test_many_are_rejected_and_the_rest_is_answered_one_after_the_other(site, ada, op, operator, open_browser, script):
+    plain = open_browser(java_script_enabled=script)
+    plain.context.add_cookies(operator.context.cookies())
+    for name in ("Book a flight", "Book a hotel", "Write a letter", "Write a song"):
+        site.api(ada).submit(name)
+
+    queue = Queue(plain).open()
+    expect(queue.views.first).to_have_text(re.compile(r"Waiting\s+4"))
+    queue.page.goto("/admin?q=book")
+    queue.tick_all()
+    queue.reject_ticked("We book nothing.")
+    expect(queue.page.get_by_text("2 tasks rejected, and 20 credits given back.")).to_be_visible()
+    assert queue.page.url.endswith("/admin?q=book")
+    assert site.api(ada).credits == 80
+    work = queue.open().claim_next()
+    work.result.fill("Dear **all**")
+    work.button("Preview").click()
+    expect(work.preview.locator("strong")).to_have_text("all")
+    expect(work.result).to_have_value("Dear **all**")
+    work.complete_and_take_the_next()
+    expect(work.page.get_by_text("This is the next one.")).to_be_visible()
+    work.result.fill("La la la")
+    work.complete_and_take_the_next()
+
+    expect(work.page.get_by_text("Nothing else is waiting: that was the last one.")).to_be_visible()
+    assert site.api(ada).credits == 80
 
 
 @pytest.mark.money

@@ -385,9 +385,10 @@ def _act(before: Task, after: Task, action: str, actor: str, reason: str, now: d
 
 def _count(store: Store, task: Task, now: datetime, **figures: int) -> None:
     """Running figures, after the fact: they must never undo or refuse what has been done."""
+    writes: list[Callable[[], object]] = [partial(store.updates.figures.count_day, now.date(), **figures)]
+    if task.status == COMPLETED:
+        writes.append(partial(store.updates.figures.note_turnaround, task.created_at, now))
     try:
-        store.updates.figures.count_day(now.date(), **figures)
-        if task.status == COMPLETED:
-            store.updates.figures.note_turnaround(task.created_at, now)
+        side_by_side(KINDS, writes)
     except StoreUnavailable:
         log.warning("figures not counted", extra={"task_id": task.task_id})

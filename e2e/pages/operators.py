@@ -18,6 +18,8 @@ class Queue(Screen):
         self.tasks = page.locator("#queue .queue a")
         self.ticks = page.locator("#queue [type=checkbox]")
         self.empty = page.get_by_text("Nothing is waiting.")
+        self.views = page.get_by_role("navigation", name="Which tasks").get_by_role("link")
+        self.outcomes = page.get_by_role("region", name="What became of each").get_by_role("listitem")
 
     def claim_next(self) -> OperatorTask:
         self.button("Claim the next task").click()
@@ -28,6 +30,14 @@ class Queue(Screen):
 
     def claim_ticked(self) -> None:
         self.page.get_by_role("button", name="Claim", exact=True).click()
+
+    def tick_all(self) -> None:
+        self.page.get_by_role("link", name="Select all").click()
+
+    def reject_ticked(self, reason: str) -> None:
+        self.button("Reject…").click()
+        self.page.get_by_label("Reason").fill(reason)
+        self.page.get_by_role("button", name="Reject").click()
 
     def compose(self) -> None:
         """One answer for all that are ticked."""
@@ -48,9 +58,17 @@ class OperatorTask(Screen):
         self.files = page.locator("input[type=file]")
         self.refused_files = page.locator("#files-refused")
         self.completed = page.get_by_text("Completed. The customer has been told.")
+        self.state = page.get_by_role("region", name="State")
+        self.preview = page.get_by_role("group", name="What the customer will read")
 
     def complete(self) -> None:
         self.button("Complete the task").click()
+
+    def complete_and_take_the_next(self) -> None:
+        self.button("Complete and take the next").click()
+
+    def claim(self) -> None:
+        self.button("Claim for 30 minutes").click()
 
 
 class Customers(Screen):
