@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .draw import file_of
 
-THUMB = (240, 320)  # of a screen: its width, and as much as is shown of a long one
-ROW = THUMB[1] + 34
+HEIGHT = 400  # as much as is shown of a long one
+ROW = HEIGHT + 34
 GAP = 16
 STYLE = """
 body { font: 15px/1.4 system-ui, sans-serif; margin: 2rem; background: #ddd; color: #111 }
@@ -42,28 +42,35 @@ def page(folder: Path, names: Sequence[str], looks: Sequence[tuple[str, int]]) -
     return made
 
 
-def pictures(folder: Path, names: Sequence[str], looks: Sequence[tuple[str, int]], rows: int = 8) -> list[Path]:
+def pictures(folder: Path, names: Sequence[str], looks: Sequence[tuple[str, int]], rows: int = 5) -> list[Path]:
     """sheet-1.png and so on: so many screens on each, a column for each look."""
+    columns = [thumb_width(width) for _, width in looks]
     font = ImageFont.load_default(size=15)
     made = []
     for number, first in enumerate(range(0, len(names), rows), 1):
         some = names[first : first + rows]
-        sheet = Image.new("RGB", (GAP + len(looks) * (THUMB[0] + GAP), GAP + len(some) * (ROW + GAP)), "#dddddd")
+        sheet = Image.new(
+            "RGB", (GAP + sum(width + GAP for width in columns), GAP + len(some) * (ROW + GAP)), "#dddddd"
+        )
         pen = ImageDraw.Draw(sheet)
         for row, name in enumerate(some):
             for column, (theme, width) in enumerate(looks):
-                x, y = GAP + column * (THUMB[0] + GAP), GAP + row * (ROW + GAP)
-                pen.text((x, y), f"{name}, {theme} {width}"[:34], "#111111", font)
-                _paste(sheet, folder / file_of(name, theme, width), (x, y + 24))
+                x, y = GAP + sum(each + GAP for each in columns[:column]), GAP + row * (ROW + GAP)
+                pen.text((x, y), f"{name}, {theme} {width}"[: columns[column] // 8], "#111111", font)
+                _paste(sheet, folder / file_of(name, theme, width), (x, y + 24), columns[column])
         made.append(folder / f"sheet-{number}.png")
         sheet.save(made[-1])
     return made
 
 
-def _paste(sheet: Image.Image, path: Path, place: tuple[int, int]) -> None:
+def thumb_width(width: int) -> int:
+    return 240 if width < 500 else 480
+
+
+def _paste(sheet: Image.Image, path: Path, place: tuple[int, int], width: int) -> None:
     if not path.exists():
         return
     with Image.open(path) as picture:
         small = picture.convert("RGB")
-        small = small.resize((THUMB[0], max(1, round(small.height * THUMB[0] / small.width))), Image.Resampling.LANCZOS)
-        sheet.paste(small.crop((0, 0, THUMB[0], min(small.height, THUMB[1]))), place)
+        small = small.resize((width, max(1, round(small.height * width / small.width))), Image.Resampling.LANCZOS)
+        sheet.paste(small.crop((0, 0, width, min(small.height, HEIGHT))), place)

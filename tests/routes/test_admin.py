@@ -394,6 +394,16 @@ def test_the_audit_log_filters_and_pages_when_asked(store, op, task):
 
 
 @pytest.mark.threat(91)
+def test_the_audit_log_names_several_as_a_person_would(store, op):
+    with store.transaction() as tx:
+        tx.audit.record(
+            actor="op@example.com", action="code.create", subject="FAIR", reason="", now=utcnow(),
+            after={"counted": ["op@example.com", "boss@example.com"]},
+        )  # fmt: skip
+
+    assert "counted: op@example.com, boss@example.com" in op.page("/admin/audit").text
+
+
 def test_the_audit_log_exports_harmless_cells_when_a_reason_is_a_formula(store, op, ada, task):
     queue.reject(store, "op@example.com", task.task_id, "=HYPERLINK(1)", now=utcnow())
 
