@@ -23,6 +23,7 @@ from app.domain.credits import CLAWBACK, PROMO, SPEND, LedgerEntry, post
 from app.domain.errors import NotFound, PaymentsUnavailable
 from app.domain.sales import GUEST, MARK
 from app.gateways.ses import MailRefused
+from app.services import ledger_figures
 from app.services.passwords import Passwords
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -204,11 +205,20 @@ def assert_books_agree(store: Store) -> None:
         assert account.credits_balance == balance, f"balance of {account.email}"
         assert [e.listed_at for e in entries] == sorted({e.listed_at for e in entries})
     assert not rows, "ledger rows without an account"
+    assert_figures_agree(store)
     tasks = [task for task in every_task(store) if "version" in task and not task.get("original")]
     assert {task["task_id"]: -task["credits_spent"] for task in tasks if not task.get("redo_of")} == spends
     for again in (task for task in tasks if task.get("redo_of")):  # free, once, and of a task that was paid for
         assert again["credits_spent"] == 0
         assert next(task for task in tasks if task["task_id"] == again["redo_of"])["redone_by"] == again["task_id"]
+
+
+def assert_figures_agree(store: Store) -> None:
+    """Finance's figures are what the rows that they hold add up to, to the last."""
+    count = ledger_figures.Count({account.email: account for account in store.accounts.every()})
+    for entry in store.ledger.every():
+        count.add(entry)
+    assert store.ledger_figures.by_place() == count.by_place()
 
 
 def every_task(store: Store) -> list[dict[str, Any]]:

@@ -175,12 +175,14 @@ def _open_ledger(base: Base, row: dict[str, Any], found: Opening) -> dict[str, A
         "searched_by": [after.email],
         "credits_balance": after.credits_balance,
         "ledger_sequence": after.ledger_sequence,
+        "folded_sequence": after.folded_sequence,
         "last_entry_at": to_iso(posted.listed_at),
     }
     if after.ahead_since:
         set_now |= {"last_happened_at": to_iso(posted.timestamp), "ahead_since": to_iso(after.ahead_since)}
     writes = Transaction(base.client, base.prefix)
     writes.ledger.append_once(posted)
+    writes.fold([posted])
     unopened = "attribute_not_exists(ledger_sequence) AND #credits_balance = :stored"
     life = Life.of_original(after.email, unopened, stored=row["credits_balance"])
     writes.search_keys.follow(after.email, found.account.searched_by, (after.email,))

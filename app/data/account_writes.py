@@ -38,7 +38,7 @@ PERSONAL = (
     *("totp", "totp_pending", "totp_counter", "recovery_codes", "passkeys", "challenge", "low_balance_threshold"),
 )
 MOVED = (  # by a row of the ledger
-    *("credits_balance", "ledger_sequence", "last_entry_at"),
+    *("credits_balance", "ledger_sequence", "folded_sequence", "last_entry_at"),
     *("spend_by_day", "submit_window", "submits_in_window"),
 )
 INDEX_LAG = timedelta(days=1)  # generous: some milliseconds as a rule
@@ -84,6 +84,7 @@ class AccountWrites(LifeWrites):
         """
         self._moved.append((before, after))
         read: dict[str, Any] = {"sequence": before.ledger_sequence, "balance": before.credits_balance}
+        folded, params = _unchanged(before, "folded_sequence", "folded")
         same_sessions = NO_SESSIONS_ENDED
         if spending and before.session_version:
             same_sessions, read["sessions"] = "#session_version = :sessions", before.session_version
@@ -91,11 +92,12 @@ class AccountWrites(LifeWrites):
             Life.of(before),
             set=_attributes({**_moved(before, after), **settings}),
             add=_counters(settings, open_tasks),
-            condition="#ledger_sequence = :sequence AND #credits_balance = :balance"
+            condition=f"#ledger_sequence = :sequence AND #credits_balance = :balance AND ({folded})"
             + (f"{OPEN_FOR_SPENDING} AND {same_sessions}" if spending else "")
             + (UNCONFIRMED if unless_confirmed else "")
             + (CONFIRMED if if_confirmed else ""),
             **read,
+            **params,
         )
 
     def restate_balance(self, account: Account, balance: int) -> None:
@@ -234,14 +236,14 @@ def _all_of(*conditions: str) -> str:
     return " AND ".join(f"({condition})" for condition in given) if len(given) > 1 else "".join(given)
 
 
-def _unchanged(account: Account, name: str) -> tuple[str, dict[str, Any]]:
+def _unchanged(account: Account, name: str, param: str = "read") -> tuple[str, dict[str, Any]]:
     """Rows of the original product lack what holds its default."""
     value = getattr(account, name)
     stored, is_default = ACCOUNT.attributes({name: value})[name], value == Account.__dataclass_fields__[name].default
     if stored is None:
         return f"attribute_not_exists(#{name})", {}
-    condition = f"attribute_not_exists(#{name}) OR #{name} = :read" if is_default else f"#{name} = :read"
-    return condition, {"read": stored}
+    condition = f"attribute_not_exists(#{name}) OR #{name} = :{param}" if is_default else f"#{name} = :{param}"
+    return condition, {param: stored}
 
 
 def _counters(settings: Mapping[str, object], open_tasks: int) -> dict[str, int]:

@@ -20,6 +20,7 @@ from app.domain.proposals import ADJUSTMENT
 from .base import Base
 from .client import Stale, call
 from .codec import decode_item, encode_item
+from .ledger_figures import BEHIND, catch_up
 from .payments import PAYMENT
 from .records import Codec
 from .search_keys import SearchKeyWrites
@@ -38,14 +39,16 @@ class Migration:
     """Rows of `table` that meet `condition` get what `change` says; then they no longer meet it.
 
     `beside` puts rows of other tables into the same transaction.
+    `act` takes the place of `change` where other rows change with it: it says whether it has changed anything.
     """
 
     number: int
     what: str
     table: Table
     condition: str
-    change: Callable[[dict[str, Any]], dict[str, Any]]
+    change: Callable[[dict[str, Any]], dict[str, Any]] = lambda row: {}
     beside: Callable[[Writes, dict[str, Any]], None] | None = None
+    act: Callable[[Base, dict[str, Any]], bool] | None = None
 
     def __str__(self) -> str:
         return f"migration {self.number} ({self.what})"
@@ -75,7 +78,9 @@ MIGRATIONS = (
         lambda row: {"keyed": True},
         lambda writes, row: SearchKeyWrites.beside(writes).name_payment(None, PAYMENT.record(row)),
     ),
+    Migration(4, "ledgers of before finance's figures are added to them", USERS, BEHIND, act=catch_up),
 )
+FIGURES_OF_BEFORE = MIGRATIONS[3]
 
 
 class Migrations(Base):
@@ -161,6 +166,8 @@ class Migrations(Base):
 
     def _change(self, migration: Migration, row: dict[str, Any]) -> bool:
         """Whether it was this run that has changed it."""
+        if migration.act:
+            return migration.act(self, row)
         table, key = migration.table, {migration.table.key: row[migration.table.key]}
         still = (
             f"attribute_exists(#{table.key}) AND ({migration.condition})"  # an update would make a row that has gone

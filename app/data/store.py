@@ -28,6 +28,7 @@ from .erasure import ErasureUpdates
 from .figures import FigureReads, FigureUpdates
 from .heartbeats import HeartbeatReads, HeartbeatUpdates
 from .ledger import LedgerReads, LedgerWrites
+from .ledger_figures import LedgerFigureReads, LedgerFigureUpdates
 from .migrations import Migration, Migrations
 from .once import OnceReads, OnceWrites
 from .outbox import MailReads, MailUpdates, MailWrites
@@ -114,6 +115,7 @@ class Updates:
         self.mails = MailUpdates(client, prefix)
         self.heartbeats = HeartbeatUpdates(client, prefix)
         self.figures = FigureUpdates(client, prefix)
+        self.ledger_figures = LedgerFigureUpdates(client, prefix)
         self.erasure = ErasureUpdates(client, prefix)
 
 
@@ -143,6 +145,7 @@ class Store(Base):
         self.timeline = TimelineReads(client, prefix, adopter)
         self.heartbeats = HeartbeatReads(client, prefix, adopter)
         self.figures = FigureReads(client, prefix, adopter)
+        self.ledger_figures = LedgerFigureReads(client, prefix, adopter)
         self.updates = Updates(client, prefix)
 
     @contextmanager

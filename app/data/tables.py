@@ -83,9 +83,10 @@ ADJUSTMENTS = Table("Adjustments", "adjustment_id", (Index(ADJUSTMENT_INDEX, "wa
 SALES = Table("Sales", "source")  # links and products that sell something else, and what operators said of them
 DRAFTS = Table("Drafts", "account_id", ttl="expires_at")  # apart from the accounts: a text can be as long as a book
 SEARCH_KEYS = Table("SearchKeys", "part", range_key="place")  # what operators find customers and payments by
+FIGURES = Table("Figures", "place")  # of the ledger by month, 64 rows for each: no row that every transaction touches
 STATUS = Table("Status", "name")  # facts about the service itself, such as the last webhook delivery
 
 ALL = (
     *(USERS, TRANSACTIONS, TASKS, PAYMENTS, OUTBOX, RATE_LIMITS),
-    *(REDEEM_CODES, AUDIT, RESULTS, ADJUSTMENTS, SALES, DRAFTS, SEARCH_KEYS, STATUS),
+    *(REDEEM_CODES, AUDIT, RESULTS, ADJUSTMENTS, SALES, DRAFTS, SEARCH_KEYS, FIGURES, STATUS),
 )

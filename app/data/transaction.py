@@ -7,7 +7,7 @@ import random
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
@@ -17,10 +17,12 @@ from botocore.exceptions import ClientError
 from app.domain.accounts import Account, mask_email
 from app.domain.credits import PostedEntry, check_moved
 from app.domain.errors import DomainError, LedgerWrong, StoreBusy, StoreUnavailable
+from app.domain.ledger_figures import fold
 
 from .client import Stale, call
 from .codec import decode_item, encode, encode_item
-from .tables import USERS
+from .figure_rows import grown, place_key
+from .tables import FIGURES, USERS
 
 log = logging.getLogger(__name__)
 
@@ -124,12 +126,19 @@ class Writes:
         self._operations.append({kind: operation})
         self._failures.append(failure)
 
+    def fold(self, rows: Iterable[PostedEntry]) -> None:
+        """Add ledger rows to finance's figures, in the transaction that writes them."""
+        for place, figures in fold(rows).items():
+            self.update(FIGURES.suffix, place_key(place), add=grown(figures))
+
     def commit(self) -> None:
         if not self._operations:
             return
         with alerting():
             for before, after in self._moved:
                 check_moved(before, after, [row for row in self._posted if row.user_email == after.email])
+        whole = {after.email for _, after in self._moved if after.is_folded}
+        self.fold(row for row in self._posted if row.user_email in whole)
         try:
             call(self._client, "transact_write_items", TransactItems=self._operations)
         except ClientError as error:

@@ -101,6 +101,7 @@ class Account:
     created_at: datetime
     credits_balance: int = 0
     ledger_sequence: int = 0
+    folded_sequence: int = 0  # the newest ledger row that finance's figures hold: see data/ledger_figures.py
     last_entry_at: datetime | None = None  # where the newest ledger row is listed
     last_happened_at: datetime | None = None  # its time, if that is another: see PostedEntry
     ahead_since: datetime | None = None  # the earliest time of a row that is listed elsewhere
@@ -140,6 +141,11 @@ class Account:
     challenge: str | None = None  # the WebAuthn challenge that is out, once
     searched_by: tuple[str, ...] = ()  # the addresses whose search keys are written: see search_keys.py
     unexplained: str | None = None  # why nothing may move this balance: see app/adoption
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether finance's figures hold all of its ledger, so that its next row is added to them as it is written."""
+        return self.folded_sequence == self.ledger_sequence
 
     @property
     def is_operator(self) -> bool:

@@ -93,6 +93,11 @@ def to_iso(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def month_of(moment: datetime) -> str:
+    """The UTC month, as `2026-11`."""
+    return to_iso(moment)[:7]
+
+
 def from_iso(text: str) -> datetime:
     """The original product wrote UTC without saying so."""
     moment = datetime.fromisoformat(text)

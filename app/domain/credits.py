@@ -19,6 +19,7 @@ OUT_OF_TIME = timedelta(minutes=15)  # beyond it a row's place in the list and i
 
 PURCHASE, SPEND, REFUND = "purchase", "spend", "refund"
 CLAWBACK, REINSTATEMENT, ADJUSTMENT, PROMO = "clawback", "reinstatement", "adjustment", "promo"
+REFUNDED, DISPUTED = "refunded", "disputed"  # why a payment was taken back
 TYPES = (PURCHASE, SPEND, REFUND, CLAWBACK, REINSTATEMENT, ADJUSTMENT, PROMO)
 
 
@@ -34,6 +35,7 @@ class LedgerEntry:
     task_id: str | None = None
     payment_id: str | None = None
     stripe_payment_intent: str | None = None
+    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class PostedEntry:
     task_id: str | None = None
     payment_id: str | None = None
     stripe_payment_intent: str | None = None
+    cause: str | None = None  # of a clawback or a reinstatement: REFUNDED or DISPUTED; earlier rows say it in words
     unreadable: str | None = None  # what stands there where a whole number of credits should
     ahead_at: datetime | None = None  # its place in the list, where that is not its time
 
@@ -96,6 +99,7 @@ def post(account: Account, entry: LedgerEntry, now: datetime) -> tuple[PostedEnt
         task_id=entry.task_id,
         payment_id=entry.payment_id,
         stripe_payment_intent=entry.stripe_payment_intent,
+        cause=entry.cause,
         ahead_at=ahead_at,
     )
     after = replace(_account_after(account, posted), credits_balance=balance)
@@ -225,6 +229,7 @@ def _account_after(account: Account, posted: PostedEntry) -> Account:
     return replace(
         account,
         ledger_sequence=posted.sequence,
+        folded_sequence=posted.sequence if account.is_folded else account.folded_sequence,
         last_entry_at=posted.listed_at,
         last_happened_at=posted.timestamp if posted.ahead_at else None,
         ahead_since=min(ahead, default=None),

@@ -15,7 +15,7 @@ from math import floor
 from typing import Any
 
 from .accounts import normalise_email
-from .credits import CLAWBACK, CREDITS_PER_CENT, PURCHASE, REINSTATEMENT, LedgerEntry
+from .credits import CLAWBACK, CREDITS_PER_CENT, DISPUTED, PURCHASE, REFUNDED, REINSTATEMENT, LedgerEntry
 from .errors import InvalidInput, InvalidPayload
 from .money import money
 from .reversals import DISPUTE_RANK, REFUND_RANK, REFUND_UNDONE, Amount, Worth, held, join, newest_sum, refunded
@@ -246,6 +246,27 @@ def refunded_sums(record: PaymentRecord) -> dict[str, int]:
     return {name: int(cents) for name, cents in sorted(sums.items()) if cents}
 
 
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """What of a payment went back or is held, in one currency; `of_cents` is 0 where nobody told what it was in it."""
+
+    cents: int
+    currency: str
+    of_cents: int
+
+    def __str__(self) -> str:
+        """For reading: "$2.50 of $10.00", "all of $10.00"."""
+        whole = money(self.of_cents, self.currency)
+        if self.cents == self.of_cents:
+            return f"all of {whole}"
+        part = money(self.cents, self.currency)
+        return f"{part} of {whole}" if self.of_cents else part
+
+
+def portions(record: PaymentRecord, sums: Mapping[str, int]) -> list[Portion]:
+    return [Portion(cents, currency, charged_cents(record, currency)) for currency, cents in sums.items()]
+
+
 def held_sums(record: PaymentRecord) -> dict[str, int]:
     """For reading: what open and lost disputes hold, by currency, in its smallest units."""
     sums = {name: held(every, _face_value) for name, every in _by_currency(record, record.disputes.values()).items()}
@@ -307,8 +328,11 @@ def merge(record: PaymentRecord, fact: Fact) -> PaymentRecord:
             return replace(record, disputes=join(record.disputes, fact.dispute_id, word, DISPUTE_RANK))
 
 
-def entry_for(record: PaymentRecord, email: str) -> LedgerEntry | None:
-    """The one ledger entry that settles `record.delta`, or None when nothing is owed."""
+def entry_for(record: PaymentRecord, email: str, before: PaymentRecord | None = None) -> LedgerEntry | None:
+    """The one ledger entry that settles `record.delta`, or None when nothing is owed.
+
+    `before` is the record without the fact that asks for it: of refund and dispute the one that has changed is why.
+    """
     delta = record.delta
     if delta == 0:
         return None
@@ -318,15 +342,23 @@ def entry_for(record: PaymentRecord, email: str) -> LedgerEntry | None:
     else:
         kind = CLAWBACK if delta < 0 else REINSTATEMENT
     transaction_id = _entry_id(record, kind, number)
+    cause = _cause(record, before)
     return LedgerEntry(
         transaction_id=transaction_id,
         user_email=email,
         type=kind,
         amount=delta,
-        description=_describe(kind, record),
+        description=_describe(kind, record, cause),
         payment_id=record.payment_id,
         stripe_payment_intent=record.payment_intent,
+        cause=None if kind == PURCHASE else cause,
     )
+
+
+def _cause(record: PaymentRecord, before: PaymentRecord | None) -> str:
+    if before is not None and refunded_share(before) != refunded_share(record):
+        return REFUNDED
+    return DISPUTED if held_share(record) or (before is not None and held_share(before)) else REFUNDED
 
 
 def entry_ids(record: PaymentRecord, number: int) -> list[str]:
@@ -530,13 +562,12 @@ READERS: Mapping[str, Callable[[Mapping[str, Any], bool], Fact | None]] = {
 }
 
 
-def _describe(kind: str, record: PaymentRecord) -> str:
+def _describe(kind: str, record: PaymentRecord, cause: str) -> str:
     price = money(record.total_cents, record.currency)
     if kind == PURCHASE:
         bought = f"Bought {record.granted:,} credits for {price}"
         return bought if record.delta == record.granted else f"{bought}, less what was refunded or disputed"
     if kind == CLAWBACK:
-        cause = "disputed" if held_share(record) else "refunded"
         return f"Taken back: a payment of {price} was {cause}"
     return f"Given back: a refund failed or a dispute was won for a payment of {price}"
 

@@ -15,18 +15,20 @@ from app.domain.accounts import Account, mask_email
 from app.domain.audit import AuditRow
 from app.domain.by_hand import COMMAND_LINE, are_one, is_person
 from app.domain.credits import PROMO, PURCHASE, REFUND, SPEND, PostedEntry
-from app.domain.errors import BalanceUnexplained, InvalidPayload, WrongState
+from app.domain.errors import BalanceUnexplained, InvalidPayload, LedgerWrong, WrongState
+from app.domain.ledger_figures import LedgerFigures, Place
 from app.domain.payments import Fact, PaymentRecord, SessionFact
 from app.domain.sales import OURS, Named
 from app.domain.tasks import CANCELLED, REJECTED, check_reason
 
-from . import payments
+from . import ledger_figures, payments
 from .acting import Act, acting
 from .parked import CREDITED
 
 log = logging.getLogger(__name__)
 
 ADJUSTED = "adjust#"
+FIGURES = "figures of finance"
 CROSSING = timedelta(minutes=6)  # how far two machines' clocks may differ unnoticed, and what a request may take
 SECOND = "second operator of the proposal"
 MAX_REASON = 500
@@ -93,12 +95,25 @@ class Ledger:
     unreadable: list[PostedEntry] = field(default_factory=list)
     redeemed: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # rows that name a code
     adjustments: dict[str, list[PostedEntry]] = field(default_factory=lambda: defaultdict(list))
+    figures: ledger_figures.Count = field(default_factory=lambda: ledger_figures.Count({}))
 
 
 def _differences(store: Store) -> Iterator[Difference]:
     uses = {code.code: code.uses for code in store.codes.every()}
     accounts = {account.email: account for account in store.accounts.every()}
+    figures = store.ledger_figures.by_place()
     ledger = _read_ledger(store, accounts)
+    wrong_figures = list(_figure_differences(store, figures, ledger, accounts))
+    of_accounts = list(_ledger_differences(store, ledger, accounts))
+    yield from of_accounts or wrong_figures  # figures of a ledger that does not add up say nothing
+    yield from _task_differences(store, ledger)
+    credited: list[PaymentRecord] = []
+    yield from _payment_differences(store, ledger, accounts, credited)
+    yield from _code_differences(store, uses, ledger)
+    yield from _by_hand_differences(store, ledger, credited)
+
+
+def _ledger_differences(store: Store, ledger: Ledger, accounts: dict[str, Account]) -> Iterator[Difference]:
     for email in sorted(accounts.keys() | ledger.rows.keys()):
         account = accounts.get(email)
         if account is None and store.accounts.find(email) is not None:
@@ -109,15 +124,22 @@ def _differences(store: Store) -> Iterator[Difference]:
         yield Difference(email, f"ledger row {sequence}", "counted in the balance", known, email)
     for entry in ledger.unreadable:
         yield Difference(entry.transaction_id, "amount", "whole credits", str(entry.unreadable), entry.user_email)
-    yield from _task_differences(store, ledger)
-    credited: list[PaymentRecord] = []
-    yield from _payment_differences(store, ledger, accounts, credited)
-    yield from _code_differences(store, uses, ledger)
-    yield from _by_hand_differences(store, ledger, credited)
+
+
+def _figure_differences(
+    store: Store, before: dict[Place, LedgerFigures], ledger: Ledger, accounts: dict[str, Account]
+) -> Iterator[Difference]:
+    after = store.ledger_figures.by_place()
+    for one in ledger_figures.wrong(before, ledger.figures.by_place(), after):
+        place = f"{one.place[0]}, shard {one.place[1]:02}"
+        yield Difference(place, f"{FIGURES}: {one.name}", str(one.expected), str(one.found))
+    behind = [account for account in accounts.values() if not account.is_folded and not account.unexplained]
+    for account in behind if behind and ledger_figures.is_whole(store) else ():
+        yield Difference(account.email, f"{FIGURES}: rows", str(account.ledger_sequence), str(account.folded_sequence))
 
 
 def _read_ledger(store: Store, accounts: dict[str, Account]) -> Ledger:
-    ledger = Ledger()
+    ledger = Ledger(figures=ledger_figures.Count(accounts))
     for entry in store.ledger.every():
         account = accounts.get(entry.user_email)
         if account is None or entry.sequence <= account.ledger_sequence:
@@ -129,6 +151,8 @@ def _read_ledger(store: Store, accounts: dict[str, Account]) -> Ledger:
             continue  # its account is named, or nobody's
         if entry.unreadable:
             ledger.unreadable.append(entry)
+        elif type(entry.balance_after) is int:
+            ledger.figures.add(entry)
         if entry.type in (SPEND, REFUND) and not entry.is_original:
             task = entry.task_id or entry.transaction_id
             (ledger.spends if entry.type == SPEND else ledger.refunds)[task].append(entry.amount)
@@ -544,6 +568,30 @@ def liability(store: Store, *, at: datetime, now: datetime) -> Liability:
         owed_to_customers=sum(b for b in balances.values() if b > 0),
         owed_by_customers=-sum(b for b in balances.values() if b < 0),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentLedger:
+    """The rows of one payment, newest last, and what of its credits is unspent: None where the ledger of its account
+    does not add up, and the rows are as they stand.
+    """
+
+    entries: list[PostedEntry]
+    unspent: int | None
+
+
+def ledger_of_payment(store: Store, record: PaymentRecord) -> PaymentLedger:
+    """Reads the whole ledger of its account."""
+    owner = record.user_email
+    if owner is None:
+        return PaymentLedger([], 0)
+    try:
+        every = list(store.ledger.every_of(owner))[::-1]
+        unspent = unspent_by_payment(every).get(record.payment_id, 0)
+    except LedgerWrong:
+        every = list(store.ledger.every_of(owner, as_they_stand=True))[::-1]
+        unspent = None
+    return PaymentLedger([entry for entry in every if entry.payment_id == record.payment_id], unspent)
 
 
 def unspent_by_payment(entries: list[PostedEntry]) -> dict[str, int]:

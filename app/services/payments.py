@@ -279,7 +279,7 @@ def settle(
             and_also(tx)
         return Outcome(after)
 
-    entry = payments.entry_for(after, account.email)
+    entry = payments.entry_for(after, account.email, known.record)
     settled = payments.settled(after, entry, account.email)
     first_grant = isinstance(fact, SessionFact) and (known.record is None or known.record.granted == 0)
     account, settings = _prepared(account, fact, first_grant)
