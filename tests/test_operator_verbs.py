@@ -33,7 +33,7 @@ NO_VERBS = {
 COMMANDS_WITHOUT = {
     "tasks list", "tasks pending", "tasks show", "accounts list", "accounts show", "codes list",  # they read
     "books liability", "books webhooks",
-    "tasks figures", "books figures", "books check", "books reconcile", "mail send",  # figures of ours, Stripe's facts, promised mails
+    "tasks figures", "books figures", "books check", "books reconcile", "mail send",  # figures, facts, promised mails
     "accounts erase",  # ends what the owner's own deletion began
     "accounts adopt",  # its rows are the adoption's own: tests/adoption/
     "tables migrate",  # how rows are stored, not what they say; no person is in it

@@ -5,24 +5,30 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Blueprint, flash, g, redirect, render_template, request, url_for
+from flask import Blueprint, Response, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.domain import payments as facts
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, NotFound
 from app.domain.formatting import count
+from app.domain.ledger_figures import Month
 from app.domain.proposals import Proposal
 from app.domain.tasks import new_idempotency_key
 from app.forms.admin_finance import CreditForm, PromotionalCodeForm, ReasonForm
 from app.forms.paging import read_paging
-from app.services import books, codes, parked, payments, sales
+from app.services import books, codes, ledger_figures, parked, payments, sales
 from app.web import deps, heavy
+from app.web.exports import csv_file
 from app.web.guards import operator_required
 
 bp = Blueprint("admin_finance", __name__, url_prefix="/admin/finance")
 
-LISTS = "Reading long lists"
+LISTS, FILES = "Reading long lists", "Making files"
+MONTHS = 12  # of the roll-forward that the page shows; the file has all
+MONTH_COLUMNS = (
+    *("month", "opening", "sold", "spent", "given_back", "refunded", "disputed", "promotional", "by_hand", "closing"),
+)
 PROPOSED = "Proposed. Another operator must approve it: it waits under Proposals."
 
 
@@ -31,6 +37,7 @@ PROPOSED = "Proposed. Another operator must approve it: it waits under Proposals
 def index() -> ResponseReturnValue:
     paging, store, now = read_paging(request), deps.store(), utcnow()
     contact, named = store.heartbeats.stripe_contact(), deps.named_sales()
+    figures = ledger_figures.look(store, now)
     not_ours, every = heavy.beside(LISTS, lambda: (sales.list_waiting(store, named), store.sales.every()))
     return render_template(
         "admin_finance/index.html",
@@ -41,7 +48,35 @@ def index() -> ResponseReturnValue:
         contact=contact,
         silent=contact.is_silent(now),
         checked=store.heartbeats.last_books_check(),
+        figures=figures,
+        months=figures.months[-MONTHS:],
     )
+
+
+@bp.get("/months.csv")
+@operator_required
+def months_csv() -> ResponseReturnValue:
+    """The roll-forward of every month."""
+
+    def write() -> Response:
+        figures = ledger_figures.look(deps.store(), utcnow())
+        if not figures.whole:
+            raise InvalidInput("Not all ledgers are in these figures yet: run flask tables migrate first.")
+        rows = [_month_row(month) for month in figures.months]
+        return csv_file("impacteragi-months.csv", MONTH_COLUMNS, rows, total=_number_of_months)
+
+    return heavy.beside(FILES, write)
+
+
+def _month_row(month: Month) -> tuple[Any, ...]:
+    """Signed, so that a line adds up from its opening to its closing."""
+    of = month.figures
+    moved = (of.sold, -of.spent, of.given_back, -of.refunded_net, -of.disputed_net, of.promotional)
+    return (month.month, month.opening, *moved, of.by_hand - of.promotional, month.closing)
+
+
+def _number_of_months(count: int, _sum: int) -> tuple[Any, ...]:
+    return ("total", f"{count} months", *[""] * (len(MONTH_COLUMNS) - 2))
 
 
 @bp.get("/payments/<payment_id>")
@@ -212,21 +247,18 @@ def _payment_page(payment_id: str, form: CreditForm, status: int = 200) -> tuple
     if record is None:
         raise NotFound("There is no such payment.")
     form.email.data = form.email.data or record.payer_email or ""
-    owner = record.user_email
-    entries = heavy.beside(LISTS, lambda: list(store.ledger.every_of(owner))[::-1]) if owner else []
-    unspent = books.unspent_by_payment(entries).get(payment_id, 0)
+    ledger = heavy.beside(LISTS, lambda: books.ledger_of_payment(store, record))
     context: dict[str, Any] = {
         "record": record,
         "accounts": store.accounts.find_many([record.user_email] if record.user_email else []),
         "form": form,
-        "entries": [entry for entry in entries if entry.payment_id == payment_id],
+        "ledger": ledger,
         "audit": store.audit.page_of(payment_id, limit=20).items,
-        "refunded": facts.refunded_sums(record),
-        "held": facts.held_sums(record),
+        "refunded": facts.portions(record, facts.refunded_sums(record)),
+        "held": facts.portions(record, facts.held_sums(record)),
         "unknown": facts.unknown_currencies(record),
         "limit": deps.config().adjust_limit,
-        "unspent": unspent,
-        "unspent_cents": record.total_cents * unspent // record.granted if record.granted else 0,
+        "unspent_cents": record.total_cents * (ledger.unspent or 0) // record.granted if record.granted else 0,
     }
     return render_template("admin_finance/payment.html", **context), status
 

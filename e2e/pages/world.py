@@ -16,6 +16,7 @@ import httpx
 from bs4 import BeautifulSoup
 
 from app.data import Store
+from app.data.migrations import Migrations
 from app.domain.clock import utcnow
 from app.domain.errors import PaymentsUnavailable
 from app.domain.tasks import Task
@@ -168,6 +169,7 @@ NOT_PAGES = {
     "wellknown.security": "plain text",
     "account.export": "a JSON download",
     "admin.audit_csv": "a CSV download",
+    "admin_finance.months_csv": "a CSV download",
     "transactions.export": "a CSV download",
     "transactions.statement_pdf": "a PDF download",
     "tasks.download": "a Markdown download",
@@ -207,6 +209,7 @@ def furnish(site: Any) -> World:
     _accounts(store, states, now)
     names = _tasks(site, now) | _payments(site, now)
     _operators_work(store, states, now)
+    Migrations(store.client, store.prefix).note_new(now)  # as the set-up does with new tables
     for purpose, email in ((RESET, ADA), (SET_PASSWORD, ADA), (CONFIRM, CAREFUL)):
         names[purpose] = found.links.url(store.accounts.get(email), purpose).removeprefix(site.url)
     names["ada"], names["gone"] = (store.accounts.get(email).account_id for email in (ADA, "gone@example.com"))

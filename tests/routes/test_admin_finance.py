@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from bs4 import BeautifulSoup
 
+from app.data.codec import encode_item
+from app.data.migrations import Migrations
+from app.domain.clock import utcnow
 from app.domain.payments import DisputeFact, RefundFact
-from app.services import payments
+from app.services import payments, tasks
 from tests.services.test_payments import paid, record
 from tests.support import NOW, PASSWORD, make_account, session_event
 
@@ -99,13 +104,102 @@ def test_every_amount_is_shown_in_its_currency(operator, store):
 
     page = words(operator.get("/admin/finance/payments/pi_2"))
     assert "Paid $10.00 by" in page
-    assert "Refunded $3.00 Held by disputes 0.86 EUR" in page
+    assert "Refunded $3.00 of $10.00 Held by disputes 0.86 EUR" in page
     assert "Stripe has not told what this payment was in EUR" in page
     assert "re_1 succeeded $3.00" in page
     assert "dp_1 lost 0.86 EUR" in page
     assert "1,500 JPY" in words(operator.get("/admin/finance"))
     assert "Paid 1,500 JPY by" in words(operator.get("/admin/finance/payments/pi_3"))
     assert "Refunded nothing Held by disputes nothing" in words(operator.get("/admin/finance/payments/pi_3"))
+
+
+@pytest.mark.parametrize(
+    ("currency", "cents", "shown"), [("eur", 1000, "10.00 EUR"), ("jpy", 1500, "1,500 JPY"), ("kwd", 1234, "1.234 KWD")]
+)
+def test_what_is_sold_beside_the_app_is_shown_with_the_decimals_of_its_currency(
+    operator, store, currency, cents, shown
+):
+    told = session_event("reader@example.com", metadata={}, payment_link="plink_book", cents=cents, currency=currency)
+    payments.handle_event(store, told, livemode=False, now=NOW)
+
+    assert shown in words(operator.get("/admin/finance/sales/plink_book"))
+
+
+def test_a_refund_of_a_part_says_of_how_much(operator, store):
+    record(store, paid(2), RefundFact("pi_2", "re_1", 250, "succeeded"))
+    record(store, paid(3), RefundFact("pi_3", "re_2", 1000, "succeeded"))
+
+    assert "Refunded $2.50 of $10.00" in words(operator.get("/admin/finance/payments/pi_2"))
+    assert "Refunded all of $10.00" in words(operator.get("/admin/finance/payments/pi_3"))
+
+
+def figures_are_whole(store):
+    Migrations(store.client, store.prefix).note_new(NOW)
+
+
+def tiles(operator) -> dict[str, str]:
+    found = BeautifulSoup(operator.get("/admin/finance").data, "html.parser").select(".tiles > div")
+    return {tile.dt.text: " ".join(dd.text for dd in tile.select("dd")) for tile in found}
+
+
+def test_the_tiles_say_what_is_owed_and_what_moved_this_month(operator, store):
+    figures_are_whole(store)
+    now = utcnow()
+    payments.handle_event(store, session_event("ada@example.com", payment_intent="pi_2"), livemode=False, now=now)
+    tasks.submit(store, store.accounts.get("ada@example.com"), "A task", now=now)
+    payments.record_fact(store, RefundFact("pi_2", "re_1", 250, "succeeded"), now=now)
+    payments.record_fact(store, DisputeFact("pi_2", "dp_1", 100, "needs_response"), now=now)
+    payments.record_fact(store, DisputeFact("pi_2", "dp_1", 100, "won"), now=now)
+
+    assert tiles(operator) == {
+        "Owed to customers now": "740",
+        "Sold this month": "1,000",
+        "Spent this month": "10",
+        "Refunded this month": "250",
+        "Disputed this month": "100 100 won back",
+    }
+
+
+def test_figures_that_are_not_whole_say_so_and_make_no_file(operator, store):
+    assert "These figures are not whole." in words(operator.get("/admin/finance"))
+    assert operator.get("/admin/finance/months.csv").status_code == 422
+
+    figures_are_whole(store)
+    assert "not whole" not in words(operator.get("/admin/finance"))
+
+
+def test_the_roll_forward_is_a_table_and_a_file_that_add_up(operator, store):
+    figures_are_whole(store)
+    account = make_account(store, credits=100)
+    for months in range(3):
+        account = tasks.submit(store, account, f"Task {months}", now=NOW + timedelta(days=31 * months)).account
+
+    page = BeautifulSoup(operator.get("/admin/finance").data, "html.parser").select_one("table")
+    lines = operator.get("/admin/finance/months.csv?for=program").text.splitlines()
+
+    first = [cell.text for cell in page.select("tr")[-1].select("th, td")]
+    assert first == ["November 2026", "0", "–", "−10", "–", "–", "+100", "90"]
+    assert lines[0] == "month,opening,sold,spent,given_back,refunded,disputed,promotional,by_hand,closing"
+    assert lines[1:4] == [
+        "2026-11,0,0,-10,0,0,0,100,0,90",
+        "2026-12,90,0,-10,0,0,0,0,0,80",
+        "2027-01,80,0,-10,0,0,0,0,0,70",
+    ]
+
+
+def test_a_payment_whose_ledger_is_wrong_says_so_in_words(operator, store, log_watch):
+    record(store, paid(2))
+    row = store.client.get_item(TableName="ImpacterAGI_Transactions", Key={"transaction_id": {"S": "purchase#cs_2"}})
+    wrong = row["Item"] | encode_item({"balance_after": 7})
+    store.client.put_item(TableName="ImpacterAGI_Transactions", Item=wrong)
+
+    response = operator.get("/admin/finance/payments/pi_2")
+
+    assert response.status_code == 200
+    assert "does not add up" in words(response)
+    assert "not known" in words(response)
+    assert "Bought 1,000 credits for $10.00" in words(response)
+    store.client.put_item(TableName="ImpacterAGI_Transactions", Item=row["Item"])
 
 
 def test_an_alarm_is_shown_when_stripe_has_gone_silent(operator, store):
