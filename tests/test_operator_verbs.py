@@ -33,6 +33,7 @@ NO_VERBS = {
 COMMANDS_WITHOUT = {
     "tasks list", "tasks pending", "tasks show", "accounts list", "accounts show", "codes list",  # they read
     "books liability", "books webhooks",
+    "books attend",  # runs what was asked for on a page, which has its row
     "tasks figures", "books figures", "books check", "books reconcile", "mail send",  # figures, facts, promised mails
     "accounts erase",  # ends what the owner's own deletion began
     "accounts adopt",  # its rows are the adoption's own: tests/adoption/
@@ -172,6 +173,7 @@ def test_every_verb_of_the_pages_writes_its_row_in_its_transaction(app, store, m
         "admin.decline": (world.proposal, post("/admin/corrections/{}/decline")),
         "admin.resend": (world.mail, post("/admin/mails/resend", mail_id=lambda target: target)),
         "admin.resend_failed": (world.failed_mail, post("/admin/mails/resend-failed", since="2020-01-01")),
+        "admin_finance.ask_check": (None, post("/admin/finance/checks", kind="check")),
         "admin_finance.credit": (
             world.payment,
             post("/admin/finance/payments/{}/credit", email="buyer@example.com", credits="5", **why),

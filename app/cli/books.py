@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
+import signal
 import sys
+import threading
 import time
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import click
 
@@ -17,8 +20,10 @@ from app.cli.tasks import operator
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import DomainError
 from app.domain.text import plain_address
-from app.services import books, figures, heartbeats, ledger_figures
+from app.services import books, checks, ledger_figures
 from app.web import deps
+
+log = logging.getLogger(__name__)
 
 group = Group("books", help="The ledger, Stripe, and what is owed to customers.")
 
@@ -36,10 +41,8 @@ def check(freeze: bool, as_json: bool) -> None:
     """
     store = deps.store()
     try:
-        differences = books.check(store, again=lambda: time.sleep(2))
+        differences = checks.check(store, clock=utcnow, again=lambda: time.sleep(2))
         frozen = books.freeze(store, differences, now=utcnow()) if freeze else []
-        heartbeats.note_books(store, utcnow(), len(differences))
-        figures.read_ledger(store, store.ledger.every(), utcnow())  # what the operators' charts show
     except DomainError as error:
         raise click.ClickException(error.message) from error
     if as_json:
@@ -107,15 +110,15 @@ def unfreeze(email: str, reason: str, operator: str) -> None:
 def reconcile(since: datetime | None, dry_run: bool) -> None:
     """Compare Stripe's sessions, refunds and disputes with our payments, and record what never reached us."""
     found, now = deps.get(), utcnow()
-    start = since.replace(tzinfo=UTC) if since else now - timedelta(days=30)
+    start = since.replace(tzinfo=UTC) if since else now - checks.LOOKS_BACK
     try:
-        result = books.reconcile(
+        result = checks.reconcile(
             found.store,
             found.stripe,
-            since=start,
-            livemode=found.config.livemode,
-            now=now,
             named=deps.named_sales(),
+            livemode=found.config.livemode,
+            clock=utcnow,
+            since=start,
             dry_run=dry_run,
             progress=_progress,
         )
@@ -138,9 +141,41 @@ def reconcile(since: datetime | None, dry_run: bool) -> None:
         sys.exit(1)
 
 
-def _progress(count: int) -> None:
+def _progress(_what: str, count: int) -> None:
     if count % 100 == 0:
         click.echo(f"… {count} looked at", err=True)
+
+
+@group.command("attend")
+@click.option("--watch", is_flag=True, help="Keep running, and run what is asked for.")
+@click.option(
+    "--every", type=click.FloatRange(0.1, 3600), default=2.0, show_default=True, help="Seconds between looks."
+)
+def attend(watch: bool, every: float) -> None:
+    """Run what operators ask for on the finance page. Any number may attend: each run is taken once."""
+    stop = threading.Event()
+    if watch:
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: stop.set())
+    found = deps.get()
+    while not stop.is_set():
+        try:
+            ended = checks.attend(
+                found.store,
+                found.stripe,
+                named=deps.named_sales(),
+                livemode=found.config.livemode,
+                clock=utcnow,
+                stopping=stop.is_set,
+            )
+        except DomainError as error:  # the store is down or busy: what was asked for waits
+            log.error("checks out of reach: %s", error.code)
+            ended = None
+        if ended:
+            click.echo(f"{ended.title}: {ended.failure or 'done'}")
+        if not watch:
+            return
+        stop.wait(every)
 
 
 @group.command("liability")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from app.domain.heartbeats import BooksCheck, StripeContact
+from app.domain.heartbeats import BooksCheck, Finding, StripeContact
 
 from .base import Base
 from .records import Codec
@@ -16,6 +16,10 @@ CONTACT, BOOKS = Codec(StripeContact), Codec(BooksCheck)
 class HeartbeatReads(Base):
     def last_books_check(self) -> BooksCheck | None:
         row = self._get(STATUS.suffix, {"name": "books"})
+        return BOOKS.record(row) if row else None
+
+    def last_reconciliation(self) -> BooksCheck | None:
+        row = self._get(STATUS.suffix, {"name": "reconciliation"})
         return BOOKS.record(row) if row else None
 
     def stripe_contact(self) -> StripeContact:
@@ -38,6 +42,9 @@ class HeartbeatUpdates(Base):
             add={"sessions_since": 1},
         )
 
-    def note_books(self, now: datetime, differences: int) -> None:
+    def note_books(self, now: datetime, differences: int, findings: tuple[Finding, ...] = ()) -> None:
         """Remember how the last check of the books ended."""
-        self._update(STATUS.suffix, {"name": "books"}, set=BOOKS.row(BooksCheck(now, differences)))
+        self._update(STATUS.suffix, {"name": "books"}, set=BOOKS.as_set(BooksCheck(now, differences, findings)))
+
+    def note_reconciliation(self, ended: BooksCheck) -> None:
+        self._update(STATUS.suffix, {"name": "reconciliation"}, set=BOOKS.as_set(ended))

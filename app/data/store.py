@@ -22,6 +22,7 @@ from .audit import AuditReads, AuditWrites
 from .base import Adopter, Base
 from .by_hand import ByHandReads, ByHandWrites
 from .by_id import ByIdReads
+from .checks import CheckReads, CheckUpdates, CheckWrites
 from .clock import read_clock
 from .drafts import DraftReads, DraftWrites
 from .erasure import ErasureUpdates
@@ -98,6 +99,10 @@ class Transaction(Writes):
         return SecondFactorWrites.beside(self)
 
     @cached_property
+    def checks(self) -> CheckWrites:
+        return CheckWrites.beside(self)
+
+    @cached_property
     def drafts(self) -> DraftWrites:
         return DraftWrites.beside(self)
 
@@ -114,6 +119,7 @@ class Updates:
         self.second_factors = SecondFactorUpdates(client, prefix)
         self.mails = MailUpdates(client, prefix)
         self.heartbeats = HeartbeatUpdates(client, prefix)
+        self.checks = CheckUpdates(client, prefix)
         self.figures = FigureUpdates(client, prefix)
         self.ledger_figures = LedgerFigureUpdates(client, prefix)
         self.erasure = ErasureUpdates(client, prefix)
@@ -144,6 +150,7 @@ class Store(Base):
         self.search_keys = SearchKeyReads(client, prefix, adopter)
         self.timeline = TimelineReads(client, prefix, adopter)
         self.heartbeats = HeartbeatReads(client, prefix, adopter)
+        self.checks = CheckReads(client, prefix, adopter)
         self.figures = FigureReads(client, prefix, adopter)
         self.ledger_figures = LedgerFigureReads(client, prefix, adopter)
         self.updates = Updates(client, prefix)

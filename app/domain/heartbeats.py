@@ -24,8 +24,17 @@ class StripeContact:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    subject: str
+    what: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class BooksCheck:
-    """When the books were last checked, and how many differences there were."""
+    """When the books were last checked, or reconciled with Stripe, and what was found: of many, the first."""
 
     checked_at: datetime
     differences: int
+    findings: tuple[Finding, ...] = ()
+    looked_at: int = 0  # facts at Stripe

@@ -8,7 +8,9 @@ from typing import Any
 from flask import Blueprint, Response, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app.data import Store
 from app.domain import payments as facts
+from app.domain.checks import CHECK, KINDS, RECONCILE
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, NotFound
 from app.domain.formatting import count
@@ -17,9 +19,10 @@ from app.domain.proposals import Proposal
 from app.domain.tasks import new_idempotency_key
 from app.forms.admin_finance import CreditForm, PromotionalCodeForm, ReasonForm
 from app.forms.paging import read_paging
-from app.services import books, codes, ledger_figures, parked, payments, sales
+from app.services import books, checks, codes, ledger_figures, parked, payments, sales
 from app.web import deps, heavy
 from app.web.exports import csv_file
+from app.web.fragments import is_fragment_request, render
 from app.web.guards import operator_required
 
 bp = Blueprint("admin_finance", __name__, url_prefix="/admin/finance")
@@ -35,11 +38,13 @@ PROPOSED = "Proposed. Another operator must approve it: it waits under Proposals
 @bp.get("")
 @operator_required
 def index() -> ResponseReturnValue:
+    if is_fragment_request():
+        return render("admin_finance/index.html", "checks", **_checks(deps.store(), utcnow()))
     paging, store, now = read_paging(request), deps.store(), utcnow()
     contact, named = store.heartbeats.stripe_contact(), deps.named_sales()
     figures = ledger_figures.look(store, now)
     not_ours, every = heavy.beside(LISTS, lambda: (sales.list_waiting(store, named), store.sales.every()))
-    return render_template(
+    return render(
         "admin_finance/index.html",
         parked=store.payments.list_parked(limit=paging.limit, cursor=paging.cursor),
         not_ours=not_ours,
@@ -47,10 +52,33 @@ def index() -> ResponseReturnValue:
         most_counted=sales.MOST_COUNTED,
         contact=contact,
         silent=contact.is_silent(now),
-        checked=store.heartbeats.last_books_check(),
         figures=figures,
         months=figures.months[-MONTHS:],
+        **_checks(store, now),
     )
+
+
+@bp.post("/checks")
+@operator_required
+def ask_check() -> ResponseReturnValue:
+    """What is asked for runs beside the web server: `flask books attend`."""
+    run = checks.ask(deps.store(), request.form.get("kind", ""), actor=g.account.email, now=utcnow())
+    flash(f"{run.title}: asked for.")
+    return redirect(url_for("admin_finance.index", _anchor="checks"), code=303)
+
+
+def _checks(store: Store, now: datetime) -> dict[str, Any]:
+    run = store.checks.find()
+    checked, reconciled = store.heartbeats.last_books_check(), store.heartbeats.last_reconciliation()
+    return {
+        "run": run,
+        "state": run.state(now) if run else "",
+        "ended": [
+            (CHECK, checked, "Check the books now", "They agree", "difference"),
+            (RECONCILE, reconciled, "Reconcile with Stripe now", "Nothing was missing", "finding"),
+        ],
+        "kinds": KINDS,
+    }
 
 
 @bp.get("/months.csv")

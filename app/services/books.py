@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from app.data import Store
 from app.domain import payments as facts
@@ -19,7 +19,7 @@ from app.domain.errors import BalanceUnexplained, InvalidPayload, LedgerWrong, W
 from app.domain.ledger_figures import LedgerFigures, Place
 from app.domain.payments import Fact, PaymentRecord, SessionFact
 from app.domain.sales import OURS, Named
-from app.domain.tasks import CANCELLED, REJECTED, check_reason
+from app.domain.tasks import CANCELLED, REJECTED, Task, check_reason
 
 from . import ledger_figures, payments
 from .acting import Act, acting
@@ -66,7 +66,22 @@ class Rows:
         self.by_sequence[entry.sequence] = (entry.amount, entry.balance_after)
 
 
-def check(store: Store, *, again: Callable[[], None] | None = None) -> list[Difference]:
+Progress = Callable[[str, int], None]
+Row = TypeVar("Row")
+ROWS_A_WORD = 100
+
+
+def told(rows: Iterable[Row], what: str, progress: Progress) -> Iterator[Row]:
+    """The rows, with a word now and then of how many there were."""
+    for number, row in enumerate(rows):
+        if number % ROWS_A_WORD == 0:
+            progress(what, number)
+        yield row
+
+
+def check(
+    store: Store, *, again: Callable[[], None] | None = None, progress: Progress = lambda what, done: None
+) -> list[Difference]:
     """Everything that differs, sorted; empty when the books agree. Reads whole tables: for a nightly run.
 
     Customers work meanwhile. Of an account only the rows up to its sequence number are looked at: they were durable
@@ -74,11 +89,11 @@ def check(store: Store, *, again: Callable[[], None] | None = None) -> list[Diff
     moment after the ledger, so what differs there counts only if a second look, after `again` has waited, finds it too;
     so does a row beyond the account's number, which then is no row of the last moment (tables restored apart).
     """
-    differences = list(_differences(store))
+    differences = list(_differences(store, progress))
     if differences and again is not None:
         again()
         first = {(difference.subject, difference.what) for difference in differences}
-        differences = [d for d in _differences(store) if (d.subject, d.what) in first]
+        differences = [d for d in _differences(store, progress) if (d.subject, d.what) in first]
     return sorted(differences, key=lambda d: (d.subject, d.what))
 
 
@@ -98,17 +113,18 @@ class Ledger:
     figures: ledger_figures.Count = field(default_factory=lambda: ledger_figures.Count({}))
 
 
-def _differences(store: Store) -> Iterator[Difference]:
+def _differences(store: Store, progress: Progress) -> Iterator[Difference]:
     uses = {code.code: code.uses for code in store.codes.every()}
-    accounts = {account.email: account for account in store.accounts.every()}
+    accounts = {account.email: account for account in told(store.accounts.every(), "accounts", progress)}
     figures = store.ledger_figures.by_place()
-    ledger = _read_ledger(store, accounts)
+    ledger = _read_ledger(store, accounts, progress)
     wrong_figures = list(_figure_differences(store, figures, ledger, accounts))
     of_accounts = list(_ledger_differences(store, ledger, accounts))
     yield from of_accounts or wrong_figures  # figures of a ledger that does not add up say nothing
-    yield from _task_differences(store, ledger)
+    yield from _task_differences(told(store.tasks.every(), "tasks", progress), ledger)
     credited: list[PaymentRecord] = []
-    yield from _payment_differences(store, ledger, accounts, credited)
+    every_payment = told(store.payments.every(), "payments", progress)
+    yield from _payment_differences(every_payment, ledger, accounts, credited)
     yield from _code_differences(store, uses, ledger)
     yield from _by_hand_differences(store, ledger, credited)
 
@@ -138,9 +154,9 @@ def _figure_differences(
         yield Difference(account.email, f"{FIGURES}: rows", str(account.ledger_sequence), str(account.folded_sequence))
 
 
-def _read_ledger(store: Store, accounts: dict[str, Account]) -> Ledger:
+def _read_ledger(store: Store, accounts: dict[str, Account], progress: Progress) -> Ledger:
     ledger = Ledger(figures=ledger_figures.Count(accounts))
-    for entry in store.ledger.every():
+    for entry in told(store.ledger.every(), "ledger rows", progress):
         account = accounts.get(entry.user_email)
         if account is None or entry.sequence <= account.ledger_sequence:
             ledger.rows[entry.user_email].add(entry)
@@ -192,9 +208,9 @@ def _account_differences(email: str, account: Account | None, rows: Rows) -> Ite
             return
 
 
-def _task_differences(store: Store, ledger: Ledger) -> Iterator[Difference]:
+def _task_differences(every: Iterable[Task], ledger: Ledger) -> Iterator[Difference]:
     seen = set()
-    for task in store.tasks.every():
+    for task in every:
         seen.add(task.task_id)
         if task.unexplained:
             yield Difference(task.task_id, "task of the original product", "a place in the queue", task.unexplained)
@@ -213,11 +229,11 @@ def _task_differences(store: Store, ledger: Ledger) -> Iterator[Difference]:
 
 
 def _payment_differences(
-    store: Store, ledger: Ledger, accounts: dict[str, Account], credited: list[PaymentRecord]
+    every: Iterable[PaymentRecord], ledger: Ledger, accounts: dict[str, Account], credited: list[PaymentRecord]
 ) -> Iterator[Difference]:
     """Those that an operator has credited are put into `credited`: the payments are read once."""
     seen = set()
-    for record in store.payments.every():
+    for record in every:
         seen.add(record.payment_id)
         if record.resolution == CREDITED:
             credited.append(record)

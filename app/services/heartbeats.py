@@ -24,8 +24,3 @@ def note_delivery(store: Store, now: datetime) -> None:
         store.updates.heartbeats.note_webhook(now)
     except DomainError:
         log.warning("webhook delivery not noted")
-
-
-def note_books(store: Store, now: datetime, differences: int) -> None:
-    """Remember when the books were checked, and how many differences there were: a page of the operators says so."""
-    store.updates.heartbeats.note_books(now, differences)

@@ -93,7 +93,7 @@ class Supervisor:
             return
         say(f"Changed: {', '.join(changed[:3])}{' ...' if len(changed) > 3 else ''}. The app starts anew ...")
         for process in self._processes:
-            if process.name in ("web", "mail"):
+            if process.name in ("web", "mail", "books"):
                 process.restart()
 
     # Before anything is started
@@ -161,6 +161,7 @@ class Supervisor:
         web = self._add("web", self._web_command(), echo=True, stop_seconds=25.0)
         self._wait_for(web, lambda: answers(settings.ports["PORT"], "/healthz", HEALTH_SECONDS) == 200)
         self._add("mail", python("-m", "flask", "--app", "app.wsgi", "mail", "send", "--watch"), echo=True)
+        self._add("books", python("-m", "flask", "--app", "app.wsgi", "books", "attend", "--watch"), echo=True)
         return sign_ins
 
     def _demo_command(self) -> list[str]:

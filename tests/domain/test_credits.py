@@ -104,6 +104,7 @@ def test_the_opening_row_fills_what_older_rows_leave_and_follows_them(newest, mo
     assert after == replace(
         before,
         ledger_sequence=1,
+        folded_sequence=1,
         last_entry_at=ahead_at or moment,
         last_happened_at=happened,
         ahead_since=happened,

@@ -99,7 +99,7 @@ def test_every_deployed_table_is_kept_and_can_be_restored() -> None:
 
 def test_all_containers_get_settings_that_the_app_accepts() -> None:
     web = container("WebTask")
-    for other in (container("MailTask"), container("CommandTask")):
+    for other in (container("MailTask"), container("BooksTask"), container("CommandTask")):
         assert (web["Environment"], web["Secrets"]) == (other["Environment"], other["Secrets"])
     filled_in = {
         "APP_URL": "https://dashboard.impacteragi.com",

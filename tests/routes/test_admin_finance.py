@@ -10,8 +10,9 @@ from bs4 import BeautifulSoup
 from app.data.codec import encode_item
 from app.data.migrations import Migrations
 from app.domain.clock import utcnow
+from app.domain.heartbeats import BooksCheck, Finding
 from app.domain.payments import DisputeFact, RefundFact
-from app.services import payments, tasks
+from app.services import checks, payments, tasks
 from tests.services.test_payments import paid, record
 from tests.support import NOW, PASSWORD, make_account, session_event
 
@@ -200,6 +201,63 @@ def test_a_payment_whose_ledger_is_wrong_says_so_in_words(operator, store, log_w
     assert "not known" in words(response)
     assert "Bought 1,000 credits for $10.00" in words(response)
     store.client.put_item(TableName="ImpacterAGI_Transactions", Item=row["Item"])
+
+
+def checks_of(response):
+    return BeautifulSoup(response.data, "html.parser").select_one("#checks")
+
+
+def test_an_operator_asks_for_a_check_and_the_page_follows_it(operator, store):
+    assert "It has not run yet." in checks_of(operator.get("/admin/finance")).text
+
+    operator.post("/admin/finance/checks", data={"kind": "check"})
+
+    section = checks_of(operator.get("/admin/finance"))
+    assert "asked for by op@example.com" in section.text
+    assert section["data-hx-trigger"] == "every 2s"
+    assert all(button.has_attr("disabled") for button in section.select("button"))
+    assert operator.post("/admin/finance/checks", data={"kind": "reconcile"}).status_code == 409
+    assert [row.action for row in store.audit.page_of("books", limit=5).items] == ["books.check"]
+
+    run = store.updates.checks.take(store.checks.find(), utcnow())
+    store.updates.checks.note_step(run, "ledger rows", 12_300, utcnow())
+    fragment = operator.get("/admin/finance", headers={"HX-Request": "true"})
+    assert "at the ledger rows, 12,300 so far" in " ".join(fragment.text.split())
+    assert fragment.text.lstrip().startswith("<section")
+
+    store.updates.checks.end(store.checks.find(), utcnow())
+    ended = checks_of(operator.get("/admin/finance"))
+    assert not ended.has_attr("data-hx-trigger")
+    assert not any(button.has_attr("disabled") for button in ended.select("button"))
+
+
+def test_what_was_found_is_listed(operator, store):
+    findings = (Finding("ada@example.com", "balance and sum of the ledger", "5 expected, 6 found"),)
+    store.updates.heartbeats.note_books(NOW, 3, findings)
+    store.updates.heartbeats.note_reconciliation(BooksCheck(NOW, 0, (), 1200))
+
+    page = " ".join(checks_of(operator.get("/admin/finance")).text.split())
+
+    assert "3 differences, 22 November 2026" in page or "3 differences, 22 Nov" in page
+    assert "balance and sum of the ledger: 5 expected, 6 found" in page
+    assert "The first 1 of 3." in page
+    assert "Nothing was missing, of 1,200 facts at Stripe" in page
+
+
+@pytest.mark.parametrize(
+    ("asked", "taken", "said"),
+    [(120, None, "Nobody has begun it."), (600, 600, "It stopped half-way.")],
+)
+def test_a_check_that_nobody_runs_says_so(operator, store, asked, taken, said):
+    now = utcnow()
+    checks.ask(store, "check", actor=OPERATOR, now=now - timedelta(seconds=asked))
+    if taken:
+        store.updates.checks.take(store.checks.find(), now - timedelta(seconds=taken))
+
+    section = checks_of(operator.get("/admin/finance"))
+
+    assert said in section.text
+    assert not any(button.has_attr("disabled") for button in section.select("button"))
 
 
 def test_an_alarm_is_shown_when_stripe_has_gone_silent(operator, store):

@@ -25,7 +25,7 @@ from app.web.guards import operator_required
 
 AUDIT_DAYS = 31  # that one page, or one export, looks back over
 MAX_EXPORT = 10_000
-ACTIONS = ("task.", "credits.", "account.", "mail.", "code.", "payment.")
+ACTIONS = ("task.", "credits.", "account.", "mail.", "code.", "payment.", "books.")
 COLUMNS = ("at", "actor", "action", "subject", "before", "after", "reason")
 
 
