@@ -30,6 +30,10 @@ class LedgerReads(Base):
         row = self._get(TABLE, {"transaction_id": transaction_id})
         return _checked(row) if row else None
 
+    def find_as_it_stands(self, transaction_id: str) -> PostedEntry | None:
+        row = self._get(TABLE, {"transaction_id": transaction_id})
+        return as_it_stands(row) if row else None
+
     def page(
         self,
         email: str,

@@ -79,8 +79,15 @@ MIGRATIONS = (
         lambda writes, row: SearchKeyWrites.beside(writes).name_payment(None, PAYMENT.record(row)),
     ),
     Migration(4, "ledgers of before finance's figures are added to them", USERS, BEHIND, act=catch_up),
+    Migration(
+        5,
+        "payments of before there was a list by month get their month",
+        PAYMENTS,
+        "attribute_not_exists(created_month) AND attribute_exists(created_at)",
+        lambda row: {"created_month": row["created_at"][: len("2026-11")]},
+    ),
 )
-FIGURES_OF_BEFORE = MIGRATIONS[3]
+FIGURES_OF_BEFORE, MONTHS_OF_PAYMENTS = MIGRATIONS[3:5]
 
 
 class Migrations(Base):

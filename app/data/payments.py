@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from app.domain.accounts import Account
+from app.domain.clock import month_of
 from app.domain.paging import Page
 from app.domain.payments import PaymentRecord
 from app.domain.reversals import Amount
@@ -18,7 +19,7 @@ from .base import Base, in_parts
 from .client import Stale, call
 from .records import Codec
 from .search_keys import SearchKeyWrites
-from .tables import PARKED_INDEX, PAYMENT_EMAIL_INDEX, PAYMENTS, USERS
+from .tables import PARKED_INDEX, PAYMENT_EMAIL_INDEX, PAYMENT_MONTH_INDEX, PAYMENTS, USERS
 from .transaction import Writes
 
 TABLE = PAYMENTS.suffix
@@ -58,9 +59,29 @@ class PaymentReads(Base):
     def page(self, email: str, *, limit: int, cursor: str | None = None) -> Page[PaymentRecord]:
         return self._payments(PAYMENT_EMAIL_INDEX, ("user_email", email), limit, cursor)
 
-    def _payments(self, index: str, key: tuple[str, str], limit: int, cursor: str | None) -> Page[PaymentRecord]:
+    def page_of_month(
+        self,
+        month: str,
+        keep: Callable[[PaymentRecord], bool] | None = None,
+        *,
+        limit: int,
+        cursor: str | None = None,
+    ) -> Page[PaymentRecord]:
+        """Payments that were first heard of in a UTC month, newest first; `keep` looks at a bounded number of them."""
+        return self._payments(PAYMENT_MONTH_INDEX, ("created_month", month), limit, cursor, keep)
+
+    def _payments(
+        self,
+        index: str,
+        key: tuple[str, str],
+        limit: int,
+        cursor: str | None,
+        keep: Callable[[PaymentRecord], bool] | None = None,
+    ) -> Page[PaymentRecord]:
         names = ("created_at", "payment_id")
-        return self._page(TABLE, index, key, key_names=names, make=PAYMENT.record, limit=limit, cursor=cursor)
+        return self._page(
+            TABLE, index, key, key_names=names, make=PAYMENT.record, limit=limit, cursor=cursor, keep=keep
+        )
 
     def every(self) -> Iterator[PaymentRecord]:
         """A consistent scan: for the nightly check and the reconciliation only."""
@@ -105,6 +126,7 @@ def _beside(record: PaymentRecord) -> dict[str, Any]:
         "charge_refunded_currency": charge.currency or None,
         "charge_refunded_told": charge.told or None,
         "parked": _place(record),
+        "created_month": month_of(record.created_at) if record.created_at else None,
     }
 
 

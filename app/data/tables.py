@@ -11,6 +11,7 @@ TRANSACTION_INDEX = "user_email-timestamp-index"
 CUSTOMER_INDEX = "stripe_customer_id-index"
 ACCOUNT_INDEX = "account_id-index"
 PARKED_INDEX = "parked-created_at-index"
+PAYMENT_MONTH_INDEX = "created_month-created_at-index"
 PAYMENT_EMAIL_INDEX = "user_email-created_at-index"
 OUTBOX_INDEX = "queue-due_at-index"
 OUTBOX_TO_INDEX = "to-created_at-index"
@@ -67,7 +68,11 @@ TASKS = Table(
 PAYMENTS = Table(
     "Payments",
     "payment_id",
-    (Index(PARKED_INDEX, "parked", "created_at"), Index(PAYMENT_EMAIL_INDEX, "user_email", "created_at")),
+    (
+        Index(PARKED_INDEX, "parked", "created_at"),
+        Index(PAYMENT_EMAIL_INDEX, "user_email", "created_at"),
+        Index(PAYMENT_MONTH_INDEX, "created_month", "created_at"),
+    ),
 )
 OUTBOX = Table(
     "Outbox",

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from flask import Request
 from flask_wtf import FlaskForm
 from wtforms import HiddenField, StringField, ValidationError
 from wtforms.validators import InputRequired, NumberRange
 
 from app.domain.accounts import normalise_email
+from app.domain.clock import month_of
 from app.domain.codes import MAX_CODE_CREDITS, normalise_code
+from app.domain.errors import Malformed
+from app.domain.payment_list import STATES, PaymentFilter
 from app.domain.payments import MAX_CREDITS_BY_HAND
 from app.domain.text import shows
 
 from .base import Day, WholeNumber, rule
+from .paging import read_month, read_search
 
 MAX_REASON = 500
+
+
+def read_payment_filter(request: Request, now: datetime) -> PaymentFilter:
+    """This month, unless another is named, or a search with none. Raises Malformed."""
+    q, month, state = read_search(request), read_month(request), request.args.get("state", "")
+    if state and state not in STATES:
+        raise Malformed(f"state must be one of {', '.join(STATES)}.")
+    return PaymentFilter(month or ("" if q else month_of(now)), q, state)
 
 
 class ReasonForm(FlaskForm):

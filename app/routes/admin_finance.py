@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,15 +12,19 @@ from flask.typing import ResponseReturnValue
 from app.data import Store
 from app.domain import payments as facts
 from app.domain.checks import CHECK, KINDS, RECONCILE
-from app.domain.clock import utcnow
+from app.domain.clock import month_of, to_iso, utcnow
 from app.domain.errors import InvalidInput, NotFound
 from app.domain.formatting import count
 from app.domain.ledger_figures import Month
+from app.domain.money import plain_amount
+from app.domain.paging import Page
+from app.domain.payment_list import STATES, Sums, state_of
+from app.domain.payments import PaymentRecord
 from app.domain.proposals import Proposal
 from app.domain.tasks import new_idempotency_key
-from app.forms.admin_finance import CreditForm, PromotionalCodeForm, ReasonForm
+from app.forms.admin_finance import CreditForm, PromotionalCodeForm, ReasonForm, read_payment_filter
 from app.forms.paging import read_paging
-from app.services import books, checks, codes, ledger_figures, parked, payments, sales
+from app.services import books, checks, codes, ledger_figures, parked, payment_list, payments, sales
 from app.web import deps, heavy
 from app.web.exports import csv_file
 from app.web.fragments import is_fragment_request, render
@@ -31,6 +36,10 @@ LISTS, FILES = "Reading long lists", "Making files"
 MONTHS = 12  # of the roll-forward that the page shows; the file has all
 MONTH_COLUMNS = (
     *("month", "opening", "sold", "spent", "given_back", "refunded", "disputed", "promotional", "by_hand", "closing"),
+)
+PAYMENT_COLUMNS = (
+    *("first_heard_of", "payment", "session", "state", "payer", "account", "stripe_customer"),
+    *("paid", "currency", "refunded", "held_by_disputes", "credits_granted", "credits_in_ledger"),
 )
 PROPOSED = "Proposed. Another operator must approve it: it waits under Proposals."
 
@@ -105,6 +114,66 @@ def _month_row(month: Month) -> tuple[Any, ...]:
 
 def _number_of_months(count: int, _sum: int) -> tuple[Any, ...]:
     return ("total", f"{count} months", *[""] * (len(MONTH_COLUMNS) - 2))
+
+
+@bp.get("/payments")
+@operator_required
+def list_payments() -> ResponseReturnValue:
+    paging, store, now = read_paging(request), deps.store(), utcnow()
+    wanted = read_payment_filter(request, now)
+
+    def read() -> tuple[Page[PaymentRecord], Sums | None]:
+        page = payment_list.page_of(store, wanted, limit=paging.limit, cursor=paging.cursor)
+        return page, payment_list.sums(store, wanted)
+
+    page, sums = heavy.beside("Searching", read)
+    return render(
+        "admin_finance/payments.html",
+        "payments",
+        wanted=wanted,
+        states=STATES,
+        state_of=state_of,
+        page=page,
+        sums=sums,
+        most_summed=payment_list.MOST_SUMMED,
+        refunded={record.payment_id: facts.portions(record, facts.refunded_sums(record)) for record in page.items},
+        held={record.payment_id: facts.portions(record, facts.held_sums(record)) for record in page.items},
+        accounts=store.accounts.find_many({record.user_email for record in page.items if record.user_email}),
+        cursor=paging.cursor or "",
+        whole=payment_list.is_whole(store),
+        this_month=month_of(now),
+    )
+
+
+@bp.get("/payments.csv")
+@operator_required
+def payments_csv() -> ResponseReturnValue:
+    """What the filter names: whole, or refused."""
+    wanted = read_payment_filter(request, utcnow())
+
+    def write() -> Response:
+        if not payment_list.is_whole(deps.store()):
+            raise InvalidInput("Not all payments have their month yet: run flask tables migrate first.")
+        rows = map(_payment_row, payment_list.every(deps.store(), wanted))
+        return csv_file("impacteragi-payments.csv", PAYMENT_COLUMNS, rows, total=_number_of_payments, max_rows=10_000)
+
+    return heavy.beside(FILES, write)
+
+
+def _payment_row(record: PaymentRecord) -> tuple[Any, ...]:
+    def words(sums: Mapping[str, int]) -> str:
+        return "; ".join(f"{plain_amount(cents, currency)} {currency.upper()}" for currency, cents in sums.items())
+
+    who = (record.payer_email or "", record.user_email or "", record.customer_id or "")
+    paid = plain_amount(record.total_cents, record.currency), record.currency.upper()
+    gone = words(facts.refunded_sums(record)), words(facts.held_sums(record))
+    ids = (record.payment_id, record.session_id or "")
+    when = to_iso(record.created_at) if record.created_at else ""
+    return (when, *ids, state_of(record), *who, *paid, *gone, record.granted, record.applied)
+
+
+def _number_of_payments(count: int, _sum: int) -> tuple[Any, ...]:
+    return ("total", f"{count} payments", *[""] * (len(PAYMENT_COLUMNS) - 2))
 
 
 @bp.get("/payments/<payment_id>")

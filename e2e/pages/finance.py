@@ -10,6 +10,13 @@ class Finance(Screen):
     path = "/admin/finance"
 
 
+class Payments(Screen):
+    """Every payment, with its filter and its sums."""
+
+    endpoints = ("admin_finance.list_payments",)
+    path = "/admin/finance/payments"
+
+
 class ParkedPayment(Screen):
     """Any payment; a parked one has the forms that decide on it."""
 
