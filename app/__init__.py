@@ -72,6 +72,7 @@ from app.web import (
 from app.web.devices import Devices
 from app.web.files import UploadRequest
 from app.web.looking import HeadAsGet, only_looking
+from app.web.markdown import render_markdown
 from app.web.visitors import add_commands, open_store
 from app.web.work_slots import Places, Slots, WorkSlots
 
@@ -175,7 +176,7 @@ def wire(config: Config, store: Store, slots: Slots, stripe: StripeGateway | Non
         passkeys=Passkeys(config.app_url),
         sealer=sealer,
         links=links,
-        mail_room=MailRoom(links, config.app_url, config.support_email),
+        mail_room=MailRoom(links, config.app_url, config.support_email, render_markdown),
         tokens=Tokens(config.jwt_secrets),
         devices=Devices(config.jwt_secrets, secure=config.is_production),
         throttle=throttle,

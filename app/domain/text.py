@@ -65,6 +65,15 @@ def one_line(text: str) -> str:
     return line if shows(line[:60]) else " ".join(_IGNORED.sub("", text).split())
 
 
+def first_part(text: str, limit: int) -> tuple[str, bool]:
+    """The beginning of `text`, to its last paragraph, line or word that ends within `limit`; and whether it was cut."""
+    if len(text) <= limit:
+        return text, False
+    head = text[:limit]
+    ends = (head.rfind(mark) for mark in ("\n\n", "\n", " "))
+    return head[: next((end for end in ends if end > limit // 2), limit)].rstrip(), True
+
+
 def compact(code: object) -> str:
     """A code as it was meant: without spaces and what nobody sees, in plain characters (dashes, full-width letters, the
     digits of any script).

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
 
 from app.data import Store
 from app.domain.accounts import Account, mask_email
@@ -48,7 +49,14 @@ class Rendered:
 class MailRoom:
     """Renders mails: `templates/emails/<kind>.subject.txt`, `.txt` and `.html`, text first."""
 
-    def __init__(self, links: Links, app_url: str, support_email: str | None = None) -> None:
+    def __init__(
+        self,
+        links: Links,
+        app_url: str,
+        support_email: str | None = None,
+        as_html: Callable[[str], Markup] = escape,
+    ) -> None:
+        """`as_html` makes safe markup of what an operator wrote as an answer."""
         self._links = links
         self._every_mail = {"app_url": app_url, "support_email": support_email}
         self._templates = Environment(
@@ -58,7 +66,7 @@ class MailRoom:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters.update(FILTERS)
+        self._templates.filters.update(FILTERS, as_html=as_html)
 
     def render(self, mail: Mail, account: Account | None) -> Rendered:
         """The mail as it is to be sent now. A link is made from the account's state of this moment."""

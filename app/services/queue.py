@@ -42,7 +42,7 @@ from app.domain.tasks import (
     ResultFile,
     Task,
 )
-from app.domain.text import shows
+from app.domain.text import first_part, shows
 
 from .acting import Act, acting
 
@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 
 CANDIDATES = 50  # of the queue's oldest, read at once when the next task is claimed
 LOOKS = 3
+IN_THE_MAIL = 1200  # characters of a result
 
 Beside = Callable[[Transaction, Task], None]
 
@@ -126,12 +127,16 @@ def complete(
     if not shows(result.text) and not files:
         raise InvalidInput("Write a result or add a file.", field="result")
 
+    beginning, cut = first_part(result.text, IN_THE_MAIL)
+
     def beside(tx: Transaction, task: Task) -> None:
         tx.tasks.add_result(task_id, result)
         context = {
             "task_id": task.task_id,
             "title": excerpt(task.description, 60),
             "files": len(result.files),
+            "result": beginning,
+            "cut": cut,
             "redo": task.redo_of is not None,
         }
         tx.mails.enqueue(Mail(f"task_completed#{task_id}", "task_completed", task.user_email, now, context))

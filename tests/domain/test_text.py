@@ -13,7 +13,7 @@ from app.domain.errors import InvalidInput
 from app.domain.formatting import excerpt
 from app.domain.second_factor import digits, recovery_hash
 from app.domain.tasks import check_description, check_note, check_reason
-from app.domain.text import compact, finder, one_line, plain_address, search_key, shows, storable, trimmed
+from app.domain.text import compact, finder, first_part, one_line, plain_address, search_key, shows, storable, trimmed
 
 
 @pytest.mark.parametrize("text", ["", "plain", "emoji 👩‍🚀", "\u202eright to left", "\u2028", "\x1b[31m", "e\u0301"])
@@ -235,3 +235,16 @@ def test_only_what_is_around_the_words_is_taken_off(text):
     kept = [place for place, char in enumerate(text) if shows(char)]
 
     assert trimmed(text) == (text[kept[0] : kept[-1] + 1] if kept else "")
+
+
+@pytest.mark.parametrize(
+    ("whole", "part"),
+    [
+        ("short", ("short", False)),
+        ("one two\n\nthree four five", ("one two", True)),
+        ("one two three four five", ("one two", True)),
+        ("x" * 30, ("x" * 12, True)),
+    ],
+)
+def test_the_first_part_of_a_text_ends_where_a_reader_would_pause(whole, part):
+    assert first_part(whole, 12) == part

@@ -12,14 +12,17 @@ from pathlib import Path
 
 import html5lib
 import pytest
+from bs4 import BeautifulSoup
 
 import app
 from app.data.client import make_client
 from app.domain.mails import Mail
 from app.gateways.ses import SesGateway, ascii_address
 from app.services import mail as mail_service
+from app.services import queue, tasks
 from app.services.links import CONFIRM, RESET, SET_PASSWORD, Links
 from app.services.mail import PATIENCE, MailRoom, deliver_due
+from app.web.markdown import render_markdown
 from tests.support import NOW, make_account
 
 KINDS = sorted(
@@ -39,6 +42,8 @@ CONTEXT = {
     "when": "2026-11-22T12:00:00.000000Z",
     "redo": False,
     "files": [],
+    "result": "**Birch**, for its <warranty>.",
+    "cut": True,
 }
 
 
@@ -169,6 +174,42 @@ def test_every_kind_is_readable_as_text_and_as_a_page(store, room, kind):
     assert "<script" not in rendered.html
     links = set(re.findall(r"https?://[^\s\"<>]+", rendered.text + rendered.html))
     assert all(link.startswith("http://dashboard.test") for link in links)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_one_look_and_is_dark_where_it_says_so(store, room, kind):
+    html = room.render(Mail("m", kind, "ada@example.com", NOW, CONTEXT), make_account(store)).html
+
+    page = BeautifulSoup(html, "html.parser")
+    assert "prefers-color-scheme: dark" in page.style.get_text()
+    assert page.title.get_text() == page.h1.get_text()
+    dark = set(re.findall(r"^\.(\w+)", page.style.get_text().partition("prefers-color-scheme: dark")[2], re.M))
+    for element in page.body.find_all(style=re.compile("#(?!14442f|f3eedd|e6cf92)")):  # the strip is the same in both
+        assert dark & set(element["class"]), element
+    for link in page.body.find_all("a", class_=False):
+        assert link.find_parent(class_="result"), link
+
+
+def test_the_result_is_in_the_mail_up_to_its_first_part(store, sender, room):
+    account = make_account(store, credits=100)
+    answer = "Birch, *without doubt*.\n\n" + "<b>Because</b> of its warranty. " * 60
+    room = MailRoom(Links(("signing-key",), ""), "http://dashboard.test", as_html=render_markdown)
+    task = tasks.submit(store, account, "Which quote?", now=NOW).task
+    queue.claim(store, "op@example.com", task.task_id, now=NOW)
+    queue.complete(store, "op@example.com", task.task_id, answer, now=NOW)
+
+    deliver(store, room, sender)
+
+    (mail,) = [mail for mail in sender.sent if mail["subject"].startswith("Done")]
+    page = BeautifulSoup(mail["html"], "html.parser")
+    assert page.select_one(".result em").get_text() == "without doubt"
+    assert page.select(".result b") == []
+    assert "<b>Because</b> of its warranty." in page.select_one(".result").get_text()
+    assert answer[:600] in mail["text"]
+    assert answer not in mail["text"]
+    assert "(This is the first part of the result.)" in mail["text"]
+    assert page.select_one("a.button")["href"] == f"http://dashboard.test/tasks/{task.task_id}"
+    assert "Read all of it" in page.select_one("a.button").get_text()
 
 
 def test_ses_takes_the_mail_and_keeps_text_and_page(config):
