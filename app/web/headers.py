@@ -19,6 +19,7 @@ POLICY = {
     "img-src": "'self'",
     "connect-src": "'self'",
     "form-action": "'self' https://checkout.stripe.com",
+    "manifest-src": "'self'",
     "base-uri": "'none'",
     "frame-ancestors": "'none'",
     "object-src": "'none'",

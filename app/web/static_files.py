@@ -13,6 +13,7 @@ from flask import Flask, Response, request
 
 COMPRESSIBLE = frozenset({"text/css", "text/javascript", "image/svg+xml"})
 MIN_BYTES = 200
+AT_THE_ROOT = ("favicon.ico", "apple-touch-icon.png", "manifest.webmanifest")  # where they are looked for unasked
 HASH_CHARACTERS = 12
 
 
@@ -36,6 +37,8 @@ def shows_its_own_hash(static_folder: str | None) -> bool:
 
 def register(app: Flask) -> None:
     """Call after Flask-Compress: what ran later is asked first, and Flask-Compress leaves a compressed answer alone."""
+    for name in AT_THE_ROOT:
+        app.add_url_rule(f"/{name}", "static", app.view_functions["static"], defaults={"filename": name})
 
     @lru_cache(maxsize=64)
     def smallest(filename: str, version: str) -> bytes:

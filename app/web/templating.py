@@ -81,7 +81,8 @@ def register(app: Flask, config: Config) -> None:
                 return url.replace(PLACE, value)
         return url_for(endpoint, **values)
 
-    app.jinja_env.globals.update(PARTS, static_url=static_url, url_for=fast_url_for, support_email=config.support_email)
+    given = {"app_url": config.app_url, "support_email": config.support_email}
+    app.jinja_env.globals.update(PARTS, static_url=static_url, url_for=fast_url_for, **given)
 
     @app.context_processor
     def who() -> dict[str, Any]:
