@@ -1,11 +1,12 @@
 """How numbers, money and moments read on a page: pure functions, offered to Jinja as filters of the same name."""
 
 import calendar
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
+from app.domain.charts import Chart, stacked
 from app.domain.clock import utcnow
 from app.domain.money import MINUS, money
 from app.domain.text import one_line, shows
@@ -33,11 +34,11 @@ class DaySpend(NamedTuple):
 
 
 class Spend(NamedTuple):
-    """Credits spent over some days: the sum, the day that cost most, and the bars as an SVG path."""
+    """Credits spent over some days: the sum, the day that cost most, and a column for each day."""
 
     total: int
     peak: DaySpend
-    path: str
+    chart: Chart
 
 
 def credits(amount: int) -> str:
@@ -165,7 +166,9 @@ def file_size(size_bytes: int) -> str:
 def spend(spend_by_day: Mapping[str, int] | None) -> Spend:
     """What the chart of the last 30 days shows."""
     days = daily_spend(spend_by_day)
-    return Spend(sum(day.credits for day in days), max(days, key=lambda day: day.credits), bars(days))
+    words = [f"{day.day} {day:%b}: {count(spent, 'credit')}, {dollars(spent)}" if spent else "" for day, spent in days]
+    chart = stacked([[spent] for _, spent in days], words)
+    return Spend(sum(day.credits for day in days), max(days, key=lambda day: day.credits), chart)
 
 
 def daily_spend(spend_by_day: Mapping[str, int] | None, days: int = 30, today: date | None = None) -> list[DaySpend]:
@@ -178,16 +181,6 @@ def daily_spend(spend_by_day: Mapping[str, int] | None, days: int = 30, today: d
 def _window(today: date, days: int) -> list[tuple[date, str]]:
     window = [today - timedelta(days=back) for back in range(days - 1, -1, -1)]
     return [(day, day.isoformat()) for day in window]
-
-
-def bars(days: Sequence[DaySpend], height: int = 48) -> str:
-    """The SVG path of one bar for each day with spending, ten wide, the highest as high as the chart."""
-    peak = max((spent for _, spent in days), default=0)
-    return "".join(
-        f"M{number * 10} {height}h9v-{max(spent * height // peak, 3)}h-9z"
-        for number, (_, spent) in enumerate(days)
-        if spent
-    )
 
 
 FILTERS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -12,7 +13,8 @@ from flask import Flask, g, url_for
 from markupsafe import Markup
 
 from app.config import Config
-from app.domain.formatting import FILTERS, exact_time, iso_time, relative_time
+from app.domain.charts import HEIGHT, WIDE, Chart, stacked
+from app.domain.formatting import FILTERS, credits, dollars, elapsed, exact_time, iso_time, relative_time
 from app.web.markdown import render_markdown
 from app.web.static_files import content_hash
 
@@ -48,7 +50,45 @@ def exact_time_element(moment: datetime) -> Markup:
     return Markup(f'<time datetime="{iso_time(moment)}" title="{ago}">{words}</time>')  # noqa: S704 # nosec B704 - no text from outside
 
 
-PARTS = {"time_element": time_element, "exact_time_element": exact_time_element, "status_pill": status_pill}
+def plot(chart: Chart, colours: Sequence[str], name: str, sentence: str) -> Markup:
+    """Axis, columns and, for a pointer, a finger or the keyboard, the value of each column. All text is of our own."""
+    axis, width = chart.axis, len(chart.values) * WIDE - 1
+    ticks = [axis.top, axis.middle, 0] if axis else [0]
+    lines = f"M0 0h{width}M0 {HEIGHT // 2}h{width}M0 {HEIGHT}h{width}" if axis else f"M0 {HEIGHT}h{width}"
+    paths = "".join(f'<path class="{c}" d="{d}"/>' for c, d in zip(colours, chart.paths, strict=True) if d)
+    values = "".join(f"<li><span>{words}</span></li>" if words else "<li></li>" for words in chart.values)
+    listed = f'<ol tabindex="0" aria-label="{name}, day by day">{values}</ol>' if axis else ""
+    return Markup(  # noqa: S704 # nosec B704 - numbers and words of our own
+        f'<div class="plot"><p aria-hidden="true">{"".join(f"<span>{credits(tick)}</span>" for tick in ticks)}</p>'
+        f'<div><svg viewBox="0 0 {width} {HEIGHT}" preserveAspectRatio="none" role="img" aria-label="{sentence}">'
+        f'<path class="lines" d="{lines}"/>{paths}</svg>{listed}</div></div>'
+    )
+
+
+def chart_of(days: Sequence[Any], parts: Sequence[tuple[str, str, str]], money: bool = False) -> Chart:
+    """Of days with a number for each of `parts`: (attribute, word, colour). `money`: credits, also in dollars."""
+    rows = [[getattr(day, name) for name, _, _ in parts] for day in days]
+    words = []
+    for day, row in zip(days, rows, strict=True):
+        told = [f"{credits(value)} {word}" for value, (_, word, _) in zip(row, parts, strict=True) if value > 0]
+        worth = f", {dollars(sum(max(value, 0) for value in row))}" if money else ""
+        words.append(f"{day.day.day} {day.day:%b}: {', '.join(told)}{worth}")
+    return stacked(rows, words)
+
+
+def chart_of_waits(samples: Sequence[int]) -> Chart:
+    """Of seconds, the oldest first."""
+    return stacked([[seconds] for seconds in samples], [elapsed(seconds) for seconds in samples])
+
+
+PARTS = {
+    "plot": plot,
+    "chart_of": chart_of,
+    "chart_of_waits": chart_of_waits,
+    "time_element": time_element,
+    "exact_time_element": exact_time_element,
+    "status_pill": status_pill,
+}
 
 
 def register(app: Flask, config: Config) -> None:

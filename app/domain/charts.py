@@ -1,0 +1,61 @@
+"""Charts as numbers: an axis, columns as SVG paths, and each column in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isqrt
+from statistics import median
+from typing import NamedTuple
+
+HEIGHT = 800
+WIDE = 10  # a column with the gap behind it
+STEPS = (2, 4, 8, 12, 16, 20, 40, 60, 80)  # where an axis may end, times a power of ten: half and quarter are whole
+FLATTENED = 8  # times the median: from there on a straight axis would show one peak and nothing else
+
+
+class Axis(NamedTuple):
+    """From 0 to `top`. `rooted`: by the square root, so that half the height is a quarter of the value."""
+
+    top: int
+    rooted: bool
+
+    @property
+    def middle(self) -> int:
+        """The value at half the height."""
+        return self.top // (4 if self.rooted else 2)
+
+    def height(self, value: int) -> int:
+        return isqrt(HEIGHT * HEIGHT * value // self.top) if self.rooted else HEIGHT * value // self.top
+
+
+class Chart(NamedTuple):
+    axis: Axis | None  # None where there is nothing to show
+    paths: list[str]  # for each part
+    values: list[str]  # each column in words, "" for an empty one
+
+
+def axis_of(sums: Sequence[int]) -> Axis | None:
+    shown = [number for number in sums if number > 0]
+    if not shown:
+        return None
+    power = 1
+    while max(shown) > STEPS[-1] * power:
+        power *= 10
+    top = next(step * power for step in STEPS if step * power >= max(shown))
+    return Axis(top, max(shown) >= FLATTENED * median(shown))
+
+
+def stacked(rows: Sequence[Sequence[int]], words: Sequence[str]) -> Chart:
+    """A column for each row, its parts on top of one another; what is below zero is left out."""
+    rows = [[max(value, 0) for value in row] for row in rows]
+    axis = axis_of([sum(row) for row in rows])
+    paths = [""] * max(map(len, rows), default=0)
+    for place, row in enumerate(rows):
+        if axis and (total := sum(row)):
+            whole, below = max(axis.height(total), HEIGHT // 50), 0
+            for part, value in enumerate(row):
+                if value:
+                    high = whole * value // total
+                    paths[part] += f"M{place * WIDE} {HEIGHT - below}h9v-{high}h-9z"
+                    below += high
+    return Chart(axis, paths, [text if sum(row) else "" for text, row in zip(words, rows, strict=True)])
