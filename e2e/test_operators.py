@@ -182,17 +182,24 @@ def test_the_queue_is_walked_and_ticked_by_single_keys(site, ada, queue):
 
 
 @pytest.mark.inside("moves a lease back in time")
-def test_an_answer_outlives_its_lease_in_an_open_page(site, inside, ada, op, queue):
+def test_an_answer_renews_its_lease_and_outlives_it_in_an_open_page(site, inside, ada, op, queue):
     task_id = site.api(ada).submit("Takes long")
     expect(queue.tasks).to_have_text(["Takes long"])
     queue.button("Claim: Takes long").click()
     work = OperatorTask(queue.page)
     expect(work.state).to_contain_text("Yours for 29 more minutes")
     work.mark()
-    work.result.fill("A long answer")
-    found = inside.store.tasks.find(task_id)
-    with inside.store.transaction() as tx:
-        tx.tasks.change(found, replace(found, version=found.version + 1, lease_until=utcnow() - timedelta(seconds=1)))
+
+    def leave_of_the_lease(left: timedelta) -> None:
+        found = inside.store.tasks.find(task_id)
+        with inside.store.transaction() as tx:
+            tx.tasks.change(found, replace(found, version=found.version + 1, lease_until=utcnow() + left))
+
+    leave_of_the_lease(timedelta(minutes=10, seconds=-1))
+    expect(work.state).to_contain_text("Yours for 9 more minutes")
+    work.result.fill("A long answer")  # typing renews it
+    expect(work.state).to_contain_text("Yours for 29 more minutes")
+    leave_of_the_lease(timedelta(seconds=-1))
 
     work.complete()
     expect(work.alert).to_contain_text("Your lease has run out.")
