@@ -19,6 +19,7 @@ from werkzeug.datastructures import MultiDict
 from app.domain.accounts import Account
 from app.domain.clock import utcnow
 from app.domain.errors import NotFound
+from app.domain.ledger_figures import LedgerFigures, Month
 from app.domain.tasks import CANCELLED, COMPLETED, IN_PROGRESS, PENDING, REJECTED, Task, new_task
 from app.forms.auth import SignupForm
 from app.forms.tasks import TaskForm
@@ -61,6 +62,7 @@ def _side(now: datetime) -> str:
         tasks=_tasks(now),
         days=[Day((now - timedelta(days=29 - number)).date(), *_figures(number)) for number in range(30)],
         no_days=[Day((now - timedelta(days=29 - number)).date()) for number in range(30)],
+        months=[Month(f"2026-{number:02}", 400 * number, LedgerFigures(sold=1000)) for number in range(3, 8)],
         samples=[600 + 397 * number % 7200 for number in range(30)],
         typed=Typed("/tasks", (("description", "Summarise the report.\nIn five points."), ("request_id", "r"))),
         typed_file=Typed("/tasks/batch", (("lines", "One\nTwo"),), file_field="table", password="current-password"),  # noqa: S106
