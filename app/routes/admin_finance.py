@@ -47,13 +47,11 @@ PROPOSED = "Proposed. Another operator must approve it: it waits under Proposals
 @bp.get("")
 @operator_required
 def index() -> ResponseReturnValue:
-    if is_fragment_request():
-        return render("admin_finance/index.html", "checks", **_checks(deps.store(), utcnow()))
     paging, store, now = read_paging(request), deps.store(), utcnow()
     contact, named = store.heartbeats.stripe_contact(), deps.named_sales()
     figures = ledger_figures.look(store, now)
     not_ours, every = heavy.beside(LISTS, lambda: (sales.list_waiting(store, named), store.sales.every()))
-    return render(
+    return render_template(
         "admin_finance/index.html",
         parked=store.payments.list_parked(limit=paging.limit, cursor=paging.cursor),
         not_ours=not_ours,
@@ -65,6 +63,15 @@ def index() -> ResponseReturnValue:
         months=figures.months[-MONTHS:],
         **_checks(store, now),
     )
+
+
+@bp.get("/checks")
+@operator_required
+def show_checks() -> ResponseReturnValue:
+    """The part of the page that asks again while a check waits or runs."""
+    if not is_fragment_request():
+        return redirect(url_for("admin_finance.index", _anchor="checks"), code=303)
+    return render("admin_finance/index.html", "checks", **_checks(deps.store(), utcnow()))
 
 
 @bp.post("/checks")

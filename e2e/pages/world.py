@@ -172,6 +172,7 @@ NOT_PAGES = {
     "account.export": "a JSON download",
     "admin.audit_csv": "a CSV download",
     "admin_finance.months_csv": "a CSV download",
+    "admin_finance.show_checks": "the fragment that the finance page polls",
     "admin_finance.payments_csv": "a CSV download",
     "transactions.export": "a CSV download",
     "transactions.statement_pdf": "a PDF download",

@@ -221,9 +221,10 @@ def test_an_operator_asks_for_a_check_and_the_page_follows_it(operator, store):
 
     run = store.updates.checks.take(store.checks.find(), utcnow())
     store.updates.checks.note_step(run, "ledger rows", 12_300, utcnow())
-    fragment = operator.get("/admin/finance", headers={"HX-Request": "true"})
+    fragment = operator.get("/admin/finance/checks", headers={"HX-Request": "true"})
     assert "at the ledger rows, 12,300 so far" in " ".join(fragment.text.split())
     assert fragment.text.lstrip().startswith("<section")
+    assert operator.get("/admin/finance/checks").status_code == 303
 
     store.updates.checks.end(store.checks.find(), utcnow())
     ended = checks_of(operator.get("/admin/finance"))
