@@ -34,6 +34,7 @@ from app.routes import (
     credits,
     dashboard,
     design,
+    drafts,
     health,
     home,
     second_factor,
@@ -68,6 +69,7 @@ from app.web import (
     static_files,
     templating,
     typed,
+    typed_drafts,
 )
 from app.web.devices import Devices
 from app.web.files import UploadRequest
@@ -87,6 +89,7 @@ BLUEPRINTS = (
     transactions,
     account,
     second_factor,
+    drafts,
     unsent,
     unsubscribe,
     wellknown,
@@ -128,6 +131,7 @@ def create_app(
     admission.register(app, config)
     csrf.register(app)
     typed.register(app)
+    typed_drafts.register(app)
     headers.register(app, config)
     refusals.register(app)
     cli.register(app)

@@ -45,6 +45,7 @@ from .tables import USERS
 from .tasks import TaskReads, TaskWrites
 from .timeline import TimelineReads
 from .transaction import Writes
+from .typed_drafts import TypedDraftReads, TypedDraftUpdates
 
 
 class Transaction(Writes):
@@ -123,6 +124,7 @@ class Updates:
         self.figures = FigureUpdates(client, prefix)
         self.ledger_figures = LedgerFigureUpdates(client, prefix)
         self.erasure = ErasureUpdates(client, prefix)
+        self.typed_drafts = TypedDraftUpdates(client, prefix)
 
 
 class Store(Base):
@@ -149,6 +151,7 @@ class Store(Base):
         self.by_id = ByIdReads(client, prefix, adopter)
         self.search_keys = SearchKeyReads(client, prefix, adopter)
         self.timeline = TimelineReads(client, prefix, adopter)
+        self.typed_drafts = TypedDraftReads(client, prefix, adopter)
         self.heartbeats = HeartbeatReads(client, prefix, adopter)
         self.checks = CheckReads(client, prefix, adopter)
         self.figures = FigureReads(client, prefix, adopter)

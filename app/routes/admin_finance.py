@@ -29,6 +29,7 @@ from app.web import deps, heavy
 from app.web.exports import csv_file
 from app.web.fragments import is_fragment_request, render
 from app.web.guards import operator_required
+from app.web.typed_drafts import draft_of, look_up
 
 bp = Blueprint("admin_finance", __name__, url_prefix="/admin/finance")
 
@@ -188,6 +189,8 @@ def _number_of_payments(count: int, _sum: int) -> tuple[Any, ...]:
 def payment(payment_id: str) -> ResponseReturnValue:
     form = CreditForm(formdata=None)
     form.request_id.data = new_idempotency_key()
+    look_up(url_for(f"admin_finance.{act}", payment_id=payment_id) for act in ("credit", "refund", "dismiss"))
+    draft_of(url_for("admin_finance.credit", payment_id=payment_id)).fill(form)
     return _payment_page(payment_id, form)
 
 
@@ -284,6 +287,7 @@ def list_codes() -> ResponseReturnValue:
     if request.method == "GET":
         form = PromotionalCodeForm(formdata=None)
         form.request_id.data = new_idempotency_key()
+        draft_of(url_for("admin_finance.list_codes")).fill(form)
         return _codes_page(form)
     if not form.validate():
         return _codes_page(form), 422
@@ -368,10 +372,12 @@ def _payment_page(payment_id: str, form: CreditForm, status: int = 200) -> tuple
 
 
 def _codes_page(form: PromotionalCodeForm) -> str:
+    found = heavy.beside(LISTS, deps.store().codes.every)
+    look_up(url_for("admin_finance.disable_code", code=each.code) for each in found)
     return render_template(
         "admin_finance/codes.html",
         form=form,
-        codes=heavy.beside(LISTS, deps.store().codes.every),
+        codes=found,
         limit=deps.config().adjust_limit,
         now=utcnow(),
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from flask import Blueprint, Response, g, make_response, request
+from flask import Blueprint, Response, g, make_response, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.domain.clock import utcnow
@@ -19,6 +19,7 @@ from app.web import deps, heavy
 from app.web.fragments import is_fragment_request, render
 from app.web.guards import login_required, login_required_while_reading
 from app.web.refusals import status_of
+from app.web.typed_drafts import draft_of
 
 bp = Blueprint("dashboard", __name__)
 
@@ -59,10 +60,11 @@ def reading_ahead(email: str) -> Callable[[], Page[Task]] | None:
 @login_required_while_reading(reading_ahead)
 def show() -> ResponseReturnValue:
     form = blank_form(keep_draft=not is_fragment_request())  # a filtered history leaves the composer as it is
-    if again := request.args.get("again"):
+    again = request.args.get("again")
+    if again and not draft_of(place()).saved_at:
         form.show(deps.store().tasks.get(again, owner=g.account.email).brief)
     try:
-        return render(TEMPLATE, "history", **context(form), again=bool(again))
+        return render(TEMPLATE, "history", **context(form), again=bool(again), place=place())
     except (RateLimited, PlacesTaken) as error:
         if is_fragment_request():  # the open page stays as it is, and says so
             raise
@@ -113,8 +115,14 @@ def blank_form(*, keep_draft: bool = True) -> TaskForm:
     form = TaskForm(formdata=None)
     form.request_id.data = new_idempotency_key()
     if keep_draft:
-        form.description.data = g.account.draft
+        draft_of(place()).fill(form)
+        form.description.data = form.description.data or g.account.draft
     return form
+
+
+def place() -> str:
+    """What the words of the composer are kept under: those of a task that is submitted again apart from all others."""
+    return url_for("tasks.submit", again=request.args.get("again") if request.method == "GET" else None)
 
 
 def composer_context(form: TaskForm) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from app.domain.tasks import Task, check_description
 from app.domain.text import shows
 from app.gateways.files import FileStore
 
+from . import typed_drafts
 from .account_notices import changed
 from .acting import Act, transaction
 from .links import CONFIRM, LIFETIMES, RESET, SET_PASSWORD, Links, check_nonce, new_nonce
@@ -255,6 +256,7 @@ def delete(store: Store, passwords: Passwords, account: Account, password: objec
     _count_original_tasks(store, account.email)
     store.accounts.decide(store.accounts.get(account.email), attempt)
     log.info("account deleted", extra={"email": mask_email(account.email)})
+    typed_drafts.erase(store, store.accounts.get(account.email))
     for task in islice(store.tasks.every_of(account.email), ERASED_AT_ONCE):
         _erase_words(store, task)
 
@@ -278,6 +280,7 @@ def finish_erasure(store: Store, files: FileStore, email: str, *, deleted_at: da
     Tasks that came after `deleted_at` are of an owner who has come back. Safe to repeat. Raises FilesUnavailable.
     """
     seen = 0
+    typed_drafts.erase(store, store.accounts.get(email))
     for task in store.tasks.every_of(email):
         if task.created_at <= deleted_at:
             _erase_words(store, task)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import IO, Any
 
@@ -11,11 +11,12 @@ from app.data import Store
 from app.domain.accounts import Account
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import PostedEntry
+from app.domain.drafts import Draft
 from app.domain.errors import StoreBusy
 from app.domain.mails import OPTIONAL
 from app.domain.paging import each
 
-from . import drafts
+from . import drafts, typed_drafts
 from .statements import whole_ledger
 
 CHUNK = 500
@@ -23,7 +24,7 @@ CALM_TRIES = 5  # a busy account is read again this often
 
 
 def write_export(store: Store, email: str, file: IO[str]) -> None:
-    """One JSON object: the account, its sessions, unsent text, tasks with results, ledger and mails. No secret.
+    """One JSON object: the account, its sessions, unsent text, drafts, tasks with results, ledger and mails. No secret.
 
     It ends with how many rows each list has and what the ledger adds up to: `credits`, as both were read. Raises
     LedgerBehind.
@@ -33,7 +34,8 @@ def write_export(store: Store, email: str, file: IO[str]) -> None:
     file.write(head)
     counts = {}
     lists = {
-        "unsent": _unsent(store, account),
+        "unsent": _unsent(drafts.waiting(store, account, now=utcnow())),
+        "drafts": _unsent(typed_drafts.every_of(store, account, now=utcnow())),
         "tasks": _tasks(store, account),
         "ledger": iter(ledger),
         "mails": _mails(store, account),
@@ -92,8 +94,8 @@ def _about(account: Account) -> dict[str, Any]:
     }
 
 
-def _unsent(store: Store, account: Account) -> Iterator[dict[str, Any]]:
-    for draft in drafts.waiting(store, account, now=utcnow()):
+def _unsent(found: Iterable[Draft]) -> Iterator[dict[str, Any]]:
+    for draft in found:
         yield {"form": draft.place, "saved_at": to_iso(draft.saved_at), "fields": [list(pair) for pair in draft.fields]}
 
 

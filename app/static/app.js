@@ -10,6 +10,7 @@ htmx.registerExtension("trusted-types", {
 const byId = (id) => document.getElementById(id);
 const on = (name, handler, capture) => document.addEventListener(name, handler, capture);
 const isPoll = (ctx) => ctx?.sourceEvent?.type === "every" || ctx?.sourceElement?.hasAttribute("data-quiet");
+const isKeep = (ctx) => ctx?.sourceEvent?.type === "keep";
 
 // After sign-out, Back must not bring a private page out of the back-forward cache.
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
@@ -45,11 +46,12 @@ on("htmx:before:request", (event) => {
   if (isPoll(event.detail.ctx) && (document.hidden || signedOut)) event.preventDefault();
 });
 
-// A poll that fails says so once, quietly, and the page stays as it was.
+// A poll that fails says so once, quietly, and the page stays as it was. What cannot be kept is said in its form.
 on("htmx:before:swap", (event) => {
   const { ctx } = event.detail;
   signedOut = ctx.response.status === 401;
   if (!signedOut && byId("toasts").querySelector("[data-signed-out]")) byId("toasts").replaceChildren();
+  if (isKeep(ctx) && ctx.response.status > 401) return event.preventDefault();
   if (!isPoll(ctx) || signedOut) return; // what a 401 says is for the toasts; nothing else changes
   if (ctx.response.status >= 400) {
     event.preventDefault();
@@ -81,7 +83,7 @@ on("htmx:after:request", ({ detail: { ctx } }) => {
 on("htmx:finally:request", ({ detail: { ctx } }) => {
   if (ctx.refused) {
     byId("toasts").replaceChildren();
-    setTimeout(() => ctx.refused.requestSubmit(), 50);
+    setTimeout(() => isKeep(ctx) ? keep(ctx.draft.form) : ctx.refused.requestSubmit(), 50);
   } else if (ctx.response?.ok) delete ctx.sourceElement?.dataset.again;
 });
 
@@ -93,6 +95,7 @@ function pollMissed() {
 on("htmx:error", ({ detail: { ctx } }) => {
   if (!ctx) return;
   if (isPoll(ctx)) return pollMissed();
+  if (isKeep(ctx)) return kept(ctx, 0);
   toast(ctx.request.method === "GET"
     ? "No answer from the server. Please try again."
     : "No answer from the server. Try again: the same task is never charged twice.", "alert");
@@ -105,6 +108,88 @@ on("htmx:finally:request", ({ detail: { ctx } }) => {
   wanted?.focus({ preventScroll: wanted.dataset.refocus === "still" });
 });
 
+// --- Drafts: the words of a form[data-draft] are kept by the server a second after the last key ---
+
+const drafts = new WeakMap(); // of a form: how often its words changed, up to which change they are kept, as which page
+const draftForms = () => [...document.querySelectorAll("form[data-draft]")];
+const isUnkept = (form) => draftOf(form).kept !== draftOf(form).changes;
+
+function draftOf(form) {
+  if (!drafts.has(form)) drafts.set(form, { changes: 0, kept: 0, number: 0, misses: 0 });
+  return drafts.get(form);
+}
+
+function keepIn(form, milliseconds) {
+  const draft = draftOf(form);
+  clearTimeout(draft.timer);
+  draft.timer = setTimeout(keep, milliseconds, form);
+}
+
+function keep(form) {
+  clearTimeout(draftOf(form).timer);
+  if (form.isConnected) htmx.trigger(form.querySelector("[data-draft-line]"), "keep");
+}
+
+on("input", ({ target }) => {
+  const form = target.form;
+  if (!form?.hasAttribute("data-draft") || target.type === "file") return;
+  draftOf(form).changes += 1;
+  keepIn(form, 1000 + (target.value.length > 10000 ? 2000 : 0));
+});
+
+on("htmx:config:request", ({ detail: { ctx } }) => {
+  if (!isKeep(ctx)) return;
+  const form = ctx.sourceElement.closest("form");
+  const draft = draftOf(form);
+  const mark = form.elements.draft;
+  const [place, ...pages] = mark.value.split(" ");
+  if (!draft.page || draft.page !== pages[0]) {
+    draft.page = Math.random().toString(36).slice(2).padEnd(8, "0");
+    mark.value = [place, draft.page, ...pages].join(" ");
+  }
+  const { body } = ctx.request;
+  for (const [name, value] of [...body]) if (value instanceof File) body.delete(name);
+  body.set("draft", mark.value);
+  body.set("number", draft.number += 1);
+  ctx.draft = { form, changes: draft.changes };
+});
+
+on("htmx:after:request", ({ detail: { ctx } }) => { if (isKeep(ctx)) kept(ctx, ctx.response.status); });
+
+// After a try to keep what was typed: `status` of the answer, 0 when there was none.
+function kept(ctx, status) {
+  const { form, changes } = ctx.draft;
+  const draft = draftOf(form);
+  if (ctx.refused) return; // it goes out again by itself
+  if (status && status < 300) Object.assign(draft, { kept: changes, misses: 0 });
+  else if (status === 409) Object.assign(draft, { page: "" }, keepIn(form, 0)); // sent by then: this is another draft
+  else if (status === 413 || status === 422) {
+    ctx.target.textContent = "This cannot be kept as you type. Send it, or copy it, before you leave this page.";
+  } else if (!status || status > 401) {
+    ctx.target.textContent = "Not kept yet: the server gives no answer. What you wrote stays here, and we try again.";
+    keepIn(form, 1000 * 2 ** Math.min(draft.misses += 1, 6));
+  }
+  const { waits } = draft;
+  delete draft.waits;
+  if (!waits || status === 400 || status === 401) return;
+  if (!status) return toast("No answer from the server. What you wrote is still here: try again.", "alert");
+  draft.goes = true;
+  form.requestSubmit(waits.submitter);
+}
+
+on("htmx:before:request", ({ detail: { ctx } }) => {
+  if (ctx.sourceElement.matches("form[data-draft]")) clearTimeout(draftOf(ctx.sourceElement).timer);
+});
+
+on("htmx:finally:request", ({ detail: { ctx } }) => {
+  const form = ctx.sourceElement;
+  if (form.isConnected && form.matches("form[data-draft]") && isUnkept(form)) keepIn(form, 1000);
+});
+
+document.addEventListener("visibilitychange", () => draftForms().filter(isUnkept).forEach(keep));
+
+addEventListener("beforeunload", (event) => { if (draftForms().some(isUnkept)) event.preventDefault(); });
+
 // --- Forms ---
 
 on("submit", (event) => {
@@ -115,6 +200,14 @@ on("submit", (event) => {
   if (!plain || form.method !== "post") return;
   event.stopImmediatePropagation();
   if (form.dataset.sent) return event.preventDefault();
+  const draft = draftOf(event.submitter?.closest("form[data-draft]") ?? form);
+  if (form.hasAttribute("data-draft") && !draft.goes) {
+    draft.waits = { submitter: event.submitter };
+    keep(form);
+    return event.preventDefault();
+  }
+  Object.assign(draft, { goes: false, kept: draft.changes });
+  clearTimeout(draft.timer);
   form.dataset.sent = "yes";
   setTimeout(() => delete form.dataset.sent, 8000);
 }, true);
@@ -185,6 +278,11 @@ on("keydown", (event) => {
 
 function enhance() {
   for (const area of document.querySelectorAll("textarea[data-counter]")) countCharacters(area);
+  for (const mark of document.querySelectorAll("form[data-draft] > [data-unsaved]")) {
+    mark.removeAttribute("data-unsaved");
+    draftOf(mark.form).changes += 1;
+    keepIn(mark.form, 0);
+  }
 }
 
 on("htmx:after:swap", enhance);

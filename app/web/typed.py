@@ -90,8 +90,8 @@ def typed_in(request: Request) -> Typed | None:
     """What this request's form holds of a person's words; None when it holds none, or is no form of a page."""
     if request.method != "POST" or request.path.startswith("/api/") or not request.endpoint:
         return None
-    if request.headers.get("Sec-Fetch-Site") == "cross-site":
-        return None  # nobody typed that here
+    if request.blueprint == "drafts" or request.headers.get("Sec-Fetch-Site") == "cross-site":
+        return None  # an open page has it still; nobody typed that here
     try:
         if request.endpoint == "auth.login" and (carried := uncarried(request.form.get("carried", ""))):
             return carried  # what goes along with a sign-in

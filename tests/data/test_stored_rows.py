@@ -24,7 +24,7 @@ from app.domain.audit import AuditRow
 from app.domain.by_hand import Hand
 from app.domain.codes import PromotionalCode
 from app.domain.credits import ADJUSTMENT, PURCHASE, SPEND, PostedEntry
-from app.domain.drafts import Draft
+from app.domain.drafts import Draft, packed
 from app.domain.figures import LedgerDays
 from app.domain.heartbeats import BooksCheck, StripeContact
 from app.domain.mails import Mail, MailTrouble, Told
@@ -33,6 +33,7 @@ from app.domain.proposals import CODE, Proposal
 from app.domain.reversals import Amount
 from app.domain.sales import Line, Origin, Sale
 from app.domain.tasks import Result, ResultFile, Task, claimed, completed, new_task, rejected
+from app.domain.typed_drafts import TypedDraft
 from tests.support import NOW
 
 STORED: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "stored_rows.json").read_text())
@@ -152,6 +153,12 @@ MAIL = Mail("welcome#1", "welcome", ADA, NOW, {"credits": 500, "spent": False})
 PROPOSED = Proposal("adj_1", ADA, -70, "Paid twice", OP, NOW)
 A_CODE = Proposal("adj_2", "", 5000, "For the fair", OP, NOW, kind=CODE, terms={"code": "FAIR", "uses": 10})
 ACT = AuditRow("", NOW, OP, "credits.adjust", ADA, "Paid twice", {"balance": 5}, {"balance": 7, "names": ["a"]})
+TYPED = TypedDraft(
+    *("acc_1#0#16999009ee740f1cd697fe3c", "acc_1", "/tasks", NOW, 1797940800, "page01", 7),
+    packed(Draft("/tasks", (("description", "Words"),), NOW)).fields,
+    ("page00",),
+    1,
+)
 DRAFT = Draft("/tasks", (("description", "Words"), ("request_id", "r1")), NOW)
 
 
@@ -342,6 +349,13 @@ CASES = {
     ),
     "draft": Case(
         "Drafts", {"account_id": "acc_1"}, draft, lambda s: s.drafts.get("acc_1", NOW).newest_first(), [DRAFT]
+    ),
+    "typed draft": Case(
+        "TypedDrafts",
+        {"draft_id": TYPED.draft_id},
+        lambda s: s.updates.typed_drafts.save(replace(TYPED, version=0), TYPED),
+        lambda s: s.typed_drafts.find_many([TYPED.draft_id], NOW),
+        [TYPED],
     ),
     "by hand, on the command line": Case(
         "Status",

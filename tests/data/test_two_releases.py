@@ -31,6 +31,7 @@ from app.domain.by_hand import Hand
 from app.domain.drafts import Draft
 from app.domain.mails import MailTrouble
 from app.domain.tasks import claimed
+from app.domain.typed_drafts import Mark
 from tests.data.test_records import ONLY, records
 from tests.data.test_stored_rows import (
     ADA,
@@ -40,6 +41,7 @@ from tests.data.test_stored_rows import (
     OP,
     PENDING,
     PROPOSED,
+    TYPED,
     WELCOME,
     Case,
     together,
@@ -173,6 +175,14 @@ UPDATES: dict[str, Update] = {
     ),
     "another draft": Update("draft", lambda s: tx(lambda tx: tx.drafts.keep(of(s), Draft("/x", (), NOW)))(s)),
     "a draft goes": Update("draft", lambda s: tx(lambda tx: tx.drafts.drop(of(s), s.drafts.get("acc_1", NOW), "x"))(s)),
+    "more is typed": Update(
+        "typed draft",
+        lambda s: s.updates.typed_drafts.save(TYPED, TYPED.kept(Mark("/tasks", ("page01",)), 8, (("note", "x"),), NOW)),
+    ),
+    "what was typed is sent": Update(
+        "typed draft",
+        lambda s: s.updates.typed_drafts.save(TYPED, TYPED.done_with(Mark("/tasks", ("page01",)), NOW)),
+    ),
     "by hand": Update(
         "by hand, on the command line",
         lambda s: tx(lambda tx: tx.by_hand.count(s.by_hand.find("command line"), 5, limit=100, now=NOW))(s),

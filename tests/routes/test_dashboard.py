@@ -380,13 +380,13 @@ def test_text_survives_a_session_that_ended(ada, store):
 # What it costs: counted, not timed
 
 
-def test_dashboard_costs_two_reads(ada, calls):
+def test_dashboard_costs_three_reads(ada, calls):
     submit(ada)
 
     with calls() as made:
         ada.page("/dashboard")
 
-    assert sorted(made) == ["GetItem", "Query"]
+    assert sorted(made) == ["GetItem", "GetItem", "Query"]
 
 
 def test_dashboard_makes_its_two_reads_side_by_side(ada, store, monkeypatch):

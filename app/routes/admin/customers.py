@@ -22,6 +22,7 @@ from app.services.customer_search import Found
 from app.web import deps, heavy
 from app.web.fragments import render
 from app.web.guards import operator_required
+from app.web.typed_drafts import draft_of, look_up
 
 PAGE = 25
 
@@ -44,7 +45,10 @@ def list_customers() -> ResponseReturnValue:
 @bp.get("/customers/<account:account_id>")
 @operator_required
 def customer(account_id: str) -> ResponseReturnValue:
-    return _page(_account(account_id), _blank_adjust_form(), ReasonForm(formdata=None))
+    form = _blank_adjust_form()
+    look_up(url_for(f"admin.{act}", account_id=account_id) for act in ("adjust", "disable", "enable"))
+    draft_of(url_for("admin.adjust", account_id=account_id)).fill(form)
+    return _page(_account(account_id), form, ReasonForm(formdata=None))
 
 
 @bp.get("/customers/<address:email>", merge_slashes=False)
