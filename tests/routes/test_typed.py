@@ -439,7 +439,7 @@ def test_one_answer_for_several_tasks_comes_back_with_those_that_did_not_take_it
     assert answer.status_code == 409
     assert page.select_one("textarea[name=result]").text.removeprefix("\n") == form["result"]
     assert [field["value"] for field in page.select("input[name=task_id]")] == [other.task_id]
-    assert "1 completed." in page.text
+    assert "1 task completed." in page.text
     assert "And me" in page.text
     assert page.select_one("#result-error")
     assert store.tasks.get_with_result(claimed.task_id)[1].text == form["result"]
