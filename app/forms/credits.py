@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from flask_wtf import FlaskForm
-from wtforms import HiddenField, StringField, TextAreaField
+from wtforms import HiddenField, StringField
 
 from app.domain.codes import normalise_code
 
-from .base import IdempotencyKey, rule, unix_newlines
+from .base import IdempotencyKey, rule
 
 
 class BuyForm(FlaskForm):
@@ -18,7 +18,3 @@ class BuyForm(FlaskForm):
 class RedeemForm(FlaskForm):
     code = StringField("Code", validators=[rule(normalise_code)])
     request_id = IdempotencyKey(required=False)
-
-
-class DraftForm(FlaskForm):
-    description = TextAreaField("Task", filters=[unix_newlines])

@@ -10,16 +10,16 @@ from flask.typing import ResponseReturnValue
 from app.config import Pack
 from app.domain.clock import utcnow
 from app.domain.errors import AddressUnconfirmed, InvalidInput, NotFound, PaymentsUnavailable
-from app.domain.tasks import TASK_COST, new_idempotency_key
+from app.domain.tasks import BRIEF_FIELDS, TASK_COST, new_idempotency_key
 from app.forms.base import usable_key
-from app.forms.credits import BuyForm, DraftForm, RedeemForm
-from app.services import checkout, codes
-from app.services.accounts import keep_task_text
+from app.forms.credits import BuyForm, RedeemForm
+from app.services import checkout, codes, typed_drafts
 from app.services.throttle import CHECKOUT_BY_ACCOUNT, REDEEM_BY_ACCOUNT
 from app.web import deps
 from app.web.fragments import render
 from app.web.guards import login_required
 from app.web.looking import only_looking
+from app.web.typed_drafts import draft_of, new_mark, sent_words
 
 bp = Blueprint("credits", __name__)
 
@@ -36,7 +36,8 @@ def show() -> ResponseReturnValue:
 @login_required
 def keep_draft() -> ResponseReturnValue:
     """Keep the task that was written while short of credits, and go where credits are bought. Raises InvalidInput."""
-    keep_task_text(deps.store(), g.account, DraftForm().description.data or "")
+    mark = new_mark(url_for("tasks.submit"))
+    typed_drafts.keep(deps.store(), g.account, mark, 1, sent_words(), now=utcnow())
     return redirect(url_for("credits.show"), code=303)
 
 
@@ -105,7 +106,7 @@ def _page(form: RedeemForm, **more: Any) -> str:
         packs=[_offer(pack) for pack in deps.config().packs],
         request_id=new_idempotency_key(),
         redeem_form=form,
-        draft=g.account.draft,
+        draft=draft_of(url_for("tasks.submit")).of("description"),
         task_cost=TASK_COST,
         **more,
     )
@@ -142,7 +143,14 @@ def _standing() -> dict[str, Any]:
         "credits_added": purchase.credits_added,
         "stripe_answers": purchase.asked,
         "session_id": session_id,
-        "draft": g.account.draft,
-        "request_id": new_idempotency_key(),
+        "waits": _task_that_waits() if purchase.state == checkout.ADDED else None,
         "task_cost": TASK_COST,
     }
+
+
+def _task_that_waits() -> dict[str, str]:
+    """The fields under which the task goes out that was written before; none where nothing was."""
+    draft = draft_of(url_for("tasks.submit"))
+    brief = {name: draft.of(name) for name in BRIEF_FIELDS if draft.of(name)}
+    key = {"request_id": draft.of("request_id") or new_idempotency_key(), "draft": str(draft.mark)}
+    return brief | key if "description" in brief else {}

@@ -116,7 +116,6 @@ def blank_form(*, keep_draft: bool = True) -> TaskForm:
     form.request_id.data = new_idempotency_key()
     if keep_draft:
         draft_of(place()).fill(form)
-        form.description.data = form.description.data or g.account.draft
     return form
 
 

@@ -29,8 +29,7 @@ from app.domain.accounts import (
 from app.domain.clock import to_iso
 from app.domain.errors import AccountExists, AlreadyRecorded, BadCredentials, InvalidInput, LinkExpired, WrongState
 from app.domain.mails import OPTIONAL, Mail
-from app.domain.tasks import Task, check_description
-from app.domain.text import shows
+from app.domain.tasks import Task
 from app.gateways.files import FileStore
 
 from . import typed_drafts
@@ -121,13 +120,6 @@ def sign_in(
 def note_seen(store: Store, account: Account, session: Session, now: datetime) -> None:
     """Remember when a session was last used: now and then, not with each request."""
     store.updates.accounts.touch_session(account, session, now)
-
-
-def keep_task_text(store: Store, account: Account, text: str) -> None:
-    """Keep the task that was written while short of credits, until one is submitted. Raises InvalidInput."""
-    if shows(text):
-        check_description(text)
-    store.updates.accounts.change(account, visible=False, draft=text if shows(text) else None)
 
 
 def sign_out(store: Store, account: Account, session_id: str) -> None:

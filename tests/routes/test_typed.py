@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 from typing import Any
 
 import pytest
@@ -453,12 +454,22 @@ def test_one_answer_for_several_tasks_comes_back_when_none_is_ticked(app, store,
 
 
 @pytest.mark.threat(101)
-def test_a_text_that_is_too_long_to_be_kept_while_buying_is_not_cut(app, store, ada):
+@pytest.mark.parametrize("length", [2001, MAX_DESCRIPTION + 1])
+def test_a_text_of_any_length_waits_whole_while_credits_are_bought(app, store, ada, length):
     browser = signed_in(app)
-    text = "word " * (MAX_DESCRIPTION // 5) + "and the end"
+    text = ("word " * length)[: length - 3] + "end"
 
     answer = browser.post("/credits/draft", {"description": text})
 
-    assert answer.status_code == 422
-    assert resumed(soup(answer))[1]["description"] == [text]
-    assert not store.accounts.get(ada.email).draft
+    assert answer.headers["Location"] == "/credits"
+    assert "We keep the task you wrote" in browser.page("/credits").text
+    assert browser.page("/dashboard").select_one("#description").text.removeprefix("\n") == text
+
+
+def test_a_text_that_no_row_holds_comes_back_instead_of_waiting(app, store, ada):
+    noise = random.Random(1)
+    text = "".join(chr(noise.randrange(0x20000, 0x2FFFF)) for _ in range(160_000))
+
+    answer = signed_in(app).post("/credits/draft", {"description": text})
+
+    assert (answer.status_code, resumed(soup(answer))[1]["description"]) == (422, [text])
