@@ -29,7 +29,7 @@ from app.web.guards import public
 from app.web.typed import Typed
 
 THEMES = ("light", "dark")
-REFERS = re.compile(r'(\b(?:id|for|aria-\w+by|data-reveal|data-counter)="|\bhref="#)([^"]+)')
+REFERS = re.compile(r'(\b(?:id|for|form|aria-\w+by|data-reveal|data-counter)="|\bhref="#)([^"]+)')
 LANDMARK = re.compile(r'(<(?:section|nav)\b[^>]*?) aria-label(?:ledby)?="([^"]+)"')
 LONG_WORD = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerk"
 

@@ -52,12 +52,11 @@ def exact_time_element(moment: datetime) -> Markup:
 
 def plot(chart: Chart, colours: Sequence[str], name: str, sentence: str) -> Markup:
     """Axis, columns and, for a pointer, a finger or the keyboard, the value of each column. All text is of our own."""
-    axis, width = chart.axis, len(chart.values) * WIDE - 1
+    axis, width = chart.axis, max(len(chart.values), 1) * WIDE - 1
     ticks = [axis.top, axis.middle, 0] if axis else [0]
     lines = f"M0 0h{width}M0 {HEIGHT // 2}h{width}M0 {HEIGHT}h{width}" if axis else f"M0 {HEIGHT}h{width}"
-    paths = "".join(
-        f'<path class="{c}" d="{d}"/>' for c, d in zip(colours, chart.paths, strict=False) if d
-    )  # no path: no sample yet
+    drawn = zip(colours, chart.paths, strict=False)  # no path of what has no sample yet
+    paths = "".join(f'<path class="{c}" d="{d}"/>' for c, d in drawn if d)
     values = "".join(f"<li><span>{words}</span></li>" if words else "<li></li>" for words in chart.values)
     listed = f'<ol tabindex="0" aria-label="{name}, day by day">{values}</ol>' if axis else ""
     return Markup(  # noqa: S704 # nosec B704 - numbers and words of our own
