@@ -72,6 +72,13 @@ def test_each_tab_says_how_many_there_are(store, op):
         assert tabs(op.page(f"/admin?view={view}&q=One")) == ["Waiting 3", "In progress 2", "Mine 1"]
 
 
+def test_a_look_at_the_open_queue_keeps_the_minutes_that_were_chosen(op):
+    page = soup(op.get("/admin?minutes=60", fragment=True))
+
+    assert page.select_one("#next-minutes option[selected]")["value"] == "60"
+    assert "#next-minutes" in page.select_one("#queue-live")["data-hx-include"]
+
+
 def test_more_tasks_than_are_counted_say_so(store, op, monkeypatch):
     monkeypatch.setattr("app.domain.desk.MOST_COUNTED", 2)
     for number in range(3):

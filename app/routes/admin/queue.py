@@ -38,6 +38,7 @@ def index() -> ResponseReturnValue:
         cursor=request.args.get("cursor") or None,
         ticked=read_task_ids(request.args.getlist("task_id")),
         tick_all=request.args.get("tick") == "all",
+        minutes=read_minutes(request.args.get("minutes")),
     )
     if is_fragment_request() and request.headers.get("HX-PTag") == context["ptag"]:
         return make_response("", 304)

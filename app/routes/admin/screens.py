@@ -78,6 +78,7 @@ def queue_context(
     cursor: str | None = None,
     ticked: Iterable[str] = (),
     tick_all: bool = False,
+    minutes: int = DEFAULT_LEASE_MINUTES,
     outcomes: Sequence[Outcome] = (),
     act: str = "",
 ) -> dict[str, Any]:
@@ -99,7 +100,7 @@ def queue_context(
         "age_word": age_word,
         "chosen": chosen,
         "now": now,
-        "minutes": DEFAULT_LEASE_MINUTES,
+        "minutes": minutes,
         "outcomes": outcomes,
         "act": act,
         "ptag": _tag(found, cursor, sorted(chosen), f"{now:%H:%M}", seen.counts, [_state(task) for task in shown]),
