@@ -281,7 +281,7 @@ def soup_of(html: str):
 
 def test_one_answer_for_several_tasks_is_there_again(app, store, operator, claimed):
     browser = signed_in(app, OPERATOR)
-    keep(browser, "/admin/bulk", result=LINES)
+    keep(browser, "/admin/bulk?act=complete", result=LINES)
 
     page = soup(browser.post("/admin/bulk", {"act": "compose", "task_id": claimed.task_id}))
 
