@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
 
@@ -39,7 +40,7 @@ def with_ledger(store: Store, rows: int, *, email: str = ADA) -> Account:
             for posted in some:
                 tx.ledger.append_once(posted)
     with store.transaction() as tx:
-        tx.accounts.create(after[0])
+        tx.accounts.create(replace(after[0], folded_sequence=0))  # finance's figures have none of these rows
     return after[0]
 
 

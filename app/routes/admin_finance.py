@@ -50,8 +50,9 @@ PROPOSED = "Proposed. Another operator must approve it: it waits under Proposals
 def index() -> ResponseReturnValue:
     paging, store, now = read_paging(request), deps.store(), utcnow()
     contact, named = store.heartbeats.stripe_contact(), deps.named_sales()
-    figures = ledger_figures.look(store, now)
-    not_ours, every = heavy.beside(LISTS, lambda: (sales.list_waiting(store, named), store.sales.every()))
+    figures, not_ours, every = heavy.beside(
+        LISTS, lambda: (ledger_figures.look(store, now), sales.list_waiting(store, named), store.sales.every())
+    )
     return render_template(
         "admin_finance/index.html",
         parked=store.payments.list_parked(limit=paging.limit, cursor=paging.cursor),
