@@ -239,15 +239,15 @@ def test_accounts_and_payments_of_before_are_found_once_they_are_migrated(store,
     for table, key, name in (("Users", {"email": ADA}, "searched_by"), ("Payments", {"payment_id": "pi_1"}, "keyed")):
         store._update_row(table, key, remove=[name])
     migrations = Migrations(store.client, store.prefix)
-    assert [migrations.count(migration) for migration in MIGRATIONS[1:]] == [1, 1]
+    assert [migrations.count(migration) for migration in MIGRATIONS[1:3]] == [1, 1]
     assert "any part of their address" in " ".join(map(str, store.pending_migrations()))
 
-    for migration in MIGRATIONS[1:]:
+    for migration in MIGRATIONS[1:3]:
         migrations.run(migration, NOW)
 
     assert keys_in(store) == written
     assert found(store, "lovelace") == [ADA]
-    assert [migrations.count(migration) for migration in MIGRATIONS[1:]] == [0, 0]
+    assert [migrations.count(migration) for migration in MIGRATIONS[1:3]] == [0, 0]
 
 
 def test_doctor_names_what_is_not_found_yet(store):

@@ -207,7 +207,7 @@ def test_who_looks_into_it_is_shown_the_rows_as_they_stand(app, store, account, 
     task = next(entry.task_id for entry in ledger(store, ADA) if entry.task_id)
     spoil(store, sequence, **attributes)
 
-    customer = operator.get(f"/admin/customers/{account.account_id}")
+    customer = operator.get(f"/admin/customers/{account.account_id}?kind=ledger")
     assert customer.status_code == 200
     assert customer.text.count('<span class="tag">Ledger</span>') == 3
     assert operator.get(f"/admin/tasks/{task}").status_code == 200
