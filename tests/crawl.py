@@ -45,6 +45,9 @@ def crawl(get: Callable[[str], Answer], routes: Map, start: Iterable[str], *, pa
         soup = BeautifulSoup(answer.html, "html5lib")
         for form in soup.select("form:not([method=dialog])"):
             _note(found, adapter, str(form.get("method", "get")).upper(), urljoin(address, str(form.get("action", ""))))
+        for button in soup.select("button[formaction]"):
+            method = str(button.get("formmethod", "post")).upper()
+            _note(found, adapter, method, urljoin(address, str(button["formaction"])))
         for element in soup.select("a[href], [data-hx-get]"):
             target = urljoin(address, str(element.get("href") or element.get("data-hx-get"))).partition("#")[0]
             if target.startswith("/") and target not in known:
