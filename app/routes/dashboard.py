@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from app.domain.clock import utcnow
 from app.domain.errors import PlacesTaken, RateLimited
+from app.domain.examples import EXAMPLES, example
 from app.domain.paging import Page
 from app.domain.tasks import MAX_DESCRIPTION, TASK_COST, Task, new_idempotency_key
 from app.forms.paging import Paging, TaskFilter, read_paging, read_task_filter
@@ -60,9 +61,11 @@ def reading_ahead(email: str) -> Callable[[], Page[Task]] | None:
 @login_required_while_reading(reading_ahead)
 def show() -> ResponseReturnValue:
     form = blank_form(keep_draft=not is_fragment_request())  # a filtered history leaves the composer as it is
-    again = request.args.get("again")
+    again, begin_with = request.args.get("again"), example(request.args.get("example"))
     if again and not draft_of(place()).saved_at:
         form.show(deps.store().tasks.get(again, owner=g.account.email).brief)
+    elif begin_with and not is_fragment_request() and not draft_of(place()).saved_at:  # what was typed is worth more
+        form.show(begin_with.brief)
     try:
         return render(TEMPLATE, "history", **context(form), again=bool(again), place=place())
     except (RateLimited, PlacesTaken) as error:
@@ -144,6 +147,7 @@ def shown(form: TaskForm, page: Page[Task], paging: Paging, found: TaskFilter) -
     page = Page([task.as_of(now) for task in page.items], page.next_cursor)
     return {
         "account": g.account,
+        "examples": EXAMPLES,
         "form": form,
         "page": page,
         "filter": found,

@@ -46,6 +46,30 @@ def test_dashboard_shows_balance_composer_and_history(ada, store):
     assert page.select_one("#task-rows .pill").text == "Pending"
 
 
+def test_a_first_task_can_begin_with_an_example(ada, store):
+    links = [link["href"] for link in ada.page("/dashboard").select("#history .empty a")]
+    assert len(links) == 3
+
+    filled = [ada.page(link).select_one("#composer textarea").text.strip() for link in links]
+    odd = [
+        ada.page(f"/dashboard?example={odd}").select_one("#composer textarea").text.strip() for odd in ("0", "4", "x")
+    ]
+    assert [len(set(filled)), all(filled), odd] == [3, True, ["", "", ""]]
+
+    submit(ada, filled[1])
+    assert [task["description"] for task in every_task(store)] == [filled[1]]
+    assert not ada.page("/dashboard").select("#history .empty")
+
+
+def test_an_example_takes_nobodys_words_away(ada):
+    ada.post("/drafts", {"draft": "/tasks page01", "number": 1, "description": "Half a thought"}, fragment=True)
+
+    page = ada.page("/dashboard?example=1")
+
+    assert page.select_one("#composer textarea").text.strip() == "Half a thought"
+    assert "Your draft" in page.select_one("#composer [data-draft-line]").text
+
+
 def test_composer_has_a_fresh_key_each_time(ada):
     assert ada.composer()["request_id"] != ada.composer()["request_id"]
 
