@@ -88,7 +88,7 @@ PAGES = [
     Visit("auth.open_confirm", "confirm, expired", "/confirm/x", NOBODY),
     Visit("auth.confirm", "confirm", "{confirm}", CAREFUL),
     Visit("unsubscribe.one_kind", "no more of a mail", "{unsubscribe}", NOBODY),
-    Visit("unsubscribe.one_kind", "no more of a mail, not ours", "/unsubscribe/x", NOBODY),
+    Visit("unsubscribe.one_kind", "no more of a mail, expired", "/unsubscribe/x", NOBODY),
     Visit("dashboard.show", "dashboard", "/dashboard", ADA),
     Visit("dashboard.show", "dashboard, older", "/dashboard?cursor={cursor}", ADA),
     Visit("dashboard.show", "dashboard, dates and order", "/dashboard?status=completed&sort=oldest", ADA),
