@@ -223,7 +223,8 @@ def test_several_tasks_before_they_are_paid_for(world, page):
     batch.preview()
     expect(batch.heading("Submit 4 tasks?")).to_be_visible()
     check(page, "batch, preview")
-    batch.open().preview()
+    batch.open().lines.fill("")  # what was typed before is there again
+    batch.preview()
     expect(batch.alert).to_be_visible()
     check(page, "batch, refused")
 

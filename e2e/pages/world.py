@@ -166,7 +166,9 @@ PAGES = [
 
 NOT_PAGES = {
     "static": "files",
-    "health.check": "JSON for the load balancer",
+    "health.alive": "JSON for whoever replaces a process",
+    "health.check": "JSON for a person or a monitor",
+    "health.ready": "JSON for the load balancer",
     "wellknown.robots": "plain text",
     "wellknown.security": "plain text",
     "account.export": "a JSON download",
