@@ -169,6 +169,8 @@ def attend(watch: bool, every: float) -> None:
                 stopping=stop.is_set,
             )
         except DomainError as error:  # the store is down or busy: what was asked for waits
+            if not watch:
+                raise
             log.error("checks out of reach: %s", error.code)
             ended = None
         if ended:
