@@ -8,6 +8,8 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from app.web import serve
@@ -47,6 +49,20 @@ class SlowToNote(serve.Server):
         super()._spawn_workers(*given)  # type: ignore[no-untyped-call]
 
 
+class SlowToTerminate(serve.Server):
+    """Its workers learn of the stop by their leash a while before the signal: what holds them is there by then."""
+
+    def _stop_workers(self) -> None:
+        for worker in self.wrks:
+            worker.terminate = partial(terminate_late, worker.terminate)  # type: ignore[method-assign]
+        super()._stop_workers()
+
+
+def terminate_late(terminate: Callable[[], None]) -> None:
+    time.sleep(3)
+    terminate()
+
+
 def held_app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
     """Once its worker is asked to stop, something holds on to the interpreter and never gives it back."""
     arm = faulthandler.dump_traceback_later
@@ -62,6 +78,6 @@ def held_app(environ: WSGIEnvironment, start_response: StartResponse) -> list[by
 
 if __name__ == "__main__":
     kind, port = sys.argv[1:]
-    serve.Server = {"late": LateToTell, "unnoted": SlowToNote}.get(kind, serve.Server)  # type: ignore[misc]
+    serve.Server = {"late": LateToTell, "unnoted": SlowToNote, "held": SlowToTerminate}.get(kind, serve.Server)  # type: ignore[misc]
     target = "tests.http.odd_stops:held_app" if kind == "held" else "tests.http.odd_stops:app"
     sys.exit(serve.main(["--port", port, "--workers", "1", "--target", target]))
