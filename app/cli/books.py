@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
 import sys
-import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -17,6 +16,7 @@ from app.cli.groups import Group, Pasted
 from app.cli.scheduled import scheduled
 from app.cli.tables import print_table
 from app.cli.tasks import operator
+from app.cli.watching import until_stopped
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import DomainError
 from app.domain.text import plain_address
@@ -153,31 +153,30 @@ def _progress(_what: str, count: int) -> None:
 )
 def attend(watch: bool, every: float) -> None:
     """Run what operators ask for on the finance page. Any number may attend: each run is taken once."""
-    stop = threading.Event()
-    if watch:
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, lambda *_: stop.set())
+    if not watch:
+        _attend(lambda: False)
+        return
+    with until_stopped() as stop:
+        while not stop.is_set():
+            try:
+                _attend(stop.is_set)
+            except DomainError as error:  # the store is down or busy: what was asked for waits
+                log.error("checks out of reach: %s", error.code)
+            stop.wait(every)
+
+
+def _attend(stopping: Callable[[], bool]) -> None:
     found = deps.get()
-    while not stop.is_set():
-        try:
-            ended = checks.attend(
-                found.store,
-                found.stripe,
-                named=deps.named_sales(),
-                livemode=found.config.livemode,
-                clock=utcnow,
-                stopping=stop.is_set,
-            )
-        except DomainError as error:  # the store is down or busy: what was asked for waits
-            if not watch:
-                raise
-            log.error("checks out of reach: %s", error.code)
-            ended = None
-        if ended:
-            click.echo(f"{ended.title}: {ended.failure or 'done'}")
-        if not watch:
-            return
-        stop.wait(every)
+    ended = checks.attend(
+        found.store,
+        found.stripe,
+        named=deps.named_sales(),
+        livemode=found.config.livemode,
+        clock=utcnow,
+        stopping=stopping,
+    )
+    if ended:
+        click.echo(f"{ended.title}: {ended.failure or 'done'}")
 
 
 @group.command("liability")

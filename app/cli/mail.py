@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 from datetime import UTC, datetime
 
 import click
 
 from app.cli.groups import Group
 from app.cli.tasks import operator
+from app.cli.watching import until_stopped
 from app.domain.clock import utcnow
 from app.domain.errors import DomainError, Unavailable
 from app.services import outbox
@@ -71,18 +70,14 @@ def _deliver_all() -> tuple[int, int]:
 
 
 def _watch(every: float) -> None:
-    stop = threading.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop.set())
-    while not stop.is_set():
-        try:
-            sent, _ = _deliver()
-        except DomainError as error:  # the store is down or busy: the mails stay where they are
-            log.error("outbox out of reach: %s", error.code)
-            sent = 0
-        stop.wait(0 if sent else every)
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, signal.SIG_IGN)  # Python takes its handlers away while it ends: a second one would kill it
+    with until_stopped() as stop:
+        while not stop.is_set():
+            try:
+                sent, _ = _deliver()
+            except DomainError as error:  # the store is down or busy: the mails stay where they are
+                log.error("outbox out of reach: %s", error.code)
+                sent = 0
+            stop.wait(0 if sent else every)
 
 
 def _deliver() -> tuple[int, int]:

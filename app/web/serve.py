@@ -29,6 +29,7 @@ from granian.server import MPServer
 
 from app.web.draining import Draining
 from app.web.in_flight import InFlight
+from app.web.stops import heed_no_stop
 
 CONNECTIONS = 512  # a thread for each connection of a worker: app/web/work_slots.py says how many work at once
 IDLE_SECONDS = 75.0  # longer than a balancer keeps a connection that nobody uses (ELB: 60), so that it is who closes it
@@ -204,8 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if status := problem(given.target, given.host, given.port):
         return status
     Server(given.target, given.host, given.port, given.workers, given.drain).run()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # Python lets go of its handlers at the end: a second one would kill it
+    heed_no_stop()
     return 0
 
 
