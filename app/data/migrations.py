@@ -94,7 +94,10 @@ class Migrations(Base):
     """Those of this release, in the store that it is given."""
 
     def pending(self) -> list[Migration]:
-        return [migration for migration in MIGRATIONS if self.progress(migration).finished_at is None]
+        return [migration for migration in MIGRATIONS if not self.has_ended(migration)]
+
+    def has_ended(self, migration: Migration) -> bool:
+        return self.progress(migration).finished_at is not None
 
     def progress(self, migration: Migration) -> Progress:
         return PROGRESS.record(self._get(STATUS.suffix, _key(migration)) or {})

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
-from app.domain.paging import Page
+from app.domain.paging import LAST, Page
 from app.domain.payments import PaymentRecord
 from app.domain.search_keys import (
     FEWEST,
-    LAST,
     LONGEST,
     Match,
     SearchKey,

@@ -173,6 +173,10 @@ class Store(Base):
         """What `flask tables migrate` would do. Raises StoreUnavailable."""
         return Migrations(self.client, self.prefix).pending()
 
+    def has_migrated(self, migration: Migration) -> bool:
+        """Whether one of them has ended; one read. Raises StoreUnavailable."""
+        return Migrations(self.client, self.prefix).has_ended(migration)
+
     def read_clock(self, now: Callable[[], datetime]) -> ClockReading | None:
         """This machine's clock beside the store's; None when that cannot be told. Raises StoreUnavailable."""
         return read_clock(self.client, self.prefix + USERS.suffix, now)

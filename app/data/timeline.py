@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from app.domain.errors import BadCursor
-from app.domain.paging import read_cursor, write_cursor
+from app.domain.paging import LAST, read_cursor, write_cursor
 
 from .audit import AUDIT_ROW
 from .base import Base
@@ -29,8 +29,6 @@ from .tables import (
 )
 from .tasks import TASK
 from .threads import KINDS, side_by_side
-
-LAST = "\U0010ffff"  # sorts behind whatever may follow
 
 
 @dataclass(frozen=True, slots=True)

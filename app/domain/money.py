@@ -12,22 +12,21 @@ MINUS = "\N{MINUS SIGN}"
 
 def plain_amount(cents: int, currency: str) -> str:
     """For programs and spreadsheets: "1234.50", with the decimals of the currency and no separator."""
-    whole, rest = divmod(abs(cents), 10 ** places_of(currency))
-    places = places_of(currency)
-    return f"{'-' if cents < 0 else ''}{whole}" + (f".{rest:0{places}d}" if places else "")
+    return ("-" if cents < 0 else "") + _figure(cents, currency).replace(",", "")
 
 
-def places_of(currency: str) -> int:
+def _figure(cents: int, currency: str) -> str:
+    """Without its sign: "1,234.50", with the decimals of the currency."""
     code = currency.lower()
-    return 0 if code in NO_DECIMALS else 3 if code in THREE_DECIMALS else 2
+    places = 0 if code in NO_DECIMALS else 3 if code in THREE_DECIMALS else 2
+    whole, rest = divmod(abs(cents), 10**places)
+    return f"{whole:,}.{rest:0{places}d}" if places else f"{whole:,}"
 
 
 def money(cents: int, currency: str) -> str:
     """1000 of "usd" reads "$10.00", 860 of "eur" "8.60 EUR", 860 of "jpy" "860 JPY"."""
     code = currency.lower()
-    places = places_of(code)
-    whole, rest = divmod(abs(cents), 10**places)
-    figure = f"{whole:,}.{rest:0{places}d}" if places else f"{whole:,}"
+    figure = _figure(cents, code)
     sign = MINUS if cents < 0 else ""
     if code == "usd":
         return f"{sign}${figure}"

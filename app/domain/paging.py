@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from .errors import BadCursor
 
 Row = TypeVar("Row")
+LAST = "\U0010ffff"  # behind a beginning: sorts behind whatever begins so
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ MOST_PLACES = 44  # of one address: two of them fit into one transaction beside 
 MOST_ADDRESSES = 2  # of one account: its first and its present one
 MOST_IDS = 60  # of one payment that are written at once
 LONGEST = 60  # characters of an address that a key repeats; what is searched for beyond is compared afterwards
-LAST = "\U0010ffff"  # sorts behind whatever may follow
 
 
 @dataclass(frozen=True, slots=True)

@@ -316,13 +316,17 @@ def median_minutes(samples: Sequence[int]) -> int | None:
 
 def _check_open(task: Task) -> None:
     if not task.is_open:
-        raise WrongState(NOT_HELD.get(task.status, f"This task is {task.status}."))
+        raise _not_held(task)
+
+
+def _not_held(task: Task) -> WrongState:
+    return WrongState(NOT_HELD.get(task.status, f"This task is {task.status}."))
 
 
 def check_holder(task: Task, operator: str, now: datetime) -> Task:
     """The task, if its lease is this operator's and lives. Raises WrongState."""
     if task.status != IN_PROGRESS:
-        raise WrongState(NOT_HELD.get(task.status, f"This task is {task.status}."))
+        raise _not_held(task)
     if task.lease_owner != operator:
         raise WrongState(f"{task.lease_owner} is working on this task, not you.")
     if task.lease_until is None or task.lease_until <= now:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -109,7 +109,7 @@ def months_csv() -> ResponseReturnValue:
         if not figures.whole:
             raise InvalidInput("Not all ledgers are in these figures yet: run flask tables migrate first.")
         rows = [_month_row(month) for month in figures.months]
-        return csv_file("impacteragi-months.csv", MONTH_COLUMNS, rows, total=_number_of_months)
+        return csv_file("impacteragi-months.csv", MONTH_COLUMNS, rows, total=_number_of("months", MONTH_COLUMNS))
 
     return heavy.beside(FILES, write)
 
@@ -119,10 +119,6 @@ def _month_row(month: Month) -> tuple[Any, ...]:
     of = month.figures
     moved = (of.sold, -of.spent, of.given_back, -of.refunded_net, -of.disputed_net, of.promotional)
     return (month.month, month.opening, *moved, of.by_hand - of.promotional, month.closing)
-
-
-def _number_of_months(count: int, _sum: int) -> tuple[Any, ...]:
-    return ("total", f"{count} months", *[""] * (len(MONTH_COLUMNS) - 2))
 
 
 @bp.get("/payments")
@@ -164,7 +160,8 @@ def payments_csv() -> ResponseReturnValue:
         if not payment_list.is_whole(deps.store()):
             raise InvalidInput("Not all payments have their month yet: run flask tables migrate first.")
         rows = map(_payment_row, payment_list.every(deps.store(), wanted))
-        return csv_file("impacteragi-payments.csv", PAYMENT_COLUMNS, rows, total=_number_of_payments, max_rows=10_000)
+        total = _number_of("payments", PAYMENT_COLUMNS)
+        return csv_file("impacteragi-payments.csv", PAYMENT_COLUMNS, rows, total=total, max_rows=10_000)
 
     return heavy.beside(FILES, write)
 
@@ -181,8 +178,9 @@ def _payment_row(record: PaymentRecord) -> tuple[Any, ...]:
     return (when, *ids, state_of(record), *who, *paid, *gone, record.granted, record.applied)
 
 
-def _number_of_payments(count: int, _sum: int) -> tuple[Any, ...]:
-    return ("total", f"{count} payments", *[""] * (len(PAYMENT_COLUMNS) - 2))
+def _number_of(word: str, columns: tuple[str, ...]) -> Callable[[int, int], tuple[Any, ...]]:
+    """The last row of a file: how many there are."""
+    return lambda rows, _sum: ("total", f"{rows} {word}", *[""] * (len(columns) - 2))
 
 
 @bp.get("/payments/<payment_id>")

@@ -20,6 +20,8 @@ from app.web.guards import public
 
 bp = Blueprint("health", __name__)
 
+OUT_OF_REACH = "the store cannot be reached"
+
 
 @bp.get("/livez")
 @public
@@ -39,9 +41,9 @@ def ready() -> ResponseReturnValue:
     seen = deps.get().tables_seen
     if not seen.is_set():
         try:
-            problems = [str(difference) for difference in deps.store().table_differences() if difference.breaks]
+            problems, _ = _differences()
         except StoreUnavailable:
-            problems = ["the store cannot be reached"]
+            problems = [OUT_OF_REACH]
         if problems:
             return {"status": "starting", "problems": problems}, 503, {"Retry-After": "5"}
         seen.set()
@@ -59,11 +61,9 @@ def check() -> ResponseReturnValue:
     clock = None
     try:
         clock = deps.get().clock.check(deps.store())
-        found = deps.store().table_differences()
-        problems = [str(difference) for difference in found if difference.breaks]
-        warnings = [str(difference) for difference in found if not difference.breaks]
+        problems, warnings = _differences()
     except StoreUnavailable:
-        problems, warnings = ["the store cannot be reached"], []
+        problems, warnings = [OUT_OF_REACH], []
     state = clock.state if clock else UNKNOWN
     answer: dict[str, Any] = {"status": "degraded" if state == OFF else "ok", "clock": state}
     if warnings := [*filter(None, [sentence(clock)]), *warnings]:
@@ -71,3 +71,9 @@ def check() -> ResponseReturnValue:
     if problems:
         return answer | {"status": "unavailable", "problems": problems}, 503, {"Retry-After": "5"}
     return answer
+
+
+def _differences() -> tuple[list[str], list[str]]:
+    """What of the tables keeps the app from working, and what does not. Raises StoreUnavailable."""
+    found = deps.store().table_differences()
+    return [str(each) for each in found if each.breaks], [str(each) for each in found if not each.breaks]

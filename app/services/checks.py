@@ -28,8 +28,6 @@ NOTE_SECONDS = 2.0
 STOPPED = "It was stopped before it was done. Ask again."
 BROKEN = "It broke off by a fault of ours; the log has it. Ask again."
 
-Progress = Callable[[str, int], None]
-
 
 class Interrupted(Exception):
     """The process is to end, or the run is no longer ours; the message is for the page."""
@@ -113,7 +111,7 @@ def check(
     *,
     clock: Callable[[], datetime],
     again: Callable[[], None],
-    progress: Progress = lambda step, done: None,
+    progress: books.Progress = lambda step, done: None,
 ) -> list[books.Difference]:
     """Check the books, keep how that ended, and what the operators' charts show of the ledger."""
     differences = books.check(store, again=again, progress=progress)
@@ -132,7 +130,7 @@ def reconcile(
     clock: Callable[[], datetime],
     since: datetime | None = None,
     dry_run: bool = False,
-    progress: Progress = lambda step, done: None,
+    progress: books.Progress = lambda step, done: None,
 ) -> books.Reconciliation:
     """Reconcile with Stripe, and keep how that ended; a dry run is not kept. Raises as `books.reconcile`."""
     now = clock()

@@ -65,7 +65,7 @@ def look(store: Store, now: datetime) -> Figures:
 
 def is_whole(store: Store) -> bool:
     """Whether the ledgers of before the figures were added to them, once and for all accounts."""
-    return FIGURES_OF_BEFORE not in store.pending_migrations()
+    return store.has_migrated(FIGURES_OF_BEFORE)
 
 
 class Count:

@@ -38,7 +38,7 @@ def every(store: Store, wanted: PaymentFilter) -> Iterator[PaymentRecord]:
 
 def is_whole(store: Store) -> bool:
     """Whether payments of before have their month, by which they are listed."""
-    return MONTHS_OF_PAYMENTS not in store.pending_migrations()
+    return store.has_migrated(MONTHS_OF_PAYMENTS)
 
 
 def _month(store: Store, month: str) -> Iterator[PaymentRecord]:

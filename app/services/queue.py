@@ -21,6 +21,7 @@ from app.data.transaction import optimistic
 from app.domain import credits
 from app.domain import tasks as rules
 from app.domain.accounts import Account, mask_email
+from app.domain.desk import is_worked_on
 from app.domain.errors import (
     AlreadyRecorded,
     DomainError,
@@ -292,13 +293,9 @@ def _leased_since(store: Store, operator: str, moment: datetime) -> Task | None:
 
 def _free_tasks(store: Store, now: datetime) -> Iterator[Task]:
     """Candidates, oldest first. The index lags a little behind: each is checked again as it is claimed."""
-
-    def lapsed(task: Task) -> bool:
-        return task.as_of(now).status == PENDING
-
     reads = [
         partial(store.queue.page, PENDING, limit=CANDIDATES),
-        partial(store.queue.page, IN_PROGRESS, limit=CANDIDATES, keep=lapsed),
+        partial(store.queue.page, IN_PROGRESS, limit=CANDIDATES, keep=lambda task: not is_worked_on(task, now)),
     ]
     pending, leased = side_by_side(KINDS, reads)
     yield from sorted([*pending.items, *leased.items], key=lambda task: (task.created_at, task.task_id))

@@ -38,9 +38,7 @@ def render(
         parts += [render_block(template, name, **extra) for name in oob]
         parts += [render_template(name, **extra) for name in partials]
         body = "\n".join(part.strip() for part in parts)
-    response = make_response(body)
-    response.vary.add("HX-Request")
-    return response
+    return _varying(body)
 
 
 def render_screen(
@@ -56,10 +54,9 @@ def render_screen(
     inside = {**context, "fragment": True}
     title = f"<title>{render_block(template, 'title', **inside).strip()} · {SITE}</title>"
     parts = [title, *(render_template(name, **inside) for name in above), render_block(template, block, **inside)]
-    response = make_response("\n".join(parts))
+    response = _varying("\n".join(parts))
     if address:
         response.headers["HX-Push-Url"] = address
-    response.vary.add("HX-Request")
     return response
 
 
@@ -67,6 +64,11 @@ def render_beside(template: str, *, oob: Sequence[str], partials: Sequence[str] 
     """Parts alone, each swapped out of band: the target stays as it is."""
     extra = {**context, "oob": _OUT_OF_BAND}
     parts = [render_block(template, name, **extra) for name in oob]
-    response = make_response("\n".join(parts + [render_template(name, **context) for name in partials]))
+    return _varying("\n".join(parts + [render_template(name, **context) for name in partials]))
+
+
+def _varying(body: str) -> Response:
+    """An answer that is another one for a browser than for HTMX."""
+    response = make_response(body)
     response.vary.add("HX-Request")
     return response

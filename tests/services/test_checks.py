@@ -88,16 +88,21 @@ def test_another_has_to_wait_for_one_that_waits_or_runs(store):
     assert run.kind == CHECK
 
 
-def test_of_two_who_ask_at_once_one_comes_first(store):
+def read_together(store) -> None:
+    """Of two who look at what was asked for, neither goes on before both have seen it."""
     together = threading.Barrier(2)
     find = store.checks.find
 
-    def read_together():
+    def both():
         found = find()
         together.wait()
         return found
 
-    store.checks.find = read_together
+    store.checks.find = both
+
+
+def test_of_two_who_ask_at_once_one_comes_first(store):
+    read_together(store)
 
     def asked(kind):
         try:
@@ -114,15 +119,7 @@ def test_of_two_who_ask_at_once_one_comes_first(store):
 
 def test_of_two_who_attend_one_takes_it(store):
     ask(store)
-    together = threading.Barrier(2)
-    find = store.checks.find
-
-    def read_together():
-        found = find()
-        together.wait()
-        return found
-
-    store.checks.find = read_together
+    read_together(store)
     with ThreadPoolExecutor(2) as pool:
         ended = list(pool.map(lambda _: attend(store), range(2)))
 

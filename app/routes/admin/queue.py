@@ -15,7 +15,7 @@ from app.domain.errors import InvalidInput
 from app.domain.formatting import count
 from app.domain.tasks import Task
 from app.domain.text import shows
-from app.forms.admin import ReasonForm, ResultForm, read_minutes, read_queue_filter, read_task_ids
+from app.forms.admin import ReasonForm, ResultForm, read_minutes, read_task_ids
 from app.routes.admin import screens
 from app.routes.admin.blueprint import bp
 from app.services import queue
@@ -34,7 +34,7 @@ ASK_FIRST = {"compose": "complete", "refuse": "reject"}  # these come with words
 def index() -> ResponseReturnValue:
     """Eight queries, or twelve where more waits than a page holds, however long the queue is."""
     context = screens.queue_context(
-        read_queue_filter(request.args),
+        screens.filter_of_address(),
         cursor=request.args.get("cursor") or None,
         ticked=read_task_ids(request.args.getlist("task_id")),
         tick_all=request.args.get("tick") == "all",
