@@ -199,7 +199,8 @@ def test_dashboard_after_a_submit(ada, page):
     check(page, "dashboard after a submit")
     dashboard.submit(w.TEXTS[0] + " Please.")
     expect(dashboard.refusal).to_be_visible()
-    check(page, "dashboard, nearly the same")
+    expect(dashboard.draft_kept).to_be_visible()
+    check(page, "dashboard, nearly the same and kept")
 
 
 def test_dashboard_of_a_newcomer_and_its_refusals(site, page):

@@ -20,6 +20,7 @@ class Dashboard(Screen):
         self.composer = page.locator("#composer")
         self.text = page.get_by_label("What should we do?")
         self.text_error = page.locator("#description-error")
+        self.draft_kept = self.composer.get_by_text("Draft kept.")
         self.submit_button = self.button("Submit task (10 credits)")
         self.refusal = page.locator("#composer [role=alert]")
         self.rows = page.locator("#task-rows li")
