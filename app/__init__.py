@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from threading import Event
 from typing import Any
 
 from flask import Flask, g, has_request_context
@@ -75,6 +74,7 @@ from app.web.devices import Devices
 from app.web.files import UploadRequest
 from app.web.looking import HeadAsGet, only_looking
 from app.web.markdown import render_markdown
+from app.web.server_state import ServerState
 from app.web.visitors import add_commands, open_store
 from app.web.work_slots import Places, Slots, WorkSlots
 
@@ -190,7 +190,7 @@ def wire(config: Config, store: Store, slots: Slots, stripe: StripeGateway | Non
         readers=readers,
         texts=Texts.read(config.pages_dir),
         usual_time=UsualTime(store, readers),
-        tables_seen=Event(),
+        server_state=ServerState(),
     )
 
 

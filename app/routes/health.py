@@ -15,8 +15,8 @@ from app.domain.clock_reading import OFF, UNKNOWN
 from app.domain.errors import StoreUnavailable
 from app.services.clock_check import sentence
 from app.web import deps
-from app.web.draining import KEY
 from app.web.guards import public
+from app.web.server_state import KEY, ServerState
 
 bp = Blueprint("health", __name__)
 
@@ -34,19 +34,20 @@ def alive() -> ResponseReturnValue:
 @public
 def ready() -> ResponseReturnValue:
     """503 until the tables were found right once, so that a release with a wrong setting is taken back, and again while
-    this server drains. In between an outage of the store is answered by pages in words, which a balancer has none of.
+    this server drains. In between an outage of the store is answered by pages in words, which a balancer has none of;
+    a worker that is started again then is as ready as the others of its server.
     """
-    if KEY in request.environ:
+    state: ServerState = request.environ.get(KEY) or deps.get().server_state
+    if state.is_draining:
         return {"status": "stopping"}, 503
-    seen = deps.get().tables_seen
-    if not seen.is_set():
+    if not state.tables_seen:
         try:
             problems, _ = _differences()
         except StoreUnavailable:
             problems = [OUT_OF_REACH]
         if problems:
             return {"status": "starting", "problems": problems}, 503, {"Retry-After": "5"}
-        seen.set()
+        state.note_tables()
     return {"status": "ok"}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from threading import Event
 from typing import TYPE_CHECKING, cast
 
 from flask import current_app
@@ -26,6 +25,7 @@ from app.services.texts import Texts
 from app.services.throttle import Throttle
 from app.services.tokens import Tokens
 from app.web.devices import Devices
+from app.web.server_state import ServerState
 from app.web.work_slots import Places
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Deps:
     readers: Readers
     texts: Texts
     usual_time: UsualTime
-    tables_seen: Event  # set once they were found right
+    server_state: ServerState  # where no server of workers hands its own to each request
 
 
 def register(app: Flask, deps: Deps) -> None:

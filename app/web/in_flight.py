@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from app.web.arriving import ArrivingBody
-from app.web.draining import KEY, Draining
+from app.web.server_state import KEY, ServerState
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
@@ -23,16 +23,16 @@ class InFlight:
     While the server is draining each answer ends its connection, so that its client's next request goes elsewhere.
     """
 
-    def __init__(self, app: WSGIApplication, draining: Draining) -> None:
+    def __init__(self, app: WSGIApplication, state: ServerState) -> None:
         self._app = app
-        self._draining = draining
+        self._state = state
         self._count = 0
         self._changed = threading.Condition()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ["wsgi.input"] = ArrivingBody(environ["wsgi.input"], self.not_counted)
-        if self._draining:
-            environ[KEY] = True
+        environ[KEY] = self._state
+        if self._state.is_draining:
             start_response = partial(start_last_response, start_response)
         self.change(1)
         try:

@@ -27,8 +27,8 @@ from granian.http import HTTP1Settings
 from granian.log import logger
 from granian.server import MPServer
 
-from app.web.draining import Draining
 from app.web.in_flight import InFlight
+from app.web.server_state import ServerState
 from app.web.stops import heed_no_stop
 
 CONNECTIONS = 512  # a thread for each connection of a worker: app/web/work_slots.py says how many work at once
@@ -60,19 +60,19 @@ class Server(MPServer):
         )
         self.main_loop_interrupt = Bell()  # type: ignore[assignment]
         self._pauses = [0.0] * workers
-        self._draining = Draining()
+        self._state = ServerState()
         self._drain_seconds = drain_seconds
         self._stops_at: float | None = None
 
     def run(self) -> None:
-        loader = partial(load, self.target, self._leash, self._leash_end, self._draining)
+        loader = partial(load, self.target, self._leash, self._leash_end, self._state)
         self.serve(target_loader=loader, wrap_loader=False)
 
     def signal_handler_interrupt(self, *_: object, **__: object) -> None:
         """The first signal begins the end, after the time that a balancer needs to notice; a second one hurries it."""
         now = time.monotonic()
         self._stops_at = now if self._stops_at is not None else now + self._drain_seconds
-        self._draining.begin()
+        self._state.begin_draining()
         self.main_loop_interrupt.set()
 
     def _serve_loop(self, spawn_target: Callable[..., None], target_loader: Callable[..., Any]) -> None:
@@ -144,7 +144,7 @@ class Bell:
         return bool(select.select([self._heard], [], [], timeout)[0])
 
 
-def load(target: str, leash: int, leash_end: int, draining: Draining) -> InFlight:
+def load(target: str, leash: int, leash_end: int, state: ServerState) -> InFlight:
     """Runs in each worker before anything else of ours: hold on to the server, then import the app."""
     os.close(leash_end)  # only the server holds it: when the server goes, the leash ends
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until granian listens; the server's handler came with the fork
@@ -153,7 +153,7 @@ def load(target: str, leash: int, leash_end: int, draining: Draining) -> InFligh
     signal.set_wakeup_fd(tell, warn_on_full_buffer=False)  # a worker may be asked to stop by itself, too
     loaded: list[InFlight] = []
     threading.Thread(target=stop_in_time, args=([leash, told], loaded), name="stop", daemon=True).start()
-    loaded.append(InFlight(import_target(target), draining))
+    loaded.append(InFlight(import_target(target), state))
     return loaded[0]
 
 

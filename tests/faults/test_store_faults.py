@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from app.web.server_state import KEY, ServerState
 from tests.routes.browser import Browser, Program
 from tests.support import ledger, make_account, post_webhook, session_event
 
@@ -254,6 +255,18 @@ def test_an_outage_is_no_reason_to_replace_a_server_or_to_send_it_no_requests(sh
     proxy.every("error")
 
     assert (at_the_start, well, asked()) == ([200, 503, 503], [200, 200, 200], [200, 200, 503])
+
+
+def test_a_worker_that_is_started_again_in_an_outage_is_as_ready_as_the_others_of_its_server(shaky_app, proxy):
+    client, server = shaky_app.test_client(), ServerState()
+
+    def asked(state: ServerState) -> int:
+        return client.get("/readyz", environ_overrides={KEY: state}).status_code
+
+    before = asked(server)
+    proxy.every("error")
+
+    assert (before, asked(server), asked(ServerState())) == (200, 200, 503)
 
 
 @pytest.mark.threat(99)

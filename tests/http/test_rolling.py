@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.web.draining import Draining
 from app.web.in_flight import InFlight
+from app.web.server_state import KEY, ServerState
 from tests.http.server import Server
 from tests.support import PASSWORD, assert_books_agree, ledger, make_account
 
@@ -160,18 +160,19 @@ def test_a_drain_ends_by_itself(dynamodb_url, store, tmp_path) -> None:
 
 
 def test_a_drain_is_seen_by_whoever_was_there_before_it() -> None:
-    draining = Draining()
+    state = ServerState()
     seen: list[list[tuple[str, str]]] = []
 
-    def app(_environ, start_response):
+    def app(environ, start_response):
+        assert environ[KEY] is state  # all workers are handed the one of their server
         start_response("200 OK", [("X-One", "1")])
         return [b"done"]
 
     def ask() -> None:
-        list(InFlight(app, draining)({"wsgi.input": None}, lambda _status, headers, _error=None: seen.append(headers)))
+        list(InFlight(app, state)({"wsgi.input": None}, lambda _status, headers, _error=None: seen.append(headers)))
 
     ask()
-    draining.begin()
+    state.begin_draining()
     ask()
 
     assert seen == [[("X-One", "1")], [("X-One", "1"), ("Connection", "close")]]
