@@ -8,7 +8,7 @@ import itertools
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -138,6 +138,18 @@ class FakeStripe:
     lines: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # what each session sold
     asked: list[str] = field(default_factory=list)
     catalogue: dict[str, dict[str, Any]] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)  # what it told of, delivered or not
+    endpoints: list[dict[str, Any]] = field(default_factory=list)
+
+    def list_events(self, created_from: datetime, types: Iterable[str]) -> Iterator[dict[str, Any]]:
+        self._answer()
+        since = created_from.timestamp()
+        wanted = [told for told in self.events if told["created"] >= since and told["type"] in types]
+        yield from sorted(wanted, key=lambda told: -told["created"])
+
+    def list_webhook_endpoints(self) -> Iterator[dict[str, Any]]:
+        self._answer()
+        yield from self.endpoints
 
     def ensure_customer(self, account_id: str, email: str) -> str:
         self._answer()

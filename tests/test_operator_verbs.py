@@ -32,9 +32,10 @@ NO_VERBS = {
 }
 COMMANDS_WITHOUT = {
     "tasks list", "tasks pending", "tasks show", "accounts list", "accounts show", "codes list",  # they read
-    "books liability", "books webhooks",
+    "books liability",
     "books attend",  # runs what was asked for on a page, which has its row
-    "tasks figures", "books figures", "books check", "books reconcile", "mail send",  # figures, facts, promised mails
+    "tasks figures", "books figures", "mail send",  # figures, promised mails
+    "books check", "books reconcile", "books catch-up",  # what they find, and facts of Stripe
     "accounts erase",  # ends what the owner's own deletion began
     "accounts adopt",  # its rows are the adoption's own: tests/adoption/
     "tables migrate",  # how rows are stored, not what they say; no person is in it

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import re
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import click
 
@@ -19,14 +22,18 @@ from app.cli.tasks import operator
 from app.cli.watching import until_stopped
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import DomainError
+from app.domain.formatting import count
+from app.domain.heartbeats import CatchUp
 from app.domain.text import plain_address
-from app.services import books, checks, ledger_figures
+from app.services import books, catching_up, checks, endpoint, ledger_figures
 from app.web import deps
 
 log = logging.getLogger(__name__)
 
 group = Group("books", help="The ledger, Stripe, and what is owed to customers.")
 
+SPANS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+HOUR_SECONDS, HOURLY_WINDOW = 3600.0, timedelta(hours=3)
 DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 
 
@@ -129,8 +136,8 @@ def reconcile(since: datetime | None, dry_run: bool) -> None:
         print_table(("payment", "what was missing", f"credits {moved}"), result.missing)
     for payment_id in result.unknown_to_stripe:
         click.echo(f"Stripe does not list {payment_id}, which we have credited.")
-    for source, count in sorted(result.not_ours.items()):
-        click.echo(f"Not ours, by {source}: {count} payments, none credited (see /admin/finance).")
+    for source, many in sorted(result.not_ours.items()):
+        click.echo(f"Not ours, by {source}: {many} payments, none credited (see /admin/finance).")
     for payment_id in result.unexplained:
         click.echo(f"Not recorded, the balance of its account is unexplained (see books check): {payment_id}")
     for payment_id in result.parked:
@@ -141,9 +148,9 @@ def reconcile(since: datetime | None, dry_run: bool) -> None:
         sys.exit(1)
 
 
-def _progress(_what: str, count: int) -> None:
-    if count % 100 == 0:
-        click.echo(f"… {count} looked at", err=True)
+def _progress(_what: str, done: int) -> None:
+    if done % 100 == 0:
+        click.echo(f"… {done} looked at", err=True)
 
 
 @group.command("attend")
@@ -151,15 +158,20 @@ def _progress(_what: str, count: int) -> None:
 @click.option(
     "--every", type=click.FloatRange(0.1, 3600), default=2.0, show_default=True, help="Seconds between looks."
 )
-def attend(watch: bool, every: float) -> None:
+@click.option("--hourly", is_flag=True, help="Catch up with Stripe every hour too, where no clock runs commands.")
+def attend(watch: bool, every: float, hourly: bool) -> None:
     """Run what operators ask for on the finance page. Any number may attend: each run is taken once."""
     if not watch:
         _attend(lambda: False)
         return
+    next_hour = time.monotonic() if hourly else math.inf
     with until_stopped() as stop:
         while not stop.is_set():
             try:
                 _attend(stop.is_set)
+                if time.monotonic() >= next_hour:
+                    next_hour += HOUR_SECONDS
+                    _catch_up(HOURLY_WINDOW)
             except DomainError as error:  # the store is down or busy: what was asked for waits
                 log.error("checks out of reach: %s", error.code)
             stop.wait(every)
@@ -197,13 +209,50 @@ def liability(at: datetime | None, as_json: bool) -> None:
     click.echo(f"\n{owed.accounts} accounts with a ledger until {moment:%Y-%m-%d %H:%M} UTC.")
 
 
-@group.command("webhooks")
+class Span(click.ParamType[timedelta]):
+    """A length of time as people write it: 90m, 3h, 2d."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        written = re.fullmatch(r"(\d{1,4})([mhd])", str(value).strip().lower(), re.ASCII)
+        if not written or not int(written[1]):
+            self.fail("write it as 90m, 3h or 2d", param, ctx)
+        return int(written[1]) * SPANS[written[2]]
+
+
+@group.command("catch-up")
+@click.option("--window", type=Span(), default="3h", show_default=True, help="How far back to look; 30d at most.")
+@click.option("--dry-run", is_flag=True, help="Say what is missing and record nothing.")
 @scheduled
-def webhooks() -> None:
-    """When Stripe last reached us; ends with 1 if it seems to have gone silent."""
-    contact = deps.store().heartbeats.stripe_contact()
-    last = f"{contact.last_delivery_at:%Y-%m-%d %H:%M:%S} UTC" if contact.last_delivery_at else "never"
-    click.echo(f"Last delivery: {last}. Checkout Sessions opened since: {contact.sessions_since}.")
-    if contact.is_silent(utcnow()):
-        click.echo("Stripe seems to have gone silent: see docs/stripe.md, then run `flask books reconcile`.")
+def catch_up(window: timedelta, dry_run: bool) -> None:
+    """Record what Stripe told in the last hours and never reached us, and tell why its word does not reach us."""
+    if window > checks.LOOKS_BACK:
+        raise click.ClickException("Stripe keeps what it told for 30 days: choose a shorter window.")
+    ended = _catch_up(window, dry_run)
+    if ended.findings:
+        rows = [(finding.subject, finding.what, finding.detail) for finding in ended.findings]
+        print_table(("payment", "what had not reached us", "credits"), rows)
+    for trouble in ended.troubles:
+        click.echo(trouble)
+    verb = "had not reached us" if dry_run else "had not reached us and are recorded now"
+    looked_at = count(ended.looked_at, "thing")
+    click.echo(f"{looked_at} told by Stripe since {ended.since:%Y-%m-%d %H:%M} UTC; {ended.missed:,} {verb}.")
+    if ended.troubles or (dry_run and ended.missed):
         sys.exit(1)
+
+
+def _catch_up(window: timedelta, dry_run: bool = False) -> CatchUp:
+    found, now = deps.get(), utcnow()
+    return catching_up.catch_up(
+        found.store,
+        found.stripe,
+        since=now - window,
+        now=now,
+        livemode=found.config.livemode,
+        named=deps.named_sales(),
+        webhook_url=endpoint.url_of(found.config),
+        dry_run=dry_run,
+    )

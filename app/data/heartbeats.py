@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from app.domain.heartbeats import BooksCheck, Finding, StripeContact
+from app.domain.heartbeats import BooksCheck, CatchUp, Finding, StripeContact
 
 from .base import Base
 from .records import Codec
 from .tables import STATUS
 
-CONTACT, BOOKS = Codec(StripeContact), Codec(BooksCheck)
+CONTACT, BOOKS, CATCH_UP = Codec(StripeContact), Codec(BooksCheck), Codec(CatchUp)
 
 
 class HeartbeatReads(Base):
@@ -21,6 +21,15 @@ class HeartbeatReads(Base):
     def last_reconciliation(self) -> BooksCheck | None:
         row = self._get(STATUS.suffix, {"name": "reconciliation"})
         return BOOKS.record(row) if row else None
+
+    def last_catch_up(self) -> CatchUp | None:
+        row = self._get(STATUS.suffix, {"name": "catch-up"})
+        return CATCH_UP.record(row) if row else None
+
+    def last_missed(self) -> CatchUp | None:
+        """The last look that found something which had never reached us."""
+        row = self._get(STATUS.suffix, {"name": "missed"})
+        return CATCH_UP.record(row) if row else None
 
     def stripe_contact(self) -> StripeContact:
         return CONTACT.record(self._get(STATUS.suffix, {"name": "stripe"}) or {})
@@ -48,3 +57,8 @@ class HeartbeatUpdates(Base):
 
     def note_reconciliation(self, ended: BooksCheck) -> None:
         self._update(STATUS.suffix, {"name": "reconciliation"}, set=BOOKS.as_set(ended))
+
+    def note_catch_up(self, ended: CatchUp) -> None:
+        """Remember how the last look ended; one that found something missed stays until another does."""
+        for name in ("catch-up", "missed") if ended.missed else ("catch-up",):
+            self._update(STATUS.suffix, {"name": name}, set=CATCH_UP.as_set(ended))

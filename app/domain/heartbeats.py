@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-SILENCE = timedelta(hours=1)
-SILENT_SESSIONS = 3  # buyers do walk away from Stripe's page, so one session without a delivery says nothing
+UNDER_WAY = timedelta(minutes=5)  # a webhook that is younger may still arrive
+NOTED_WITHIN = timedelta(minutes=2)  # a delivery is noted once a minute, so the note may be that much older
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +18,20 @@ class StripeContact:
     last_session_at: datetime | None = None
     sessions_since: int = 0
 
-    def is_silent(self, now: datetime) -> bool:
-        """Whether deliveries seem to have stopped: several sessions, and no word for an hour."""
-        quiet = self.last_delivery_at is None or now - self.last_delivery_at > SILENCE
-        return quiet and self.sessions_since >= SILENT_SESSIONS
+    def unheard(self, told: Iterable[datetime], now: datetime) -> list[datetime]:
+        """Of the moments at which Stripe told of something, those since which no webhook has reached us; oldest first.
+
+        People who leave Stripe's page without paying are none: Stripe tells of nothing then.
+        """
+        last = self.last_delivery_at
+        return sorted(at for at in told if now - at >= UNDER_WAY and (last is None or at > last + NOTED_WITHIN))
+
+
+def moment_told(event_created: object) -> datetime | None:
+    """Stripe's seconds since 1970 as a moment; None where it gives none."""
+    if isinstance(event_created, bool) or not isinstance(event_created, int) or not 0 < event_created < 10**11:
+        return None
+    return datetime.fromtimestamp(event_created, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +49,18 @@ class BooksCheck:
     differences: int
     findings: tuple[Finding, ...] = ()
     looked_at: int = 0  # facts at Stripe
+    since: datetime | None = None  # how far a reconciliation looked back; rows of before do not say
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """The look that is taken every hour at what Stripe told in the last hours: what had never reached us (of many, the
+    first), and in sentences what keeps Stripe's word from reaching us.
+    """
+
+    ended_at: datetime
+    since: datetime
+    looked_at: int = 0
+    missed: int = 0
+    findings: tuple[Finding, ...] = ()
+    troubles: tuple[str, ...] = ()

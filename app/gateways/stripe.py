@@ -7,7 +7,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from ipaddress import ip_address
@@ -39,6 +39,8 @@ stripe.enable_telemetry = False
 # Ids end up in a URL path; an empty one would turn "retrieve" into "list".
 _ID = re.compile(r"[a-z]{2,8}_[A-Za-z0-9_]{1,240}", re.ASCII)
 
+_RIGHT = re.compile(r"rak_[a-z_]+")  # what Stripe calls a right of a restricted key
+
 CHECKOUT_REFUSED = (
     "Stripe did not take this order. Open the page with the packs anew and try again; nothing was charged."
 )
@@ -53,6 +55,17 @@ class PaymentRefused(DomainError):
     def __init__(self, message: str | None = None, stripe_code: str | None = None) -> None:
         super().__init__(message)
         self.stripe_code = stripe_code
+
+
+class KeyLacksRight(PaymentsUnavailable):
+    """Stripe answers, and the restricted key that is set may not ask this."""
+
+    code = "stripe_key_lacks_right"
+    message = "STRIPE_SECRET_KEY may not ask Stripe this: give the restricted key the right (docs/stripe.md)."
+
+
+class SignatureOutOfTime(InvalidSignature):
+    """One of our secrets made it, too long ago or in the future: a replay, or a clock that is off."""
 
 
 class PaymentNotFound(NotFound):
@@ -266,6 +279,23 @@ class StripeGateway:
             )
             yield from _every(page, "dispute")
 
+    def list_events(self, created_from: datetime | int, types: Iterable[str]) -> Iterator[dict[str, Any]]:
+        """What Stripe told of since then, newest first, of these types (20 at most), delivered or not.
+
+        Stripe keeps events for 30 days. Raises PaymentsUnavailable; KeyLacksRight for a key that may not read events.
+        """
+        with _translated_errors(names_rights=True):
+            page = self._client.v1.events.list(
+                params={"created": {"gte": _epoch(created_from)}, "types": sorted(types), "limit": PAGE_SIZE}
+            )
+            yield from _every(page, "event")
+
+    def list_webhook_endpoints(self) -> Iterator[dict[str, Any]]:
+        """Where Stripe sends events, in the mode of the key. Raises PaymentsUnavailable, KeyLacksRight."""
+        with _translated_errors(names_rights=True):
+            page = self._client.v1.webhook_endpoints.list(params={"limit": PAGE_SIZE})
+            yield from _every(page, "webhook_endpoint")
+
     def refund(self, payment_intent: str, amount_cents: int | None, idempotency_key: str) -> dict[str, Any]:
         """Refund a payment, or part of it; None refunds all that is left."""
         params: stripe.params.RefundCreateParams = {"payment_intent": _checked_id(payment_intent, "pi_")}
@@ -309,7 +339,7 @@ def verify_webhook(
     # The library looks only for a timestamp that is too old; one from the future would be replayable for longer.
     signed_at, _ = stripe.WebhookSignature._get_timestamp_and_signatures(signature_header, "v1")
     if abs((time.time() if now is None else now) - signed_at) > tolerance_seconds:
-        raise InvalidSignature
+        raise SignatureOutOfTime
     return _parse_event(text)
 
 
@@ -338,10 +368,11 @@ def _parse_event(text: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _translated_errors(refused: str | None = None) -> Iterator[None]:
+def _translated_errors(refused: str | None = None, *, names_rights: bool = False) -> Iterator[None]:
     """Stripe's exceptions as ours: what a retry may cure is PaymentsUnavailable, the rest PaymentRefused.
 
-    `refused` is the sentence for customers; operators are told Stripe's own.
+    `refused` is the sentence for customers; operators are told Stripe's own. `names_rights`: whoever asks can mend the
+    key, so a right that it lacks is KeyLacksRight.
     """
     try:
         yield
@@ -365,6 +396,9 @@ def _translated_errors(refused: str | None = None) -> Iterator[None]:
             error.code,
             error.request_id,
         )
+        if names_rights and isinstance(error, stripe.PermissionError):
+            rights = ", ".join(sorted(set(_RIGHT.findall(str(error)))))
+            raise KeyLacksRight(f"{KeyLacksRight.message} Stripe names: {rights}." if rights else None) from error
         raise PaymentsUnavailable from error
 
 

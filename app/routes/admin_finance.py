@@ -49,7 +49,7 @@ PROPOSED = "Proposed. Another operator must approve it: it waits under Proposals
 @operator_required
 def index() -> ResponseReturnValue:
     paging, store, now = read_paging(request), deps.store(), utcnow()
-    contact, named = store.heartbeats.stripe_contact(), deps.named_sales()
+    named = deps.named_sales()
     figures, not_ours, every = heavy.beside(
         LISTS, lambda: (ledger_figures.look(store, now), sales.list_waiting(store, named), store.sales.every())
     )
@@ -59,8 +59,7 @@ def index() -> ResponseReturnValue:
         not_ours=not_ours,
         decided=[sale for sale in every if sale.decision],
         most_counted=sales.MOST_COUNTED,
-        contact=contact,
-        silent=contact.is_silent(now),
+        contact=store.heartbeats.stripe_contact(),
         figures=figures,
         months=figures.months[-MONTHS:],
         **_checks(store, now),
@@ -96,6 +95,9 @@ def _checks(store: Store, now: datetime) -> dict[str, Any]:
             (RECONCILE, reconciled, "Reconcile with Stripe now", "Nothing was missing", "finding"),
         ],
         "kinds": KINDS,
+        "hourly": store.heartbeats.last_catch_up(),
+        "missed": store.heartbeats.last_missed(),
+        "now": now,
     }
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from app.domain.clock import utcnow
-from app.gateways.stripe import verify_webhook
-from app.services import payments
+from app.domain.errors import InvalidSignature
+from app.gateways.stripe import SignatureOutOfTime, verify_webhook
+from app.services import endpoint, payments
 from app.services.heartbeats import note_delivery
 from app.web import deps
 from app.web.csrf import csrf
@@ -26,7 +29,8 @@ def receive() -> ResponseReturnValue:
     """Answers 2xx only once the write is durable: anything else makes Stripe try again."""
     request.max_content_length = MAX_WEBHOOK_BODY
     config = deps.config()
-    event = verify_webhook(request.get_data(), request.headers.get("Stripe-Signature"), config.stripe_webhook_secrets)
+    event = _verified()
+    endpoint.note_event(event, livemode=config.livemode)
     now = utcnow()
     payments.handle_event(
         deps.store(),
@@ -38,3 +42,14 @@ def receive() -> ResponseReturnValue:
     )
     note_delivery(deps.store(), now)
     return RECEIVED(received=True)
+
+
+def _verified() -> dict[str, Any]:
+    """Raises InvalidSignature, InvalidPayload. What carries a signature that is none of ours rings an alarm."""
+    header = request.headers.get("Stripe-Signature")
+    try:
+        return verify_webhook(request.get_data(), header, deps.config().stripe_webhook_secrets)
+    except InvalidSignature as error:
+        why = "its time" if isinstance(error, SignatureOutOfTime) else "its secret"
+        endpoint.note_wrong_signature(header, why)
+        raise

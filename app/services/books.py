@@ -16,6 +16,7 @@ from app.domain.audit import AuditRow
 from app.domain.by_hand import COMMAND_LINE, are_one, is_person
 from app.domain.credits import PROMO, PURCHASE, REFUND, SPEND, PostedEntry
 from app.domain.errors import BalanceUnexplained, InvalidPayload, LedgerWrong, WrongState
+from app.domain.heartbeats import UNDER_WAY, moment_told
 from app.domain.ledger_figures import LedgerFigures, Place
 from app.domain.payments import Fact, PaymentRecord, SessionFact
 from app.domain.sales import OURS, Named
@@ -33,6 +34,7 @@ CROSSING = timedelta(minutes=6)  # how far two machines' clocks may differ unnot
 SECOND = "second operator of the proposal"
 MAX_REASON = 500
 MOST_RELEASED = 100_000
+SESSION_LASTS = timedelta(days=1)
 SESSION_LEAD = timedelta(days=8)  # a session is paid up to a day after it was opened, a bank debit settles days later
 
 
@@ -390,6 +392,7 @@ class Reconciliation:
     not_ours: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # payments by link or product
     unknown_to_stripe: list[str] = field(default_factory=list)
     unexplained: list[str] = field(default_factory=list)  # payments of accounts whose balance nothing explains
+    overdue: int = 0  # of what was missing: surely known to Stripe for longer than a webhook takes
 
 
 def reconcile(
@@ -412,7 +415,7 @@ def reconcile(
     """
     result = Reconciliation()
     seen: set[str] = set()
-    for what, fact in _facts(stripe, since, livemode, now):
+    for what, fact, known_since in _facts(stripe, since, livemode, now):
         result.looked_at += 1
         progress(result.looked_at)
         seen.add(fact.payment_id)
@@ -437,6 +440,7 @@ def reconcile(
                 result.unexplained.append(fact.payment_id)
                 continue
         result.missing.append((fact.payment_id, what, moved))
+        result.overdue += known_since is None or now - known_since >= UNDER_WAY
     _credit_what_was_named(store, result, named, now, dry_run)
     for record in store.payments.every():
         if record.is_parked and record.source is not None:
@@ -460,8 +464,12 @@ def _credit_what_was_named(store: Store, result: Reconciliation, named: Named, n
                 result.missing.append((sale.source, f"{released.payments} set aside", released.credits))
 
 
-def _facts(stripe: Listing, since: datetime, livemode: bool, now: datetime) -> Iterator[tuple[str, Fact]]:
-    """What Stripe's lists say, as words of `now`: the moment before they are read, so that no event since is older."""
+def _facts(
+    stripe: Listing, since: datetime, livemode: bool, now: datetime
+) -> Iterator[tuple[str, Fact, datetime | None]]:
+    """What Stripe's lists say, as words of `now`: the moment before they are read, so that no event since is older;
+    each with the moment since when Stripe has known it for sure.
+    """
     told = int(now.timestamp())
     for session in stripe.list_sessions(since - SESSION_LEAD):
         if session.get("status") != "complete":
@@ -470,13 +478,14 @@ def _facts(stripe: Listing, since: datetime, livemode: bool, now: datetime) -> I
             fact = facts.session_fact(session, livemode)
         except InvalidPayload:
             continue
-        yield "session", fact
+        opened = moment_told(session.get("created"))
+        yield "session", fact, opened + SESSION_LASTS if opened else None
     for refund in stripe.list_refunds(since):
         if (read := facts.refund_fact(refund)) is not None:
-            yield "refund", replace(read, told=told)
+            yield "refund", replace(read, told=told), moment_told(refund.get("created"))
     for dispute in stripe.list_disputes(since - SESSION_LEAD):
         if (held := facts.dispute_fact(dispute)) is not None:
-            yield "dispute", replace(held, told=told)
+            yield "dispute", replace(held, told=told), moment_told(dispute.get("created"))
 
 
 def freeze(store: Store, differences: list[Difference], *, now: datetime, actor: str = "books check") -> list[str]:

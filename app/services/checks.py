@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from app.data import Store
 from app.data.client import Stale
 from app.domain.checks import CHECK, KINDS, Run
+from app.domain.clock import to_iso
 from app.domain.errors import DomainError, InvalidInput, WrongState
 from app.domain.heartbeats import BooksCheck, Finding
 from app.domain.sales import Named
@@ -134,10 +135,11 @@ def reconcile(
 ) -> books.Reconciliation:
     """Reconcile with Stripe, and keep how that ended; a dry run is not kept. Raises as `books.reconcile`."""
     now = clock()
+    since = since or now - LOOKS_BACK
     result = books.reconcile(
         store,
         stripe,
-        since=since or now - LOOKS_BACK,
+        since=since,
         livemode=livemode,
         now=now,
         named=named,
@@ -146,8 +148,11 @@ def reconcile(
     )
     if not dry_run:
         found = list(_findings(result))
-        ended = BooksCheck(clock(), len(found), tuple(found[:MOST_FINDINGS]), result.looked_at)
+        ended = BooksCheck(clock(), len(found), tuple(found[:MOST_FINDINGS]), result.looked_at, since)
         store.updates.heartbeats.note_reconciliation(ended)
+        if result.overdue:
+            about = {"missed": result.overdue, "first": result.missing[0][0], "since": to_iso(since)}
+            log.error("what Stripe knows had not reached us", extra={"alert": "missed"} | about)
     return result
 
 

@@ -161,7 +161,8 @@ class Supervisor:
         web = self._add("web", self._web_command(), echo=True, stop_seconds=25.0)
         self._wait_for(web, lambda: answers(settings.ports["PORT"], "/healthz", HEALTH_SECONDS) == 200)
         self._add("mail", python("-m", "flask", "--app", "app.wsgi", "mail", "send", "--watch"), echo=True)
-        self._add("books", python("-m", "flask", "--app", "app.wsgi", "books", "attend", "--watch"), echo=True)
+        attend = python("-m", "flask", "--app", "app.wsgi", "books", "attend", "--watch", "--hourly")
+        self._add("books", attend, echo=True)
         return sign_ins
 
     def _demo_command(self) -> list[str]:

@@ -26,7 +26,7 @@ from app.domain.codes import PromotionalCode
 from app.domain.credits import ADJUSTMENT, PURCHASE, SPEND, PostedEntry
 from app.domain.drafts import Draft, packed
 from app.domain.figures import LedgerDays
-from app.domain.heartbeats import BooksCheck, StripeContact
+from app.domain.heartbeats import BooksCheck, CatchUp, Finding, StripeContact
 from app.domain.mails import Mail, MailTrouble, Told
 from app.domain.payments import PaymentRecord
 from app.domain.proposals import CODE, Proposal
@@ -49,6 +49,7 @@ def account(**fields: Any) -> Account:
     return Account(ADA, "acc_1", NOW, **fields)
 
 
+CAUGHT_UP = CatchUp(LATER, NOW, 12, 1, (Finding("pi_1", "session", "+5 credits"),), ("It is disabled.",))
 PLAIN_ACCOUNT = account()
 FULL_ACCOUNT = account(
     credits_balance=480,
@@ -384,6 +385,20 @@ CASES = {
         lambda s: s.updates.heartbeats.note_books(NOW, 3),
         lambda s: s.heartbeats.last_books_check(),
         BooksCheck(NOW, 3),
+    ),
+    "catch-up": Case(
+        "Status",
+        {"name": "catch-up"},
+        lambda s: s.updates.heartbeats.note_catch_up(CAUGHT_UP),
+        lambda s: s.heartbeats.last_catch_up(),
+        CAUGHT_UP,
+    ),
+    "missed": Case(
+        "Status",
+        {"name": "missed"},
+        lambda s: s.updates.heartbeats.note_catch_up(CAUGHT_UP),
+        lambda s: s.heartbeats.last_missed(),
+        CAUGHT_UP,
     ),
     "turnarounds": Case(
         "Status",

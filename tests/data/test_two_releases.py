@@ -29,6 +29,7 @@ from app.data.store import Transaction
 from app.data.tasks import RESULT, TASK
 from app.domain.by_hand import Hand
 from app.domain.drafts import Draft
+from app.domain.heartbeats import CatchUp
 from app.domain.mails import MailTrouble
 from app.domain.tasks import claimed
 from app.domain.typed_drafts import Mark
@@ -193,6 +194,7 @@ UPDATES: dict[str, Update] = {
     ),
     "a webhook": Update("stripe", lambda s: s.updates.heartbeats.note_webhook(LATER)),
     "a checkout": Update("stripe", lambda s: s.updates.heartbeats.note_checkout(LATER)),
+    "a look of the hour": Update("catch-up", lambda s: s.updates.heartbeats.note_catch_up(CatchUp(LATER, NOW))),
     "a check of the books": Update("books", lambda s: s.updates.heartbeats.note_books(LATER, 0)),
     "a turnaround": Update("turnarounds", lambda s: s.updates.figures.note_turnaround(NOW, LATER)),
     "days of the ledger": Update("days of the ledger", lambda s: s.updates.figures.keep_ledger_days({}, LATER)),

@@ -15,7 +15,8 @@ import pytest
 import stripe
 
 from app.domain.errors import InvalidPayload, InvalidSignature, PaymentsUnavailable
-from app.gateways.stripe import PaymentNotFound, PaymentRefused, StripeGateway, verify_webhook
+from app.domain.payments import READERS
+from app.gateways.stripe import KeyLacksRight, PaymentNotFound, PaymentRefused, StripeGateway, verify_webhook
 from scripts.local.stripe_standin.process import StripeStandIn
 from tests.gateways.portal import ANSWERS, portal
 
@@ -141,6 +142,42 @@ def test_lists_go_through_all_pages_as_plain_dicts(
     assert list(gateway.list_sessions(tomorrow)) == []
 
 
+def test_what_stripe_told_is_listed_by_type_and_time(gateway: StripeGateway, standin: StripeStandIn) -> None:
+    session = standin.pay(checkout(gateway)["id"])["session"]
+    gateway.refund(session["payment_intent"], 100, "refund-1")
+    yesterday, tomorrow = (datetime.now(UTC) + timedelta(days=days) for days in (-1, 1))
+
+    told = [(event["type"], event["data"]["object"]["id"]) for event in gateway.list_events(yesterday, READERS)]
+
+    assert ("checkout.session.completed", session["id"]) in told
+    assert {"refund.created", "charge.refunded"} <= {kind for kind, _ in told} <= READERS.keys()
+    assert list(gateway.list_events(yesterday, ["refund.failed"])) == list(gateway.list_events(tomorrow, READERS)) == []
+
+
+def test_the_endpoint_says_where_it_leads_and_what_it_is_told(gateway: StripeGateway, standin: StripeStandIn) -> None:
+    assert list(gateway.list_webhook_endpoints()) == []
+
+    standin.control("settings", {"webhook_url": "http://127.0.0.1:9/hook", "endpoint": {"status": "disabled"}})
+    (endpoint,) = gateway.list_webhook_endpoints()
+    standin.control("settings", {"webhook_url": None, "endpoint": {}})
+
+    assert (endpoint["url"], endpoint["status"]) == ("http://127.0.0.1:9/hook", "disabled")
+    assert endpoint["enabled_events"] == ["*"]
+
+
+def test_a_right_that_the_key_lacks_is_named_to_whoever_can_give_it() -> None:
+    said = "The provided key 'rk_live_***' lacks permissions. Having the 'rak_event_read' permission would allow this."
+    body = json.dumps({"error": {"message": said, "type": "invalid_request_error"}}).encode()
+    with portal(403, "application/json", body) as address:
+        gateway = StripeGateway("sk_test_12345", address)
+        with pytest.raises(KeyLacksRight, match="rak_event_read") as refused:
+            list(gateway.list_events(0, READERS))
+        assert "rk_live" not in refused.value.message
+        with pytest.raises(PaymentsUnavailable) as customers:
+            gateway.get_session("cs_test_1")
+        assert type(customers.value) is PaymentsUnavailable
+
+
 @pytest.mark.parametrize(
     "session_id", ["cs_test_unknown", "", "../customers", "cs_test_1?expand[]=customer", "pi_1", "cs_ä"]
 )
@@ -193,6 +230,8 @@ CALLS: dict[str, Callable[[StripeGateway], object]] = {
     "list_sessions": lambda gateway: list(gateway.list_sessions(0)),
     "list_refunds": lambda gateway: list(gateway.list_refunds(0)),
     "list_disputes": lambda gateway: list(gateway.list_disputes(0)),
+    "list_events": lambda gateway: list(gateway.list_events(0, READERS)),
+    "list_webhook_endpoints": lambda gateway: list(gateway.list_webhook_endpoints()),
     "refund": lambda gateway: gateway.refund("pi_1", None, "refund-1"),
     "receipt_url": lambda gateway: gateway.receipt_url("pi_1"),
 }

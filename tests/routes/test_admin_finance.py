@@ -10,7 +10,7 @@ from bs4 import BeautifulSoup
 from app.data.codec import encode_item
 from app.data.migrations import Migrations
 from app.domain.clock import utcnow
-from app.domain.heartbeats import BooksCheck, Finding
+from app.domain.heartbeats import BooksCheck, CatchUp, Finding
 from app.domain.payments import DisputeFact, RefundFact
 from app.services import checks, payments, tasks
 from tests.services.test_payments import paid, record
@@ -261,14 +261,47 @@ def test_a_check_that_nobody_runs_says_so(operator, store, asked, taken, said):
     assert not any(button.has_attr("disabled") for button in section.select("button"))
 
 
-def test_an_alarm_is_shown_when_stripe_has_gone_silent(operator, store):
+def look(ended_at, *troubles, missed=()):
+    return CatchUp(ended_at, ended_at - timedelta(hours=3), 12, len(missed), tuple(missed), troubles)
+
+
+def test_what_keeps_stripe_from_reaching_us_is_said_until_a_look_finds_it_mended(operator, store):
+    now = utcnow()
+    store.updates.heartbeats.note_catch_up(look(now, "The endpoint we_1 is disabled at Stripe."))
+    assert "The endpoint we_1 is disabled at Stripe." in words(operator.get("/admin/finance"))
+
+    store.updates.heartbeats.note_catch_up(look(now))
+    page = words(operator.get("/admin/finance"))
+
+    assert "we_1" not in page
+    assert "12 things that Stripe told since" in page
+    assert "nothing had been missed" in page
+
+
+def test_what_had_not_reached_us_is_said_and_stays_after_a_look_that_finds_nothing(operator, store):
+    found = Finding("pi_1", "checkout.session.completed", "+1,000 credits")
+    store.updates.heartbeats.note_catch_up(look(utcnow(), missed=[found]))
+    assert "1 thing had not reached us and was recorded" in words(operator.get("/admin/finance"))
+
+    store.updates.heartbeats.note_catch_up(look(utcnow()))
+    page = words(operator.get("/admin/finance"))
+
+    assert "nothing had been missed" in page
+    assert "checkout.session.completed: +1,000 credits" in page
+
+
+@pytest.mark.parametrize(("hours_ago", "said"), [(2, False), (4, True)])
+def test_an_hourly_look_that_stopped_coming_is_said(operator, store, hours_ago, said):
+    store.updates.heartbeats.note_catch_up(look(utcnow() - timedelta(hours=hours_ago)))
+
+    assert ("Nobody looks every hour." in words(operator.get("/admin/finance"))) is said
+
+
+def test_checkouts_that_nobody_paid_are_no_alarm(operator, store):
     for _ in range(3):
         store.updates.heartbeats.note_checkout(NOW)
 
-    assert "gone silent" in words(operator.get("/admin/finance"))
-
-    store.updates.heartbeats.note_webhook(NOW.replace(year=2099))
-    assert "gone silent" not in words(operator.get("/admin/finance"))
+    assert "does not reach us" not in words(operator.get("/admin/finance"))
 
 
 def test_an_operator_makes_and_ends_a_code(operator, store):

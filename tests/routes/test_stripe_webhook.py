@@ -11,6 +11,7 @@ from datetime import timedelta
 import pytest
 
 from app.domain.errors import StoreUnavailable
+from app.gateways.stripe import API_VERSION
 from app.routes import stripe_webhook
 from app.services import heartbeats
 from tests.support import NOW, all_mails, event, ledger, make_account, post_webhook, session_event, signed
@@ -343,6 +344,52 @@ def test_credited_all_the_same_when_the_delivery_cannot_be_noted(client, store, 
 
     assert store.accounts.get("ada@example.com").credits_balance == 1000
     assert "webhook delivery not noted" in caplog.messages
+
+
+def alerts(caplog):
+    return [(record.alert, getattr(record, "why", "")) for record in caplog.records if hasattr(record, "alert")]
+
+
+@pytest.mark.parametrize(
+    ("case", "why"),
+    [
+        ("wrong secret", "its secret"),
+        ("garbage", "its secret"),
+        ("too old", "its time"),
+        ("from the future", "its time"),
+    ],
+)
+def test_a_signature_that_is_none_of_ours_rings_at_the_first(client, caplog, case, why):
+    """With a wrong secret every payment was answered 400, and nobody was told before three checkouts."""
+    body = payload()
+
+    assert post_signed(client, body, bad_headers(body)[case]).status_code == 400
+
+    assert alerts(caplog) == [("webhook", why)]
+
+
+@pytest.mark.parametrize("case", ["none", "empty"])
+def test_what_carries_no_signature_is_not_stripe_and_wakes_nobody(client, caplog, case):
+    assert post_signed(client, payload(), bad_headers(b"{}")[case]).status_code == 400
+
+    assert alerts(caplog) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "rings"),
+    [
+        ({}, False),
+        ({"api_version": API_VERSION, "livemode": False}, False),
+        ({"api_version": "2019-05-16"}, True),
+        ({"livemode": True}, True),
+    ],
+)
+def test_an_event_of_another_version_or_mode_is_told_to_somebody_who_can_act(client, store, caplog, fields, rings):
+    answer = post_webhook(client, session_event() | fields)
+
+    assert answer.status_code == 200
+    assert (alerts(caplog) == [("webhook", "")]) is rings
+    assert store.accounts.get("ada@example.com").credits_balance == 1000
 
 
 def test_no_other_method_is_answered(client):

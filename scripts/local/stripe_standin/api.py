@@ -21,6 +21,7 @@ from .objects import API_VERSION
 from .options import Options
 from .refusals import ApiError, missing_object
 from .store import Store, Stored
+from .webhooks import registered_endpoint
 
 IDEMPOTENCY_SECONDS = 24 * 3600
 MAX_EXPAND_DEPTH = 4
@@ -84,6 +85,9 @@ def create_api(store: Store, business: Business, options: Options) -> Blueprint:
     def read(path: str) -> Response:
         given = params.parse(request.args.items(multi=True))
         expand = _expand_paths(given)
+        if path == "webhook_endpoints":
+            found = registered_endpoint(store, options)
+            return _json({"object": "list", "data": [found] if found else [], "has_more": False, "url": f"/v1/{path}"})
         if path in COLLECTIONS:
             return _json(_list(store, path, given, expand))
         parent, _, last = path.rpartition("/")

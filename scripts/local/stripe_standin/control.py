@@ -47,7 +47,7 @@ def create_control(store: Store, business: Business, deliverer: Deliverer, optio
 
     @control.post("/settings")
     def settings() -> Response:
-        given = _given("webhook_url", "webhook_secret", "settle_seconds")
+        given = _given("webhook_url", "webhook_secret", "settle_seconds", "endpoint")
         if "webhook_url" in given:
             try:
                 if given["webhook_url"] is not None:
@@ -57,6 +57,8 @@ def create_control(store: Store, business: Business, deliverer: Deliverer, optio
             options.webhook_url = given["webhook_url"]
         if "webhook_secret" in given:
             options.webhook_secret = str(given["webhook_secret"])
+        if "endpoint" in given:
+            set_endpoint(store, given["endpoint"])
         if "settle_seconds" in given:
             with store.transaction():
                 store.set_setting("settle_seconds", _number(given, "settle_seconds"))
@@ -164,6 +166,14 @@ def set_webhooks(store: Store, mode: object, seconds: object) -> None:
         raise ApiError("seconds must be at most 3600.", param="seconds")
     with store.transaction():
         store.set_setting("webhooks", {"mode": mode, "seconds": wait})
+
+
+def set_endpoint(store: Store, said: object) -> None:
+    """What the endpoint is to say of itself otherwise than usual; `{}` ends it."""
+    if not isinstance(said, dict) or not said.keys() <= {"status", "enabled_events", "api_version"}:
+        raise ApiError("endpoint holds status, enabled_events and api_version.", param="endpoint")
+    with store.transaction():
+        store.set_setting("endpoint", said)
 
 
 def set_fault(store: Store, status: object, seconds: float, count: object) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .business import Business
+from .objects import API_VERSION
 from .options import Options
 from .store import Store
 
@@ -28,6 +29,25 @@ def signature_header(payload: bytes, secret: str, timestamp: int) -> str:
     """https://docs.stripe.com/webhooks#verify-manually"""
     mac = hmac.new(secret.encode(), f"{timestamp}.".encode() + payload, hashlib.sha256)
     return f"t={timestamp},v1={mac.hexdigest()}"
+
+
+def registered_endpoint(store: Store, options: Options) -> dict[str, Any] | None:
+    """The one webhook endpoint of this account as the API shows it; the control API changes what it says."""
+    if options.webhook_url is None:
+        return None
+    said: dict[str, Any] = store.setting("endpoint", {})
+    return {
+        "id": "we_standin",
+        "object": "webhook_endpoint",
+        "api_version": API_VERSION,
+        "application": None,
+        "created": 0,
+        "enabled_events": ["*"],
+        "livemode": False,
+        "metadata": {},
+        "status": "enabled",
+        "url": options.webhook_url,
+    } | said
 
 
 class Deliverer:
@@ -157,16 +177,19 @@ class Deliverer:
         event = self._store.get("event", row["event"]) if row else None
         if row is None or event is None:  # a reset emptied the store meanwhile
             return
-        started = time.time()
-        if self._options.webhook_url is None:
-            status, answer = None, "There is no webhook endpoint."
+        started, body = time.time(), event.body
+        endpoint = registered_endpoint(self._store, self._options)
+        told = endpoint is not None and endpoint["status"] == "enabled"
+        told = told and bool({"*", body["type"]} & set(endpoint["enabled_events"] if endpoint else ()))
+        if endpoint is None or not told:
+            status, answer = None, "There is no webhook endpoint that is told of this."
         else:
-            status, answer = self._post(self._options.webhook_url, event.body)
+            status, answer = self._post(endpoint["url"], {**body, "api_version": endpoint["api_version"]})
         delivered = status is not None and 200 <= status < 300
         attempts = row["attempts"] + 1
         wait = min(LONGEST_WAIT_SECONDS, self._options.retry_seconds * 2 ** (attempts - 1))
         state = "delivered" if delivered else "queued" if attempts < MAX_ATTEMPTS else "lost"
-        if self._options.webhook_url is None:
+        if not told:
             state = "lost"
         with self._store.transaction():
             self._store.write(
