@@ -104,6 +104,12 @@ class Windows:
         self._contexts: list[BrowserContext] = []
         self.lines: list[str] = []
 
+    def explain(self, words: str) -> None:
+        """Lines with these words are what the test has asked for; no such line means that it did not happen."""
+        others = [line for line in self.lines if words not in line]
+        assert len(others) < len(self.lines), f"no line on a console says {words!r}"
+        self.lines[:] = others
+
     def open(self, **options: Any) -> Page:
         if self._video:
             options["record_video_dir"] = self._video

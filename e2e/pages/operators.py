@@ -60,6 +60,7 @@ class OperatorTask(Screen):
         self.completed = page.get_by_text("Completed. The customer has been told.")
         self.state = page.get_by_role("region", name="State")
         self.preview = page.get_by_role("group", name="What the customer will read")
+        self.reason = page.locator("#reject").get_by_label("Reason")
 
     def complete(self) -> None:
         self.button("Complete the task").click()
@@ -69,6 +70,12 @@ class OperatorTask(Screen):
 
     def claim(self) -> None:
         self.button("Claim for 30 minutes").click()
+
+    def begin_to_reject(self) -> None:
+        self.page.get_by_text("Reject this task…").click()
+
+    def reject(self) -> None:
+        self.button("Reject it").click()
 
 
 class Customers(Screen):
