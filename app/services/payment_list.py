@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from itertools import islice
 
 from app.data import Store
@@ -13,8 +14,11 @@ from app.domain.payment_list import PaymentFilter, Sums, sums_of
 from app.domain.payments import PaymentRecord
 from app.domain.text import plain_address
 
+from .customer_search import MAY_BE_AN_ID, NOT_KEPT
+
 MOST_SUMMED = 2_000  # payments of a month that a page adds up
 CHUNK = 500
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def page_of(store: Store, wanted: PaymentFilter, *, limit: int, cursor: str | None) -> Page[PaymentRecord]:
@@ -46,18 +50,35 @@ def _month(store: Store, month: str) -> Iterator[PaymentRecord]:
 
 
 def _named(store: Store, q: str) -> list[PaymentRecord]:
-    """A payment by its id or its session's, or those of a customer by address or by Stripe's id; newest first.
+    """A payment by its id, or those that another id of Stripe's or a customer's address leads to; newest first.
 
     Raises InvalidInput for what can be looked for within a month only.
     """
     if record := store.payments.find(q):
         return [record]
-    if q.startswith("cs_") and (entry := store.ledger.find_as_it_stands(f"purchase#{q}")):
-        found = store.payments.find(entry.payment_id or "-")
-        return [found] if found else []
     email = store.accounts.find_email_by_customer(q) if q.startswith("cus_") else plain_address(q) if "@" in q else None
-    if email is None:
-        raise InvalidInput(
-            "Without a month, look for a whole address, or the id of a payment, a session or a customer."
-        )
-    return store.payments.page(email, limit=CHUNK).items
+    found = {record.payment_id: record for record in _by_other_ids(store, q)}
+    if email:
+        found |= {record.payment_id: record for record in store.payments.page(email, limit=CHUNK).items}
+    if email is None and not found:
+        raise InvalidInput(_not_found(q))
+    return sorted(found.values(), key=lambda record: record.created_at or NEVER, reverse=True)
+
+
+def _by_other_ids(store: Store, q: str) -> Iterable[PaymentRecord]:
+    """By a session, a refund, a dispute or a customer, as the customers' search finds it."""
+    if not MAY_BE_AN_ID.fullmatch(q):
+        return []
+    ids = store.search_keys.payments(q, limit=CHUNK)
+    if not ids and q.startswith("cs_") and (entry := store.ledger.find_as_it_stands(f"purchase#{q}")):
+        ids = [entry.payment_id or "-"]  # bought before there were search keys
+    return store.payments.find_many(ids).values()
+
+
+def _not_found(q: str) -> str:
+    if kind := NOT_KEPT.get(q.partition("_")[0]) if "_" in q else None:
+        return f"The ids of {kind}s are not kept: open it in Stripe, and look for its payment (pi_…)."
+    return (
+        "Nothing has this for its id. Without a month, look for a whole address, "
+        "or the whole id of a payment, a session, a refund, a dispute or a customer."
+    )

@@ -112,6 +112,12 @@ def test_any_part_of_an_address_or_an_id_is_found_within_a_month(operator, world
     [
         ("pi_2", ["pi_2"]),
         ("cs_2", ["pi_2"]),
+        ("re_2", ["pi_2"]),
+        (" re_3 ", ["pi_3"]),
+        ("dp_4", ["pi_4"]),
+        ("du_4", ["pi_4"]),
+        ("re_unknown", []),
+        ("dp_", []),
         ("buyer2@example.com", ["pi_2"]),
         (" Buyer2@Example.com ", ["pi_2"]),
         ("cus_2", ["pi_2"]),
@@ -122,11 +128,35 @@ def test_any_part_of_an_address_or_an_id_is_found_within_a_month(operator, world
 def test_without_a_month_a_whole_address_or_id_is_found_whenever_it_was(operator, store, world, q, found):
     account = store.accounts.get("buyer2@example.com")
     store.updates.accounts.change(account, stripe_customer_id="cus_2")
+    record(store, DisputeFact("pi_4", "du_4", 500, "warning_needs_response"))
 
     answer = ask(operator, PAGE, q=q)
 
     assert [name for name, _ in listed(answer)] == found
-    assert answer.status_code == (422 if q == "cus_unknown" else 200)
+    assert answer.status_code == (200 if found or "@" in q else 422)
+
+
+def test_every_payment_of_a_customer_is_found_by_the_id_at_stripe_newest_first(operator, store, world):
+    """Also those that came from another address, which no account stands for."""
+    account = store.accounts.get("buyer2@example.com")
+    store.updates.accounts.change(account, stripe_customer_id="cus_2")
+    stranger = session_event(
+        "else@example.com", session="cs_9", customer="cus_2", payment_link="plink_book", metadata={}
+    )
+    payments.handle_event(store, stranger, livemode=False, now=NOW + timedelta(days=1))
+
+    listing = ask(operator, PAGE, q="cus_2")
+
+    rows = BeautifulSoup(listing.data, "html.parser").select("#payments tbody:not(.totals) tr code")
+    assert [row.text for row in rows] == ["pi_cs_9", "pi_2"]
+    assert [line["payment"] for line in lines(ask(operator, FILE, q="re_2", reader="program"))] == ["pi_2"]
+
+
+def test_an_id_that_is_not_kept_says_which_one_is(operator, world):
+    answer = ask(operator, PAGE, q="ch_3PqXyz1")
+
+    assert answer.status_code == 422
+    assert "The ids of charges are not kept" in answer.text
 
 
 def test_what_can_only_be_looked_for_within_a_month_says_so(operator, world):
