@@ -14,12 +14,13 @@ from markupsafe import Markup
 
 from app.config import Config
 from app.domain.charts import HEIGHT, WIDE, Chart, stacked
-from app.domain.formatting import FILTERS, credits, dollars, elapsed, exact_time, iso_time, relative_time
+from app.domain.formatting import FILTERS, credits, dollars, elapsed, exact_time, iso_time, month_name, relative_time
 from app.web.markdown import render_markdown
 from app.web.static_files import content_hash
 
 PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")  # reads the same in an address
 PLACE = "the-id-goes-here"
+YEAR = 12  # months
 
 PILLS = {
     status: Markup(f'<span class="pill {status}">{word}</span>')  # noqa: S704 # nosec B704 - words of our own
@@ -50,7 +51,7 @@ def exact_time_element(moment: datetime) -> Markup:
     return Markup(f'<time datetime="{iso_time(moment)}" title="{ago}">{words}</time>')  # noqa: S704 # nosec B704 - no text from outside
 
 
-def plot(chart: Chart, colours: Sequence[str], name: str, sentence: str) -> Markup:
+def plot(chart: Chart, colours: Sequence[str], name: str, sentence: str, each: str = "day by day") -> Markup:
     """Axis, columns and, for a pointer, a finger or the keyboard, the value of each column. All text is of our own."""
     axis, width = chart.axis, max(len(chart.values), 1) * WIDE - 1
     ticks = [axis.top, axis.middle, 0] if axis else [0]
@@ -58,7 +59,7 @@ def plot(chart: Chart, colours: Sequence[str], name: str, sentence: str) -> Mark
     drawn = zip(colours, chart.paths, strict=False)  # no path of what has no sample yet
     paths = "".join(f'<path class="{c}" d="{d}"/>' for c, d in drawn if d)
     values = "".join(f"<li><span>{words}</span></li>" if words else "<li></li>" for words in chart.values)
-    listed = f'<ol tabindex="0" aria-label="{name}, day by day">{values}</ol>' if axis else ""
+    listed = f'<ol tabindex="0" aria-label="{name}, {each}">{values}</ol>' if axis else ""
     return Markup(  # noqa: S704 # nosec B704 - numbers and words of our own
         f'<div class="plot"><p aria-hidden="true">{"".join(f"<span>{credits(tick)}</span>" for tick in ticks)}</p>'
         f'<div><svg viewBox="0 0 {width} {HEIGHT}" preserveAspectRatio="none" role="img" aria-label="{sentence}">'
@@ -82,10 +83,19 @@ def chart_of_waits(samples: Sequence[int]) -> Chart:
     return stacked([[seconds] for seconds in samples], [elapsed(seconds) for seconds in samples])
 
 
+def chart_of_months(months: Sequence[Any]) -> Chart:
+    """Of what was owed when each month ended, in credits; room for a year at least."""
+    levels = [max(line.closing, 0) for line in months]
+    words = [f"{month_name(line.month)}: {credits(line.closing)} credits, {dollars(line.closing)}" for line in months]
+    spare = max(YEAR - len(months), 0)
+    return stacked([[level] for level in [*levels, *[0] * spare]], [*words, *[""] * spare])
+
+
 PARTS = {
     "plot": plot,
     "chart_of": chart_of,
     "chart_of_waits": chart_of_waits,
+    "chart_of_months": chart_of_months,
     "time_element": time_element,
     "exact_time_element": exact_time_element,
     "status_pill": status_pill,
