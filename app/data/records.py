@@ -8,13 +8,21 @@ beside is left alone, as rows of later versions do. Where a row differs from tha
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import datetime
 from types import NoneType, UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from app.domain.accounts import mask_email
 from app.domain.clock import from_iso, to_iso
+from app.domain.errors import RowUnreadable
+
+log = logging.getLogger(__name__)
+
+KEYS = ("transaction_id", "task_id", "payment_id", "email", "code", "mail_id", "audit_id", "session_id", "key")
 
 Record = TypeVar("Record")
 Converter = Callable[[Any], Any]
@@ -87,6 +95,17 @@ class Codec(Generic[Record]):
         }
 
     def record(self, row: Mapping[str, Any], **given: Any) -> Record:
+        """Raises RowUnreadable, naming its key, where a field is missing or holds what is none of its kind."""
+        try:
+            return self.of(**self._fields(row) | self._otherwise(row) | given)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            key = next((str(row[name]) for name in KEYS if name in row), self.of.__name__)
+            lacks = [] if isinstance(error, ValueError) else re.findall(r"'(\w+)'", str(error))
+            why = f"it lacks {', '.join(lacks)}" if lacks else str(error)
+            log.exception("a row cannot be read", extra={"row": mask_email(key) if "@" in key else key})
+            raise RowUnreadable(key, why) from error
+
+    def _fields(self, row: Mapping[str, Any]) -> dict[str, Any]:
         found = self._absent.copy()
         for name, stored in self._as_it_is:
             if stored in row:
@@ -94,7 +113,7 @@ class Codec(Generic[Record]):
         for name, stored, read in self._converted:
             if stored in row:
                 found[name] = read(row[stored])
-        return self.of(**found | self._otherwise(row) | given)
+        return found
 
 
 def moment_of(text: str | None) -> datetime | None:

@@ -244,6 +244,18 @@ class BalanceUnexplained(Unavailable):
     retry_after_seconds = 3600
 
 
+class RowUnreadable(Unavailable):
+    """A row was written by hand, or by the original product, in a form that means nothing to us."""
+
+    code = "row_unreadable"
+    retry_after_seconds = 3600
+
+    def __init__(self, key: str, why: str):
+        super().__init__(
+            f"The row {key} cannot be read ({why}): somebody has to mend it first. Nothing was charged or lost."
+        )
+
+
 class PaymentsUnavailable(Unavailable):
     code = "payments_unavailable"
     message = "Stripe does not answer right now. Nothing was charged. Try again in a minute."
