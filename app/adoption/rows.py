@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -53,16 +53,18 @@ class Opening:
         return self.account.credits_balance - self.counted
 
 
-def unadopted_accounts(base: Base) -> Iterator[Opening]:
+def unadopted_accounts(base: Base, without: Container[str]) -> Iterator[Opening]:
     """A consistent scan: accounts without an opening row, and what adopting each would record."""
     for row in base._scan(USERS.suffix, "attribute_not_exists(ledger_sequence)"):
-        yield opening_of(base, row)
+        if row["email"].lower() not in without:
+            yield opening_of(base, row)
 
 
-def unadopted_tasks(base: Base) -> Iterator[Task]:
+def unadopted_tasks(base: Base, without: Container[str]) -> Iterator[Task]:
     """A consistent scan: tasks that no operator's queue shows yet."""
     for row in base._scan(TASKS.suffix, "attribute_not_exists(version)"):
-        yield TASK.record(row)
+        if row["task_id"] not in without:
+            yield TASK.record(row)
 
 
 def opening_of(base: Base, row: dict[str, Any]) -> Opening:
@@ -79,7 +81,7 @@ def opening_of(base: Base, row: dict[str, Any]) -> Opening:
         if not entry.is_original:
             return Opening(account, problem=f"its ledger has begun already, with row {entry.sequence}")
         if entry.unreadable:
-            return Opening(account, problem=f"an amount cannot be read: {entry.transaction_id}, {entry.unreadable}")
+            return Opening(account, problem=f"a row cannot be read: {entry.transaction_id}, {entry.unreadable}")
         counted += entry.amount
         newest = max(newest or entry.timestamp, entry.timestamp)
         if entry.payment_id:

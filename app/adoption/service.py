@@ -12,6 +12,7 @@ from app.domain.tasks import Task
 from app.services import payments
 
 from .rows import Opening, unadopted_accounts, unadopted_tasks
+from .survey import Finding, Progress, Survey, survey
 
 
 @dataclass(slots=True)
@@ -22,17 +23,21 @@ class Adopted:
     tasks: list[Task] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)  # subject, why
     untraced: list[tuple[str, str]] = field(default_factory=list)  # account, purchase that names no payment
+    findings: list[Finding] = field(default_factory=list)  # rows that have to be mended first
 
 
-def adopt(store: Store, *, apply: bool, now: datetime) -> Adopted:
-    """Adopt what has not been adopted, page by page; without `apply` only say what would be done.
+def adopt(store: Store, *, apply: bool, now: datetime, progress: Progress = lambda table, rows: None) -> Adopted:
+    """Adopt what has not been adopted, page by page; without `apply` only say what would be done. What has rows to be
+    mended is left out, and they are named.
 
     One transaction for an account, one for a task: safe to repeat, to break off and to run while customers are at work,
     who meanwhile adopt their own account by signing in. Raises StoreUnavailable; running again goes on.
     """
-    done = Adopted()
-    for opening in unadopted_accounts(store):
-        email, problem = opening.account.email, opening.problem
+    seen = survey(store, now, progress)
+    done = Adopted(findings=seen.findings)
+    for opening in unadopted_accounts(store, seen.unsettled):
+        email = opening.account.email
+        problem = opening.problem or _lag(opening, seen.people.sums.get(email, 0)) or _nobodys(seen)
         if apply and not problem:
             account = store.accounts.find(email)  # the first read adopts
             problem = account.unexplained if account else "it is gone"
@@ -41,7 +46,7 @@ def adopt(store: Store, *, apply: bool, now: datetime) -> Adopted:
             continue
         done.openings.append(opening)
         done.untraced += [(email, transaction_id) for transaction_id in opening.untraced]
-    for task in unadopted_tasks(store):
+    for task in unadopted_tasks(store, seen.tasks):
         stands = store.tasks.find(task.task_id) if apply else task
         problem = stands.unexplained if stands else "it is gone"
         if problem and (apply or problem != NOT_ADOPTED):
@@ -51,6 +56,17 @@ def adopt(store: Store, *, apply: bool, now: datetime) -> Adopted:
     if apply:
         _settle_payments(store, now)
     return done
+
+
+def _lag(opening: Opening, sum_of_rows: int | None) -> str | None:
+    """An opening row makes up for what the index does not have, so it must have what the table has."""
+    if opening.counted == sum_of_rows:
+        return None
+    return "the index of its rows is still being brought up to date: run this again in a minute"
+
+
+def _nobodys(seen: Survey) -> str | None:
+    return f"a ledger row that names nobody may be its own: {seen.nobodys[0]}" if seen.nobodys else None
 
 
 def _settle_payments(store: Store, now: datetime) -> None:

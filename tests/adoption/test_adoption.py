@@ -29,6 +29,13 @@ def adopt(store, *, apply: bool = True):
     return adoption.adopt(store, apply=apply, now=NOW)
 
 
+def to_mend(store) -> list[tuple[str, str, str]]:
+    """Of a run that adopts what it can."""
+    done = adopt(store)
+    assert done.refused == []
+    return [(finding.key, finding.field, finding.problem) for finding in done.findings]
+
+
 def sign_in(store):
     return accounts.sign_in(store, BCRYPT, EMAIL, PASSWORD, now=NOW, kind="browser")
 
@@ -266,7 +273,8 @@ def test_a_balance_that_cannot_be_read_is_named_and_nothing_moves_it(empty_store
         payments.record_fact(store, bought("pi_1"), now=NOW)
     with pytest.raises(BalanceUnexplained):
         checkout.open_session(store, FakeStripe(), account, None, idempotency_key="r", app_url="", now=NOW)
-    assert adopt(store).refused == [(EMAIL, f"its balance cannot be read: {balance}")]
+    ((key, attribute, _),) = to_mend(store)
+    assert (key, attribute) == (EMAIL, "credits_balance")
     (difference,) = books.check(store)
     assert (difference.subject, difference.found) == (EMAIL, f"its balance cannot be read: {balance}")
     assert books.freeze(store, [difference], now=NOW) == []
@@ -316,7 +324,7 @@ def test_an_account_is_named_when_a_row_of_it_cannot_be_read(empty_store):
     put_account(store)
     put_transaction(store, "txn-1", "9.99", "purchase")
 
-    assert adopt(store).refused == [(EMAIL, "an amount cannot be read: txn-1, 9.99")]
+    assert to_mend(store) == [("txn-1", "amount", "'9.99' is no whole number")]
     assert store.accounts.get(EMAIL).unexplained == NOT_ADOPTED
     (entry,) = store.ledger.page(EMAIL, limit=5).items
     assert (entry.amount, entry.description) == (0, "purchase of the original (amount as it was stored: 9.99)")
@@ -326,7 +334,8 @@ def test_an_account_is_named_when_sign_in_would_not_find_its_address(empty_store
     store = empty_store
     put_account(store, "Old@Example.com")
 
-    assert adopt(store).refused == [("Old@Example.com", "its address is not in the form that sign-in looks for")]
+    said = "'Old@Example.com' is not in the form that sign-in looks for"
+    assert to_mend(store) == [("Old@Example.com", "email", said)]
     assert [difference.subject for difference in books.check(store)] == ["Old@Example.com"]
 
 
@@ -412,15 +421,18 @@ def test_a_customer_may_cancel_a_task_that_no_command_has_adopted(store):
 
 
 @pytest.mark.parametrize(
-    ("cost", "status", "problem"),
-    [("ten", "pending", "its cost cannot be read: ten"), (10, "failed", "its status is not one of ours: failed")],
+    ("cost", "status", "attribute", "problem"),
+    [
+        ("ten", "pending", "credits_spent", "its cost cannot be read: ten"),
+        (10, "failed", "status", "its status is not one of ours: failed"),
+    ],
 )
-def test_a_task_that_cannot_be_read_is_named_and_cannot_move(empty_store, cost, status, problem):
+def test_a_task_that_cannot_be_read_is_named_and_cannot_move(empty_store, cost, status, attribute, problem):
     store = empty_store
     put_account(store)
     put_task(store, "task-1", status, cost=cost)
 
-    assert adopt(store).refused == [("task-1", problem)]
+    assert [each[:2] for each in to_mend(store)] == [("task-1", attribute)]
     assert [d.found for d in books.check(store)] == [problem]
     assert store.tasks.find("task-1").credits_spent in (0, 10)
     with pytest.raises(WrongState):

@@ -155,7 +155,8 @@ def test_the_command_says_what_it_would_do_and_then_does_it(app, originals):
     assert "1 accounts and 2 tasks to adopt (nothing was changed; --apply does it); 0 refused." in dry[1]
     assert done[0] == 0
     assert "1 accounts and 2 tasks adopted; 0 refused." in done[1]
-    assert (again[0], json.loads(again[1])) == (0, {"accounts": [], "tasks": [], "untraced": [], "refused": []})
+    nothing = {key: [] for key in ("accounts", "tasks", "untraced", "refused", "to_mend")}
+    assert (again[0], json.loads(again[1])) == (0, nothing)
     assert app.test_cli_runner().invoke(args=["books", "check"]).exit_code == 0
 
 
@@ -167,6 +168,7 @@ def test_the_command_ends_with_1_and_names_what_it_cannot_adopt(app, empty_store
     result = app.test_cli_runner().invoke(args=["accounts", "adopt", "--apply"])
 
     assert result.exit_code == 1
-    assert f"Not adopted: {EMAIL}: its balance cannot be read: 10.5" in result.output
+    assert f"To mend: Users {EMAIL}, credits_balance: '10.5' is no whole number; a person has to say" in result.output
+    assert "1 to mend; --mend does it for 0. For the others say it with --set" in result.output
     assert "other@example.com: the purchase txn-1 names no payment." in result.output
-    assert "1 accounts and 0 tasks adopted; 1 refused." in result.output
+    assert "1 accounts and 0 tasks adopted; 0 refused." in result.output
