@@ -228,6 +228,7 @@ def test_the_audit_row_is_written_in_one_place_beside_the_act():
     assert callers(re.compile(r"\w+\.audit\.record")).keys() == {
         "services/acting.py: acting",
         "adoption/rows.py: _open_ledger",  # the visitor's own: nobody acts
+        "adoption/mending.py: _record",  # and whoever is at the command line before there is an operator
     }
 
 
