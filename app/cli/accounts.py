@@ -16,6 +16,7 @@ from app.domain.accounts import Account
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import PostedEntry
 from app.domain.errors import DomainError
+from app.domain.formatting import count
 from app.domain.paging import Page, each
 from app.domain.proposals import Proposal
 from app.domain.text import plain_address, trimmed
@@ -158,13 +159,19 @@ def adjust(account: str, amount: int, reason: str, idempotency_key: str | None, 
 @scheduled
 def erase() -> None:
     """Erase the words and files that deleted accounts have left. Run it daily; safe to repeat."""
-    found = deps.get()
-    try:
-        for email, deleted_at in list(found.store.accounts.every_to_erase()):
+    found, left = deps.get(), []
+    for email, deleted_at in sorted(found.store.accounts.every_to_erase(), key=lambda due: due[1]):
+        try:
             seen = accounts.finish_erasure(found.store, found.files, email, deleted_at=deleted_at)
             click.echo(f"An account with {seen} tasks is erased.")
-    except DomainError as error:
-        raise click.ClickException(f"{error.message} What was erased until now stands; run it again.") from error
+        except DomainError as error:  # one that cannot be erased keeps no other waiting
+            left.append((deleted_at, error.message))
+    if left:
+        since, why = left[0]
+        raise click.ClickException(
+            f"{why} {count(len(left), 'account')} of those deleted since {since:%Y-%m-%d} wait to be erased. "
+            "What was erased until now stands; run it again."
+        )
 
 
 @group.command("reset-second-factor")

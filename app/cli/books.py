@@ -19,13 +19,13 @@ from app.cli.groups import Group, Pasted
 from app.cli.scheduled import scheduled
 from app.cli.tables import print_table
 from app.cli.tasks import operator
-from app.cli.watching import until_stopped
+from app.cli.watching import EveryMinute, until_stopped
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import DomainError
 from app.domain.formatting import count
 from app.domain.heartbeats import CatchUp
 from app.domain.text import plain_address
-from app.services import books, catching_up, checks, endpoint, ledger_figures
+from app.services import books, catching_up, checks, endpoint, ledger_figures, waiting
 from app.web import deps
 
 log = logging.getLogger(__name__)
@@ -164,10 +164,12 @@ def attend(watch: bool, every: float, hourly: bool) -> None:
     if not watch:
         _attend(lambda: False)
         return
+    tell = EveryMinute(lambda: waiting.tell_check(deps.store(), utcnow()))
     next_hour = time.monotonic() if hourly else math.inf
     with until_stopped() as stop:
         while not stop.is_set():
             try:
+                tell()
                 _attend(stop.is_set)
                 if time.monotonic() >= next_hour:
                     next_hour += HOUR_SECONDS

@@ -9,10 +9,10 @@ import click
 
 from app.cli.groups import Group
 from app.cli.tasks import operator
-from app.cli.watching import until_stopped
+from app.cli.watching import EveryMinute, until_stopped
 from app.domain.clock import utcnow
 from app.domain.errors import DomainError, Unavailable
-from app.services import outbox
+from app.services import outbox, waiting
 from app.services.mail import deliver_due
 from app.web import deps
 
@@ -70,9 +70,11 @@ def _deliver_all() -> tuple[int, int]:
 
 
 def _watch(every: float) -> None:
+    tell = EveryMinute(lambda: waiting.tell_mail(deps.store(), utcnow()))
     with until_stopped() as stop:
         while not stop.is_set():
             try:
+                tell()
                 sent, _ = _deliver()
             except DomainError as error:  # the store is down or busy: the mails stay where they are
                 log.error("outbox out of reach: %s", error.code)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from app.web.stops import heed_no_stop
@@ -20,3 +21,19 @@ def until_stopped() -> Iterator[threading.Event]:
         yield stop
     finally:
         heed_no_stop()
+
+
+MINUTE = 60.0
+
+
+class EveryMinute:
+    """Calls `tell` at once and then at most once a minute, however often it is asked to."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self._tell = tell
+        self._next = time.monotonic()
+
+    def __call__(self) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + MINUTE
+            self._tell()

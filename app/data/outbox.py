@@ -57,6 +57,21 @@ class MailReads(Base):
             newest_first=False,
         ).items
 
+    def list_waiting(self, *, limit: int, cursor: str | None = None) -> Page[Mail]:
+        """All that are to be sent, due now or put off, by when they are next."""
+        names = ("due_at", "mail_id")
+        queue = ("queue", DUE)
+        return self._page(
+            TABLE,
+            OUTBOX_INDEX,
+            queue,
+            key_names=names,
+            make=MAIL.record,
+            limit=limit,
+            cursor=cursor,
+            newest_first=False,
+        )
+
     def list_failed(
         self, *, limit: int, cursor: str | None = None, between: tuple[datetime, datetime] | None = None
     ) -> Page[Mail]:

@@ -170,7 +170,7 @@ def _end(store: Store, mail: Mail, reason: str, attempts: int, now: datetime) ->
     """Among the failed ones, where operators see it and may send it again."""
     store.updates.mails.mark_unsent(mail, reason, now, give_up=True)
     about = {"mail_id": mail.mail_id, "reason": without_addresses(reason), "attempts": attempts}
-    log.error("mail given up", extra=about)
+    log.error("mail given up", extra={"alert": "mail_failed"} | about)
     return False
 
 

@@ -77,3 +77,20 @@ def test_a_time_that_is_none_is_refused_and_a_customer_sends_nothing(store, app,
     assert browser.post("/admin/mails/resend-failed", {"since": "2020-01-01"}).status_code == 403
 
     assert len(store.mails.list_failed(limit=5).items) == 1
+
+
+@pytest.mark.threat(115)
+def test_a_mail_that_was_put_off_is_listed_with_its_next_try_and_why(store, op):
+    """Those that SES refuses were on no list but in the seconds in which they were due."""
+    now = utcnow()
+    with store.transaction() as tx:
+        tx.mails.enqueue(Mail("m-1", "security", "ada@example.com", now - timedelta(hours=3), {"what": "Something."}))
+    why = "MessageRejected: For a reason of ours"
+    store.updates.mails.mark_unsent(store.mails.find("m-1"), why, now + timedelta(minutes=50), give_up=False)
+
+    due = words(op.page("/admin/mails?view=due"))
+
+    assert why in due
+    assert "1 attempt, next" in due or "0 attempts, next" in due
+    assert "The oldest mail was to go out 3 hours ago" in due
+    assert "The oldest mail was to go out" in words(op.page("/admin/mails"))

@@ -17,7 +17,7 @@ from app.domain.paging import Page, each
 from app.forms.admin import AuditFilter, read_audit_filter, read_span
 from app.forms.paging import read_paging
 from app.routes.admin.blueprint import bp
-from app.services import outbox
+from app.services import outbox, waiting
 from app.web import deps, heavy
 from app.web.exports import csv_file
 from app.web.fragments import render
@@ -36,10 +36,11 @@ def list_mails() -> ResponseReturnValue:
     if view == "failed":
         page = deps.store().mails.list_failed(limit=paging.limit, cursor=paging.cursor)
     elif view == "due":
-        page = Page(deps.store().mails.list_due(utcnow(), limit=100))
+        page = deps.store().mails.list_waiting(limit=paging.limit, cursor=paging.cursor)
     else:
         raise Malformed("view must be failed or due.")
-    ids = deps.store().accounts.ids_of(mail.to for mail in page.items)
+    ids, now = deps.store().accounts.ids_of(mail.to for mail in page.items), utcnow()
+    oldest = waiting.oldest_mail(deps.store())
     return render_template(
         "admin/mails.html",
         view=view,
@@ -47,7 +48,8 @@ def list_mails() -> ResponseReturnValue:
         ids=ids,
         cursor=paging.cursor or "",
         trouble=deps.store().mails.trouble(),
-        now=utcnow(),
+        late=oldest if oldest and now - oldest >= waiting.LATE else None,
+        now=now,
     )
 
 

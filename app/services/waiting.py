@@ -1,0 +1,39 @@
+"""Since when the oldest of what somebody else does has waited: told every minute, so that nothing grows silently."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from app.data import Store
+
+log = logging.getLogger(__name__)
+
+LOOKED_AT = 200  # mails by when they are next: where more wait, those that were put off are not the news
+LATE = timedelta(minutes=30)
+MAIL, CHECK = "mail", "check"
+
+
+def oldest_mail(store: Store) -> datetime | None:
+    """Since when the mail has waited that has waited longest, of the 200 that come next; None where none waits."""
+    return min((mail.waiting_since for mail in store.mails.list_waiting(limit=LOOKED_AT).items), default=None)
+
+
+def asked_check(store: Store) -> datetime | None:
+    """Since when a check has waited that an operator asked for and nobody has begun."""
+    run = store.checks.find()
+    return run.asked_at if run and run.taken_at is None and run.ended_at is None else None
+
+
+def tell_mail(store: Store, now: datetime) -> None:
+    _tell(MAIL, oldest_mail(store), now)
+
+
+def tell_check(store: Store, now: datetime) -> None:
+    _tell(CHECK, asked_check(store), now)
+
+
+def _tell(what: str, since: datetime | None, now: datetime) -> None:
+    """The line whose seconds an alarm measures; that it comes at all says that whoever does it is alive."""
+    seconds = max(0, int((now - since).total_seconds())) if since else 0
+    log.info("oldest waiting", extra={"what": what, "seconds": seconds})
