@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from playwright.sync_api import Locator, Page
+
 from e2e.pages.screen import Screen
 
 
 class Finance(Screen):
     endpoints = ("admin_finance.index",)
     path = "/admin/finance"
+
+    def __init__(self, page: Page):
+        super().__init__(page)
+        self.checks = page.get_by_role("region", name="Checks")
+        self.check_button = self.checks.get_by_role("button", name="Check the books now")
+        self.reconcile_button = self.checks.get_by_role("button", name="Reconcile with Stripe now")
+
+    def card(self, title: str) -> Locator:
+        """What the last one of a kind has found, and its button."""
+        return self.checks.locator(".card", has=self.page.get_by_role("heading", name=title))
 
 
 class Payments(Screen):
