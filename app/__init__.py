@@ -46,6 +46,7 @@ from app.routes import (
     wellknown,
 )
 from app.services.clock_check import ClockCheck
+from app.services.doctor import Dot
 from app.services.entrance import Entrance
 from app.services.figures import UsualTime
 from app.services.links import Links
@@ -191,6 +192,7 @@ def wire(config: Config, store: Store, slots: Slots, stripe: StripeGateway | Non
         texts=Texts.read(config.pages_dir),
         usual_time=UsualTime(store, readers),
         server_state=ServerState(),
+        doctors_dot=Dot(store, readers),
     )
 
 

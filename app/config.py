@@ -265,13 +265,22 @@ def _sender(text: str) -> str:
 
 
 def _check_secret(variable: str, secret: str, minimum: int) -> None:
-    """Refuse what a person made up: too short, too few different characters, or words out of every example."""
+    """Raises ConfigError."""
+    if flaw := flaw_of_secret(secret, minimum):
+        raise ConfigError(f"{variable} {flaw}.")
+
+
+def flaw_of_secret(secret: str, minimum: int) -> str:
+    """Why it will not do: a person made it up, too short, of too few different characters, or out of every example.
+    Empty when it will.
+    """
     if len(secret) < minimum:
-        raise ConfigError(f"{variable} is too short: use at least {minimum} random characters.")
+        return f"is too short: use at least {minimum} random characters"
     folded = secret.lower()
     guessable = sum(len(word) * folded.count(word) for word in GUESSABLE) * 3 > len(secret)
     if len(set(secret)) < 10 or guessable:
-        raise ConfigError(f"{variable} can be guessed: use random characters, such as from `openssl rand -hex 32`.")
+        return "can be guessed: use random characters, such as from `openssl rand -hex 32`"
+    return ""
 
 
 def _packs(text: str) -> tuple[Pack, ...]:

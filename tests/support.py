@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from urllib3 import HTTPConnectionPool
@@ -29,6 +29,7 @@ from app.services.passwords import Passwords
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 PASSWORD = "correct horse battery"
 _numbers = itertools.count(1)
+Told = TypeVar("Told")
 
 
 def make_account(store: Store, email: str = "ada@example.com", *, credits: int = 0, **attributes: Any) -> Account:
@@ -114,10 +115,71 @@ def post_webhook(client: Any, event: Any, **headers: str) -> Any:
 
 
 @dataclass
+class FakeSesAccount:
+    """SES in order: production access, a verified and signed domain, quota left, nobody suppressed."""
+
+    account: dict[str, Any] = field(
+        default_factory=lambda: {
+            "ProductionAccessEnabled": True,
+            "SendingEnabled": True,
+            "EnforcementStatus": "HEALTHY",
+            "SendQuota": {"Max24HourSend": 50_000.0, "SentLast24Hours": 200.0},
+        }
+    )
+    identities: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: {
+            "impacteragi.com": {
+                "VerifiedForSendingStatus": True,
+                "DkimAttributes": {"SigningEnabled": True, "Status": "SUCCESS"},
+            }
+        }
+    )
+    listed: list[str] = field(default_factory=list)
+
+    def sending(self) -> dict[str, Any]:
+        return self.account
+
+    def identity(self, name: str) -> dict[str, Any] | None:
+        return self.identities.get(name)
+
+    def suppressed(self) -> tuple[list[str], bool]:
+        return self.listed, False
+
+
+@dataclass
+class FakeStripeAccount:
+    """Stripe's account in order; `hooks` are its webhook endpoints, `lacking` what the key may not read."""
+
+    told: dict[str, Any] = field(default_factory=lambda: {"id": "acct_1", "charges_enabled": True})
+    hooks: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    lacking: list[str] = field(default_factory=list)
+    refused: Exception | None = None
+
+    def who(self) -> dict[str, Any]:
+        return self._answer(self.told)
+
+    def endpoints(self) -> list[dict[str, Any]]:
+        return self._answer(self.hooks)
+
+    def undelivered(self, since: datetime, types: list[str]) -> list[dict[str, Any]]:
+        return self._answer(self.events)
+
+    def unreadable(self) -> list[str]:
+        return self._answer(self.lacking)
+
+    def _answer(self, told: Told) -> Told:
+        if self.refused:
+            raise self.refused
+        return told
+
+
+@dataclass
 class FakeSender:
     """Keeps what was sent; refuses while `down`."""
 
     down: bool = False
+    account: FakeSesAccount = field(default_factory=FakeSesAccount)
     sent: list[dict[str, Any]] = field(default_factory=list)
 
     def send(self, *, to: str, subject: str, text: str, html: str, headers: Mapping[str, str]) -> str:
@@ -138,6 +200,7 @@ class FakeStripe:
     lines: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # what each session sold
     asked: list[str] = field(default_factory=list)
     catalogue: dict[str, dict[str, Any]] = field(default_factory=dict)
+    account: FakeStripeAccount = field(default_factory=FakeStripeAccount)
     events: list[dict[str, Any]] = field(default_factory=list)  # what it told of, delivered or not
     endpoints: list[dict[str, Any]] = field(default_factory=list)
 

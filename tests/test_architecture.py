@@ -34,6 +34,7 @@ PUBLIC = {
     "buy.status",
     "design.show",  # in development only
     "health.alive",
+    "health.as_seen",  # says how a request came, to whoever proves a secret of ours
     "health.check",
     "health.ready",
     "home.index",

@@ -1,4 +1,4 @@
-"""What commands that a clock runs have in common: the log tells how each ended."""
+"""What commands that a clock runs have in common: the log tells how each ended, and so does the store."""
 
 from __future__ import annotations
 
@@ -9,9 +9,19 @@ from typing import ParamSpec
 
 import click
 
+from app.domain.clock import utcnow
+from app.services.heartbeats import note_command
+from app.web import deps
+
 log = logging.getLogger(__name__)
 
 Given = ParamSpec("Given")
+
+
+def name_of(context: click.Context) -> str:
+    """`books check`; a command without a group has a name of one word."""
+    group = context.parent if context.parent and context.parent.parent else None
+    return f"{group.info_name} {context.info_name}" if group else str(context.info_name)
 
 
 def scheduled(command: Callable[Given, None]) -> Callable[Given, None]:
@@ -25,7 +35,7 @@ def scheduled(command: Callable[Given, None]) -> Callable[Given, None]:
             command(*args, **kwargs)
             status = 0
         finally:
-            group = context.parent.info_name if context.parent else ""
-            log.info("command ended", extra={"command": f"{group} {context.info_name}", "status": status})
+            log.info("command ended", extra={"command": name_of(context), "status": status})
+            note_command(deps.store(), name_of(context), status, utcnow())
 
     return logged

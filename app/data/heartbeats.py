@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from app.domain.heartbeats import BooksCheck, CatchUp, Finding, StripeContact
+from app.domain.heartbeats import BooksCheck, CatchUp, CommandEnd, Finding, StripeContact
 
 from .base import Base
 from .records import Codec
 from .tables import STATUS
 
 CONTACT, BOOKS, CATCH_UP = Codec(StripeContact), Codec(BooksCheck), Codec(CatchUp)
+COMMAND_END = Codec(CommandEnd, always={"status"})
 
 
 class HeartbeatReads(Base):
@@ -33,6 +35,11 @@ class HeartbeatReads(Base):
 
     def stripe_contact(self) -> StripeContact:
         return CONTACT.record(self._get(STATUS.suffix, {"name": "stripe"}) or {})
+
+    def command_ends(self, commands: Sequence[str]) -> dict[str, CommandEnd]:
+        """How each of these last ended, of those that ever did; one call."""
+        rows = self._get_many([(STATUS.suffix, _command_key(command)) for command in commands])
+        return {command: COMMAND_END.record(row) for command, row in zip(commands, rows, strict=True) if row}
 
 
 class HeartbeatUpdates(Base):
@@ -62,3 +69,11 @@ class HeartbeatUpdates(Base):
         """Remember how the last look ended; one that found something missed stays until another does."""
         for name in ("catch-up", "missed") if ended.missed else ("catch-up",):
             self._update(STATUS.suffix, {"name": name}, set=CATCH_UP.as_set(ended))
+
+    def note_command(self, command: str, ended: CommandEnd) -> None:
+        """Remember how a scheduled command ended."""
+        self._update(STATUS.suffix, _command_key(command), set=COMMAND_END.as_set(ended))
+
+
+def _command_key(command: str) -> dict[str, str]:
+    return {"name": f"command#{command}"}

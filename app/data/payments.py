@@ -47,6 +47,12 @@ class PaymentReads(Base):
     def list_parked(self, *, limit: int, cursor: str | None = None) -> Page[PaymentRecord]:
         return self._payments(PARKED_INDEX, ("parked", PARKED), limit, cursor)
 
+    def oldest_parked(self) -> PaymentRecord | None:
+        """The one that has waited longest for an operator."""
+        names, of = ("created_at", "payment_id"), ("parked", PARKED)
+        page = self._page(TABLE, PARKED_INDEX, of, key_names=names, make=PAYMENT.record, limit=1, newest_first=False)
+        return page.items[0] if page.items else None
+
     def list_not_ours(self, source: str, *, limit: int, cursor: str | None = None) -> Page[PaymentRecord]:
         """Payments that are not ours by one link or product, newest first."""
         return self._payments(PARKED_INDEX, ("parked", _not_ours(source)), limit, cursor)

@@ -24,6 +24,7 @@ from .by_hand import ByHandReads, ByHandWrites
 from .by_id import ByIdReads
 from .checks import CheckReads, CheckUpdates, CheckWrites
 from .clock import read_clock
+from .doctor import DoctorReads, DoctorUpdates
 from .drafts import DraftReads, DraftWrites
 from .erasure import ErasureUpdates
 from .figures import FigureReads, FigureUpdates
@@ -40,6 +41,7 @@ from .queue import QueueReads
 from .sales import SaleReads, SaleWrites
 from .search_keys import SearchKeyReads, SearchKeyWrites
 from .second_factors import SecondFactorUpdates, SecondFactorWrites
+from .table_health import deletable_tables, expiry_differences, table_regions, unrecoverable_tables
 from .table_setup import Difference, differences
 from .tables import USERS
 from .tasks import TaskReads, TaskWrites
@@ -124,6 +126,7 @@ class Updates:
         self.figures = FigureUpdates(client, prefix)
         self.ledger_figures = LedgerFigureUpdates(client, prefix)
         self.erasure = ErasureUpdates(client, prefix)
+        self.doctor = DoctorUpdates(client, prefix)
         self.typed_drafts = TypedDraftUpdates(client, prefix)
 
 
@@ -154,6 +157,7 @@ class Store(Base):
         self.typed_drafts = TypedDraftReads(client, prefix, adopter)
         self.heartbeats = HeartbeatReads(client, prefix, adopter)
         self.checks = CheckReads(client, prefix, adopter)
+        self.doctor = DoctorReads(client, prefix, adopter)
         self.figures = FigureReads(client, prefix, adopter)
         self.ledger_figures = LedgerFigureReads(client, prefix, adopter)
         self.updates = Updates(client, prefix)
@@ -168,6 +172,22 @@ class Store(Base):
     def table_differences(self, *, ttl: bool = False) -> list[Difference]:
         """Where the tables are not as the code describes them; empty when all is well. Raises StoreUnavailable."""
         return differences(self.client, self.prefix, ttl=ttl)
+
+    def expiry_differences(self) -> list[Difference]:
+        """Tables whose rows do not expire as the code says. Raises StoreUnavailable."""
+        return expiry_differences(self.client, self.prefix)
+
+    def unrecoverable_tables(self) -> list[str]:
+        """Tables that cannot be put back to an earlier moment. Raises StoreUnavailable."""
+        return unrecoverable_tables(self.client, self.prefix)
+
+    def deletable_tables(self) -> list[str]:
+        """Tables that one call can delete. Raises StoreUnavailable."""
+        return deletable_tables(self.client, self.prefix)
+
+    def table_regions(self) -> set[str]:
+        """Where the tables are, as they say; empty when there is none. Raises StoreUnavailable."""
+        return table_regions(self.client, self.prefix)
 
     def pending_migrations(self) -> list[Migration]:
         """What `flask tables migrate` would do. Raises StoreUnavailable."""

@@ -75,9 +75,8 @@ def differences(client: Any, prefix: str, *, ttl: bool = False) -> list[Differen
         if description is None:  # something else than the store has answered
             raise StoreUnavailable
         found += _compare(table, name, description)
-        if ttl and table.ttl and (on := _ttl_of(client, name)) != table.ttl:
-            instead = f"expires by {on!r} instead of {table.ttl!r}" if on else f"expires nothing by {table.ttl!r}"
-            found.append(Difference(f"table {name} {instead}", f"{SET_UP} sets it", breaks=False, table=table))
+        if ttl:
+            found += compare_expiry(client, table, name)
     return found
 
 
@@ -96,6 +95,13 @@ def _compare(table: Table, name: str, description: dict[str, Any]) -> list[Diffe
     for index in table.indexes:
         found += _compare_index(table, name, index, present.get(index.name))
     return found
+
+
+def compare_expiry(client: Any, table: Table, name: str) -> list[Difference]:
+    if not table.ttl or (on := _ttl_of(client, name)) == table.ttl:
+        return []
+    instead = f"expires by {on!r} instead of {table.ttl!r}" if on else f"expires nothing by {table.ttl!r}"
+    return [Difference(f"table {name} {instead}", f"{SET_UP} sets it", breaks=False, table=table)]
 
 
 def _compare_index(table: Table, name: str, index: Index, there: dict[str, Any] | None) -> list[Difference]:

@@ -1,7 +1,7 @@
 """Threads for reads that need not wait for one another: every pool of the process, and how large each is.
 
 The low-level clients of botocore may be shared by threads. Calls to Stripe, SES and S3 have a thread each, made by
-`app/gateways/circuit_breaker.py`, which leaves one behind that never answers.
+`app/gateways/circuit_breaker.py`, which leaves one behind that never answers; so has each check of the doctor: `aside`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Thread
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -23,6 +23,22 @@ THREADS = 16  # Readers: as many as a worker has requests at work, twice over
 def side_by_side(pool: ThreadPoolExecutor, reads: Iterable[Callable[[], T]]) -> list[T]:
     """What each of the reads returns, in their order. Raises what the first that fails raises."""
     return list(pool.map(lambda read: read(), reads))
+
+
+def aside(read: Callable[[], T], name: str) -> Future[T]:
+    """Begin a read in a thread of its own, with the context of the caller. For what may never end: nobody waits for
+    such a thread, not even the end of the process.
+    """
+    begun: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            begun.set_result(read())
+        except BaseException as error:
+            begun.set_exception(error)
+
+    Thread(target=copy_context().run, args=(run,), name=name, daemon=True).start()
+    return begun
 
 
 class Readers:

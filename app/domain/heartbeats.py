@@ -9,6 +9,23 @@ from datetime import UTC, datetime, timedelta
 UNDER_WAY = timedelta(minutes=5)  # a webhook that is younger may still arrive
 NOTED_WITHIN = timedelta(minutes=2)  # a delivery is noted once a minute, so the note may be that much older
 
+# What a clock runs (deploy/aws/service.yaml) beside the doctor, and how long after its last end each must have ended
+# again.
+SCHEDULED = {
+    "books reconcile": timedelta(hours=26),
+    "books check": timedelta(hours=26),
+    "accounts erase": timedelta(hours=26),
+    "books catch-up": timedelta(hours=3),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CommandEnd:
+    """How a scheduled command last ended: with 0, when all was well."""
+
+    ended_at: datetime
+    status: int
+
 
 @dataclass(frozen=True, slots=True)
 class StripeContact:

@@ -8,6 +8,7 @@ import re
 import secrets
 import threading
 import unicodedata
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -17,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from app.data.connections import bound_answers
+from app.domain.doctor import CannotTell
 from app.domain.errors import FilesUnavailable
 from app.domain.tasks import ResultFile
 
@@ -31,6 +33,17 @@ ANSWERED = {  # what S3 says in each answer
     "list_objects_v2": {"KeyCount"},
     "delete_object": set[str](),
 }
+LEFT_BEHIND = timedelta(hours=1)  # by a doctor whose process was killed
+TRIED = "doctor/"  # where the doctor's file lies, for as long as it takes to read it again
+
+
+class BucketRefused(Exception):
+    """S3 said no to the doctor: which operation, and its own code."""
+
+    def __init__(self, operation: str, code: str) -> None:
+        super().__init__(f"{operation}: {code}")
+        self.operation = operation
+        self.code = code
 
 
 class FileStore:
@@ -79,6 +92,43 @@ class FileStore:
         while found := self._listed(f"results/{task_id}/"):
             for stored in found:
                 self._call("delete_object", Bucket=self._bucket, Key=stored["Key"])
+
+    def bucket_region(self) -> str | None:
+        """Where the bucket is, None where that is not said. Raises CannotTell, and BucketRefused for a bucket that is
+        not there or lets nobody in.
+        """
+        answer = self._tried("head_bucket", Bucket=self._bucket)
+        named = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        region = answer.get("BucketRegion") or named.get("x-amz-bucket-region")
+        return str(region) if region else None
+
+    def round_trip(self) -> None:
+        """Put a file, read it again and remove it, and what an earlier try has left. Raises as `bucket_region`."""
+        listed = self._tried("list_objects_v2", Bucket=self._bucket, Prefix=TRIED, MaxKeys=100)
+        for left in listed.get("Contents") or ():
+            if datetime.now(UTC) - left["LastModified"] > LEFT_BEHIND:
+                self._tried("delete_object", Bucket=self._bucket, Key=left["Key"])
+        key, content = TRIED + secrets.token_hex(8), secrets.token_bytes(32)
+        self._tried("put_object", Bucket=self._bucket, Key=key, Body=content, ContentType="application/octet-stream")
+        try:
+            read = self._tried("get_object", Bucket=self._bucket, Key=key)["Body"].read()
+        finally:
+            self._tried("delete_object", Bucket=self._bucket, Key=key)
+        if read != content:
+            raise BucketRefused("get_object", "another content came back")
+
+    def _tried(self, operation: str, **request: Any) -> dict[str, Any]:
+        """One call of the doctor's, who wants to know what S3 itself has said."""
+        try:
+            answer: dict[str, Any] = getattr(self._client, operation)(**request)
+        except ClientError as error:
+            found = error.response.get("Error", {})
+            raise BucketRefused(operation, str(found.get("Code") or "refused")) from error
+        except (BotoCoreError, ResponseParserError, RecursionError, ValueError) as error:
+            raise CannotTell(f"S3 does not answer ({type(error).__name__})") from error
+        if not _is_signed(answer):
+            raise CannotTell("something else answers in the place of S3")
+        return answer
 
     def create_bucket(self) -> None:
         """For the local AWS only. Safe to repeat."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 from email_validator import EmailNotValidError, validate_email
 
 from app.data.client import make_client
+from app.domain.doctor import CannotTell
 
 if TYPE_CHECKING:
     from app.config import Config
@@ -60,6 +61,7 @@ class AddressRefused(MailRefused):
 class SesGateway:
     def __init__(self, config: Config) -> None:
         self._client = make_client(config, "sesv2", config.ses_endpoint_url)
+        self.account = SesAccount(self._client)
         self._sender = config.mail_from
         self._replies = {"ReplyToAddresses": [config.support_email]} if config.support_email else {}
 
@@ -91,6 +93,44 @@ class SesGateway:
         if not message_id:
             raise MailRefused("The answer holds no message id.")
         return str(message_id)
+
+
+class SesAccount:
+    """What SES says of our sending as a whole, for the doctor. Each raises CannotTell."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def sending(self) -> dict[str, Any]:
+        """SES's account: `ProductionAccessEnabled`, `SendingEnabled`, `EnforcementStatus`, `SendQuota`."""
+        answer = self._ask("get_account")
+        if not isinstance(answer.get("SendQuota"), dict):
+            raise CannotTell("something else answers in the place of SES")
+        return answer
+
+    def identity(self, name: str) -> dict[str, Any] | None:
+        """An address or a domain, `VerifiedForSendingStatus` and `DkimAttributes`; None when SES does not know it."""
+        return self._ask("get_email_identity", missing=True, EmailIdentity=name) or None
+
+    def suppressed(self, most: int = 1_000) -> tuple[list[str], bool]:
+        """Addresses that SES delivers nothing to, up to `most`, and whether there are more."""
+        answer = self._ask("list_suppressed_destinations", PageSize=most)
+        listed = answer.get("SuppressedDestinationSummaries") or []
+        return [str(entry["EmailAddress"]) for entry in listed], bool(answer.get("NextToken"))
+
+    def _ask(self, operation: str, *, missing: bool = False, **request: Any) -> dict[str, Any]:
+        try:
+            answer: dict[str, Any] = getattr(self._client, operation)(**request)
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code") or "refused")
+            if missing and code == "NotFoundException":
+                return {}
+            right = f"ses:{''.join(part.title() for part in operation.split('_'))}"
+            mend = f"give the role {right}, as CommandRole of deploy/aws/service.yaml has it"
+            raise CannotTell(f"SES does not tell ({code})", mend if code.startswith("AccessDenied") else "") from error
+        except (BotoCoreError, ResponseParserError, ValueError) as error:
+            raise CannotTell(f"SES does not answer ({type(error).__name__})") from error
+        return answer
 
 
 def refusal(error: ClientError) -> MailRefused:

@@ -22,6 +22,8 @@ from app.data.connections import bound_pools
 from app.domain.errors import DomainError, InvalidPayload, InvalidSignature, NotFound, PaymentsUnavailable
 from app.domain.sales import GUEST, MARK
 
+from .stripe_account import StripeAccount
+
 if TYPE_CHECKING:
     from stripe.params.checkout import SessionCreateParams
 
@@ -110,6 +112,7 @@ class StripeGateway:
             http_client=http_client,
             base_addresses={"api": api_base.rstrip("/")} if api_base else {},
         )
+        self.account = StripeAccount(self._client)
 
     def ensure_customer(self, account_id: str, email: str) -> str:
         """Create the account's Stripe customer and return its id; a repeat within a day returns the same one."""

@@ -12,8 +12,10 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from app.domain.clock_reading import OFF, UNKNOWN
-from app.domain.errors import StoreUnavailable
+from app.domain.errors import NotFound, StoreUnavailable
 from app.services.clock_check import sentence
+from app.services.doctor import LOOK_HEADER
+from app.services.release import Looks, deployment, proxies_seen, release
 from app.web import deps
 from app.web.guards import public
 from app.web.server_state import KEY, ServerState
@@ -72,6 +74,24 @@ def check() -> ResponseReturnValue:
     if problems:
         return answer | {"status": "unavailable", "problems": problems}, 503, {"Retry-After": "5"}
     return answer
+
+
+@bp.get("/healthz/as-seen")
+@public
+def as_seen() -> ResponseReturnValue:
+    """How a request came that the doctor has sent from outside: whom it has reached, over how many proxies.
+
+    Raises NotFound for whoever has no proof of our own secret.
+    """
+    config = deps.config()
+    if not Looks(config.jwt_secrets).is_ours(request.headers.get(LOOK_HEADER, "")):
+        raise NotFound
+    forwarded_for = request.environ.get("HTTP_X_FORWARDED_FOR", "")  # as it came: ProxyFix leaves it alone
+    return {
+        "release": release(),
+        "deployment": deployment(config),
+        "proxies": proxies_seen(forwarded_for),
+    }
 
 
 def _differences() -> tuple[list[str], list[str]]:

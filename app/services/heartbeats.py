@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from app.data import Store
 from app.domain.errors import DomainError
+from app.domain.heartbeats import CommandEnd
 
 NOTE_GRAIN = timedelta(minutes=1)
 
@@ -24,3 +25,11 @@ def note_delivery(store: Store, now: datetime) -> None:
         store.updates.heartbeats.note_webhook(now)
     except DomainError:
         log.warning("webhook delivery not noted")
+
+
+def note_command(store: Store, command: str, status: int, now: datetime) -> None:
+    """For the doctor: how a scheduled command ended. Without a store there is nothing to note it in."""
+    try:
+        store.updates.heartbeats.note_command(command, CommandEnd(now, status))
+    except DomainError:
+        log.warning("end of a command not noted")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from flask import current_app
 
 from app.config import Config
 from app.data import Store
 from app.data.threads import Readers
+from app.domain.clock import utcnow
 from app.domain.sales import Named
 from app.gateways.files import FileStore
+from app.gateways.own_address import OwnAddress
 from app.gateways.stripe import StripeGateway
 from app.services.clock_check import ClockCheck
+from app.services.doctor import Dot, Patient
 from app.services.entrance import Entrance
 from app.services.figures import UsualTime
 from app.services.links import Links
@@ -24,6 +27,7 @@ from app.services.sealing import Sealer
 from app.services.texts import Texts
 from app.services.throttle import Throttle
 from app.services.tokens import Tokens
+from app.web import headers
 from app.web.devices import Devices
 from app.web.server_state import ServerState
 from app.web.work_slots import Places
@@ -56,6 +60,7 @@ class Deps:
     texts: Texts
     usual_time: UsualTime
     server_state: ServerState  # where no server of workers hands its own to each request
+    doctors_dot: Dot
 
 
 def register(app: Flask, deps: Deps) -> None:
@@ -82,4 +87,23 @@ def named_sales() -> Named:
         prices=frozenset(settings.credit_prices),
         products=frozenset(settings.credit_products),
         unnamed_too=not settings.is_production,
+    )
+
+
+def patient() -> Patient:
+    """What the doctor examines. It asks without the circuit breakers: it wants to know what is said, and waits."""
+    found = get()
+    outside: Any = found.sender  # the account behind it is no matter of who sends mails
+    return Patient(
+        config=found.config,
+        store=found.store,
+        stripe=found.stripe,
+        account=found.stripe.account,
+        mail=outside.account,
+        files=found.files,
+        address=OwnAddress(found.config.app_url),
+        headers=headers.of_pages(found.config) | headers.of_transport(found.config),
+        named=named_sales(),
+        texts=found.texts,
+        now=utcnow,
     )

@@ -39,18 +39,16 @@ HEADERS = {
 
 def register(app: Flask, config: Config) -> None:
     app.config.update(SEND_FILE_MAX_AGE_DEFAULT=timedelta(days=365))
-    policy = content_security_policy(config)
+    every, transport = of_pages(config), of_transport(config)
 
     @app.after_request
     def add_headers(response: Response) -> Response:
         if request.endpoint == "static" and response.status_code in (200, 304):
             response.headers["X-Content-Type-Options"] = "nosniff"  # the rest is for documents, and costs 1 KB a file
         else:
-            response.headers.update(HEADERS)
-            response.headers["Content-Security-Policy"] = policy
+            response.headers.update(every)
             response.headers["X-Request-Id"] = g.get("request_id", "")
-        if config.is_production:
-            response.headers["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
+        response.headers.update(transport)
         if request.endpoint == "static" and response.status_code in (200, 304):
             # Without its hash an address may show something new.
             kept = shows_its_own_hash(app.static_folder)
@@ -58,6 +56,15 @@ def register(app: Flask, config: Config) -> None:
         elif request.endpoint != "api_description.show" or response.status_code != 200:
             response.headers["Cache-Control"] = "no-store"
         return response
+
+
+def of_pages(config: Config) -> dict[str, str]:
+    """What each document is sent with, whatever it shows."""
+    return {**HEADERS, "Content-Security-Policy": content_security_policy(config)}
+
+
+def of_transport(config: Config) -> dict[str, str]:
+    return {"Strict-Transport-Security": "max-age=63072000; includeSubDomains"} if config.is_production else {}
 
 
 def content_security_policy(config: Config) -> str:

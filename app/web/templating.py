@@ -14,7 +14,9 @@ from markupsafe import Markup
 
 from app.config import Config
 from app.domain.charts import HEIGHT, WIDE, Chart, stacked
+from app.domain.clock import utcnow
 from app.domain.formatting import FILTERS, credits, dollars, elapsed, exact_time, iso_time, month_name, relative_time
+from app.web import deps
 from app.web.markdown import render_markdown
 from app.web.static_files import content_hash
 
@@ -134,6 +136,7 @@ def register(app: Flask, config: Config) -> None:
 
     given = {"app_url": config.app_url, "support_email": config.support_email}
     app.jinja_env.globals.update(PARTS, static_url=static_url, url_for=fast_url_for, **given)
+    app.jinja_env.globals["doctor_is_red"] = lambda: deps.get().doctors_dot.is_red(utcnow())  # operators' pages ask
 
     @app.context_processor
     def who() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The operators' screens: queue, task, customers, proposals, mails, overview."""
+"""The operators' screens: queue, task, customers, proposals, mails, overview, system."""
 
 from __future__ import annotations
 
@@ -119,3 +119,14 @@ class SendAgain(Screen):
 class Overview(Screen):
     endpoints = ("admin.overview",)
     path = "/admin/overview"
+
+
+class System(Screen):
+    """What the doctor has found last."""
+
+    endpoints = ("admin.system",)
+    path = "/admin/system"
+
+    def mends(self) -> list[str]:
+        """The commands that it names."""
+        return self.page.locator("main dd code").all_inner_texts()

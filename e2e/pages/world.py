@@ -18,9 +18,23 @@ from bs4 import BeautifulSoup
 from app.data import Store
 from app.data.migrations import Migrations
 from app.domain.clock import utcnow
+from app.domain.doctor import not_asked, right, unknown, wrong
 from app.domain.errors import PaymentsUnavailable
 from app.domain.tasks import Task
-from app.services import books, codes, customers, drafts, figures, parked, payments, queue, sales, second_factor, tasks
+from app.services import (
+    books,
+    codes,
+    customers,
+    doctor,
+    drafts,
+    figures,
+    parked,
+    payments,
+    queue,
+    sales,
+    second_factor,
+    tasks,
+)
 from app.services.links import CONFIRM, RESET, SET_PASSWORD
 from scripts.local.states.made import PASSWORD
 from scripts.local.states.makers import COLLEAGUE, States
@@ -56,6 +70,22 @@ TEXTS = (
     "Draft a reply to the complaint of 14 November that offers a replacement.",
     "List every supplier in the spreadsheet that has no contract date.",
 )
+
+
+FINDINGS = [
+    replace(right("The tables are there."), name="tables"),
+    replace(
+        wrong(
+            "Stripe sends no test events to http://127.0.0.1:8000/api/stripe/webhook: no endpoint of that address is "
+            "registered in test mode, so STRIPE_WEBHOOK_SECRET is none of this mode.",
+            "stripe webhook_endpoints create -d url=http://127.0.0.1:8000/api/stripe/webhook "
+            "-d 'enabled_events[]=checkout.session.completed' -d 'enabled_events[]=charge.dispute.funds_reinstated'",
+        ),
+        name="webhook endpoint",
+    ),
+    replace(unknown("SES does not tell (AccessDeniedException).", "give the role ses:GetAccount"), name="mail quota"),
+    replace(not_asked("In development nothing runs by the clock."), name="scheduled commands"),
+]
 
 
 class Visit(NamedTuple):
@@ -151,6 +181,7 @@ PAGES = [
     Visit("admin.audit", "audit log", "/admin/audit", OPERATOR),
     Visit("admin.audit", "audit log, no match", "/admin/audit?actor=nobody@example.com", OPERATOR),
     Visit("admin.overview", "overview", "/admin/overview", OPERATOR),
+    Visit("admin.system", "system", "/admin/system", OPERATOR),
     Visit("admin_finance.index", "finance", "/admin/finance", OPERATOR),
     Visit("admin_finance.list_payments", "payments", "/admin/finance/payments", OPERATOR),
     Visit("admin_finance.list_payments", "payments, none", "/admin/finance/payments?state=dismissed", OPERATOR),
@@ -225,6 +256,7 @@ def furnish(site: Any) -> World:
     assert not books.check(store)
     figures.read_ledger(store, store.ledger.every(), now)
     store.updates.heartbeats.note_books(now, 0)
+    doctor.keep(store, found.config, FINDINGS, every_seconds=300, now=now)
     signed_in = (ADA, NEWCOMER, BROKE, OWING, CAREFUL, OPERATOR, COLLEAGUE)
     cookies = {email: _sign_in(site, email) for email in signed_in}
     for email in (COLLEAGUE, OPERATOR):

@@ -35,6 +35,7 @@ LOCK_SECONDS = 5.0
 START_SECONDS = 180.0
 PROGRESS_SECONDS = 10.0
 WATCH_SECONDS = 0.2
+DOCTOR_SECONDS = "300"
 HEALTH_SECONDS = 30.0  # one answer of the app, whose first needs each table described
 ASKED = ("aws", "stripe")  # by the app, the mail sender and the mailbox
 
@@ -93,7 +94,7 @@ class Supervisor:
             return
         say(f"Changed: {', '.join(changed[:3])}{' ...' if len(changed) > 3 else ''}. The app starts anew ...")
         for process in self._processes:
-            if process.name in ("web", "mail", "books"):
+            if process.name in ("web", "mail", "books", "doctor"):
                 process.restart()
 
     # Before anything is started
@@ -163,6 +164,8 @@ class Supervisor:
         self._add("mail", python("-m", "flask", "--app", "app.wsgi", "mail", "send", "--watch"), echo=True)
         attend = python("-m", "flask", "--app", "app.wsgi", "books", "attend", "--watch", "--hourly")
         self._add("books", attend, echo=True)
+        doctor = python("-m", "flask", "--app", "app.wsgi", "doctor", "--watch", "--keep", "--every", DOCTOR_SECONDS)
+        self._add("doctor", doctor)
         return sign_ins
 
     def _demo_command(self) -> list[str]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,8 +18,10 @@ from app.data.codec import encode_item
 from app.data.migrations import MIGRATIONS, Migrations
 from app.data.tables import ALL
 from app.domain.clock import to_iso
+from app.domain.doctor import WRONG
 from app.domain.proposals import ADJUSTMENT, CODE
-from app.services import doctor
+from app.services.doctor import store as of_the_store
+from app.web import deps
 from scripts.local.settings import REPO
 from scripts.setup_db import migrate
 from tests.support import NOW
@@ -222,10 +225,11 @@ def test_the_command_does_what_is_pending_and_says_so(app, old):
     assert runner.invoke(args=["tables", "migrate"]).output == "Nothing is pending.\n"
 
 
-def test_the_doctor_names_what_is_pending(app, old, config):
-    found = list(doctor.the_migrations(doctor.Patient(config, old, None, None, None)))
+def test_the_doctor_names_what_is_pending(app, old):
+    with app.app_context():
+        found = list(of_the_store.migrations(replace(deps.patient(), store=old)))
 
-    assert [(finding.level, "flask tables migrate" in finding.sentence) for finding in found] == [("warning", True)]
+    assert [(finding.state, "tables migrate" in finding.mend) for finding in found] == [(WRONG, True)]
 
 
 def test_the_set_up_migrates_on_a_laptop_and_names_it_in_production(old, capsys):

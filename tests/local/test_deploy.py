@@ -15,7 +15,9 @@ import yaml
 from app.config import Config
 from app.data.client import make_client
 from app.data.table_setup import differences
+from app.domain.heartbeats import SCHEDULED
 from app.domain.payments import READERS
+from app.gateways.files import TRIED
 from scripts.local.settings import PORTS
 
 REPO = Path(__file__).resolve().parents[2]
@@ -139,10 +141,34 @@ def test_nobody_may_change_or_remove_a_row_of_the_ledger_or_of_the_audit_log(rol
 
 def test_only_the_scheduled_commands_may_remove_files_and_they_may_do_nothing_else_with_them() -> None:
     (policy,) = service()["CommandRole"]["Properties"]["Policies"]
-    tables, ledger, *files = policy["PolicyDocument"]["Statement"]
+    tables, ledger, *files = [
+        part for part in policy["PolicyDocument"]["Statement"] if not part["Sid"].startswith("Doctor")
+    ]
     of_the_web = service()["TaskRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
     assert [tables, ledger] == of_the_web[:2]
     assert [part["Action"] for part in files] == ["s3:DeleteObject", "s3:ListBucket"]
+
+
+def test_the_doctor_may_look_and_write_nothing_but_its_own_file() -> None:
+    (policy,) = service()["CommandRole"]["Properties"]["Policies"]
+    parts = [part for part in policy["PolicyDocument"]["Statement"] if part["Sid"].startswith("Doctor")]
+    writes = [part for part in parts if not re.fullmatch(r"(\w+:(Get|List|Describe)\w+ ?)+", actions_of(part))]
+    (file,) = writes
+    assert actions_of(file) == "s3:PutObject s3:GetObject s3:DeleteObject"
+    assert file["Resource"] == {"Fn::Sub": "${Files.Arn}/" + f"{TRIED}*"}
+
+
+def actions_of(part: dict[str, Any]) -> str:
+    return " ".join([part["Action"]] if isinstance(part["Action"], str) else part["Action"])
+
+
+def test_the_doctor_knows_what_is_scheduled() -> None:
+    ends = {
+        " ".join(command.split()[:2]).removesuffix(" --keep"): when for command, when in scheduled_commands().items()
+    }
+    assert ends.keys() - {"doctor"} == SCHEDULED.keys()
+    for command, limit in SCHEDULED.items():
+        assert (3 if ends[command].split()[1] == "*" else 26) == limit.total_seconds() / 3600
 
 
 def test_the_scheduler_may_start_the_commands_task_and_nothing_else() -> None:
@@ -166,7 +192,8 @@ def test_every_command_that_the_docs_tell_to_run_has_its_schedule() -> None:
     assert {command: when.split()[1] for command, when in scheduled_commands().items()} == documented
 
 
-def test_every_scheduled_command_logs_its_end_and_rings_when_it_did_not_end_well(app, caplog) -> None:
+def test_every_scheduled_command_logs_its_end_and_rings_when_it_did_not_end_well(app, caplog, monkeypatch) -> None:
+    monkeypatch.setattr("app.services.doctor.examination.CHECKS", ())  # one of them goes out into the world
     alarms = {
         alarm["Dimensions"][0]["Value"]: alarm
         for alarm in of_type("AWS::CloudWatch::Alarm").values()

@@ -24,6 +24,7 @@ OPERATOR_PAGES = [
     "/admin/audit",
     "/admin/audit.csv",
     "/admin/overview",
+    "/admin/system",
 ]
 
 

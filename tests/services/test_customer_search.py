@@ -13,7 +13,8 @@ from app.domain.credits import PURCHASE, LedgerEntry, post
 from app.domain.payments import PaymentRecord
 from app.domain.reversals import Amount
 from app.domain.search_keys import MOST_PLACES, keys_of_address
-from app.services import accounts, customer_search, doctor, tasks
+from app.services import accounts, customer_search, tasks
+from app.services.doctor import store as of_the_store
 from app.services.links import SET_PASSWORD, Links
 from app.services.passwords import Passwords
 from tests.support import NOW, PASSWORD, calls_made, make_account
@@ -251,6 +252,6 @@ def test_accounts_and_payments_of_before_are_found_once_they_are_migrated(store,
 
 
 def test_doctor_names_what_is_not_found_yet(store):
-    sentences = [finding.sentence for finding in doctor.the_migrations(type("Patient", (), {"store": store})())]
+    sentences = [finding.sentence for finding in of_the_store.migrations(type("Patient", (), {"store": store})())]
 
     assert any("any part of their address" in sentence for sentence in sentences)

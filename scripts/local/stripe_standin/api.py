@@ -85,6 +85,8 @@ def create_api(store: Store, business: Business, options: Options) -> Blueprint:
     def read(path: str) -> Response:
         given = params.parse(request.args.items(multi=True))
         expand = _expand_paths(given)
+        if path == "account":
+            return _json({"id": "acct_standin", "object": "account", "charges_enabled": True})
         if path == "webhook_endpoints":
             found = registered_endpoint(store, options)
             return _json({"object": "list", "data": [found] if found else [], "has_more": False, "url": f"/v1/{path}"})
@@ -181,7 +183,9 @@ def _once(
 
 def _list(store: Store, path: str, given: Mapping[str, Any], expand: list[str]) -> dict[str, Any]:
     kind, filters = COLLECTIONS[path]
-    params.refuse_unknown(given, (*filters, "limit", "starting_after", "ending_before", "created", "types"))
+    of_events = ("delivery_success",) if kind == "event" else ()
+    known = (*filters, "limit", "starting_after", "ending_before", "created", "types", *of_events)
+    params.refuse_unknown(given, known)
     limit = params.integer(given, "limit")
     if limit is not None and not 1 <= limit <= 100:
         raise ApiError("This value must be between 1 and 100.", code="parameter_invalid_integer", param="limit")
@@ -199,6 +203,7 @@ def _list(store: Store, path: str, given: Mapping[str, Any], expand: list[str]) 
         before=neighbours.get("ending_before"),
         created=_created(given),
         types=types,
+        delivered={"true": True, "false": False}.get(str(given.get("delivery_success"))),
         **{name: params.text(given, name) for name in filters},
     )
     inner = [path.removeprefix("data.") for path in expand if path.startswith("data.")]

@@ -146,6 +146,7 @@ class Store:
         before: int | None = None,
         created: Mapping[str, int] | None = None,
         types: list[str] | None = None,
+        delivered: bool | None = None,
         **fields: Any,
     ) -> tuple[list[Stored], bool]:
         """Newest first; `after` and `before` are the `seq` of a neighbour. The flag says that more follow."""
@@ -156,6 +157,9 @@ class Store:
         if types:
             where += f" AND json_extract(body, '$.type') IN ({', '.join('?' * len(types))})"
             values.extend(types)
+        if delivered is not None:
+            taken = "SELECT event FROM deliveries WHERE state = 'delivered'"
+            where += f" AND id {'' if delivered else 'NOT '}IN ({taken})"
         if after is not None:
             where += " AND seq < ?"
             values.append(after)
