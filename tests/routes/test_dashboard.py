@@ -349,6 +349,8 @@ def test_pages_of_the_history_show_each_task_once(ada, store):
         page = ada.page(path)
         seen += [row["id"].removeprefix("task-") for row in page.select("#task-rows li")]
         older = [link["href"] for link in page.select(".pager a") if link.text == "Older"]
+        onward = [link["href"] for link in page.select(".pager a[rel=next]")]
+        assert onward == older  # "Newest" leads back, and its arrow says so
         path = older[0] + "&limit=2" if older else None
 
     assert sorted(seen) == sorted(made)
