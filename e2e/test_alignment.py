@@ -1,0 +1,81 @@
+"""Lines that begin where the page begins, rows that stay one row, and the first words of a task, whatever its script."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Locator, Page
+
+from e2e.pages import world as w
+
+TEXT = """(element, [from, to]) => {
+  const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+  const node = walker.nextNode(), range = document.createRange();
+  range.setStart(node, from); range.setEnd(node, to ?? node.data.trimEnd().length);
+  return range.getBoundingClientRect().toJSON();
+}"""
+
+
+@pytest.fixture
+def look(world, open_browser):
+    """Open a page of the furnished world as somebody, at a width."""
+
+    def open_it(who: str, path: str, width: int = 1280) -> Page:
+        page = open_browser(reduced_motion="reduce", viewport={"width": width, "height": 900})
+        page.context.add_cookies([world.cookies[who]])
+        page.goto(path.format(**world.names))
+        return page
+
+    return open_it
+
+
+def text_of(element: Locator, begin: int = 0, end: int | None = None) -> dict[str, float]:
+    """Where the words themselves stand, without the padding around them."""
+    return dict(element.evaluate(TEXT, [begin, end]))
+
+
+def left_of(element: Locator) -> float:
+    return float(element.evaluate("element => element.getBoundingClientRect().left"))
+
+
+def tops_of(elements: Locator) -> set[int]:
+    return {round(top) for top in elements.evaluate_all("all => all.map(each => each.getBoundingClientRect().top)")}
+
+
+def test_a_quiet_button_begins_where_what_is_above_it_begins(look):
+    answer = look(w.OPERATOR, "/admin/tasks/{working}")
+    unsent = look(w.CAREFUL, "/unsent")
+
+    preview = answer.get_by_role("button", name="Preview")
+    assert text_of(preview)["left"] == pytest.approx(left_of(answer.locator("#result")), abs=1)
+    thrown = unsent.get_by_role("button", name="Throw it away").first
+    assert text_of(thrown)["left"] == pytest.approx(left_of(unsent.locator("main h1")), abs=1)
+
+
+@pytest.mark.parametrize("width", [320, 375, 1280])
+def test_the_desk_begins_with_the_page_and_its_rows_of_tabs_stay_rows(look, width):
+    page = look(w.OPERATOR, "/admin", width)
+    begins = left_of(page.locator("main h1"))
+    views = page.locator("#queue .views a")
+
+    assert text_of(page.locator(".tabs a").first)["left"] == pytest.approx(begins, abs=3)
+    assert text_of(views.first)["left"] == pytest.approx(begins, abs=3)
+    assert len(tops_of(views)) == 1
+    assert len(tops_of(page.locator("nav[aria-label=Main] a"))) == 1
+
+
+def test_what_is_hidden_takes_no_room(look):
+    """The element that asks for news stands before the first line of the card."""
+    page = look(w.OPERATOR, "/admin/tasks/{pending}")
+
+    above = "card => card.querySelector('.head').getBoundingClientRect().top - card.getBoundingClientRect().top"
+    padding = "card => parseFloat(getComputedStyle(card).paddingTop)"
+    state = page.locator("#state")
+    assert state.evaluate(above) == pytest.approx(state.evaluate(padding), abs=2)
+
+
+
+def test_the_way_back_stands_at_the_left_also_alone(look):
+    page = look(w.ADA, "/dashboard?cursor={cursor}")
+
+    newest = page.get_by_role("link", name="Newest")
+    assert left_of(newest) == pytest.approx(left_of(page.locator("#history-title")), abs=1)
