@@ -1,12 +1,14 @@
-"""Lines that begin where the page begins, rows that stay one row, and the first words of a task, whatever its script."""
+"""Lines that begin where the page begins, rows that stay rows, and the first words of a task, whatever its script."""
 
 from __future__ import annotations
 
 import pytest
 from playwright.sync_api import Locator, Page
 
+from e2e.pages import Dashboard, SignIn
 from e2e.pages import world as w
 
+HEBREW = "סכם את הדוח הרבעוני בחמש נקודות, בבקשה! " * 4
 TEXT = """(element, [from, to]) => {
   const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
   const node = walker.nextNode(), range = document.createRange();
@@ -73,9 +75,26 @@ def test_what_is_hidden_takes_no_room(look):
     assert state.evaluate(above) == pytest.approx(state.evaluate(padding), abs=2)
 
 
+def test_on_a_phone_a_task_has_the_width_of_its_row(look):
+    page = look(w.ADA, "/dashboard", 320)
+
+    row = page.locator("#task-rows li", has_text="Donau")
+    widths = row.evaluate("row => [row.clientWidth, row.querySelector('a').clientWidth]")
+    assert widths[1] >= 0.8 * widths[0]
+
 
 def test_the_way_back_stands_at_the_left_also_alone(look):
     page = look(w.ADA, "/dashboard?cursor={cursor}")
 
     newest = page.get_by_role("link", name="Newest")
     assert left_of(newest) == pytest.approx(left_of(page.locator("#history-title")), abs=1)
+
+
+def test_a_row_shows_the_first_words_of_a_task_in_any_script(site, page):
+    dashboard: Dashboard = SignIn(page).enter(site.states.tasks(completed=1, text=HEBREW))
+
+    row = dashboard.rows.locator("a").first
+    box, first = row.evaluate("element => element.getBoundingClientRect().toJSON()"), text_of(row.locator("bdi"), 0, 3)
+    assert row.evaluate("element => getComputedStyle(element.firstElementChild).textOverflow") == "ellipsis"
+    assert box["left"] <= first["left"]
+    assert first["right"] <= box["right"] + 1
