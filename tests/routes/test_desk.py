@@ -471,11 +471,26 @@ def test_a_lease_is_told_in_words(store, op):
     assert "you, 28 more minutes" in words(op.page("/admin?view=mine"))
 
 
+def test_a_task_names_the_keys_that_do_something_there_and_no_others(store, op):
+    waiting, hers, mine = submit(store, "Waits"), claimed(store, "Hers", by=TWO), claimed(store, "Mine")
+    done = claimed(store, "Done")
+    queue.complete(store, OP, done.task_id, "Words.", now=utcnow())
+
+    assert named_keys(op, waiting) == "c claim r reject ? every key"
+    assert named_keys(op, hers) == named_keys(op, done) == "? every key"
+    assert named_keys(op, mine).startswith("e answer r reject ? every key Ctrl Enter complete")
+
+
+def named_keys(op, task) -> str:
+    return words(op.page(f"/admin/tasks/{task.task_id}").select_one(".keys-line"))
+
+
 def test_the_keys_stand_on_the_page_unless_they_are_switched_off(store, op):
-    submit(store)
+    task = submit(store)
     assert op.page("/admin").select_one(".keys-line kbd")
 
     store.updates.accounts.change(store.accounts.get(OP), shortcuts=False)
 
     assert not op.page("/admin").select(".keys-line")
+    assert not op.page(f"/admin/tasks/{task.task_id}").select(".keys-line")
     assert op.page("/admin").select_one("body")["data-shortcuts"] == "off"
