@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from playwright.sync_api import Locator, Page
 
@@ -98,3 +100,29 @@ def test_a_row_shows_the_first_words_of_a_task_in_any_script(site, page):
     assert row.evaluate("element => getComputedStyle(element.firstElementChild).textOverflow") == "ellipsis"
     assert box["left"] <= first["left"]
     assert first["right"] <= box["right"] + 1
+
+
+def test_fields_of_a_filter_stand_a_gap_apart_also_beneath_each_other(look):
+    page = look(w.ADA, "/dashboard?status=completed&sort=oldest", 320)
+
+    boxes = page.locator("#filter .more .field").evaluate_all("all => all.map(each => each.getBoundingClientRect())")
+    gap = page.locator("#filter .more .inline").evaluate("element => parseFloat(getComputedStyle(element).rowGap)")
+    apart = [below["top"] - above["bottom"] for above, below in itertools.pairwise(boxes)]
+    assert apart == pytest.approx([gap, gap], abs=1)
+
+
+def test_words_under_the_chart_do_not_run_together(look):
+    page = look(w.ADA, "/dashboard", 320)
+
+    first, last = (text_of(page.locator(".spend figcaption > span").nth(number)) for number in (0, 1))
+    in_days = page.locator(".spend figcaption > span").first.evaluate(
+        "element => element.getBoundingClientRect().right"
+    )
+    assert last["top"] >= first["bottom"] or last["left"] - in_days >= 8
+
+
+def test_the_last_line_of_a_list_is_the_edge_of_its_card(look):
+    page = look(w.OPERATOR, "/admin/tasks/{working}")
+
+    last = page.locator("section[aria-labelledby=customer-title] .list li").last
+    assert last.evaluate("element => getComputedStyle(element).borderBottomWidth") == "0px"
