@@ -99,6 +99,17 @@ def test_the_page_tells_when_each_step_was_and_how_long_it_took(store, ada):
     assert "In all 1 hour 27 minutes" in page
 
 
+def test_what_happened_in_the_same_second_is_not_said_to_be_later(store, ada, task):
+    at = task.created_at + timedelta(minutes=5)
+    queue.claim(store, OP, task.task_id, now=at)
+    queue.reject(store, OP, task.task_id, "No attachment.", now=at)
+
+    page = words(ada.get(f"/tasks/{task.task_id}"))
+
+    assert "5 minutes later Rejected" in page
+    assert page.count(" later") == 1
+
+
 def test_a_cancel_gives_the_credits_back_when_the_button_is_pressed(store, ada, task):
     answer = ada.post(f"/tasks/{task.task_id}/cancel", {})
     again = ada.post(f"/tasks/{task.task_id}/cancel", {})

@@ -263,6 +263,17 @@ def test_none_is_set_up_while_the_address_is_unconfirmed(app, store):
     assert store.accounts.get("ada@example.com").totp_pending is None
 
 
+def test_the_link_that_an_unconfirmed_address_needs_can_be_asked_for_where_it_is_missed(app, store):
+    make_account(store, confirmed_at=None)
+    browser = Browser(app)
+    browser.sign_in()
+
+    again = browser.page(SET_UP).select_one("form.note")
+
+    assert browser.post(again["action"], {}).status_code == 303
+    assert [mail.kind for mail in all_mails(store)] == ["confirm"]
+
+
 def test_support_can_remove_lost_factors_and_it_is_written_down(app, store, browser, account):
     set_up(browser)
 
