@@ -2,11 +2,15 @@
 
 With --replace-indexes, an index that differs is dropped and made anew (outside production always): until it is filled,
 lists by it fail. What cannot be changed is named, and the command ends with 1.
+
+With --restored it makes nothing: it sets the times to live, which a restore leaves behind, and names each table and
+index that is missing. A table that was left out would otherwise be made, empty.
 """
 
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -17,7 +21,7 @@ from app.config import Config, ConfigError
 from app.data import Store
 from app.data.client import make_client
 from app.data.migrations import Migrations
-from app.data.table_setup import Difference, create_tables, differences
+from app.data.table_setup import Difference, create_tables, differences, expire
 from app.data.tables import ALL
 from app.domain.clock import store_time, utcnow
 from app.domain.errors import DomainError
@@ -50,6 +54,8 @@ def set_up(config: Config) -> list[Difference]:
     """
     store_time.tolerance = timedelta(seconds=config.clock_tolerance_seconds)
     client = make_client(config, endpoint_url=config.dynamodb_endpoint_url, patient=True)
+    if "--restored" in sys.argv[1:]:
+        return after_restore(config, client)
     replace = "--replace-indexes" in sys.argv[1:] or not config.is_production
     made = create_tables(client, config.table_prefix, say=lambda line: print(line, flush=True), replace=replace)
     if config.s3_endpoint_url and not config.is_production:  # on AWS the bucket is made with its policy: deploy/aws
@@ -63,6 +69,17 @@ def set_up(config: Config) -> list[Difference]:
     left = differences(client, config.table_prefix, ttl=True)
     for difference in left:
         print(f"Still to do: {difference}.", file=sys.stderr)
+    return left
+
+
+def after_restore(config: Config, client: Any) -> list[Difference]:
+    """Times to live alone. Returns what is missing or differs."""
+    expire(client, config.table_prefix, say=lambda line: print(line, flush=True))
+    left = differences(client, config.table_prefix, ttl=True)
+    for difference in left:
+        print(f"Not as it must be: {difference.what}.", file=sys.stderr)
+    if not left:
+        print(f"All {len(ALL)} tables with the prefix {config.table_prefix} are there. Now: flask restore check.")
     return left
 
 

@@ -48,6 +48,7 @@ from .tasks import TaskReads, TaskWrites
 from .timeline import TimelineReads
 from .transaction import Writes
 from .typed_drafts import TypedDraftReads, TypedDraftUpdates
+from .whole import WholeReads
 
 
 class Transaction(Writes):
@@ -160,6 +161,7 @@ class Store(Base):
         self.doctor = DoctorReads(client, prefix, adopter)
         self.figures = FigureReads(client, prefix, adopter)
         self.ledger_figures = LedgerFigureReads(client, prefix, adopter)
+        self.whole = WholeReads(client, prefix, adopter)
         self.updates = Updates(client, prefix)
 
     @contextmanager

@@ -59,6 +59,14 @@ def create_tables(
     return made
 
 
+def expire(client: Any, prefix: str, *, say: Callable[[str], None] = lambda line: None) -> None:
+    """Set the times to live of the tables that are there; make nothing. Safe to repeat."""
+    existing = {name for page in client.get_paginator("list_tables").paginate() for name in page["TableNames"]}
+    for table in ALL:
+        if table.ttl and prefix + table.suffix in existing:
+            _set_ttl(client, prefix + table.suffix, table.ttl, say)
+
+
 def differences(client: Any, prefix: str, *, ttl: bool = False) -> list[Difference]:
     """How the tables differ from the code. Raises StoreUnavailable.
 

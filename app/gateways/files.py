@@ -8,6 +8,7 @@ import re
 import secrets
 import threading
 import unicodedata
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, unquote
@@ -139,6 +140,16 @@ class FileStore:
         except ClientError as error:
             if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                 raise
+
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """Key and bytes of every file of a result, a thousand a request. Raises FilesUnavailable."""
+        more: dict[str, Any] = {}
+        while True:
+            page = self._call("list_objects_v2", Bucket=self._bucket, Prefix="results/", **more) or {}
+            yield from ((stored["Key"], stored["Size"]) for stored in page.get("Contents") or [])
+            if not page.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": page["NextContinuationToken"]}
 
     def _listed(self, prefix: str) -> list[dict[str, Any]]:
         return (self._call("list_objects_v2", Bucket=self._bucket, Prefix=prefix) or {}).get("Contents") or []

@@ -54,6 +54,22 @@ def test_the_files_of_one_task_are_gone_when_they_are_removed_once_or_twice(file
     assert files.find("task_ab", kept.key.rpartition("/")[2]) == kept
 
 
+def test_every_file_is_listed_with_its_size_page_by_page(files, monkeypatch):
+    for key, _ in list(files.sizes()):
+        files.remove_all(key.split("/")[1])
+    stored = [files.put(f"task_{number}", "a.txt", b"a" * number) for number in range(1, 6)]
+    call, pages = files._call, []
+
+    def two_a_page(operation, **request):
+        pages.append(operation)
+        return call(operation, **request, MaxKeys=2)
+
+    monkeypatch.setattr(files, "_call", two_a_page)
+
+    assert sorted(files.sizes()) == sorted((file.key, file.size_bytes) for file in stored)
+    assert pages == ["list_objects_v2"] * 3
+
+
 def test_the_bucket_is_made_when_the_region_is_another(dynamodb_url):
     files = FileStore("results-in-frankfurt", "eu-central-1", dynamodb_url)
     files.create_bucket()
