@@ -285,6 +285,7 @@ def test_a_disabled_customer_is_out_at_once(store, app, op, ada):
     assert browser.get("/dashboard").status_code == 200
 
     op.post(f"/admin/customers/{ada.account_id}/disable", {"reason": "Fraud"})
+    assert op.page(f"/admin/customers/{ada.account_id}").select_one("#events code").text == "account.disable"
 
     assert browser.get("/dashboard").status_code == 303
 

@@ -85,6 +85,8 @@ def test_dismissing_needs_a_reason(operator, parked_payment, store):
     assert store.payments.find("pi_1").is_parked
 
     operator.post(f"{parked_payment}/dismiss", data={"reason": "a test by hand"})
+    page = BeautifulSoup(operator.get(parked_payment).data, "html.parser")
+    assert page.select("main li code")[-1].text == "payment.dismiss"  # as in the audit log
     assert store.payments.find("pi_1").resolution == "dismissed"
 
 
