@@ -198,6 +198,7 @@ PAGES = [
 NOT_PAGES = {
     "static": "files",
     "health.alive": "JSON for whoever replaces a process",
+    "health.as_seen": "JSON for the doctor",
     "health.check": "JSON for a person or a monitor",
     "health.ready": "JSON for the load balancer",
     "wellknown.robots": "plain text",
