@@ -25,6 +25,7 @@ from app.domain.by_hand import Hand
 from app.domain.codes import PromotionalCode
 from app.domain.credits import ADJUSTMENT, PURCHASE, SPEND, PostedEntry
 from app.domain.drafts import Draft, packed
+from app.domain.errors import RowUnreadable
 from app.domain.figures import LedgerDays
 from app.domain.heartbeats import BooksCheck, CatchUp, Finding, StripeContact
 from app.domain.mails import Mail, MailTrouble, Told
@@ -447,7 +448,7 @@ def test_a_payment_that_has_lost_what_it_was_credited_is_not_read_as_one_that_ne
     row = decode_item(STORED["payment, full"])
     del row[lost]
 
-    with pytest.raises(KeyError, match=lost):
+    with pytest.raises(RowUnreadable, match=lost):
         PAYMENT.record(row)
 
 
