@@ -9,6 +9,7 @@ from playwright.sync_api import Locator, Page
 
 from e2e.pages import Dashboard, SignIn
 from e2e.pages import world as w
+from e2e.pages.eyes import overflow_of
 
 HEBREW = "סכם את הדוח הרבעוני בחמש נקודות, בבקשה! " * 4
 TEXT = """(element, [from, to]) => {
@@ -65,6 +66,9 @@ def test_the_desk_begins_with_the_page_and_its_rows_of_tabs_stay_rows(look, widt
     assert text_of(views.first)["left"] == pytest.approx(begins, abs=3)
     assert len(tops_of(views)) == 1
     assert len(tops_of(page.locator("nav[aria-label=Main] a"))) == 1
+    assert (
+        overflow_of(page) == 0
+    )  # the tabs scroll, and the page does not, also with a word for screen readers in the last
 
 
 def test_what_is_hidden_takes_no_room(look):
