@@ -56,7 +56,7 @@ class Opening:
 def unadopted_accounts(base: Base, without: Container[str]) -> Iterator[Opening]:
     """A consistent scan: accounts without an opening row, and what adopting each would record."""
     for row in base._scan(USERS.suffix, "attribute_not_exists(ledger_sequence)"):
-        if row["email"].lower() not in without:
+        if row["email"] not in without:
             yield opening_of(base, row)
 
 

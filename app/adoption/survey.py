@@ -140,8 +140,9 @@ class Survey:
 
     @property
     def unsettled(self) -> set[str]:
-        """Accounts that have something to mend, by themselves or in a row, in our form of the address."""
-        return {normal_form(found.whose) or found.whose for found in self.findings if found.table is not TASKS}
+        """Addresses whose account has something to mend, in itself or in a row: as they stand, and in our form."""
+        named = {found.whose for found in self.findings if found.table is not TASKS}
+        return named | {normal for address in named if (normal := normal_form(address))}
 
     @property
     def nobodys(self) -> list[str]:

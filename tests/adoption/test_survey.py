@@ -82,6 +82,7 @@ def test_each_kind_of_odd_row_is_named_and_keeps_what_it_belongs_to_out(empty_st
 
     assert {finding.key for finding in done.findings} <= keys
     assert done.findings
+    assert not {subject for subject, _ in done.refused} & {finding.key for finding in done.findings}  # each once
     assert (done.openings == []) == any(finding.table is not TASKS for finding in done.findings)
 
 
