@@ -33,8 +33,6 @@ def run(config, store, stripe):
         app = create_app(replace(config, **settings), store=store, sender=FakeSender(), stripe=stripe)
         return app.test_cli_runner().invoke(args=["doctor", *(options or ("--only", "payments"))])
 
-    stripe.account.hooks = [{"id": "we_1", "url": f"{config.app_url}/api/stripe/webhook", "status": "enabled"}]
-    stripe.account.hooks[0] |= {"enabled_events": ["*"], "api_version": "2026-10-28.endive"}
     return command
 
 

@@ -578,6 +578,13 @@ def test_a_key_that_may_not_say_is_unknown_with_the_right_that_it_needs(ward, na
     assert (found.state, "read access" in found.mend) == (UNKNOWN, True)
 
 
+def test_a_laptop_with_a_sandbox_of_stripe_has_no_endpoint_and_is_not_asked_for_one(ward):
+    no_hook(ward)
+    ward.change(env="development", stripe_secret_key="sk_test_" + "4b7e19c05a2d8f36")
+
+    assert [ward.examine(name)[0].state for name in ("webhook endpoint", "webhook deliveries")] == [NOT_ASKED] * 2
+
+
 def test_what_another_program_at_stripe_misses_is_not_ours(ward):
     """Stripe does not say which of several endpoints has not taken an event."""
     not_delivered(ward)

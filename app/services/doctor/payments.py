@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from app.config import Config
-from app.domain.doctor import CannotTell, Finding, right, unknown, wrong
+from app.domain.doctor import CannotTell, Finding, not_asked, right, unknown, wrong
 from app.domain.errors import DomainError, PaymentsUnavailable
 from app.domain.formatting import count
 from app.domain.payments import READERS
@@ -22,6 +22,7 @@ DECIDED_WITHIN = timedelta(days=1)
 DELIVERED_WITHIN = timedelta(minutes=15)  # Stripe tries again by itself
 LOOKS_BACK = timedelta(days=2)
 KEYS = "https://dashboard.stripe.com/apikeys"
+LISTENING = "In development `stripe listen` fetches the events: there is no endpoint."
 GOING_LIVE = "docs/stripe.md, Going live"
 
 
@@ -75,6 +76,9 @@ def rights(patient: Patient) -> Iterator[Finding]:
 
 def endpoint(patient: Patient) -> Iterator[Finding]:
     """Is our address registered for events, in this mode, for all that is read, in the version that is read?"""
+    if _listens(patient):
+        yield not_asked(LISTENING)
+        return
     url = f"{patient.config.app_url}/api/stripe/webhook"
     try:
         ours = [each for each in patient.account.endpoints() if str(each.get("url", "")).rstrip("/") == url]
@@ -96,6 +100,11 @@ def endpoint(patient: Patient) -> Iterator[Finding]:
     yield from best
     if not best:
         yield right(f"Stripe sends all that is read to {url}, as version {API_VERSION}.")
+
+
+def _listens(patient: Patient) -> bool:
+    """Development with Stripe's own sandbox: no endpoint is registered for a laptop."""
+    return not patient.config.is_production and not patient.config.stripe_api_base
 
 
 def _faults(found: Mapping[str, Any]) -> Iterator[Finding]:
@@ -124,6 +133,9 @@ def _create(patient: Patient, url: str) -> str:
 
 def deliveries(patient: Patient) -> Iterator[Finding]:
     """When Stripe last reached us, and what it could not deliver."""
+    if _listens(patient):
+        yield not_asked(LISTENING)
+        return
     contact, now = patient.store.heartbeats.stripe_contact(), patient.now()
     last = f"{contact.last_delivery_at:%Y-%m-%d %H:%M} UTC" if contact.last_delivery_at else "never"
     mend = (
