@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
+from limits import parse
 from playwright.sync_api import Page, Route, expect
 
 from app.data.direct import OPERATIONS
 from app.domain import credits
 from app.domain.clock import utcnow
+from app.routes import drafts
 from app.services import books
-from app.services.throttle import DRAFTS_BY_ACCOUNT
+from app.web import admission
 from app.web.deps import KEY
 from app.web.work_slots import FREE, NO_SLOT
 from e2e.forms import FORMS, LONG, WORDS, Answer, Composer, Form, Reason, SeveralTasks, lines
@@ -184,6 +186,26 @@ def test_a_poll_that_finds_no_session_leads_nowhere(form, page, typed, idle):
 
 
 @every_form
+@pytest.mark.inside("ages sessions")
+def test_one_goes_on_typing_after_the_session_has_ended(form, page, typed, idle):
+    """The line no longer says that all is kept, and it is kept once one is signed in again."""
+    idle(form.who)
+    form.field(page).press("End")
+    form.field(page).press("!")
+
+    expect(form.draft(page)).to_have_text("Not kept: you were signed out. What you wrote stays here.")
+    expect(page.locator("#toasts")).to_contain_text(SIGNED_OUT)
+    other = page.context.new_page()
+    SignIn(other).enter(form.who)
+    page.bring_to_front()
+    form.field(page).press("!")
+
+    expect(form.draft(page)).to_contain_text("Draft kept.")
+    form.open(other)
+    expect(form.field(other)).to_have_value(form.field(page).input_value())
+
+
+@every_form
 @on_and_off
 def test_one_has_signed_in_anew_in_another_tab(form, page, script, typed):
     other = page.context.new_page()
@@ -283,7 +305,7 @@ def test_it_is_there_again_wherever_one_comes_from(form, page, typed, open_brows
     """After a reload, after Back, in a new tab once this one is closed, in another browser; and sent from there."""
 
     def expect_words(where: Page) -> None:
-        expect(form.draft(where)).to_contain_text("is here.")
+        expect(form.draft(where)).to_contain_text("Your draft is here")
         assert lines(form.field(where)) == form.text
 
     page.reload()
@@ -320,9 +342,11 @@ def test_back_has_it_still_without_javascript(form, page, typed):
 
 @kinds(Composer, Reason)  # the others take files of that size: what is too long for them is refused by the form
 @on_and_off
-def test_it_is_longer_than_the_server_takes(form, page, script):
+@pytest.mark.inside("lowers the limit: a browser lays out 2 MB of text for seconds")
+def test_it_is_longer_than_the_server_takes(form, page, script, monkeypatch):
     """It stays, or comes back, whole; shortened, it goes out."""
-    long = ("x" * 99 + ("" if form.text == WORDS else "\n")) * (21 * 1024 + 1)
+    long = ("x" * 99 + ("" if form.text == WORDS else "\n")) * 1024
+    monkeypatch.setattr(admission, "MAX_TYPED", 64 * 1024)
     put = "(field, text) => { field.value = text; field.dispatchEvent(new Event('input', { bubbles: true })); }"
     SignIn(page).enter(form.who)
     form.open(page)
@@ -393,11 +417,13 @@ def test_too_many_submits_for_now(form, page, script, typed):
 
 @every_form
 @pytest.mark.inside("counts saves that nobody made")
-def test_too_many_saves_for_now(form, page, inside):
+def test_too_many_saves_for_now(form, page, inside, monkeypatch):
     """It says that nothing is kept, leaving asks, and sending works all the same."""
     SignIn(page).enter(form.who)
     form.open(page)
-    inside.deps.throttle.hit(DRAFTS_BY_ACCOUNT, "drafts", form.who.email, count=DRAFTS_BY_ACCOUNT.amount)
+    limit = parse("1 per day")  # no minute that ends meanwhile lets one through
+    monkeypatch.setattr(drafts, "DRAFTS_BY_ACCOUNT", limit)
+    inside.deps.throttle.hit(limit, "drafts", form.who.email)
     form.fill(page)
 
     expect(form.draft(page)).to_contain_text("Not kept yet")

@@ -161,12 +161,14 @@ function kept(ctx, status) {
   const { form, changes } = ctx.draft;
   const draft = draftOf(form);
   if (ctx.refused) return; // it goes out again by itself
+  ctx.target.classList.toggle("unkept", status >= 300 || !status);
   if (status && status < 300) Object.assign(draft, { kept: changes, misses: 0 });
   else if (status === 409) Object.assign(draft, { page: "" }, keepIn(form, 0)); // sent by then: this is another draft
   else if (status === 413 || status === 422) {
     ctx.target.textContent = "This cannot be kept as you type. Send it, or copy it, before you leave this page.";
-  } else if (!status || status > 401) {
-    ctx.target.textContent = "Not kept yet: the server gives no answer. What you wrote stays here, and we try again.";
+  } else if (status === 401) ctx.target.textContent = "Not kept: you were signed out. What you wrote stays here.";
+  else {
+    ctx.target.textContent = "Not kept yet. What you wrote stays here, and we try again.";
     keepIn(form, 1000 * 2 ** Math.min(draft.misses += 1, 6));
   }
   const { waits } = draft;

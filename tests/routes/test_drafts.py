@@ -61,7 +61,7 @@ def test_a_task_is_there_again_in_another_browser_and_submitted_once(app, store,
     page = second.page("/dashboard")
     hidden = second.composer()
 
-    assert "Your draft of" in page.select_one("#composer [data-draft-line]").text
+    assert "Your draft is here" in page.select_one("#composer [data-draft-line]").text
     assert field_of(page, "description").replace("\r\n", "\n") == text
     assert (hidden["request_id"], hidden["draft"]) == (request_id, "/tasks page01")
     for _ in range(2):
@@ -266,7 +266,7 @@ def test_every_form_with_words_of_more_than_a_line_gives_them_back(app, store):
                 again = soup(browser.get(path)).select_one(f'form[data-draft][action="{form["action"]}"]')
                 shown = {f["name"]: f.text.removeprefix("\n") or f.get("value") for f in again.select("[name]")}
                 lost = [name for name, value in fields.items() if shown[name] != value]
-                missing += [(endpoint, lost)] if lost or "Your draft of" not in again.text else []
+                missing += [(endpoint, lost)] if lost or "Your draft is here" not in again.text else []
                 given_back.add(endpoint)
 
     assert missing == []
