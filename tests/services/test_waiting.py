@@ -13,7 +13,7 @@ from app.cli import mail as mail_commands
 from app.cli import watching
 from app.domain.checks import CHECK
 from app.domain.errors import FilesUnavailable
-from app.gateways.ses import MailRefused, SesGateway
+from app.gateways.ses import AddressRefused, MailRefused, SesGateway
 from app.services import accounts, checks, waiting
 from app.services.links import Links
 from app.services.mail import MailRoom, deliver_due
@@ -85,17 +85,19 @@ def test_of_many_that_wait_the_oldest_is_told(store, monkeypatch):
 
 
 @pytest.mark.threat(115)
-@pytest.mark.parametrize("answer", ["suppressed", "two weeks"])
-def test_a_mail_that_is_given_up_rings(store, room, caplog, answer):
+@pytest.mark.parametrize(("refusal", "days"), [(AddressRefused, 0), (MailRefused, 15)])
+def test_a_mail_that_is_given_up_rings(store, room, caplog, refusal, days):
+    """At once where its address is refused, else after two weeks; until then it is put off without a ring."""
+
     class Refuses(FakeSender):
         def send(self, **_):
-            raise MailRefused("MessageRejected: no")
+            raise refusal("MessageRejected: no")
 
     promise(store)
     deliver_due(store, room, Refuses(), now=NOW)
-    assert alerts(caplog) == []
-
-    deliver_due(store, room, Refuses(), now=NOW + timedelta(days=15))
+    assert alerts(caplog) == ([] if days else ["mail_failed"])
+    if days:
+        deliver_due(store, room, Refuses(), now=NOW + timedelta(days=days))
 
     assert alerts(caplog) == ["mail_failed"]
     assert waiting.oldest_mail(store) is None
