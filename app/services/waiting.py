@@ -9,13 +9,13 @@ from app.data import Store
 
 log = logging.getLogger(__name__)
 
-LOOKED_AT = 200  # mails by when they are next: where more wait, those that were put off are not the news
+LOOKED_AT = 100  # mails by when they are next, as many as a page has: where more wait, those put off are not the news
 LATE = timedelta(minutes=30)
 MAIL, CHECK = "mail", "check"
 
 
 def oldest_mail(store: Store) -> datetime | None:
-    """Since when the mail has waited that has waited longest, of the 200 that come next; None where none waits."""
+    """Since when the mail has waited that has waited longest, of the 100 that come next; None where none waits."""
     return min((mail.waiting_since for mail in store.mails.list_waiting(limit=LOOKED_AT).items), default=None)
 
 
