@@ -22,6 +22,7 @@ from app.gateways.ses import MailRefused, SesGateway
 from app.gateways.stripe import StripeGateway
 from app.routes import (
     account,
+    address,
     admin,
     admin_finance,
     api,
@@ -64,6 +65,7 @@ from app.web import (
     deps,
     headers,
     logs,
+    names,
     refusals,
     sessions,
     static_files,
@@ -89,6 +91,7 @@ BLUEPRINTS = (
     credits,
     transactions,
     account,
+    address,
     second_factor,
     drafts,
     unsent,
@@ -138,6 +141,7 @@ def create_app(
     cli.register(app)
     add_commands(cli.GROUPS)
     templating.register(app, config)
+    names.register(app)
     app.config.update(COMPRESS_ALGORITHM=["zstd", "gzip"], COMPRESS_ZSTD_LEVEL=3, COMPRESS_LEVEL=6)
     Compress(app)
     static_files.register(app)
@@ -163,7 +167,7 @@ def wire(config: Config, store: Store, slots: Slots, stripe: StripeGateway | Non
         stripe=through(
             CircuitBreaker("Stripe", PaymentsUnavailable, **times, **ways),
             stripe or StripeGateway(config.stripe_secret_key, config.stripe_api_base),
-            *("ensure_customer", "create_checkout", "create_guest_checkout", "get_session"),
+            *("ensure_customer", "change_customer_email", "create_checkout", "create_guest_checkout", "get_session"),
             *("line_items", "find_catalogue_item", "refund", "receipt_url"),
         ),
         files=through(

@@ -7,14 +7,15 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from e2e.pages import AccountPage, Credits, Dashboard, Forgot, SetPassword, SignIn, SignUp, Unsent
+from e2e.pages import AccountPage, Credits, Dashboard, Forgot, NewAddress, SetPassword, SignIn, SignUp, Unsent
 from e2e.pages.dashboard import POLL
+from scripts.local.states.made import PASSWORD
 
 NEW_PASSWORD = "a wholly new passphrase"
 
 
 def link_in(mail: dict, site) -> str:
-    (link,) = set(re.findall(rf"{site.url}/(?:set-password|reset|confirm)/\S+", mail["text"]))
+    (link,) = set(re.findall(rf"{site.url}/(?:set-password|reset|confirm|address/agree)/\S+", mail["text"]))
     return link
 
 
@@ -250,3 +251,39 @@ def test_forgotten_password_is_set_anew_and_ends_the_other_browser(site, ada, op
     expect(Dashboard(here).balance).to_have_text("100 credits")
     elsewhere.reload()
     expect(elsewhere.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_the_address_changes_once_both_mailboxes_have_agreed(site, ada, any_page, open_browser):
+    """And whoever else is signed in is signed out; credits and tasks stay."""
+    new, elsewhere = site.address("lovelace"), open_browser()
+    for browser in (any_page, elsewhere):
+        SignIn(browser).enter(ada)
+    account = AccountPage(any_page)
+    account.open()
+    account.ask_for_address(new, PASSWORD)
+    expect(any_page.locator("#email")).to_contain_text("Waiting")
+
+    for mailbox in (new, ada.email):
+        NewAddress(any_page).agree(link_in(site.mail_to(mailbox, "/address/agree/"), site))
+
+    expect(any_page.locator("footer")).to_contain_text(new)
+    elsewhere.reload()
+    expect(elsewhere.get_by_role("heading", name="Sign in")).to_be_visible()
+    SignIn(elsewhere).enter(new, PASSWORD).expect_balance("100")
+    assert site.mail_to(ada.email, "has moved")
+
+
+def test_the_present_mailbox_stops_a_change_of_the_address(site, ada, any_page, open_browser):
+    new, owner = site.address("thief"), open_browser()
+    SignIn(any_page).enter(ada)
+    account = AccountPage(any_page)
+    account.open()
+    account.ask_for_address(new, PASSWORD)
+    text = site.mail_to(ada.email, "/address/refuse/")["text"]
+    (link,) = set(re.findall(rf"{site.url}/address/refuse/\S+", text))
+
+    NewAddress(owner).refuse(link)
+
+    expect(owner.get_by_role("heading", name="Your address stays as it is")).to_be_visible()
+    any_page.reload()
+    expect(any_page.get_by_role("heading", name="Sign in")).to_be_visible()

@@ -8,7 +8,7 @@ from datetime import timedelta
 from itertools import islice
 
 from app.data import Store
-from app.domain.accounts import Account, new_account_id
+from app.domain.accounts import Account, AccountKey, new_account_id
 from app.domain.clock import utcnow
 from app.domain.credits import ADJUSTMENT, LedgerEntry, PostedEntry, post
 from app.services.passwords import Passwords
@@ -20,7 +20,7 @@ ADA = "ada@example.com"
 def with_ledger(store: Store, rows: int, *, email: str = ADA) -> Account:
     """A customer whose ledger has so many rows, each of one credit more than the one before."""
     account = Account(
-        email=email,
+        email=AccountKey(email),
         account_id=new_account_id(),
         created_at=NOW,
         confirmed_at=NOW,
@@ -30,7 +30,7 @@ def with_ledger(store: Store, rows: int, *, email: str = ADA) -> Account:
 
     def entries() -> Iterator[PostedEntry]:
         for number in range(1, rows + 1):
-            entry = LedgerEntry(f"adj#{email}#{number}", email, ADJUSTMENT, number, f"Exposé {number}")
+            entry = LedgerEntry(f"adj#{email}#{number}", AccountKey(email), ADJUSTMENT, number, f"Exposé {number}")
             posted, after[0] = post(after[0], entry, utcnow())
             yield posted
 

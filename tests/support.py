@@ -18,7 +18,7 @@ import pytest
 from urllib3 import HTTPConnectionPool
 
 from app.data import Store
-from app.domain.accounts import Account, new_account_id
+from app.domain.accounts import Account, AccountKey, new_account_id
 from app.domain.credits import CLAWBACK, PROMO, SPEND, LedgerEntry, post
 from app.domain.errors import NotFound, PaymentsUnavailable
 from app.domain.sales import GUEST, MARK
@@ -35,11 +35,11 @@ Told = TypeVar("Told")
 def make_account(store: Store, email: str = "ada@example.com", *, credits: int = 0, **attributes: Any) -> Account:
     """A confirmed customer with a password, whose credits are explained by one ledger row."""
     every: dict[str, Any] = {"confirmed_at": NOW, "password_hash": Passwords(4).hash(PASSWORD)} | attributes
-    account = Account(email=email, account_id=new_account_id(), created_at=NOW, **every)
+    account = Account(email=AccountKey(email), account_id=new_account_id(), created_at=NOW, **every)
     with store.transaction() as tx:
         if credits:
             kind = PROMO if credits > 0 else CLAWBACK
-            gift = LedgerEntry(f"promo#{email}", email, kind, credits, "To begin with")
+            gift = LedgerEntry(f"promo#{email}", AccountKey(email), kind, credits, "To begin with")
             posted, account = post(account, gift, NOW)
             tx.ledger.append_once(posted)
         tx.accounts.create(account)
@@ -49,7 +49,7 @@ def make_account(store: Store, email: str = "ada@example.com", *, credits: int =
 def make_operators(store: Store, *emails: str) -> None:
     """Operators in good standing, where there are none of these addresses yet."""
     for email in emails or ("op@example.com",):
-        if store.accounts.find(email) is None:
+        if store.accounts.find(AccountKey(email)) is None:
             make_account(store, email, role="admin")
 
 
@@ -200,6 +200,7 @@ class FakeStripe:
     lines: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # what each session sold
     asked: list[str] = field(default_factory=list)
     catalogue: dict[str, dict[str, Any]] = field(default_factory=dict)
+    emails: dict[str, str] = field(default_factory=dict)  # of customers, as they were changed
     account: FakeStripeAccount = field(default_factory=FakeStripeAccount)
     events: list[dict[str, Any]] = field(default_factory=list)  # what it told of, delivered or not
     endpoints: list[dict[str, Any]] = field(default_factory=list)
@@ -217,6 +218,10 @@ class FakeStripe:
     def ensure_customer(self, account_id: str, email: str) -> str:
         self._answer()
         return f"cus_{account_id}"
+
+    def change_customer_email(self, customer_id: str, email: str) -> None:
+        self._answer()
+        self.emails[customer_id] = email
 
     def create_checkout(self, **details: Any) -> dict[str, Any]:
         self._answer()

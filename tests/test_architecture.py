@@ -45,6 +45,9 @@ PUBLIC = {
     "texts.contact",
     "texts.privacy",
     "texts.terms",
+    "address.open_agree",  # on to a button, for who is signed in to the account
+    "address.open_refuse",
+    "address.refuse",  # the token in the cookie is the proof: it drops a request and signs everybody out
     "unsubscribe.one_kind",  # the token in the address is the proof: it ends one kind of mail and does nothing else
     "wellknown.robots",
     "wellknown.security",
@@ -197,6 +200,11 @@ WITHOUT_AN_ACT = {
     "services/accounts.py: _mail_link": "one's own mail",
     "services/accounts.py: set_password": "one's own account, by a link to its mailbox",
     "services/accounts.py: _erase_search_keys": "what a deletion by its owner has left",
+    "services/accounts.py: _forget_addresses": "what a deletion by its owner has left",
+    "services/addresses.py: ask": "one's own address",
+    "services/addresses.py: cancel": "one's own address",
+    "services/addresses.py: agree": "one's own address, by a link to its mailbox",
+    "services/addresses.py: refuse": "one's own address, by a link to its mailbox",
     "services/drafts.py: keep": "one's own text",
     "services/drafts.py: drop": "one's own text",
     "services/codes.py: redeem": "one's own credits, by a code whose making has its row",

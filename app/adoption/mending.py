@@ -18,6 +18,7 @@ from app.data.lives import Life, LifeWrites
 from app.data.store import Transaction
 from app.data.tables import TASKS, TRANSACTIONS, USERS, Table
 from app.data.transaction import with_condition
+from app.domain.accounts import AccountKey
 from app.domain.errors import AlreadyRecorded, InvalidInput, NotFound
 
 from .rows import ACTOR
@@ -94,7 +95,9 @@ def _set(base: Base, found: Finding, now: datetime) -> None:
     condition = f"attribute_not_exists(#{OURS[found.table]}) AND {condition}"
     change = {found.field: found.value}
     if found.table is USERS:
-        LifeWrites.beside(writes).update_account(Life.of_original(found.key, condition, **params), set=change)
+        LifeWrites.beside(writes).update_account(
+            Life.of_original(AccountKey(found.key), condition, **params), set=change
+        )
     else:
         exists = f"attribute_exists({found.table.key}) AND {condition}"
         writes.update(found.table.suffix, {found.table.key: found.key}, set=change, condition=exists, **params)

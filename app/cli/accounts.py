@@ -11,8 +11,8 @@ import click
 from app.cli.groups import Group, Pasted
 from app.cli.scheduled import scheduled
 from app.cli.tables import MOST, first_of, print_table, say_more
-from app.cli.tasks import as_json, limit, operator, told
-from app.domain.accounts import Account
+from app.cli.tasks import as_json, key_of_operator, limit, operator, told
+from app.domain.accounts import Account, Address
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import PostedEntry
 from app.domain.errors import DomainError
@@ -31,7 +31,7 @@ AT_ONCE = 100
 def named(words: str) -> Account:
     """The account of an e-mail address, or of an account's id. Raises NotFound."""
     words, store = trimmed(words), deps.store()
-    return store.accounts.get(plain_address(words)) if "@" in words else store.accounts.get_by_id(words)
+    return store.accounts.get_holder(Address(plain_address(words))) if "@" in words else store.accounts.get_by_id(words)
 
 
 @group.command("list")
@@ -77,7 +77,7 @@ def _searched_in_vain(words: str) -> str:
 def _print_accounts(accounts: list[Account]) -> None:
     rows = [
         (
-            a.email,
+            a.address,
             f"{a.credits_balance:,}",
             a.open_tasks,
             f"{a.created_at:%Y-%m-%d}",
@@ -176,12 +176,12 @@ def erase() -> None:
 
 @group.command("reset-second-factor")
 @click.argument("email", type=Pasted())
-@click.option("--as", "--by", "actor", required=True, help="Who does it, for the audit log.")
+@click.option("--as", "--by", "actor", required=True, callback=key_of_operator, help="Who does it, for the audit log.")
 def reset_second_factor(email: str, actor: str) -> None:
     """Remove every second factor of an account whose owner has lost them all. Check who is asking first."""
     try:
-        account = deps.store().accounts.get(plain_address(email))
+        account = deps.store().accounts.get_holder(Address(plain_address(email)))
         second_factor.remove_all(deps.store(), account, actor=actor, now=utcnow())
     except DomainError as error:
         raise click.ClickException(error.message) from error
-    click.echo(f"{account.email} signs in with the password alone now.")
+    click.echo(f"{account.address} signs in with the password alone now.")

@@ -20,6 +20,7 @@ from app.cli.scheduled import scheduled
 from app.cli.tables import print_table
 from app.cli.tasks import operator
 from app.cli.watching import EveryMinute, until_stopped
+from app.domain.accounts import Address
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import DomainError
 from app.domain.formatting import count
@@ -91,7 +92,9 @@ def figures_of_ledger() -> None:
 def restate(email: str, reason: str, operator: str) -> None:
     """Put the balance of a frozen account back to what its ledger says, where something else has changed it."""
     try:
-        balance = books.restate(deps.store(), plain_address(email), actor=operator, reason=reason, now=utcnow())
+        balance = books.restate(
+            deps.store(), Address(plain_address(email)), actor=operator, reason=reason, now=utcnow()
+        )
     except DomainError as error:
         raise click.ClickException(error.message) from error
     click.echo(f"The balance of {email} is {balance:,}, as its ledger says. It stays frozen until books unfreeze.")
@@ -104,7 +107,7 @@ def restate(email: str, reason: str, operator: str) -> None:
 def unfreeze(email: str, reason: str, operator: str) -> None:
     """Let an account spend again after a person has looked at its books."""
     try:
-        books.unfreeze(deps.store(), plain_address(email), actor=operator, reason=reason, now=utcnow())
+        books.unfreeze(deps.store(), Address(plain_address(email)), actor=operator, reason=reason, now=utcnow())
     except DomainError as error:
         raise click.ClickException(error.message) from error
     click.echo(f"{email} can spend again.")

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from flask.cli import ScriptInfo
 
 from app.cli.groups import Group, Pasted
 from app.cli.tables import MOST, first_of, print_table, say_more
 from app.cli.text_files import read_text
-from app.domain.by_hand import COMMAND_LINE
+from app.domain.accounts import Address
+from app.domain.by_hand import COMMAND_LINE, is_person
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import DomainError
 from app.domain.formatting import excerpt, relative_time
@@ -24,6 +26,7 @@ from app.domain.text import plain_address
 from app.services import figures, queue
 from app.web import deps
 from app.web.files import MAX_FILE_BYTES
+from app.web.names import address_of, look_up_names
 from app.web.shapes import QUEUED_TASK
 
 group = Group("tasks", help="The queue.")
@@ -31,8 +34,26 @@ group = Group("tasks", help="The queue.")
 Answer = TypeVar("Answer")
 PAGE = 100
 as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
+
+
+def key_of_operator(context: click.Context, option: click.Parameter, name: str) -> str:
+    """Rows name an operator by the account's key; an address that it has left names nobody who may act."""
+    if not is_person(name):
+        return name
+    address = Address(plain_address(name))
+    with context.ensure_object(ScriptInfo).load_app().app_context():  # options are read before the command has one
+        holder = told(lambda: deps.store().accounts.find_holder(address))
+    if holder and holder.address != address:
+        raise click.BadParameter(f"{name} was left by its account, which is at {holder.address} now.")
+    return holder.email if holder else name
+
+
 operator = click.option(
-    "--as", "operator", default=COMMAND_LINE, show_default=True, help="Who does it, for the audit log."
+    *("--as", "operator"),
+    default=COMMAND_LINE,
+    show_default=True,
+    callback=key_of_operator,
+    help="Who does it, for the audit log.",
 )
 limit = click.option("--limit", type=click.IntRange(1, MOST), default=50, show_default=True, help="How many at most.")
 minutes = click.option("--minutes", default=DEFAULT_LEASE_MINUTES, show_default=True, help="How long the lease lasts.")
@@ -88,11 +109,11 @@ def show(task_id: str, most: int, as_json: bool) -> None:
     words = brief.pop("description")
     facts = [
         ("task", task.task_id),
-        ("customer", task.user_email),
+        ("customer", address_of(task.user_email)),
         ("status", task.status),
         ("submitted", to_iso(task.created_at)),
         ("credits", task.credits_spent),
-        ("worked by", task.lease_owner),
+        ("worked by", address_of(task.lease_owner)),
         ("lease ends", to_iso(task.lease_until) if task.lease_until else None),
         *((name.replace("_", " "), said or None) for name, said in brief.items()),
         ("reason", task.reason),
@@ -193,7 +214,7 @@ def told(act: Callable[[], Answer]) -> Answer:
 def _listed(status: str | None, email: str | None) -> Iterator[Task]:
     store = deps.store()
     if email:
-        owner = store.accounts.get(plain_address(email)).email
+        owner = store.accounts.get_holder(Address(plain_address(email))).email
         return each(lambda cursor: store.tasks.page(owner, limit=PAGE, cursor=cursor, status=status or ""))
     if status and status not in OPEN_STATUSES:
         raise click.UsageError("Closed tasks are listed for one customer: add --customer.")
@@ -207,11 +228,19 @@ def _in_queue(status: str) -> Iterator[Task]:
 
 
 def _print_tasks(tasks: Sequence[Task], as_json: bool) -> None:
+    look_up_names(name for task in tasks for name in (task.user_email, task.lease_owner))
     if as_json:
         _print_json([QUEUED_TASK(task) for task in tasks])
         return
     rows = [
-        (t.task_id, t.status, relative_time(t.created_at), t.user_email, t.lease_owner, excerpt(t.description, 60))
+        (
+            t.task_id,
+            t.status,
+            relative_time(t.created_at),
+            address_of(t.user_email),
+            address_of(t.lease_owner),
+            excerpt(t.description, 60),
+        )
         for t in tasks
     ]
     print_table(("task", "status", "submitted", "customer", "worked by", "what"), rows)

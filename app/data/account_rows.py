@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
-from app.domain.accounts import NOT_ADOPTED, Account, LinkMails, Passkey, Session
+from app.domain.accounts import NOT_ADOPTED, Account, AddressChange, LinkMails, Passkey, Session
+from app.domain.aliases import Alias
 from app.domain.clock import from_iso, to_iso
 from app.domain.marks import NewId, Pretence
 
@@ -17,7 +19,7 @@ from .tables import USERS
 
 TABLE = USERS.suffix
 WHOLE_ROW = {"account_id", "sessions", "link_nonces", "ledger_sequence"}  # without these it is from the original
-LINKS, PURPOSES = ("link_mailed", "link_mails"), ("confirm", "set_password", "reset")
+LINKS, PURPOSES = ("link_mailed", "link_mails"), ("confirm", "set_password", "reset", "address")
 
 
 def no_link_key(email: str) -> dict[str, str]:
@@ -26,6 +28,11 @@ def no_link_key(email: str) -> dict[str, str]:
 
 def new_id_key(account_id: str) -> dict[str, str]:
     return {"key": f"account#{account_id}"}
+
+
+def is_alias(row: Mapping[str, Any]) -> bool:
+    """Whether the row says whose an address is, and is no account."""
+    return "alias_of" in row
 
 
 def adopted(base: Base, row: dict[str, Any]) -> dict[str, Any]:
@@ -63,8 +70,11 @@ def _unexplained(row: Mapping[str, Any]) -> str | None:
 
 
 NEW_ID, PRETENCE = Codec(NewId), Codec(Pretence)
+# What the release before this one asks of an account it finds in an alias row, too: see Alias.
+ALIAS = Codec(Alias, always={field.name for field in fields(Alias)})
 SESSION = Codec(Session, but={"key"})
 PASSKEY = Codec(Passkey, but={"key"})
+CHANGE = Codec(AddressChange)
 ACCOUNT = Codec(
     Account,
     # Paths lead into the maps, and counters are compared: they are there from the beginning.
@@ -73,7 +83,7 @@ ACCOUNT = Codec(
         *("role", "theme", "low_balance_threshold"),
     },
     but={"link_mails", "unexplained"},
-    inner=(SESSION, PASSKEY),
+    inner=(SESSION, PASSKEY, CHANGE),
     beside=lambda account: link_mail_attributes(account.link_mails),
     otherwise=_otherwise,
 )

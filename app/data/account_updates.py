@@ -31,6 +31,7 @@ def password_set(
             "sessions": {key: SESSION.row(session) for key, session in account.sessions.items()},
             "confirmed_at": to_iso(account.confirmed_at or now),
             "deleted_at": None,
+            "address_change": None,
             **more,
         },
         "remove": [f"link_nonces.{name}" for name in used],
@@ -96,6 +97,15 @@ class AccountUpdates(LifeUpdates):
             failure=LinkExpired,
             nonce=expected,
         )
+
+    def told_stripe(self, account: Account) -> None:
+        """Stripe has the address that was read; one that came since is told by itself."""
+        read: dict[str, Any] = {}
+        same = "attribute_not_exists(present_address)"
+        if account.present_address:
+            same, read = "#present_address = :told", {"told": account.present_address}
+        with suppress(Stale):
+            self._update_account(Life.of(account), set={"stripe_behind": None}, condition=same, **read)
 
     def change(self, account: Account, *, visible: bool = True, **settings: Unpack[Settings]) -> Account:
         """Set attributes (None removes one). `visible` changes bump the version that polls compare.

@@ -8,7 +8,18 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Unpack
 
-from app.domain.accounts import LINK_REST, Account, LinkMails, Session, Settings
+from app.domain.accounts import (
+    LINK_REST,
+    Account,
+    AccountKey,
+    Address,
+    AddressChange,
+    LinkMails,
+    Session,
+    Settings,
+    as_address,
+)
+from app.domain.aliases import alias_of
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import AccountExists, AlreadyRecorded, BadCredentials
 from app.domain.marks import NewId, Pretence
@@ -16,6 +27,8 @@ from app.domain.tasks import Task
 
 from .account_rows import (
     ACCOUNT,
+    ALIAS,
+    CHANGE,
     LINKS,
     NEW_ID,
     PRETENCE,
@@ -35,6 +48,7 @@ from .transaction import Failure
 PERSONAL = (
     *("password_hash", "confirmed_at", "stripe_customer_id", "spend_by_day", "draft", "theme", "shortcuts"),
     *("unsent", "recent_marks", "low_since", "low_mailed_at", "unwanted_mails", "searched_by"),
+    *("present_address", "address_change", "stripe_behind"),
     *("totp", "totp_pending", "totp_counter", "recovery_codes", "passkeys", "challenge", "low_balance_threshold"),
 )
 MOVED = (  # by a row of the ledger
@@ -58,7 +72,7 @@ class AccountWrites(LifeWrites):
         self._moved.append((None, account))
         self.announce_id(account.account_id, account.email)
 
-    def announce_id(self, account_id: str, email: str) -> None:
+    def announce_id(self, account_id: str, email: AccountKey) -> None:
         """Make a new id known at once: the index of ids may not have it yet. The row goes by itself."""
         expires_at = int((utcnow() + INDEX_LAG).timestamp())
         row = new_id_key(account_id) | NEW_ID.row(NewId(email, expires_at))
@@ -130,7 +144,7 @@ class AccountWrites(LifeWrites):
             not_since=to_iso(not_since),
         )
 
-    def pretend_link(self, email: str, *, mails: LinkMails, now: datetime, not_since: datetime) -> None:
+    def pretend_link(self, email: Address, *, mails: LinkMails, now: datetime, not_since: datetime) -> None:
         """The same work for an address without an account, so that the time of the answer tells nothing."""
         key = hashlib.sha256(email.encode()).hexdigest()
         expires_at = int((now + 2 * LINK_REST).timestamp())
@@ -153,7 +167,11 @@ class AccountWrites(LifeWrites):
         """Replace the password that was checked; `session` is the only one left, and no mailed link works any more."""
         self.update_account(
             Life.of(account),
-            set={"password_hash": password_hash, "sessions": {session.key: SESSION.row(session)}},
+            set={
+                "password_hash": password_hash,
+                "sessions": {session.key: SESSION.row(session)},
+                "address_change": None,
+            },
             remove=[f"link_nonces.{purpose}" for purpose in account.link_nonces if purpose != "confirm"],
             add=SESSIONS_END,
             condition="#password_hash = :checked AND attribute_not_exists(disabled_at)",
@@ -161,10 +179,80 @@ class AccountWrites(LifeWrites):
             checked=account.password_hash,
         )
 
-    def erase(self, account: Account, now: datetime) -> None:
-        """Leave a tombstone: the address, the balance and its place in the ledger; nothing else of the person."""
+    def ask_for_address(self, account: Account, change: AddressChange, mails: LinkMails, now: datetime) -> None:
+        """Let a request wait in the place of the one that was read. Raises Stale."""
+        same_request, read = _unchanged(account, "address_change")
+        self.update_account(
+            Life.of(account),
+            set={
+                "address_change": CHANGE.row(change),
+                "link_mailed_address": to_iso(now),
+                "link_mails_address": mails.in_a_row,
+            },
+            add={"version": 1},
+            condition=f"({same_request}) AND {CONFIRMED_AND_OPEN}",
+            **read,
+        )
+
+    def move_address(self, account: Account, change: AddressChange, session: Session, now: datetime) -> None:
+        """Let the account be reached at `change.to`, by an alias row where that is not its first address.
+
+        `session` is the only one left, and no mailed link works any more. No row but these changes: the key stays.
+        Raises AccountExists when the address is another account's by now, and Stale when the request is not the one
+        that was read, the account is not open, or its sessions were ended.
+        """
+        key, to, own = account.email, change.to, as_address(account.email)
+        if to in account.aliases:
+            self.check(TABLE, {"email": to}, condition="alias_of = :owner", failure=AccountExists, owner=key)
+        elif to != own:
+            row = ALIAS.row(alias_of(to, key, now))
+            self.put(TABLE, row, condition="attribute_not_exists(email)", failure=AccountExists)
+        found_by = tuple(dict.fromkeys([own, to]))
+        kept = tuple(address for address in account.searched_by if address in found_by)
+        SearchKeyWrites.beside(self).follow(key, kept, found_by)  # those of addresses that it leaves stay
+        left = [*account.left_addresses, account.address]
         same_keys, read = _unchanged(account, "searched_by")
+        same_request, asked = _unchanged(account, "address_change", "asked")
+        same_sessions, ended = _unchanged(account, "session_version", "ended")
+        self.update_account(
+            Life.of(account),
+            set={
+                "present_address": None if to == own else to,
+                "left_addresses": [one for one in dict.fromkeys(left) if one not in found_by] or None,
+                "searched_by": list(found_by),
+                "address_change": None,
+                "stripe_behind": True if account.stripe_customer_id else None,
+                "sessions": {session.key: SESSION.row(session)},
+            },
+            remove=[f"link_nonces.{purpose}" for purpose in account.link_nonces],
+            add=SESSIONS_END,
+            condition=f"({same_request}) AND ({same_keys}) AND {CONFIRMED_AND_OPEN} AND ({same_sessions})",
+            **read,
+            **asked,
+            **ended,
+        )
+
+    def forget_address(self, account: Account, address: Address) -> None:
+        """Of a deleted account: free an address that it had left, its alias row and its search keys. Raises Stale."""
+        SearchKeyWrites.beside(self).follow(account.email, (address,), ())
+        self.drop_alias(account, address)
+        rest = tuple(one for one in account.left_addresses if one != address)
+        self.change_settings(account, still="left_addresses", left_addresses=rest)
+
+    def drop_alias(self, account: Account, address: Address) -> None:
+        condition = "attribute_not_exists(email) OR alias_of = :owner"
+        self.delete(TABLE, {"email": address}, condition=condition, failure=Stale, owner=account.email)
+
+    def erase(self, account: Account, now: datetime) -> None:
+        """Leave a tombstone: the first address, the balance and its place in the ledger; nothing else of the person.
+
+        What addresses it has had in between follows by `forget_address`.
+        """
+        same_keys, read = _unchanged(account, "searched_by")
+        same_address, present = _unchanged(account, "present_address", "present")
         SearchKeyWrites.beside(self).follow(account.email, account.searched_by, ())
+        if account.present_address:
+            self.drop_alias(account, account.present_address)
         self.update_account(
             Life.of(account),
             set={
@@ -173,14 +261,16 @@ class AccountWrites(LifeWrites):
                 "sessions": {},
                 "link_nonces": {},
                 "role": "customer",
+                "moved_away": True if account.present_address or account.moved_away else None,
                 **dict.fromkeys([*PERSONAL, *(f"{kept}_{purpose}" for kept in LINKS for purpose in PURPOSES)]),
             },
             add=SESSIONS_END | {"life": 1},
             condition="#password_hash = :checked AND (attribute_not_exists(#open_tasks) OR #open_tasks <= :none)"
-            f" AND {same_keys}",
+            f" AND ({same_keys}) AND ({same_address})",
             checked=account.password_hash,
             none=0,
             **read,
+            **present,
         )
 
     def come_back(

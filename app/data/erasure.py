@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import MISSING, fields
 from datetime import datetime
 
+from app.domain.accounts import AccountKey
 from app.domain.tasks import Brief
 
 from .client import Stale
@@ -30,7 +31,7 @@ class ErasureUpdates(LifeUpdates):
         writes.delete(RESULTS.suffix, {"task_id": task_id}, condition=None, failure=Stale)
         writes.commit()
 
-    def mark_erased(self, email: str, deleted_at: datetime) -> None:
+    def mark_erased(self, email: AccountKey, deleted_at: datetime) -> None:
         """Nothing is left to erase; an account that was deleted once more meanwhile stays on the list."""
         with suppress(Stale):
             self._update_account(Life.ended(email, deleted_at), remove=["erasure_due"])

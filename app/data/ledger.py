@@ -9,6 +9,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+from app.domain.accounts import AccountKey
 from app.domain.clock import from_iso, to_iso, utcnow
 from app.domain.credits import PURCHASE, PostedEntry, check_listed, check_row
 from app.domain.errors import AlreadyRecorded
@@ -36,7 +37,7 @@ class LedgerReads(Base):
 
     def page(
         self,
-        email: str,
+        email: AccountKey,
         *,
         limit: int,
         cursor: str | None = None,
@@ -65,7 +66,7 @@ class LedgerReads(Base):
             _check_chain(found.items)
         return found
 
-    def of_task(self, email: str, task_id: str, *, as_they_stand: bool = False) -> list[PostedEntry]:
+    def of_task(self, email: AccountKey, task_id: str, *, as_they_stand: bool = False) -> list[PostedEntry]:
         """What one task moved: its spend and, if there was one, its refund; newest first."""
         rows = self._get_many([(TABLE, {"transaction_id": f"{kind}#{task_id}"}) for kind in ("refund", "spend")])
         make = as_it_stands if as_they_stand else _checked
@@ -77,7 +78,7 @@ class LedgerReads(Base):
         rows = (self._get_many([(TABLE, {"transaction_id": name}) for name in some]) for some in in_parts(ids))
         return [_checked(row) for some in rows for row in some if row]
 
-    def last_before(self, email: str, moment: datetime, *, ahead: bool = False) -> PostedEntry | None:
+    def last_before(self, email: AccountKey, moment: datetime, *, ahead: bool = False) -> PostedEntry | None:
         """The last row, by its place, that says that it happened before: an opening balance comes from it.
 
         `ahead`: rows that are listed later may have happened earlier. Then all that are listed later are read.
@@ -90,7 +91,7 @@ class LedgerReads(Base):
         return self._last(email, ("timestamp", "0", to_iso(moment - timedelta(microseconds=1))))
 
     def _last(
-        self, email: str, between: tuple[str, str, str], keep: Callable[[PostedEntry], bool] | None = None
+        self, email: AccountKey, between: tuple[str, str, str], keep: Callable[[PostedEntry], bool] | None = None
     ) -> PostedEntry | None:
         read = partial(
             self._page,
@@ -107,7 +108,7 @@ class LedgerReads(Base):
 
     def every_of(
         self,
-        email: str,
+        email: AccountKey,
         *,
         type: str = "",
         month: str = "",

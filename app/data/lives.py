@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from app.domain.accounts import Account
+from app.domain.accounts import Account, AccountKey
 from app.domain.clock import to_iso
 from app.domain.tasks import Task
 
@@ -25,7 +25,7 @@ from .transaction import Failure, Writes
 class Life:
     """Whose row is written, and the condition that fails once it is another life's."""
 
-    email: str
+    email: AccountKey
     condition: str
     params: Mapping[str, Any] = field(default_factory=dict)
 
@@ -51,12 +51,12 @@ class Life:
         return cls(task.user_email, "attribute_exists(email)")
 
     @classmethod
-    def of_original(cls, email: str, condition: str, **params: Any) -> Life:
+    def of_original(cls, email: AccountKey, condition: str, **params: Any) -> Life:
         """A row of the original product, which knew no deletion: told by what it still lacks."""
         return cls(email, f"attribute_exists(email) AND ({condition})", params)
 
     @classmethod
-    def ended(cls, email: str, deleted_at: datetime) -> Life:
+    def ended(cls, email: AccountKey, deleted_at: datetime) -> Life:
         """What that very deletion has left to do, whoever has the account now."""
         return cls(email, "#erasure_due = :due", {"due": to_iso(deleted_at)})
 

@@ -125,10 +125,16 @@ class MailUpdates(Base):
         return True
 
     def mark_sent(self, mail: Mail, now: datetime) -> None:
+        """With where it went: the address may have changed since it was promised."""
         self._update(
             TABLE,
             {"mail_id": mail.mail_id},
-            set={"sent_at": to_iso(now), "expires_at": int((now + KEEP_SENT).timestamp()), "queue": None},
+            set={
+                "sent_at": to_iso(now),
+                "expires_at": int((now + KEEP_SENT).timestamp()),
+                "queue": None,
+                "to": mail.to,
+            },
             remove=["last_error"],
         )
 

@@ -7,14 +7,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from app.domain.accounts import Account
+from app.domain.accounts import Account, AccountKey, Address
 from app.domain.clock import month_of
 from app.domain.paging import Page
 from app.domain.payments import PaymentRecord
 from app.domain.reversals import Amount
 from app.domain.sales import Line, Origin
 
-from .account_rows import ACCOUNT, adopted
+from .account_rows import ACCOUNT, ALIAS, adopted, is_alias
 from .base import Base, in_parts
 from .client import Stale, call
 from .records import Codec
@@ -36,12 +36,18 @@ class PaymentReads(Base):
         rows = (self._get_many([(TABLE, {"payment_id": name}) for name in some]) for some in in_parts(ids))
         return {row["payment_id"]: PAYMENT.record(row) for some in rows for row in some if row}
 
-    def find_with_account(self, payment_id: str, email: str | None) -> tuple[PaymentRecord | None, Account | None]:
-        """Both in one consistent call: all that a webhook reads."""
-        if email is None:
+    def find_with_account(
+        self, payment_id: str, address: Address | AccountKey | None
+    ) -> tuple[PaymentRecord | None, Account | None]:
+        """The payment, and the account that has the address or had it, in one consistent call: all that a webhook
+        reads, but for one more where the address is no account's first.
+        """
+        if address is None:
             return self.find(payment_id), None
-        payment, account = self._get_many([(TABLE, {"payment_id": payment_id}), (USERS.suffix, {"email": email})])
-        found = ACCOUNT.record(adopted(self, account)) if account else None
+        payment, row = self._get_many([(TABLE, {"payment_id": payment_id}), (USERS.suffix, {"email": address})])
+        if row and is_alias(row):
+            row = self._get(USERS.suffix, {"email": ALIAS.record(row).alias_of})
+        found = ACCOUNT.record(adopted(self, row)) if row else None
         return PAYMENT.record(payment) if payment else None, found
 
     def list_parked(self, *, limit: int, cursor: str | None = None) -> Page[PaymentRecord]:
@@ -62,7 +68,7 @@ class PaymentReads(Base):
         query = self._query(TABLE, PARKED_INDEX, ("parked", _not_ours(source)), most, None, None, True)
         return int(call(self.client, "query", **query, Select="COUNT")["Count"])
 
-    def page(self, email: str, *, limit: int, cursor: str | None = None) -> Page[PaymentRecord]:
+    def page(self, email: AccountKey, *, limit: int, cursor: str | None = None) -> Page[PaymentRecord]:
         return self._payments(PAYMENT_EMAIL_INDEX, ("user_email", email), limit, cursor)
 
     def page_of_month(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
+from app.domain.accounts import AccountKey
 from app.domain.paging import LAST, Page
 from app.domain.payments import PaymentRecord
 from app.domain.search_keys import (
@@ -59,13 +60,13 @@ class SearchKeyReads(Base):
 
 
 class SearchKeyWrites(Writes):
-    def follow(self, owner: str, before: Sequence[str], after: Sequence[str]) -> None:
+    def follow(self, owner: AccountKey, before: Sequence[str], after: Sequence[str]) -> None:
         """Let the account whose key is `owner` be found by the addresses `after`, and by those of `before` no more.
 
         It belongs into the transaction that writes `searched_by` of the account on the condition that it is `before`
-        still: `tx.accounts.change_settings(account, still="searched_by", searched_by=(first, new))` does both. An
-        account has at most two (its first address, which is its key, and its present one); both fit into one
-        transaction. Repeating it changes nothing.
+        still: `tx.accounts.change_settings(account, still="searched_by", searched_by=(first, new))` does both. Two
+        addresses (the first, which is the key, and the present one) fit into one transaction; the keys of those that
+        an account has left stay, until the account is erased. Repeating it changes nothing.
         """
         old, new = (
             {key for address in addresses_to_keep(addresses) for key in keys_of_address(address, owner)}

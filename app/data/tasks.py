@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any
 
-from app.domain.accounts import NOT_ADOPTED
+from app.domain.accounts import NOT_ADOPTED, AccountKey
 from app.domain.clock import from_iso
 from app.domain.errors import AlreadyRecorded, NotFound
 from app.domain.paging import Page, each
@@ -29,21 +29,21 @@ class TaskReads(Base):
         row = self._get(TABLE, {"task_id": task_id})
         return TASK.record(adopted_task(self, row)) if row else None
 
-    def get(self, task_id: str, *, owner: str) -> Task:
+    def get(self, task_id: str, *, owner: AccountKey) -> Task:
         """Raises NotFound when there is none or it is somebody else's: nobody can tell the two apart."""
         task = self.find(task_id)
         if task is None or task.user_email != owner:
             raise NotFound("There is no such task.")
         return task
 
-    def get_with_result(self, task_id: str, *, owner: str | None = None) -> tuple[Task, Result | None]:
+    def get_with_result(self, task_id: str, *, owner: AccountKey | None = None) -> tuple[Task, Result | None]:
         """Both in one consistent call. Raises NotFound; with `owner`, also for a task of somebody else."""
         task, result = self._get_many([(TABLE, {"task_id": task_id}), (RESULTS.suffix, {"task_id": task_id})])
         if task is None or (owner is not None and task["user_email"] != owner):
             raise NotFound("There is no such task.")
         return TASK.record(adopted_task(self, task)), RESULT.record(result) if result else None
 
-    def descriptions(self, email: str, ids: Iterable[str]) -> Iterator[tuple[str, str]]:
+    def descriptions(self, email: AccountKey, ids: Iterable[str]) -> Iterator[tuple[str, str]]:
         """The words of those tasks that are this account's, each with the task's id; read by the hundred."""
         for some in in_parts(ids):
             for row in self._get_many([(TABLE, {"task_id": task_id}) for task_id in some]):
@@ -52,7 +52,7 @@ class TaskReads(Base):
 
     def page(
         self,
-        email: str,
+        email: AccountKey,
         *,
         limit: int,
         cursor: str | None = None,
@@ -65,7 +65,7 @@ class TaskReads(Base):
         """Newest first unless told. A status has an index of its own and days ride on it; a search looks at a bounded
         number of rows.
         """
-        index, hash_key = TASK_INDEX, ("user_email", email)
+        index, hash_key = TASK_INDEX, ("user_email", str(email))
         if status:
             index, hash_key = TASK_STATUS_INDEX, ("user_status", user_status(email, status))
         found = finder(search)
@@ -84,7 +84,7 @@ class TaskReads(Base):
             newest_first=not oldest_first,
         )
 
-    def every_of(self, email: str) -> Iterator[Task]:
+    def every_of(self, email: AccountKey) -> Iterator[Task]:
         """Every task of an account, newest first, page by page."""
         return each(lambda cursor: self.page(email, limit=500, cursor=cursor))
 
@@ -129,7 +129,7 @@ def task_title(description: str) -> str:
     return one_line(description)[:120]
 
 
-def user_status(email: str, status: str) -> str:
+def user_status(email: AccountKey, status: str) -> str:
     return f"{email}#{status}"
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from app.domain.accounts import AccountKey, Address
 from app.domain.errors import BadCursor
 from app.domain.paging import LAST, read_cursor, write_cursor
 
@@ -86,11 +87,34 @@ SOURCES = (
 )
 
 
+MAILS = next(rank for rank, source in enumerate(SOURCES) if source.kind == "mail")
+
+
 class TimelineReads(Base):
-    def lines(self, email: str, ranks: list[int], place: Place | None, limit: int) -> list[Line]:
-        """Up to `limit` rows of each kind after the place, newest first: one query a kind, side by side."""
-        reads = [partial(self._of_kind, email, rank, place, limit) for rank in ranks]
+    def lines(
+        self, email: AccountKey, addresses: Sequence[Address], ranks: list[int], place: Place | None, limit: int
+    ) -> list[Line]:
+        """Up to `limit` rows of each kind after the place, newest first: one query a kind, side by side, and one for
+        each further address that mails went to.
+        """
+        mails = [partial(self._mails_to, address, len(addresses) == 1, place, limit) for address in addresses]
+        reads: list[Callable[[], list[Line]]] = []
+        for rank in ranks:
+            reads += mails if rank == MAILS else [partial(self._of_kind, email, rank, place, limit)]
         return [line for lines in side_by_side(KINDS, reads) for line in lines]
+
+    def _mails_to(self, address: Address, alone: bool, place: Place | None, limit: int) -> list[Line]:
+        """A place is a mail to any of the addresses: of each other one those that come after it, which are found by
+        their time, and are no more than happened in that moment.
+        """
+        if alone or place is None or place.rank != MAILS:
+            return self._of_kind(address, MAILS, place, limit)
+        found: list[Line] = []
+        after = Place(place.at, MAILS - 1, "")
+        while len(found) < limit and (lines := self._of_kind(address, MAILS, after, limit)):
+            found += [line for line in lines if (line.at, line.line_id) < (place.at, place.line_id)]
+            after = Place(lines[-1].at, MAILS, lines[-1].line_id)
+        return found[:limit]
 
     def _of_kind(self, email: str, rank: int, place: Place | None, limit: int) -> list[Line]:
         source = SOURCES[rank]

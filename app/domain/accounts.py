@@ -9,12 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
-from typing import TypedDict
+from typing import NewType, TypedDict
 
 from email_validator import EmailNotValidError, validate_email
 
 from .errors import InvalidInput
 from .text import storable, trimmed
+
+# The key of an account's row: the first address that it had. It never changes, and ledger rows, tasks and payments name
+# their account by it. An Address is what somebody types or what a mail goes to: whose it is must be looked up.
+AccountKey = NewType("AccountKey", str)
+Address = NewType("Address", str)
 
 MIN_PASSWORD_CHARACTERS = 8
 MAX_PASSWORD_BYTES = 72  # bcrypt reads no further, and bcrypt 5 refuses more
@@ -29,6 +34,9 @@ LINK_PAUSES = (timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1), 
 LINK_REST = timedelta(days=1)  # after that long the pauses begin anew
 LOW_BALANCE_PAUSE = timedelta(days=1)
 HALF_LIFETIME = timedelta(minutes=10)  # between the password and the second factor
+CHANGE_LIFETIME = timedelta(days=1)  # of a request to change the address
+MOST_CHANGES = 5  # requests of one account in a row; anew after a day of rest
+MOST_LEFT = 8  # addresses that an account has left, beside its first: each stays its own
 
 DEFAULT_LOW_BALANCE = 50
 MAX_LOW_BALANCE = 1_000_000
@@ -93,10 +101,33 @@ class LinkMails:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """A row of the Users table. Credits are whole; `ledger_sequence` is that of the account's newest ledger row."""
+class AddressChange:
+    """A request to change the address, until both mailboxes have agreed: `to_nonce` and `from_nonce` are of the links
+    in their mails. It stands as long as the account's sessions have not all been ended since (`session_version`).
+    """
 
-    email: str
+    to: Address
+    asked_at: datetime
+    label: str  # of the session that asked
+    to_nonce: str
+    from_nonce: str
+    session_version: int
+    to_agreed_at: datetime | None = None
+    from_agreed_at: datetime | None = None
+
+    @property
+    def agreed(self) -> bool:
+        return self.to_agreed_at is not None and self.from_agreed_at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A row of the Users table. Credits are whole; `ledger_sequence` is that of the account's newest ledger row.
+
+    `email` is the row's key, the first address; `address` is where the account is reached now.
+    """
+
+    email: AccountKey
     account_id: str
     created_at: datetime
     credits_balance: int = 0
@@ -140,7 +171,37 @@ class Account:
     by_hand: int = 0  # credits that this operator moved alone on that day: see by_hand.py
     challenge: str | None = None  # the WebAuthn challenge that is out, once
     searched_by: tuple[str, ...] = ()  # the addresses whose search keys are written: see search_keys.py
+    present_address: Address | None = None  # None: it is the first one, the key
+    left_addresses: tuple[Address, ...] = ()  # that it had in between; each still has its alias row
+    address_change: AddressChange | None = None
+    stripe_behind: bool = False  # Stripe has not been told the present address yet
+    moved_away: bool = False  # of a deleted one: it had left its first address, by which nobody has it back
     unexplained: str | None = None  # why nothing may move this balance: see app/adoption
+
+    @property
+    def address(self) -> Address:
+        """Where it is reached now: by it one signs in, mails go there, and pages show it."""
+        return self.present_address or as_address(self.email)
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """All that it has or had, each once, the present one first."""
+        return tuple(dict.fromkeys([self.address, *self.left_addresses[::-1], as_address(self.email)]))
+
+    @property
+    def aliases(self) -> tuple[Address, ...]:
+        """Those that have an alias row: all but the key."""
+        return self.addresses_but(as_address(self.email))
+
+    def addresses_but(self, one: Address) -> tuple[Address, ...]:
+        return tuple(address for address in self.addresses if address != one)
+
+    def change_that_stands(self, now: datetime) -> AddressChange | None:
+        """The request to change the address, unless it has run out or every session was ended since."""
+        change = self.address_change
+        if change is None or change.session_version != self.session_version or self.disabled or self.deleted_at:
+            return None
+        return change if now - change.asked_at < CHANGE_LIFETIME else None
 
     @property
     def is_folded(self) -> bool:
@@ -225,6 +286,16 @@ class Settings(LowBalance, total=False):
     unwanted_mails: frozenset[str] | None
     draft: str | None
     recent_marks: str
+    address_change: AddressChange | None
+    left_addresses: tuple[Address, ...]
+    present_address: Address | None
+    stripe_behind: bool | None
+    moved_away: bool | None
+
+
+def as_address(key: AccountKey) -> Address:
+    """The first address of an account, which it may have left."""
+    return Address(key)
 
 
 def new_account_id() -> str:
@@ -240,7 +311,7 @@ def session_key(session_id: str) -> str:
     return hashlib.sha256(session_id.encode(errors="replace")).hexdigest()[:32]
 
 
-def normalise_email(raw: object) -> str:
+def normalise_email(raw: object) -> Address:
     """Trim (of what nobody sees, too), compose (NFC) and lower-case an address; `+tags` stay. Raises InvalidInput."""
     text = unicodedata.normalize("NFC", trimmed(storable(raw, "email")))
     try:
@@ -248,7 +319,7 @@ def normalise_email(raw: object) -> str:
         found = validate_email(
             text, check_deliverability=False, allow_smtputf8=False, strict=True, test_environment=True
         )
-        return found.normalized.lower()
+        return Address(found.normalized.lower())
     except EmailNotValidError as error:
         raise InvalidInput("Enter an e-mail address like name@example.com.", field="email") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -66,9 +67,9 @@ def check_confirmed(account: Account) -> None:
         raise AddressUnconfirmed
 
 
-def check_redeemer(code: PromotionalCode, account: Account) -> None:
-    """Raises InvalidInput for whoever made the code or agreed to it."""
-    if are_one(code.created_by, account.email) or are_one(code.approved_by or "", account.email):
+def check_redeemer(makers: Iterable[str], account: Account) -> None:
+    """Raises InvalidInput for whoever made the code or agreed to it: `makers`, by all that they are known as."""
+    if any(are_one(maker, address) for maker in makers for address in account.addresses):
         raise InvalidInput("Who made a code does not redeem it.", field="code")
 
 
@@ -81,6 +82,14 @@ def promo_entry(code: PromotionalCode, account: Account) -> LedgerEntry:
         amount=code.credits,
         description=f"Redeemed the code {code.code}",
     )
+
+
+def ids_by_other_addresses(code: PromotionalCode, account: Account) -> set[str]:
+    """What the row's id would be by the other addresses that the account has or had: of another account of the same
+    person.
+    """
+    ids = {f"promo#{code.code}#{person_mark(address)}" for address in account.addresses}
+    return ids - {promo_entry(code, account).transaction_id}
 
 
 def earlier_entry_id(code: PromotionalCode, account: Account) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from .accounts import Account, mask_email
+from .accounts import Account, AccountKey, mask_email
 from .clock import to_iso
 from .errors import AccountFrozen, BalanceUnexplained, InsufficientCredits, LedgerWrong, RateLimited
 from .tasks import Task
@@ -28,7 +28,7 @@ class LedgerEntry:
     """A movement to be: `amount` is signed credits, `transaction_id` follows from what caused it."""
 
     transaction_id: str
-    user_email: str
+    user_email: AccountKey
     type: str
     amount: int
     description: str
@@ -49,7 +49,7 @@ class PostedEntry:
     """
 
     transaction_id: str
-    user_email: str
+    user_email: AccountKey
     type: str
     amount: int
     description: str

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from .accounts import AccountKey
 from .tasks import IN_PROGRESS, Task
 from .text import finder
 
@@ -42,8 +43,13 @@ class QueueFilter:
     def until(self, now: datetime) -> datetime | None:
         return now - timedelta(hours=self.hours) if self.hours else None
 
-    def matcher(self, operator: str, now: datetime) -> Callable[[Task], bool]:
-        """Whether a task of the view's status belongs to it: a lease that has run out is nobody's work."""
+    def matcher(
+        self, operator: str, now: datetime, owners: frozenset[AccountKey] = frozenset()
+    ) -> Callable[[Task], bool]:
+        """Whether a task of the view's status belongs to it: a lease that has run out is nobody's work.
+
+        `owners`: accounts that the name of the customer leads to beside those whose key holds it.
+        """
         words, customer, until = finder(self.q), finder(self.customer), self.until(now)
 
         def matches(task: Task) -> bool:
@@ -54,7 +60,9 @@ class QueueFilter:
             if until and task.created_at > until:
                 return False
             said = f"{task.description} {task.user_email} {task.lease_owner or ''}"
-            return (not words or words(said)) and (not customer or customer(task.user_email))
+            return (not words or words(said)) and (
+                not customer or customer(task.user_email) or task.user_email in owners
+            )
 
         return matches
 

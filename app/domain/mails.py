@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from .accounts import Account, Address, AddressChange
+from .clock import to_iso
+
 TOLD_WINDOW = timedelta(days=1)
+# Of a change of the address: they go to the mailbox that they were written for, wherever the account is by then.
+OF_THE_CHANGE = ("address_new", "address_present")
+TO_THE_LETTER = (*OF_THE_CHANGE, "address_changed")
 # What a customer may do without. Any other kind tells of the security of the account, of money that moved without its
 # owner, or holds the link that was asked for.
 OPTIONAL = ("task_completed", "task_rejected", "low_balance", "receipt")
@@ -22,7 +28,7 @@ class Mail:
 
     mail_id: str
     kind: str
-    to: str
+    to: Address
     created_at: datetime
     context: Mapping[str, Any] = field(default_factory=dict)
     due_at: datetime | None = None
@@ -72,3 +78,14 @@ class Told:
 
     def and_one_more(self) -> SecurityNotices:
         return SecurityNotices(self.since, self.times + 1, int((self.since + 2 * TOLD_WINDOW).timestamp()))
+
+
+def context_of(account: Account, change: AddressChange) -> dict[str, str]:
+    """What mails of a request to change the address hold, and by which it is told whether it stands still."""
+    return {
+        "account_id": account.account_id,
+        "new": change.to,
+        "present": account.address,
+        "asked_at": to_iso(change.asked_at),
+        "label": change.label,
+    }

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from .accounts import AccountKey
+
 KEPT = timedelta(days=30)
 
 
@@ -25,7 +27,7 @@ class Done:
 class NewId:
     """Whose a new id is, until the index of ids is sure to have it."""
 
-    email: str
+    email: AccountKey
     expires_at: int
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from .accounts import AccountKey
 from .payments import PaymentRecord, held_sums, refunded_share, refunded_sums
 from .text import search_key
 
@@ -37,6 +38,7 @@ class PaymentFilter:
     month: str = ""
     q: str = ""
     state: str = ""
+    owners: frozenset[AccountKey] = frozenset()  # accounts that the words lead to by an address that is not the key
 
     def lets_through(self, record: PaymentRecord) -> bool:
         return (not self.state or state_of(record) == self.state) and self._names(record)
@@ -47,7 +49,7 @@ class PaymentFilter:
             return True
         ids = (record.payment_id, record.session_id, record.payment_intent, record.customer_id, record.source)
         texts = [*ids, record.payer_email, record.user_email, *record.refunds, *record.disputes]
-        return any(search_key(self.q) in search_key(text) for text in texts if text)
+        return record.user_email in self.owners or any(search_key(self.q) in search_key(text) for text in texts if text)
 
 
 @dataclass(slots=True)

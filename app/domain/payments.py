@@ -14,7 +14,7 @@ from itertools import accumulate
 from math import floor
 from typing import Any
 
-from .accounts import normalise_email
+from .accounts import AccountKey, Address, normalise_email
 from .credits import CLAWBACK, CREDITS_PER_CENT, DISPUTED, PURCHASE, REFUNDED, REINSTATEMENT, LedgerEntry
 from .errors import InvalidInput, InvalidPayload
 from .money import money
@@ -47,9 +47,9 @@ class SessionFact:
     credits: int = 0
     total_cents: int = 0
     currency: str = ""
-    email: str | None = None
+    email: Address | None = None
     account_id: str | None = None  # ours, from metadata that we wrote
-    account_email: str | None = None
+    account_email: AccountKey | None = None
     customer_id: str | None = None
     parked_reason: str | None = None
     charged: Mapping[str, int] = field(default_factory=dict)
@@ -126,7 +126,7 @@ class PaymentRecord:
     disputes: Mapping[str, Amount] = field(default_factory=dict)
     parked_reason: str | None = None
     resolution: str | None = None  # what an operator decided of a parked payment
-    user_email: str | None = None
+    user_email: AccountKey | None = None
     applied: int = 0
     entries: int = 0
     receipt_url: str | None = None
@@ -328,7 +328,7 @@ def merge(record: PaymentRecord, fact: Fact) -> PaymentRecord:
             return replace(record, disputes=join(record.disputes, fact.dispute_id, word, DISPUTE_RANK))
 
 
-def entry_for(record: PaymentRecord, email: str, before: PaymentRecord | None = None) -> LedgerEntry | None:
+def entry_for(record: PaymentRecord, email: AccountKey, before: PaymentRecord | None = None) -> LedgerEntry | None:
     """The one ledger entry that settles `record.delta`, or None when nothing is owed.
 
     `before` is the record without the fact that asks for it: of refund and dispute the one that has changed is why.
@@ -373,7 +373,7 @@ def _entry_id(record: PaymentRecord, kind: str, number: int) -> str:
     return f"{kind}#{record.payment_id}#{number}"
 
 
-def settled(record: PaymentRecord, entry: LedgerEntry | None, email: str) -> PaymentRecord:
+def settled(record: PaymentRecord, entry: LedgerEntry | None, email: AccountKey) -> PaymentRecord:
     """The record once `entry` stands in the ledger."""
     if entry is None:
         return replace(record, user_email=record.user_email or email)
@@ -431,7 +431,7 @@ def session_fact(session: Mapping[str, Any], livemode: bool, failed: bool = Fals
         currency=_currency(session),
         email=_email(details.get("email") or session.get("customer_email")),
         account_id=_id(metadata.get("account_id")) if here else None,  # another program's word is none about ours
-        account_email=_email(metadata.get("account_email")) if here else None,
+        account_email=_key(metadata.get("account_email")) if here else None,
         customer_id=_id(_inner_id(session.get("customer"))),
         charged=_presented(session),
         origin=None if here else origin_of(session),
@@ -630,7 +630,13 @@ def _number(value: object) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
 
 
-def _email(value: object) -> str | None:
+def _key(value: object) -> AccountKey | None:
+    """What we wrote into the session ourselves."""
+    address = _email(value)
+    return AccountKey(address) if address else None
+
+
+def _email(value: object) -> Address | None:
     try:
         return normalise_email(value)
     except InvalidInput:

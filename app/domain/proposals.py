@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from .accounts import AccountKey
+
 WAITING, APPROVED, DECLINED = "waiting", "approved", "declined"
 ADJUSTMENT, PAYMENT, CODE, SALE = "correction", "payment", "code", "sale"  # as they are stored
 SUBJECTS = {PAYMENT: "payment_id", CODE: "code", SALE: "source"}  # of `terms`; that of an adjustment is the address
@@ -19,7 +21,7 @@ class Proposal:
     to be booked."""
 
     adjustment_id: str
-    user_email: str
+    user_email: AccountKey
     amount: int
     reason: str
     proposed_by: str

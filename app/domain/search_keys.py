@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .accounts import AccountKey
 from .payments import PaymentRecord
 from .text import search_key
 
 FEWEST = 3  # characters that a search for an address has
 MOST_PLACES = 44  # of one address: two of them fit into one transaction beside all else that it may hold
-MOST_ADDRESSES = 2  # of one account: its first and its present one
+MOST_ADDRESSES = 2  # that one transaction writes: the first and the present one of an account
 MOST_IDS = 60  # of one payment that are written at once
 LONGEST = 60  # characters of an address that a key repeats; what is searched for beyond is compared afterwards
 
@@ -34,10 +35,10 @@ class Match:
 
     beginning: str
     address: str
-    owner: str
+    owner: AccountKey
 
 
-def keys_of_address(address: str, owner: str) -> list[SearchKey]:
+def keys_of_address(address: str, owner: AccountKey) -> list[SearchKey]:
     """Of an account's own address, or of another one that `owner`, the key of the account, is known by."""
     whose = address if address == owner else f"{address}\n{owner}"
     rows = {place[:LONGEST]: place[:FEWEST] for place in places(address)}
@@ -59,7 +60,7 @@ def places(address: str) -> list[str]:
 
 def match_of(key: SearchKey) -> Match:
     beginning, address, *owner = key.place.split("\n")
-    return Match(beginning, address, owner[0] if owner else address)
+    return Match(beginning, address, AccountKey(owner[0] if owner else address))
 
 
 def is_first(match: Match, term: str) -> bool:
@@ -69,10 +70,10 @@ def is_first(match: Match, term: str) -> bool:
 
 
 def addresses_to_keep(addresses: Sequence[str]) -> tuple[str, ...]:
-    """Each once. Raises ValueError for more than an account can be searched by: a mistake of ours."""
+    """Each once. Raises ValueError for more than one transaction writes: a mistake of ours."""
     once = tuple(dict.fromkeys(addresses))
     if len(once) > MOST_ADDRESSES:
-        raise ValueError(f"an account is searched by at most {MOST_ADDRESSES} addresses")
+        raise ValueError(f"at most {MOST_ADDRESSES} addresses are written at once")
     return once
 
 

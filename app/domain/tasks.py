@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from .accounts import AccountKey
 from .errors import InvalidInput, Malformed, WrongState
 from .text import shows, storable, trimmed
 
@@ -65,7 +66,7 @@ class Task(Brief):
     """
 
     task_id: str
-    user_email: str
+    user_email: AccountKey
     status: str
     credits_spent: int
     created_at: datetime
@@ -127,7 +128,7 @@ class Result:
     at: datetime
 
 
-def new_task(email: str, brief: Brief | str, idempotency_key: str, now: datetime) -> Task:
+def new_task(email: AccountKey, brief: Brief | str, idempotency_key: str, now: datetime) -> Task:
     """A pending task whose id follows from the owner and the request id, so that a repeat is the same task.
 
     A text alone is the description of a brief without anything else. Raises InvalidInput.
@@ -144,7 +145,7 @@ def new_task(email: str, brief: Brief | str, idempotency_key: str, now: datetime
     )
 
 
-def task_id_for(email: str, idempotency_key: str) -> str:
+def task_id_for(email: AccountKey, idempotency_key: str) -> str:
     digest = hashlib.sha256(f"{email}\n{idempotency_key}".encode()).digest()
     return "task_" + base64.b32encode(digest[:16]).decode().rstrip("=").lower()
 

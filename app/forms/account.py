@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, HiddenField, PasswordField, StringField, ValidationError
 
-from app.domain.accounts import MAX_LOW_BALANCE, check_new_password
+from app.domain.accounts import MAX_LOW_BALANCE, check_new_password, normalise_email
 from app.domain.mails import OPTIONAL
 from app.domain.text import compact
 
@@ -15,6 +15,11 @@ from .base import rule
 class ChangePasswordForm(FlaskForm):
     current_password = PasswordField("Current password")
     new_password = PasswordField("New password", validators=[rule(check_new_password)])
+
+
+class ChangeEmailForm(FlaskForm):
+    new_email = StringField("New e-mail address", validators=[rule(normalise_email)])
+    password = PasswordField("Your password", id="email-password")  # another form of the page has one, too
 
 
 class SettingsForm(FlaskForm):

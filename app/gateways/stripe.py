@@ -125,6 +125,11 @@ class StripeGateway:
             )
             return str(_told(customer, "customer")["id"])
 
+    def change_customer_email(self, customer_id: str, email: str) -> None:
+        """Where Stripe's receipts go, and what its pages fill in. Setting it again changes nothing."""
+        with _translated_errors("Stripe did not take this address."):
+            self._client.v1.customers.update(customer_id, params={"email": email})
+
     def create_checkout(
         self,
         *,
@@ -138,12 +143,16 @@ class StripeGateway:
         success_url: str,
         cancel_url: str,
         product_name: str,
+        known_as: str = "",
     ) -> dict[str, Any]:
-        """Open a Checkout Session for one pack; `{"id", "url"}`. `success_url` may hold `{CHECKOUT_SESSION_ID}`."""
+        """Open a Checkout Session for one pack; `{"id", "url"}`. `success_url` may hold `{CHECKOUT_SESSION_ID}`.
+
+        `known_as`: what the webhook finds the account by, where that is not its address.
+        """
         metadata = {
             "sold_by": MARK,
             "account_id": account_id,
-            "account_email": email,
+            "account_email": known_as or email,
             "pack_id": pack_id,
             "credits": str(credits),
             "price_cents": str(price_cents),

@@ -11,14 +11,15 @@ from flask_wtf import FlaskForm
 
 from app.domain.accounts import HALF
 from app.domain.clock import utcnow
-from app.domain.errors import BadCredentials, InvalidInput
-from app.forms.account import ChangePasswordForm, DeleteForm, MailsForm, SettingsForm
-from app.services import accounts, statements
+from app.domain.errors import AccountExists, BadCredentials, InvalidInput, WrongState
+from app.forms.account import ChangeEmailForm, ChangePasswordForm, DeleteForm, MailsForm, SettingsForm
+from app.services import accounts, addresses, statements
 from app.services.own_data import write_export
-from app.services.throttle import EXPORT_BY_ACCOUNT
+from app.services.throttle import EXPORT_BY_ACCOUNT, network_of
 from app.web import deps, heavy
 from app.web.exports import announced, attachment, spooled
 from app.web.guards import login_required
+from app.web.password_again import check_password
 from app.web.sessions import current_session_key, start_browser_session
 
 bp = Blueprint("account", __name__, url_prefix="/account")
@@ -56,10 +57,43 @@ def password() -> ResponseReturnValue:
     except InvalidInput as error:
         form.new_password.errors = [error.message]
         return _page(password_form=form), 422
-    deps.get().throttle.proven(g.account.email)
+    deps.get().throttle.proven(g.account.address)
     start_browser_session(signed_in)
     flash("Your password is changed. Every other browser and program is signed out.")
     return redirect(url_for("account.show"), code=303)
+
+
+@bp.post("/email")
+@login_required
+def change_email() -> ResponseReturnValue:
+    """Ask for another address: nothing changes before both mailboxes have agreed (routes/address.py)."""
+    form = ChangeEmailForm()
+    if not form.validate():
+        return _page(email_form=form), 422
+    try:
+        check_password(form.password.data or "")
+        throttle = deps.get().throttle
+        throttle.hit(throttle.signup_by_address, "sign-up", network_of(request.remote_addr or ""))
+        addresses.ask(deps.store(), g.account, form.new_email.data, label=g.session.label, now=utcnow())
+    except BadCredentials as error:
+        form.password.errors = [error.message]
+        return _page(email_form=form), 422
+    except AccountExists as error:
+        form.new_email.errors = [error.message]
+        return _page(email_form=form), 409
+    except (InvalidInput, WrongState) as error:
+        form.new_email.errors = [error.message]
+        return _page(email_form=form), 422
+    flash("Two mails are on their way. Open the link in each: your address changes once both mailboxes have agreed.")
+    return redirect(url_for("account.show") + "#email", code=303)
+
+
+@bp.post("/email/cancel")
+@login_required
+def cancel_email() -> ResponseReturnValue:
+    addresses.cancel(deps.store(), g.account)
+    flash("Your address stays as it is.")
+    return redirect(url_for("account.show") + "#email", code=303)
 
 
 @bp.post("/settings")
@@ -161,6 +195,8 @@ def _page(**forms: FlaskForm) -> str:
     current = current_session_key()
     live = [s for s in account.sessions.values() if s.kind != HALF and s.is_live(now, account.role)]
     context: dict[str, Any] = {
+        "email_form": ChangeEmailForm(formdata=None),
+        "change": account.change_that_stands(now),
         "password_form": ChangePasswordForm(formdata=None),
         "settings_form": blank,
         "mails_form": MailsForm.showing(account.unwanted_mails),

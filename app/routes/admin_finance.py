@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from flask import Blueprint, Response, flash, g, redirect, render_template, request, url_for
@@ -29,6 +30,7 @@ from app.web import deps, heavy
 from app.web.exports import csv_file
 from app.web.fragments import is_fragment_request, render
 from app.web.guards import operator_required
+from app.web.names import address_of, look_up_names
 from app.web.typed_drafts import draft_of, look_up
 
 bp = Blueprint("admin_finance", __name__, url_prefix="/admin/finance")
@@ -134,6 +136,7 @@ def list_payments() -> ResponseReturnValue:
         return page, payment_list.sums(store, wanted)
 
     page, sums = heavy.beside("Searching", read)
+    look_up_names(record.user_email for record in page.items)
     return render(
         "admin_finance/payments.html",
         "payments",
@@ -161,18 +164,26 @@ def payments_csv() -> ResponseReturnValue:
     def write() -> Response:
         if not payment_list.is_whole(deps.store()):
             raise InvalidInput("Not all payments have their month yet: run flask tables migrate first.")
-        rows = map(_payment_row, payment_list.every(deps.store(), wanted))
+        rows = map(_payment_row, _with_names(payment_list.every(deps.store(), wanted)))
         total = _number_of("payments", PAYMENT_COLUMNS)
         return csv_file("impacteragi-payments.csv", PAYMENT_COLUMNS, rows, total=total, max_rows=10_000)
 
     return heavy.beside(FILES, write)
 
 
+def _with_names(records: Iterable[PaymentRecord]) -> Iterator[PaymentRecord]:
+    """The addresses of their accounts are read by the hundred."""
+    rest = iter(records)
+    while some := list(islice(rest, 100)):
+        look_up_names(record.user_email for record in some)
+        yield from some
+
+
 def _payment_row(record: PaymentRecord) -> tuple[Any, ...]:
     def words(sums: Mapping[str, int]) -> str:
         return "; ".join(f"{plain_amount(cents, currency)} {currency.upper()}" for currency, cents in sums.items())
 
-    who = (record.payer_email or "", record.user_email or "", record.customer_id or "")
+    who = (record.payer_email or "", address_of(record.user_email), record.customer_id or "")
     paid = plain_amount(record.total_cents, record.currency), record.currency.upper()
     gone = words(facts.refunded_sums(record)), words(facts.held_sums(record))
     ids = (record.payment_id, record.session_id or "")

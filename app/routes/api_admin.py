@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, g, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.domain.accounts import Account, normalise_email
+from app.domain.accounts import Account, AccountKey, normalise_email
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, Malformed
 from app.domain.proposals import Proposal
@@ -21,6 +21,7 @@ from app.web import bodies, deps, heavy
 from app.web.csrf import csrf
 from app.web.files import MAX_FILE_BYTES, MAX_FILES
 from app.web.guards import operator_token_required
+from app.web.names import look_up_names
 from app.web.shapes import (
     CLAIMED,
     CUSTOMER,
@@ -53,6 +54,7 @@ def list_tasks() -> ResponseReturnValue:
     keep = (lambda task: found(f"{task.description} {task.user_email}")) if found else None
     read = partial(deps.store().queue.page, status, limit=paging.limit, cursor=paging.cursor, keep=keep)
     page = heavy.beside("Searching", read) if found else read()
+    look_up_names(name for task in page.items for name in (task.user_email, task.lease_owner))
     return QUEUE(page)
 
 
@@ -123,7 +125,7 @@ def reject(task_id: str) -> ResponseReturnValue:
 @operator_token_required
 def find_customer() -> ResponseReturnValue:
     """The one account of an address: a list of one or none."""
-    account = deps.store().accounts.find(normalise_email(request.args.get("email")))
+    account = deps.store().accounts.find_holder(normalise_email(request.args.get("email")))
     return CUSTOMERS(customers=[CUSTOMER(account)] if account else [])
 
 
@@ -155,14 +157,14 @@ def adjust(account_id: str) -> ResponseReturnValue:
 @bp.get("/users/<address:email>", merge_slashes=False)
 @operator_token_required
 def get_customer_by_address(email: str) -> ResponseReturnValue:
-    account = deps.store().accounts.get(normalise_email(email))
+    account = deps.store().accounts.get_holder(normalise_email(email))
     return CUSTOMER(account), _deprecated("api_admin.get_customer", account)
 
 
 @bp.post("/users/<address:email>/adjust", merge_slashes=False)
 @operator_token_required
 def adjust_by_address(email: str) -> ResponseReturnValue:
-    account = deps.store().accounts.get(normalise_email(email))
+    account = deps.store().accounts.get_holder(normalise_email(email))
     return (*_adjust(account.email), _deprecated("api_admin.adjust", account))
 
 
@@ -172,7 +174,7 @@ def _deprecated(endpoint: str, account: Account) -> dict[str, str]:
     return {"Deprecation": DEPRECATED_SINCE, "Link": f'<{successor}>; rel="successor-version"'}
 
 
-def _adjust(email: str) -> tuple[dict[str, Any], int]:
+def _adjust(email: AccountKey) -> tuple[dict[str, Any], int]:
     body = read_json(request, bodies.ADJUST)
     key = idempotency_key(request) or new_idempotency_key()
     done = customers.adjust(

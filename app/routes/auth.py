@@ -128,13 +128,13 @@ def confirm() -> ResponseReturnValue:
         if who is None or who.email != account.email:
             return redirect(url_for("auth.login", next=url_for("auth.open_confirm", token=token)), code=303)
         if request.method == "GET":
-            return render_template("auth/confirm.html", email=account.email, account=who)
+            return render_template("auth/confirm.html", email=account.address, account=who)
         accounts.confirm_address(store, links, token, signed_in_as=who.email, now=utcnow())
     except LinkExpired:
         if who is None or not _confirmed_before(who, token):
             return _confirm_expired()
     session.pop("confirm", None)
-    return render_template("auth/confirmed.html", email=who.email, account=who)
+    return render_template("auth/confirmed.html", email=who.address, account=who)
 
 
 def _confirmed_before(who: Account, token: str) -> bool:
@@ -214,11 +214,11 @@ def _password_by_link(purpose: str) -> ResponseReturnValue:
     try:
         account, _ = accounts.account_of_link(store, links, token, purpose)
         if request.method == "POST" and shown != form.link.data:  # an older tab, for an account that it names itself
-            error = f"Another link was opened meanwhile. This form is for {account.email}; nothing was changed."
-            return render_template(template, form=form, email=account.email, error=error), 409
+            error = f"Another link was opened meanwhile. This form is for {account.address}; nothing was changed."
+            return render_template(template, form=form, email=account.address, error=error), 409
         if request.method == "GET" or not form.validate():
             status = 200 if request.method == "GET" else 422
-            return render_template(template, form=form, email=account.email), status
+            return render_template(template, form=form, email=account.address), status
         signed_in = accounts.set_password(
             store,
             deps.get().passwords,
@@ -237,8 +237,8 @@ def _password_by_link(purpose: str) -> ResponseReturnValue:
         signed_in = again
     except InvalidInput as error:
         form.password.errors = [error.message]
-        return render_template(template, form=form, email=account.email), 422
-    deps.get().throttle.proven(signed_in.account.email)
+        return render_template(template, form=form, email=account.address), 422
+    deps.get().throttle.proven(signed_in.account.address)
     start_browser_session(signed_in)
     if signed_in.half:
         flash("Your password is set. Your second factor is still needed.")
@@ -250,7 +250,8 @@ def _password_by_link(purpose: str) -> ResponseReturnValue:
 def _sent_again(token: str, purpose: str, password: object) -> accounts.SignedIn | None:
     """The sign-in of who sends a form once more that has worked, because its answer never came."""
     try:
-        email, _ = deps.get().links.email_of(token, purpose)
+        key, _ = deps.get().links.email_of(token, purpose)
     except LinkExpired:
         return None
-    return deps.get().entrance.sign_in_again(email, password, caller(), now=utcnow())
+    account = deps.store().accounts.find(key)
+    return deps.get().entrance.sign_in_again(account.address, password, caller(), now=utcnow()) if account else None

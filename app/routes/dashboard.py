@@ -9,6 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, g, make_response, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app.domain.accounts import AccountKey
 from app.domain.clock import utcnow
 from app.domain.errors import PlacesTaken, RateLimited
 from app.domain.examples import EXAMPLES, example
@@ -36,7 +37,7 @@ def asked() -> tuple[Paging, TaskFilter]:
     return found
 
 
-def reading_history(email: str, paging: Paging, found: TaskFilter) -> Callable[[], Page[Task]]:
+def reading_history(email: AccountKey, paging: Paging, found: TaskFilter) -> Callable[[], Page[Task]]:
     read = partial(
         deps.store().tasks.page,
         email,
@@ -51,7 +52,7 @@ def reading_history(email: str, paging: Paging, found: TaskFilter) -> Callable[[
     return partial(heavy.search, read) if found.q else read
 
 
-def reading_ahead(email: str) -> Callable[[], Page[Task]] | None:
+def reading_ahead(email: AccountKey) -> Callable[[], Page[Task]] | None:
     """A search may look at many rows: that is done for those alone whose session is alive. Raises Malformed."""
     paging, found = asked()
     return None if found.q else reading_history(email, paging, found)

@@ -16,7 +16,7 @@ from jinja2_fragments.flask import render_block
 from markupsafe import Markup
 from werkzeug.datastructures import MultiDict
 
-from app.domain.accounts import Account
+from app.domain.accounts import Account, AccountKey
 from app.domain.clock import utcnow
 from app.domain.errors import NotFound
 from app.domain.ledger_figures import LedgerFigures, Month
@@ -101,7 +101,7 @@ def _forms() -> dict[str, Any]:
 def _accounts(now: datetime) -> dict[str, Account]:
     def account(name: str, **fields: Any) -> Account:
         made = {"confirmed_at": now, **fields}
-        return Account(f"{name}@example.com", f"acc_{name}", now - timedelta(days=40), **made)
+        return Account(AccountKey(f"{name}@example.com"), f"acc_{name}", now - timedelta(days=40), **made)
 
     spent = {(now - timedelta(days=back)).date().isoformat(): 10 * (back % 4) for back in range(30)}
     return {
@@ -122,7 +122,7 @@ def _tasks(now: datetime) -> list[Task]:
         CANCELLED: "Draft an invitation",
     }
     return [
-        replace(new_task("ada@example.com", text, status, now - timedelta(hours=5 * place)), status=status)
+        replace(new_task(AccountKey("ada@example.com"), text, status, now - timedelta(hours=5 * place)), status=status)
         for place, (status, text) in enumerate(words.items())
     ]
 

@@ -15,11 +15,12 @@ from app.domain.accounts import BROWSER, Account
 from app.domain.clock import utcnow
 from app.domain.errors import BadCredentials, InvalidInput, WrongCode
 from app.forms.account import PasskeyForm, PasswordAgainForm, SecondFactorCodeForm
-from app.services import accounts, second_factor
+from app.services import second_factor
 from app.services.passkeys import ASSERT, REGISTER
 from app.web import deps
 from app.web.addresses import safe_path
 from app.web.guards import half_signed_in, login_required, public, signed_in_account_or_none
+from app.web.password_again import check_password
 from app.web.sessions import caller, current_session_key, first_page, start_browser_session
 
 bp = Blueprint("second_factor", __name__)
@@ -134,7 +135,7 @@ def remove_totp() -> ResponseReturnValue:
 def passkey_options() -> ResponseReturnValue:
     """What the browser needs to make a passkey; the password is asked for here, before anything is made."""
     try:
-        _check_password(request.form.get("password", ""))
+        check_password(request.form.get("password", ""))
     except (BadCredentials, InvalidInput) as error:
         return {"error": error.message}, 422
     challenge = second_factor.new_challenge(deps.store(), g.account, REGISTER, now=utcnow())
@@ -196,22 +197,11 @@ def _counted(account: Account) -> AbstractContextManager[None]:
     return deps.get().entrance.attempt(account, code, caller(), credential=credential)
 
 
-def _check_password(password: str) -> None:
-    """Raises BadCredentials; InvalidInput where this session (or this mailbox) must be proven first."""
-    account = g.account
-    with deps.get().throttle.password_again(current_session_key()):
-        accounts.check_password(deps.get().passwords, account, password)
-    if not account.confirmed:
-        raise InvalidInput("Confirm your e-mail address first: the link is in your mailbox.")
-    if account.has_second_factor and g.session.mfa_at is None:
-        raise InvalidInput("Prove the second factor that you have first.")
-
-
 def _with_password(act: Callable[[], ResponseReturnValue]) -> ResponseReturnValue:
     """Run `act` once the password in the form is right; changing how an account is entered always takes it again."""
     form = PasswordAgainForm()
     try:
-        _check_password(form.password.data or "")
+        check_password(form.password.data or "")
     except (BadCredentials, InvalidInput) as error:
         return _show(error=error.message, wrong_password=isinstance(error, BadCredentials)), 422
     return act()

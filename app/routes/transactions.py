@@ -105,7 +105,7 @@ def statement_pdf(month: str) -> ResponseReturnValue:
         from app.web import statement_pdf as pdf  # here: no other page pays for what it loads
 
         read = partial(statements.statement, deps.store(), g.account.email, checked)
-        made = pdf.statement_pdf(statements.once_settled(read), g.account.email)
+        made = pdf.statement_pdf(statements.once_settled(read), g.account.address)
         return attachment(io.BytesIO(made), PDF, name)
 
     return heavy.file(write, head=lambda: announced(PDF, name))

@@ -58,6 +58,6 @@ def notice(store: Store, account: Account, what: str, now: datetime) -> Callable
     def promise(tx: Transaction) -> None:
         if told.times < MOST:
             tx.mails.count_security_notice(account.account_id, told)
-            tx.mails.enqueue(Mail(mail_id, "security", account.email, now, context))
+            tx.mails.enqueue(Mail(mail_id, "security", account.address, now, context))
 
     return promise

@@ -16,6 +16,8 @@ from app.domain.accounts import (
     NOT_ADOPTED,
     THEMES,
     Account,
+    AccountKey,
+    Address,
     LinkMails,
     Session,
     Settings,
@@ -65,7 +67,7 @@ def sign_up(
     session_id = new_session_id()
     session = Session(session_key(session_id), kind, now, now, label)
     account = Account(
-        email=address,
+        email=AccountKey(address),
         account_id=new_account_id(),
         created_at=now,
         password_hash=passwords.hash(chosen),
@@ -77,7 +79,7 @@ def sign_up(
             tx.accounts.create(account)
             tx.mails.enqueue(Mail(f"confirm#{account.account_id}", "confirm", address, now))
     except AccountExists:
-        existing = store.accounts.find(address)
+        existing = store.accounts.find_at(address)  # who has left it gets no mail there
         if existing and session.key in existing.sessions:  # our own write, whose answer was lost on the way
             return SignedIn(existing, session_id)
         if existing and existing.password_hash is None:
@@ -91,7 +93,7 @@ def sign_up(
 def sign_in(
     store: Store, passwords: Passwords, email: object, password: object, *, now: datetime, kind: str, label: str = ""
 ) -> SignedIn:
-    """Open a new session, or half of one when the account has a second factor.
+    """Open a new session, or half of one when the account has a second factor. By the present address alone.
 
     Raises BadCredentials, the same in text and time whatever is wrong, and also when the password is replaced while it
     is being checked.
@@ -99,8 +101,8 @@ def sign_in(
     try:
         address = normalise_email(email)
     except InvalidInput:
-        address = ""
-    account = store.accounts.find(address) if address else None
+        address = Address("")
+    account = store.accounts.find_at(address, alike=True) if address else None
     given = password if isinstance(password, str) else ""
     matches = passwords.matches(given, account.password_hash if account else None)
     if account is None or not matches or account.disabled:
@@ -164,7 +166,7 @@ def change_password(
     Raises BadCredentials for a wrong current password and InvalidInput for a new one that will not do.
     """
     given = check_password(passwords, account, current)
-    chosen = check_new_password(new, account.email)
+    chosen = check_new_password(new, account.address)
     if chosen == given:
         raise InvalidInput("The new password is the same as the current one.", field="new_password")
     session_id = new_session_id()
@@ -247,13 +249,14 @@ def delete(store: Store, passwords: Passwords, account: Account, password: objec
 
     _count_original_tasks(store, account.email)
     store.accounts.decide(store.accounts.get(account.email), attempt)
+    _forget_addresses(store, account.email)
     log.info("account deleted", extra={"email": mask_email(account.email)})
     typed_drafts.erase(store, store.accounts.get(account.email))
     for task in islice(store.tasks.every_of(account.email), ERASED_AT_ONCE):
         _erase_words(store, task)
 
 
-def _count_original_tasks(store: Store, email: str) -> None:
+def _count_original_tasks(store: Store, email: AccountKey) -> None:
     """Reading a task of the original product adopts it, and an open one counts from then on. They are the oldest."""
     cursor = None
     while True:
@@ -266,7 +269,7 @@ def _count_original_tasks(store: Store, email: str) -> None:
             return
 
 
-def finish_erasure(store: Store, files: FileStore, email: str, *, deleted_at: datetime) -> int:
+def finish_erasure(store: Store, files: FileStore, email: AccountKey, *, deleted_at: datetime) -> int:
     """Erase what is left of the tasks of a deleted account, words and files; returns how many it looked at.
 
     Tasks that came after `deleted_at` are of an owner who has come back. Safe to repeat. Raises FilesUnavailable.
@@ -279,11 +282,12 @@ def finish_erasure(store: Store, files: FileStore, email: str, *, deleted_at: da
             files.remove_all(task.task_id)
             seen += 1
     _erase_search_keys(store, email)
+    _forget_addresses(store, email)
     store.updates.erasure.mark_erased(email, deleted_at)
     return seen
 
 
-def _erase_search_keys(store: Store, email: str) -> None:
+def _erase_search_keys(store: Store, email: AccountKey) -> None:
     """They go with the account; a release that did not know them yet has left them."""
 
     def attempt(current: Account) -> None:
@@ -292,6 +296,29 @@ def _erase_search_keys(store: Store, email: str) -> None:
                 tx.accounts.change_settings(current, still="searched_by", searched_by=())
 
     store.accounts.decide(store.accounts.get(email), attempt)
+
+
+def _forget_addresses(store: Store, email: AccountKey) -> None:
+    """Free what addresses a deleted account has had: those of in between, and what a release that knew of none left."""
+
+    def of_the_release_before(current: Account) -> None:
+        if current.deleted_at is not None and current.present_address:
+            with store.transaction() as tx:
+                tx.accounts.drop_alias(current, current.present_address)
+                tx.accounts.change_settings(
+                    current, still="present_address", present_address=None, address_change=None, moved_away=True
+                )
+
+    def one(current: Account) -> bool:
+        if current.deleted_at is None or not current.left_addresses:
+            return False
+        with store.transaction() as tx:
+            tx.accounts.forget_address(current, current.left_addresses[0])
+        return True
+
+    store.accounts.decide(store.accounts.get(email), of_the_release_before)
+    while store.accounts.decide(store.accounts.get(email), one):
+        pass
 
 
 def _erase_words(store: Store, task: Task) -> None:
@@ -316,7 +343,7 @@ def set_password(
     InvalidInput; the link works once.
     """
     account, nonce = account_of_link(store, links, token, purpose)
-    chosen = check_new_password(password, account.email)
+    chosen = check_new_password(password, account.address)
     session_id = new_session_id()
     half = account.has_second_factor
     session = Session(session_key(session_id), HALF if half else BROWSER, now, now, label)
@@ -382,7 +409,7 @@ def _mail_link(store: Store, account: Account, purpose: str, now: datetime) -> N
     not_since = mails.not_since(LIFETIMES[purpose], now)
     try:
         with store.transaction() as tx:
-            tx.mails.enqueue(Mail(f"{purpose}#{account.account_id}#{to_iso(now)}", purpose, account.email, now))
+            tx.mails.enqueue(Mail(f"{purpose}#{account.account_id}#{to_iso(now)}", purpose, account.address, now))
             one_more = mails.and_one_more(now)
             tx.accounts.renew_link(account, purpose, new_nonce(), mails=one_more, now=now, not_since=not_since)
     except AlreadyRecorded:

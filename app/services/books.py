@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from app.data import Store
 from app.domain import payments as facts
-from app.domain.accounts import Account, mask_email
+from app.domain.accounts import Account, AccountKey, Address, mask_email
 from app.domain.audit import AuditRow
 from app.domain.by_hand import COMMAND_LINE, are_one, is_person
 from app.domain.credits import PROMO, PURCHASE, REFUND, SPEND, PostedEntry
@@ -46,7 +46,7 @@ class Difference:
     what: str
     expected: str
     found: str
-    email: str | None = None  # whose spending stops if asked for
+    email: AccountKey | None = None  # whose spending stops if asked for
 
 
 @dataclass(slots=True)
@@ -103,15 +103,15 @@ def check(
 class Ledger:
     """The whole ledger, in as little as the check needs."""
 
-    rows: dict[str, Rows] = field(default_factory=lambda: defaultdict(Rows))
-    ahead: dict[str, int] = field(default_factory=dict)  # the first row beyond the account's sequence number
+    rows: dict[AccountKey, Rows] = field(default_factory=lambda: defaultdict(Rows))
+    ahead: dict[AccountKey, int] = field(default_factory=dict)  # the first row beyond the account's sequence number
     spends: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     refunds: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-    owner: dict[str, str] = field(default_factory=dict)
+    owner: dict[str, AccountKey] = field(default_factory=dict)
     applied: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     unreadable: list[PostedEntry] = field(default_factory=list)
     redeemed: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # rows that name a code
-    adjustments: dict[str, list[PostedEntry]] = field(default_factory=lambda: defaultdict(list))
+    adjustments: dict[AccountKey, list[PostedEntry]] = field(default_factory=lambda: defaultdict(list))
     figures: ledger_figures.Count = field(default_factory=lambda: ledger_figures.Count({}))
 
 
@@ -131,7 +131,7 @@ def _differences(store: Store, progress: Progress) -> Iterator[Difference]:
     yield from _by_hand_differences(store, ledger, credited)
 
 
-def _ledger_differences(store: Store, ledger: Ledger, accounts: dict[str, Account]) -> Iterator[Difference]:
+def _ledger_differences(store: Store, ledger: Ledger, accounts: dict[AccountKey, Account]) -> Iterator[Difference]:
     for email in sorted(accounts.keys() | ledger.rows.keys()):
         account = accounts.get(email)
         if account is None and store.accounts.find(email) is not None:
@@ -145,7 +145,7 @@ def _ledger_differences(store: Store, ledger: Ledger, accounts: dict[str, Accoun
 
 
 def _figure_differences(
-    store: Store, before: dict[Place, LedgerFigures], ledger: Ledger, accounts: dict[str, Account]
+    store: Store, before: dict[Place, LedgerFigures], ledger: Ledger, accounts: dict[AccountKey, Account]
 ) -> Iterator[Difference]:
     after = store.ledger_figures.by_place()
     for one in ledger_figures.wrong(before, ledger.figures.by_place(), after):
@@ -156,7 +156,7 @@ def _figure_differences(
         yield Difference(account.email, f"{FIGURES}: rows", str(account.ledger_sequence), str(account.folded_sequence))
 
 
-def _read_ledger(store: Store, accounts: dict[str, Account], progress: Progress) -> Ledger:
+def _read_ledger(store: Store, accounts: dict[AccountKey, Account], progress: Progress) -> Ledger:
     ledger = Ledger(figures=ledger_figures.Count(accounts))
     for entry in told(store.ledger.every(), "ledger rows", progress):
         account = accounts.get(entry.user_email)
@@ -184,7 +184,7 @@ def _read_ledger(store: Store, accounts: dict[str, Account], progress: Progress)
     return ledger
 
 
-def _account_differences(email: str, account: Account | None, rows: Rows) -> Iterator[Difference]:
+def _account_differences(email: AccountKey, account: Account | None, rows: Rows) -> Iterator[Difference]:
     if account is None:
         yield Difference(email, "account of the ledger rows", "an account", "none")
         return
@@ -231,7 +231,7 @@ def _task_differences(every: Iterable[Task], ledger: Ledger) -> Iterator[Differe
 
 
 def _payment_differences(
-    every: Iterable[PaymentRecord], ledger: Ledger, accounts: dict[str, Account], credited: list[PaymentRecord]
+    every: Iterable[PaymentRecord], ledger: Ledger, accounts: dict[AccountKey, Account], credited: list[PaymentRecord]
 ) -> Iterator[Difference]:
     """Those that an operator has credited are put into `credited`: the payments are read once."""
     seen = set()
@@ -359,7 +359,7 @@ class _Operators:
         self._store = store
         self._known: dict[str, tuple[bool, list[tuple[datetime, bool]]]] = {}
 
-    def at(self, email: str, moment: datetime) -> bool:
+    def at(self, email: AccountKey, moment: datetime) -> bool:
         if email not in self._known:
             rows = [row for row in self._store.audit.every_of(email) if row.action in ("admin.grant", "admin.revoke")]
             turns = sorted((row.at, row.action == "admin.grant") for row in rows)
@@ -493,12 +493,12 @@ def freeze(store: Store, differences: list[Difference], *, now: datetime, actor:
 
     Returns all that are frozen now; one that was so already stays as it is.
     """
-    why: dict[str, list[str]] = defaultdict(list)
+    why: dict[AccountKey, list[str]] = defaultdict(list)
     for difference in differences:
         if difference.email:
             why[difference.email].append(f"{difference.what}: {difference.expected}, found {difference.found}")
 
-    frozen = []
+    frozen: list[str] = []
     for email, reasons in sorted(why.items()):
         account = store.accounts.find(email)
         if account is not None:
@@ -519,7 +519,7 @@ def _freeze(store: Store, account: Account, reason: str, actor: str, now: dateti
     store.accounts.decide(account, attempt)
 
 
-def restate(store: Store, email: str, *, actor: str, reason: str, now: datetime) -> int:
+def restate(store: Store, address: Address, *, actor: str, reason: str, now: datetime) -> int:
     """Put a frozen account's balance back to what its ledger says, and return it. Safe to repeat.
 
     For a balance that something else than the app has changed: no row explains what never was, and a row on top of it
@@ -531,24 +531,24 @@ def restate(store: Store, email: str, *, actor: str, reason: str, now: datetime)
     def attempt(current: Account) -> None:
         nonlocal stated
         rows = Rows()
-        for entry in store.ledger.every_of(email, as_they_stand=True):
+        for entry in store.ledger.every_of(current.email, as_they_stand=True):
             rows.add(entry)
         stated, found = rows.total, replace(current, credits_balance=rows.total)
         if current.frozen_at is None:
             raise WrongState("Its spending has not been stopped. Run books check --freeze first.")
-        if wrong := list(_account_differences(email, found, rows)):
+        if wrong := list(_account_differences(current.email, found, rows)):
             raise WrongState(f"Its ledger does not add up by itself: {wrong[0].what}. Nothing was changed.")
         if stated != current.credits_balance:
             before, after = {"credits_balance": current.credits_balance}, {"credits_balance": stated}
-            act = Act(actor, "account.restate", email, now, reason=words, before=before, after=after)
+            act = Act(actor, "account.restate", current.email, now, reason=words, before=before, after=after)
             with acting(store, act) as tx:
                 tx.accounts.restate_balance(current, stated)
 
-    store.accounts.decide(store.accounts.get(email), attempt)
+    store.accounts.decide(store.accounts.get_holder(address), attempt)
     return stated
 
 
-def unfreeze(store: Store, email: str, *, actor: str, reason: str, now: datetime) -> None:
+def unfreeze(store: Store, address: Address, *, actor: str, reason: str, now: datetime) -> None:
     """Let an account spend again. Raises NotFound, InvalidInput."""
     words = check_reason(reason)
 
@@ -557,7 +557,7 @@ def unfreeze(store: Store, email: str, *, actor: str, reason: str, now: datetime
         with acting(store, act) as tx:
             tx.accounts.change_settings(current, frozen_at=None)
 
-    store.accounts.decide(store.accounts.get(email), attempt)
+    store.accounts.decide(store.accounts.get_holder(address), attempt)
 
 
 @dataclass(frozen=True, slots=True)

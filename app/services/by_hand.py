@@ -11,7 +11,8 @@ from typing import Any
 from app.data import Store
 from app.data.store import Transaction
 from app.data.transaction import optimistic
-from app.domain.by_hand import Hand, are_one, hands_of
+from app.domain.accounts import Account, AccountKey, Address
+from app.domain.by_hand import Hand, are_one, hands_of, is_person
 from app.domain.errors import AlreadyRecorded, Forbidden, IdempotencyKeyReused, WrongState
 from app.domain.proposals import ADJUSTMENT, APPROVED, CODE, DECLINED, PAYMENT, SALE, Proposal
 
@@ -69,7 +70,7 @@ def together(store: Store, waiting: Proposal, operator: str, *, now: datetime) -
     Raises Forbidden, and WrongState when the proposer is no operator any more.
     """
     proposer = waiting.proposed_by
-    if are_one(proposer, operator):
+    if _one_person(store, proposer, operator):
         raise Forbidden("Another operator must approve what you proposed.")
     (approving,), proposing = _hands(store, operator), store.by_hand.find(proposer)
     if not proposing.in_good_standing:
@@ -92,10 +93,23 @@ def good_standing(store: Store, operator: str) -> Callable[[Transaction], None]:
     return lambda tx: tx.by_hand.check_operator(hand)
 
 
-def not_for_oneself(operator: str, email: str) -> None:
-    """Raises Forbidden: nobody makes value for an account of his own, as far as its address tells."""
-    if are_one(operator, email):
+def not_for_oneself(store: Store, operator: str, whose: Account | Address) -> None:
+    """Raises Forbidden: nobody makes value for an account of his own, as far as the addresses of both tell: those that
+    they have, and had. An Address stands for an account that is still to be made.
+    """
+    others = whose.addresses if isinstance(whose, Account) else (whose,)
+    if any(are_one(own, other) for own in known_as(store, operator) for other in others):
         raise Forbidden("Nobody adds to or takes from their own balance: ask another operator.")
+
+
+def known_as(store: Store, name: str) -> tuple[str, ...]:
+    """What an operator is known as: the name in our rows, which is the key of the account, and all its addresses."""
+    account = store.accounts.find(AccountKey(name)) if is_person(name) else None
+    return account.addresses if account else (name,)
+
+
+def _one_person(store: Store, name: str, other: str) -> bool:
+    return any(are_one(one, another) for one in known_as(store, name) for another in known_as(store, other))
 
 
 def proposal(
@@ -106,13 +120,13 @@ def proposal(
     amount: int,
     reason: str,
     now: datetime,
-    email: str = "",
+    email: AccountKey | None = None,
     terms: Mapping[str, Any] | None = None,
 ) -> Proposal:
     """What is to be booked or proposed, under an id that follows from operator and request: a repeat is a repeat."""
     named = f"{operator}\n{idempotency_key}" if kind == ADJUSTMENT else f"{kind}\n{operator}\n{idempotency_key}"
     adjustment_id = "adj_" + hashlib.sha256(named.encode()).hexdigest()[:26]
-    return Proposal(adjustment_id, email, amount, reason, operator, now, kind=kind, terms=terms or {})
+    return Proposal(adjustment_id, email or AccountKey(""), amount, reason, operator, now, kind=kind, terms=terms or {})
 
 
 def propose(store: Store, wanted: Proposal, *, unless: Callable[[Transaction], None] = lambda tx: None) -> Proposal:

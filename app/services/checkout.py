@@ -17,7 +17,7 @@ from app.domain.errors import BalanceUnexplained, InvalidPayload, NotFound, Paym
 from app.domain.sales import Named
 from app.domain.tasks import check_idempotency_key
 
-from . import payments
+from . import addresses, payments
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,8 @@ class Stripe(Protocol):
     """What this module asks of the gateway."""
 
     def ensure_customer(self, account_id: str, email: str) -> str: ...
+
+    def change_customer_email(self, customer_id: str, email: str) -> None: ...
 
     @property
     def create_checkout(self) -> Callable[..., dict[str, Any]]: ...
@@ -62,11 +64,13 @@ def open_session(
         raise BalanceUnexplained
     customer_id = account.stripe_customer_id
     if customer_id is None:
-        customer_id = stripe.ensure_customer(account.account_id, account.email)
+        customer_id = stripe.ensure_customer(account.account_id, account.address)
         store.updates.accounts.change(account, visible=False, stripe_customer_id=customer_id)
+    addresses.tell_stripe(store, stripe, account)
     session = stripe.create_checkout(
         account_id=account.account_id,
-        email=account.email,
+        email=account.address,
+        known_as=account.email,
         customer_id=customer_id,
         pack_id=pack.pack_id,
         credits=pack.credits,

@@ -18,6 +18,7 @@ from app.domain.codes import (
     check_redeemable,
     check_redeemer,
     earlier_entry_id,
+    ids_by_other_addresses,
     normalise_code,
     promo_entry,
 )
@@ -148,11 +149,13 @@ def redeem(store: Store, account: Account, code: object, *, now: datetime, idemp
     def attempt(current: Account) -> int:
         check_confirmed(current)
         found = check_redeemable(store.codes.find(name), now)
-        check_redeemer(found, current)
+        makers = [name for name in (found.created_by, found.approved_by) if name]
+        check_redeemer((known for name in makers for known in by_hand.known_as(store, name)), current)
         posted, after = credits.post(current, promo_entry(found, current), now)
         with store.transaction() as tx:
             tx.ledger.append_once(posted)
-            tx.ledger.not_recorded(earlier_entry_id(found, current))
+            for earlier in {earlier_entry_id(found, current), *ids_by_other_addresses(found, current)}:
+                tx.ledger.not_recorded(earlier)
             tx.codes.use(found)
             tx.accounts.move_balance(current, after, if_confirmed=True)
             if idempotency_key:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 from app.data import Store
-from app.domain.accounts import Account
+from app.domain.accounts import Account, AccountKey
 from app.domain.search_keys import FEWEST, Match
 from app.domain.text import plain_address, search_key, trimmed
 
 MOST_CHARACTERS = 254  # the longest address
+MOST_MATCHES = 100
 MOST_PAYMENTS = 20  # of one customer of Stripe's
 MAY_BE_AN_ID = re.compile(r"(?=.*[\d_#-])[^\s@]{4,}|[a-z]+#\S+")  # an opening row names an address
 IDS = (
@@ -29,7 +30,7 @@ class Thing:
 
     kind: str
     thing_id: str
-    owner: str | None
+    owner: AccountKey | None
     task_id: str | None = None
     payment_id: str | None = None
 
@@ -62,6 +63,18 @@ def search(store: Store, words: str, *, limit: int, cursor: str | None = None) -
     return _by_address(store, asked, term, limit, cursor, looked_for_ids=may_be_an_id)
 
 
+def owners(store: Store, words: str) -> frozenset[AccountKey]:
+    """The keys of accounts that have, or had, another address that holds the words: rows name them by their first.
+
+    Among the first MOST_MATCHES addresses that hold them.
+    """
+    term = search_key(trimmed(words)[:MOST_CHARACTERS])
+    if len(term) < FEWEST:
+        return frozenset()
+    found = store.search_keys.addresses(term, limit=MOST_MATCHES).items
+    return frozenset(match.owner for match in found if match.address != match.owner)
+
+
 def _things(store: Store, asked: str) -> list[Thing]:
     if asked.startswith("acc_"):
         account = store.accounts.find_by_id(asked)
@@ -83,13 +96,13 @@ def _things(store: Store, asked: str) -> list[Thing]:
 def _by_address(store: Store, asked: str, term: str, limit: int, cursor: str | None, *, looked_for_ids: bool) -> Found:
     page = store.search_keys.addresses(term, limit=limit, cursor=cursor)
     whole = plain_address(asked) if "@" in asked and not cursor else ""  # also where no key leads, as to a tombstone
-    found = store.accounts.find_many([whole, *(match.owner for match in page.items)])
+    found = store.accounts.find_many([AccountKey(whole), *(match.owner for match in page.items)])
     owners = [
         match.owner
         for match in page.items
         if match.owner in found and not _found_already(match, found[match.owner], term)
     ]
-    accounts = [found[email] for email in dict.fromkeys([whole, *owners]) if email in found]
+    accounts = [found[email] for email in dict.fromkeys([AccountKey(whole), *owners]) if email in found]
     searched = f"addresses that contain “{asked}”"
     if looked_for_ids:
         searched += f", and {IDS}"
@@ -100,5 +113,5 @@ def _by_address(store: Store, asked: str, term: str, limit: int, cursor: str | N
 
 def _found_already(match: Match, account: Account, term: str) -> bool:
     """By another of its addresses, which holds the term, too: an account is shown once."""
-    earlier = takewhile(lambda address: address != match.address, account.searched_by)
+    earlier = takewhile(lambda address: address != match.address, account.addresses)
     return any(term in search_key(address) for address in earlier)

@@ -9,7 +9,7 @@ from datetime import datetime
 from app.data import Store
 from app.data.store import Transaction
 from app.domain import credits
-from app.domain.accounts import Account, Settings, mask_email
+from app.domain.accounts import Account, AccountKey, Settings, as_address, mask_email
 from app.domain.codes import PromotionalCode
 from app.domain.credits import LedgerEntry, PostedEntry
 from app.domain.errors import (
@@ -47,7 +47,7 @@ def preview(account: Account, amount: object) -> tuple[int, int]:
 def adjust(
     store: Store,
     operator: str,
-    email: str,
+    email: AccountKey,
     amount: object,
     reason: object,
     *,
@@ -64,7 +64,7 @@ def adjust(
     """
     words = check_reason(reason)
     account = store.accounts.get(email)
-    by_hand.not_for_oneself(operator, account.email)
+    by_hand.not_for_oneself(store, operator, account)
     checked = _check_amount(amount)
     wanted = by_hand.proposal(
         ADJUSTMENT,
@@ -99,7 +99,8 @@ def approve(
     """
     waiting = store.proposals.get(adjustment_id)
     if waiting.user_email:
-        by_hand.not_for_oneself(operator, waiting.user_email)
+        owner = store.accounts.find(waiting.user_email)
+        by_hand.not_for_oneself(store, operator, owner or as_address(waiting.user_email))
     if waiting.state == APPROVED and waiting.decided_by == operator:  # sent again: its answer never came
         return _booked(store, waiting)
 
@@ -127,7 +128,7 @@ def decline(store: Store, operator: str, adjustment_id: str, *, now: datetime) -
     by_hand.decline(store, operator, adjustment_id, now=now)
 
 
-def disable(store: Store, operator: str, email: str, reason: object, *, now: datetime) -> None:
+def disable(store: Store, operator: str, email: AccountKey, reason: object, *, now: datetime) -> None:
     """Shut an account and end its sessions at once; payments still reach it. Raises NotFound, InvalidInput."""
     words = check_reason(reason)
     account = store.accounts.get(email)
@@ -138,7 +139,7 @@ def disable(store: Store, operator: str, email: str, reason: object, *, now: dat
         log.info("account disabled", extra={"email": mask_email(email), "actor": mask_email(operator)})
 
 
-def enable(store: Store, operator: str, email: str, reason: object, *, now: datetime) -> None:
+def enable(store: Store, operator: str, email: AccountKey, reason: object, *, now: datetime) -> None:
     """Open a disabled account again. Raises NotFound, InvalidInput."""
     words = check_reason(reason)
     _set_disabled(store, operator, store.accounts.get(email), words, disabled=False, now=now)
@@ -167,7 +168,7 @@ def _set_disabled(store: Store, operator: str, account: Account, words: str, *, 
     return store.accounts.decide(account, attempt)
 
 
-def end_sessions(store: Store, operator: str, email: str, *, now: datetime) -> None:
+def end_sessions(store: Store, operator: str, email: AccountKey, *, now: datetime) -> None:
     """Sign an account out everywhere, browsers and programs. Raises NotFound."""
 
     def attempt(current: Account) -> None:

@@ -13,6 +13,8 @@ from app.domain.desk import MOST_COUNTED, WAITING, Counts, QueueFilter, counted,
 from app.domain.paging import Page
 from app.domain.tasks import IN_PROGRESS, PENDING, Task
 
+from .customer_search import owners
+
 PAGE = 25
 SURVEYED = 249  # tasks in progress: the oldest, for the counts and the leases that have run out
 
@@ -28,7 +30,7 @@ class Desk:
 
 def look(store: Store, found: QueueFilter, operator: str, *, cursor: str | None, now: datetime) -> Desk:
     """Eight queries, side by side; twelve where the page does not hold all that waits."""
-    matches = found.matcher(operator, now)
+    matches = found.matcher(operator, now, owners(store, found.customer))
     reads: list[Any] = [
         partial(
             store.queue.page,

@@ -57,7 +57,7 @@ class Entrance:
     def sign_in(self, email: object, password: object, caller: Caller, *, now: datetime) -> SignedIn:
         """Open a session, or half of one: see `accounts.sign_in`. Raises BadCredentials."""
         try:
-            account = normalise_email(email)
+            account: str = normalise_email(email)
         except InvalidInput:
             account = "invalid"
         with self._throttle.sign_in(account, caller.address, self._device(email, caller)):
@@ -133,6 +133,6 @@ class Entrance:
         if caller.device is None:
             return None
         try:
-            return caller.device(self._store.accounts.find(normalise_email(email)))
+            return caller.device(self._store.accounts.find_at(normalise_email(email)))
         except InvalidInput:
             return None

@@ -12,7 +12,7 @@ from datetime import datetime
 from app.data import Store
 from app.data.client import Stale
 from app.data.migrations import FIGURES_OF_BEFORE
-from app.domain.accounts import Account
+from app.domain.accounts import Account, AccountKey
 from app.domain.clock import month_of
 from app.domain.credits import PostedEntry
 from app.domain.ledger_figures import NAMES, Fold, LedgerFigures, Month, Place, roll_forward, shard_of
@@ -73,7 +73,7 @@ class Count:
     are.
     """
 
-    def __init__(self, accounts: Mapping[str, Account]) -> None:
+    def __init__(self, accounts: Mapping[AccountKey, Account]) -> None:
         self._accounts = accounts
         self._fold = Fold()
 

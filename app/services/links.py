@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from itsdangerous import BadSignature
 
-from app.domain.accounts import Account
+from app.domain.accounts import CHANGE_LIFETIME, Account, AccountKey, Address
 from app.domain.errors import LinkExpired
 
 from .signing import TimedSerializer
@@ -15,7 +15,14 @@ from .signing import TimedSerializer
 CONFIRM, SET_PASSWORD, RESET = "confirm", "set_password", "reset"
 LIFETIMES = {CONFIRM: timedelta(days=7), SET_PASSWORD: timedelta(days=7), RESET: timedelta(hours=1)}
 UNSUBSCRIBE = "unsubscribe"
-PATHS = {CONFIRM: "/confirm/", SET_PASSWORD: "/set-password/", RESET: "/reset/"}
+AGREE, REFUSE = "address", "address-refuse"
+PATHS = {
+    CONFIRM: "/confirm/",
+    SET_PASSWORD: "/set-password/",
+    RESET: "/reset/",
+    AGREE: "/address/agree/",
+    REFUSE: "/address/refuse/",
+}
 
 
 class Links:
@@ -32,14 +39,28 @@ class Links:
             return None
         return self._app_url + PATHS[purpose] + self._serializer(purpose).dumps([account.email, nonce])
 
-    def email_of(self, token: str, purpose: str) -> tuple[str, str]:
-        """The address and nonce in a token. Raises LinkExpired if it is forged or too old."""
+    def email_of(self, token: str, purpose: str) -> tuple[AccountKey, str]:
+        """The account's key and the nonce in a token. Raises LinkExpired if it is forged or too old."""
         try:
             value = self._serializer(purpose).loads(token, max_age=int(LIFETIMES[purpose].total_seconds()))
         except BadSignature as error:
             raise LinkExpired from error
         email, nonce = value
         return email, nonce
+
+    def change_url(self, account: Account, nonce: str, to: Address, *, refuse: bool = False) -> str:
+        """To agree to a change of the address, or to refuse it. No first address is in it: it may go to a stranger."""
+        purpose = REFUSE if refuse else AGREE
+        return self._app_url + PATHS[purpose] + self._serializer(purpose).dumps([account.account_id, nonce, to])
+
+    def read_change(self, token: str, *, refuse: bool = False) -> tuple[str, str, Address]:
+        """The account's id, a nonce, and the address that is asked for. Raises LinkExpired if forged or too old."""
+        purpose = REFUSE if refuse else AGREE
+        try:
+            account_id, nonce, to = self._serializer(purpose).loads(token, max_age=int(CHANGE_LIFETIME.total_seconds()))
+        except BadSignature as error:
+            raise LinkExpired from error
+        return account_id, nonce, to
 
     def unsubscribe_url(self, account_id: str, kind: str) -> str:
         """Ends one kind of mail and does nothing else: it works as long as the mail is kept. No address is in it."""

@@ -6,7 +6,7 @@ import logging
 import random
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Protocol
@@ -15,10 +15,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup, escape
 
 from app.data import Store
-from app.domain.accounts import Account, mask_email
+from app.domain.accounts import Account, AddressChange, mask_email
 from app.domain.clock import to_iso
 from app.domain.formatting import FILTERS
-from app.domain.mails import OPTIONAL, Mail, MailTrouble
+from app.domain.mails import OF_THE_CHANGE, OPTIONAL, TO_THE_LETTER, Mail, MailTrouble, context_of
 from app.gateways.ses import AddressRefused, MailRefused, SendingLimited
 
 from .links import CONFIRM, RESET, SET_PASSWORD, Links
@@ -73,7 +73,9 @@ class MailRoom:
         purpose = LINK_OF_KIND.get(mail.kind)
         link = self._links.url(account, purpose) if account and purpose else None
         optional = mail.kind in OPTIONAL
-        more = {"to": mail.to, "link": link, "account": account, "optional": optional}
+        more = {"to": mail.to, "link": link, "refuse": None, "account": account, "optional": optional}
+        if account and account.address_change and mail.kind in OF_THE_CHANGE:
+            more |= self._links_of_change(account, account.address_change, mail.kind)
         context = {**mail.context, **more, **self._every_mail}
 
         def part(name: str) -> str:
@@ -83,6 +85,13 @@ class MailRoom:
         text = f"{part(f'{mail.kind}.txt').strip()}\n\n{part('_footer.txt').strip()}\n"
         headers = self._one_click(account, mail.kind) if account and optional else {}
         return Rendered(subject, text, part(f"{mail.kind}.html"), headers)
+
+    def _links_of_change(self, account: Account, change: AddressChange, kind: str) -> dict[str, str]:
+        """Whoever reads one mailbox agrees for that one; only the present one may refuse."""
+        if kind == "address_new":
+            return {"link": self._links.change_url(account, change.to_nonce, change.to)}
+        refuse = self._links.change_url(account, change.from_nonce, change.to, refuse=True)
+        return {"link": self._links.change_url(account, change.from_nonce, change.to), "refuse": refuse}
 
     def _one_click(self, account: Account, kind: str) -> dict[str, str]:
         """What the "unsubscribe" of a mail program asks for: https://www.rfc-editor.org/rfc/rfc8058."""
@@ -125,10 +134,12 @@ def _deliver(store: Store, room: MailRoom, sender: Sender, mail: Mail, now: date
     """Whether the mail is done with. Raises SendingLimited."""
     attempts = mail.attempts + 1
     try:
-        account = store.accounts.find(mail.to)
-        if why := _is_idle(mail, account):
+        account = _account_of(store, mail)
+        if why := _is_idle(mail, account, now):
             store.updates.mails.drop(mail, why, now)
             return True
+        if account and mail.kind not in TO_THE_LETTER:
+            mail = replace(mail, to=account.address)
         rendered = room.render(mail, account)
         sender.send(to=mail.to, **asdict(rendered))
     except SendingLimited:
@@ -145,8 +156,19 @@ def _deliver(store: Store, room: MailRoom, sender: Sender, mail: Mail, now: date
     return True
 
 
-def _is_idle(mail: Mail, account: Account | None) -> str | None:
+def _account_of(store: Store, mail: Mail) -> Account | None:
+    """The account whose mail it is, also where it was promised to an address that it has left meanwhile."""
+    if mail.kind in TO_THE_LETTER:
+        return store.accounts.find_by_id(mail.context["account_id"])
+    return store.accounts.find_holder(mail.to)
+
+
+def _is_idle(mail: Mail, account: Account | None, now: datetime) -> str | None:
     """Why nobody needs the mail any more. What has waited long has its link made anew, and is sent."""
+    if account and account.moved_away and mail.kind not in TO_THE_LETTER:
+        return "Not sent: the account is deleted, and had left this address."
+    if mail.kind in OF_THE_CHANGE and not _is_of_the_request_that_stands(mail, account, now):
+        return "Not sent: the request that it was written for has ended or was replaced."
     if account and mail.kind in account.unwanted_mails:
         return "Not sent: the customer has switched this kind off."
     purpose = LINK_OF_KIND.get(mail.kind)
@@ -154,6 +176,12 @@ def _is_idle(mail: Mail, account: Account | None) -> str | None:
     if newest and newest.last_at and newest.last_at > mail.waiting_since:
         return "Not sent: a newer mail has the same link."
     return None
+
+
+def _is_of_the_request_that_stands(mail: Mail, account: Account | None, now: datetime) -> bool:
+    """Its link would be made from the account as it is: of a later request, for a mailbox that did not get this one."""
+    change = account.change_that_stands(now) if account else None
+    return account is not None and change is not None and mail.context == context_of(account, change)
 
 
 def _put_off(store: Store, mail: Mail, reason: str, attempts: int, now: datetime) -> bool:

@@ -26,7 +26,7 @@ def low_balance(before: Account, after: Account, now: datetime) -> tuple[Mail | 
         return None, noted
     context = {"balance": after.credits_balance, "threshold": threshold}
     mail_id = f"low_balance#{before.account_id}#{after.ledger_sequence}"
-    return Mail(mail_id, "low_balance", before.email, now, context), {**noted, "low_mailed_at": now}
+    return Mail(mail_id, "low_balance", before.address, now, context), {**noted, "low_mailed_at": now}
 
 
 def purchase(record: PaymentRecord, account: Account, credits: int, now: datetime) -> Mail:
@@ -39,10 +39,10 @@ def purchase(record: PaymentRecord, account: Account, credits: int, now: datetim
         "balance": account.credits_balance + credits,
         "payment_id": record.payment_id,
     }
-    return Mail(f"purchase#{record.session_id or record.payment_id}", kind, account.email, now, context)
+    return Mail(f"purchase#{record.session_id or record.payment_id}", kind, account.address, now, context)
 
 
-def clawback_or_reinstatement(record: PaymentRecord, entry: PostedEntry, now: datetime) -> Mail:
+def clawback_or_reinstatement(record: PaymentRecord, account: Account, entry: PostedEntry, now: datetime) -> Mail:
     """A refund or dispute took credits back, or gave them back. Once for each ledger row."""
     if entry.type == CLAWBACK:
         kind = "dispute_opened" if held_share(record) else "payment_refunded"
@@ -54,4 +54,4 @@ def clawback_or_reinstatement(record: PaymentRecord, entry: PostedEntry, now: da
         "total_cents": record.total_cents,
         "currency": record.currency,
     }
-    return Mail(f"correction#{entry.transaction_id}", kind, entry.user_email, now, context)
+    return Mail(f"correction#{entry.transaction_id}", kind, account.address, now, context)

@@ -6,7 +6,7 @@ import logging
 from datetime import datetime
 
 from app.data import Store
-from app.domain.accounts import Account, mask_email
+from app.domain.accounts import Account, Address, mask_email
 from app.domain.errors import WrongState
 
 from .account_notices import notice
@@ -17,23 +17,26 @@ log = logging.getLogger(__name__)
 OPERATOR, CUSTOMER = "admin", "customer"
 
 
-def grant(store: Store, email: str, *, actor: str, reason: str = "", now: datetime) -> Account:
+def grant(store: Store, address: Address, *, actor: str, reason: str = "", now: datetime) -> Account:
     """Make an account an operator. Its sessions and tokens end with it: who opened them was let in as a customer.
 
     Anybody can sign up with anybody's address, so it must be confirmed. Safe to repeat. Raises NotFound, and
-    WrongState for an account that is not confirmed, is disabled or was deleted.
+    WrongState for an account that is not confirmed, is disabled, was deleted or has left this address.
     """
+    found = store.accounts.get_holder(address)
+    if found.address != address and not found.moved_away:
+        raise WrongState(f"{address} was left by the account that is at {found.address} now. Nothing was changed.")
 
     def attempt(current: Account) -> None:
         if current.is_operator and current.confirmed:
             return
         if current.deleted_at is not None or current.disabled:
             raise WrongState(
-                f"{current.email} is {'disabled' if current.disabled else 'deleted'}: nothing was changed."
+                f"{current.address} is {'disabled' if current.disabled else 'deleted'}: nothing was changed."
             )
         if not current.confirmed:
             raise WrongState(
-                f"{current.email} has not confirmed its address, so anybody may have signed up with it. "
+                f"{current.address} has not confirmed its address, so anybody may have signed up with it. "
                 "Let its owner open the mailed link first. Nothing was changed."
             )
         told = notice(store, current, "Your account was made an operator's. Sign in anew.", now)
@@ -42,15 +45,16 @@ def grant(store: Store, email: str, *, actor: str, reason: str = "", now: dateti
             told(tx)
         log.warning("operator made", extra={"email": mask_email(current.email), "actor": mask_email(actor)})
 
-    store.accounts.decide(store.accounts.get(email), attempt)
-    return store.accounts.get(email)
+    store.accounts.decide(found, attempt)
+    return store.accounts.get(found.email)
 
 
-def revoke(store: Store, email: str, *, actor: str, reason: str = "", now: datetime) -> Account:
+def revoke(store: Store, address: Address, *, actor: str, reason: str = "", now: datetime) -> Account:
     """Take an operator's role away; it works at the next request, and nothing of theirs can be approved any more.
 
-    Safe to repeat. Raises NotFound.
+    Found by any address that the account has or had. Safe to repeat. Raises NotFound.
     """
+    found = store.accounts.get_holder(address)
 
     def attempt(current: Account) -> None:
         if not current.is_operator:
@@ -59,8 +63,8 @@ def revoke(store: Store, email: str, *, actor: str, reason: str = "", now: datet
             tx.accounts.change_settings(current, still="role", role=CUSTOMER)
         log.warning("operator ended", extra={"email": mask_email(current.email), "actor": mask_email(actor)})
 
-    store.accounts.decide(store.accounts.get(email), attempt)
-    return store.accounts.get(email)
+    store.accounts.decide(found, attempt)
+    return store.accounts.get(found.email)
 
 
 def _act(current: Account, role: str, actor: str, reason: str, now: datetime) -> Act:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from functools import partial
 from typing import IO, Any
 
 from app.data import Store
-from app.domain.accounts import Account
+from app.domain.accounts import Account, AccountKey, Address
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import PostedEntry
 from app.domain.drafts import Draft
 from app.domain.errors import StoreBusy
-from app.domain.mails import OPTIONAL
-from app.domain.paging import each
+from app.domain.mails import OPTIONAL, Mail
+from app.domain.paging import Page, each
 
 from . import drafts, typed_drafts
 from .statements import whole_ledger
@@ -23,7 +24,7 @@ CHUNK = 500
 CALM_TRIES = 5  # a busy account is read again this often
 
 
-def write_export(store: Store, email: str, file: IO[str]) -> None:
+def write_export(store: Store, email: AccountKey, file: IO[str]) -> None:
     """One JSON object: the account, its sessions, unsent text, drafts, tasks with results, ledger and mails. No secret.
 
     It ends with how many rows each list has and what the ledger adds up to: `credits`, as both were read. Raises
@@ -52,7 +53,7 @@ def write_export(store: Store, email: str, file: IO[str]) -> None:
     file.write("," + json.dumps(end, ensure_ascii=False, indent=1).removeprefix("{") + "\n")
 
 
-def _account_and_ledger(store: Store, email: str) -> tuple[Account, list[dict[str, Any]]]:
+def _account_and_ledger(store: Store, email: AccountKey) -> tuple[Account, list[dict[str, Any]]]:
     """Both as of one moment: a row that was added between the two reads makes them be read again."""
     for _ in range(CALM_TRIES):
         rows = list(whole_ledger(store, email))
@@ -64,7 +65,9 @@ def _account_and_ledger(store: Store, email: str) -> tuple[Account, list[dict[st
 
 def _about(account: Account) -> dict[str, Any]:
     return {
-        "email": account.email,
+        "email": account.address,
+        "addresses_before": list(account.addresses_but(account.address)),
+        "address_change": _change(account),
         "account_id": account.account_id,
         "created_at": to_iso(account.created_at),
         "email_confirmed_at": to_iso(account.confirmed_at) if account.confirmed_at else None,
@@ -126,5 +129,22 @@ def _ledger_row(entry: PostedEntry) -> dict[str, Any]:
 
 
 def _mails(store: Store, account: Account) -> Iterator[dict[str, Any]]:
-    for mail in each(lambda cursor: store.mails.list_to(account.email, limit=CHUNK, cursor=cursor)):
+    for mail in _mails_to(store, account):
         yield {"kind": mail.kind, "created_at": to_iso(mail.created_at), "about": dict(mail.context)}
+
+
+def _mails_to(store: Store, account: Account) -> Iterator[Mail]:
+    """To each address that it has or had; not those that asked whether one of them should be another account's."""
+    for address in account.addresses:
+        for mail in each(partial(_page_to, store, address)):
+            if mail.context.get("account_id", account.account_id) == account.account_id:
+                yield mail
+
+
+def _page_to(store: Store, address: Address, cursor: str | None) -> Page[Mail]:
+    return store.mails.list_to(address, limit=CHUNK, cursor=cursor)
+
+
+def _change(account: Account) -> dict[str, Any] | None:
+    change = account.change_that_stands(utcnow())
+    return {"to": change.to, "asked_at": to_iso(change.asked_at)} if change else None

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from app.data import Store
 from app.data.transaction import optimistic
-from app.domain.accounts import normalise_email
+from app.domain.accounts import AccountKey, as_address, normalise_email
 from app.domain.by_hand import is_generous
 from app.domain.errors import InvalidInput, NotFound, WrongState
 from app.domain.payments import (
@@ -52,7 +52,8 @@ def credit(
     now: datetime,
     idempotency_key: str = "",
 ) -> Outcome | Proposal:
-    """Credit a parked payment to an account, which is made if there is none. What was refunded of it is left out.
+    """Credit a parked payment to the account that has the address, or had it; it is made if there is none. What was
+    refunded of it is left out.
 
     It counts as made by hand. Above `limit` together with the rest of the operator's day, or above what the payment can
     have been worth, it waits for a second operator. Raises InvalidInput, NotFound, Forbidden (one's own account; no
@@ -62,7 +63,9 @@ def credit(
     if not 1 <= credits <= MAX_CREDITS_BY_HAND:
         raise InvalidInput(f"Credit 1 to {MAX_CREDITS_BY_HAND:,} credits.", field="credits")
     _need(reason)
-    by_hand.not_for_oneself(actor, address)
+    holder = store.accounts.find_holder(address)
+    by_hand.not_for_oneself(store, actor, holder or address)
+    key = holder.email if holder else AccountKey(address)
 
     def authority(record: PaymentRecord) -> Authority:
         if is_generous(credits, record.total_cents):
@@ -70,7 +73,7 @@ def credit(
         return by_hand.alone(store, actor, credits, limit=limit, now=now)
 
     try:
-        return _credit(store, payment_id, address, credits, reason, authority, now)
+        return _credit(store, payment_id, key, credits, reason, authority, now)
     except NeedsSecond:
         wanted = by_hand.proposal(
             PAYMENT,
@@ -78,7 +81,7 @@ def credit(
             idempotency_key=idempotency_key or new_idempotency_key(),
             amount=credits,
             reason=reason,
-            email=address,
+            email=key,
             terms={"payment_id": payment_id},
             now=now,
         )
@@ -96,31 +99,33 @@ def credit_approved(store: Store, waiting: Proposal, now: datetime, authority: C
 def _credit(
     store: Store,
     payment_id: str,
-    address: str,
+    key: AccountKey,
     credits: int,
     reason: str,
     authority: Callable[[PaymentRecord], Authority],
     now: datetime,
 ) -> Outcome:
     def attempt(known: Known) -> Outcome:
+        if known.account and known.account.moved_away:
+            raise InvalidInput("This account is deleted and cannot come back: refund the payment.", field="email")
         record = _undecided(known.record)
         stands = authority(record)
-        after = replace(record, granted=credits, resolution=CREDITED, payer_email=record.payer_email or address)
+        after = replace(record, granted=credits, resolution=CREDITED, payer_email=record.payer_email or key)
         fact = SessionFact(
             payment_id,
             record.session_id or payment_id,
             record.payment_intent,
             "paid",
-            email=address,
+            email=as_address(key),
             customer_id=record.customer_id,
         )
 
-        done = {"credits": credits, "email": address, **stands.about}
+        done = {"credits": credits, "email": key, **stands.about}
         by = Act(stands.actor, "payment.credit", payment_id, now, reason, after=done)
         return settle(store, known, after, fact, now, and_also=stands.hold, by=by)
 
     def read(_stale: object = None) -> Known:
-        return Known(*store.payments.find_with_account(payment_id, address))
+        return Known(*store.payments.find_with_account(payment_id, key))
 
     return optimistic(payment_id, attempt, read(), read)
 

@@ -63,7 +63,7 @@ class Passkeys:
                 rp_id=self._host,
                 rp_name=ISSUER,
                 user_id=account.account_id.encode(),
-                user_name=account.email,
+                user_name=account.address,
                 challenge=challenge,
                 exclude_credentials=_descriptors(account),
                 authenticator_selection=AuthenticatorSelectionCriteria(

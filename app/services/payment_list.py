@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 
 from app.data import Store
 from app.data.migrations import MONTHS_OF_PAYMENTS
+from app.domain.accounts import AccountKey, Address
 from app.domain.errors import InvalidInput
 from app.domain.paging import Page, each
 from app.domain.payment_list import PaymentFilter, Sums, sums_of
 from app.domain.payments import PaymentRecord
 from app.domain.text import plain_address
 
-from .customer_search import MAY_BE_AN_ID, NOT_KEPT
+from .customer_search import MAY_BE_AN_ID, NOT_KEPT, owners
 
 MOST_SUMMED = 2_000  # payments of a month that a page adds up
 CHUNK = 500
@@ -23,6 +25,7 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 def page_of(store: Store, wanted: PaymentFilter, *, limit: int, cursor: str | None) -> Page[PaymentRecord]:
     if wanted.month:
+        wanted = _with_owners(store, wanted)
         return store.payments.page_of_month(wanted.month, wanted.lets_through, limit=limit, cursor=cursor)
     return Page(list(filter(wanted.lets_through, _named(store, wanted.q))))
 
@@ -31,13 +34,19 @@ def sums(store: Store, wanted: PaymentFilter) -> Sums | None:
     """None for more payments than a page adds up: the file has them."""
     if not wanted.month:
         return sums_of(every(store, wanted))
+    wanted = _with_owners(store, wanted)
     month = list(islice(_month(store, wanted.month), MOST_SUMMED + 1))
     return sums_of(filter(wanted.lets_through, month)) if len(month) <= MOST_SUMMED else None
 
 
 def every(store: Store, wanted: PaymentFilter) -> Iterator[PaymentRecord]:
+    wanted = _with_owners(store, wanted)
     found = _month(store, wanted.month) if wanted.month else iter(_named(store, wanted.q))
     return filter(wanted.lets_through, found)
+
+
+def _with_owners(store: Store, wanted: PaymentFilter) -> PaymentFilter:
+    return replace(wanted, owners=owners(store, wanted.q)) if wanted.month and wanted.q else wanted
 
 
 def is_whole(store: Store) -> bool:
@@ -49,6 +58,14 @@ def _month(store: Store, month: str) -> Iterator[PaymentRecord]:
     return each(lambda cursor: store.payments.page_of_month(month, limit=CHUNK, cursor=cursor))
 
 
+def _key_of(store: Store, q: str) -> AccountKey | None:
+    """Of the account that has an address, or had it."""
+    if "@" not in q:
+        return None
+    holder = store.accounts.find_holder(Address(plain_address(q)))
+    return holder.email if holder else AccountKey(plain_address(q))
+
+
 def _named(store: Store, q: str) -> list[PaymentRecord]:
     """A payment by its id, or those that another id of Stripe's or a customer's address leads to; newest first.
 
@@ -56,7 +73,7 @@ def _named(store: Store, q: str) -> list[PaymentRecord]:
     """
     if record := store.payments.find(q):
         return [record]
-    email = store.accounts.find_email_by_customer(q) if q.startswith("cus_") else plain_address(q) if "@" in q else None
+    email = store.accounts.find_email_by_customer(q) if q.startswith("cus_") else _key_of(store, q)
     found = {record.payment_id: record for record in _by_other_ids(store, q)}
     if email:
         found |= {record.payment_id: record for record in store.payments.page(email, limit=CHUNK).items}

@@ -9,23 +9,25 @@ from datetime import datetime
 from typing import Any, TypedDict
 
 from app.data import Store
+from app.data.accounts import at
 from app.data.client import Stale
 from app.data.transaction import optimistic
 from app.domain import credits, payments
-from app.domain.accounts import Account, Session, mask_email, new_account_id
+from app.domain.accounts import Account, AccountKey, Address, Session, mask_email, new_account_id
 from app.domain.by_hand import COMMAND_LINE, are_one
 from app.domain.errors import AlreadyRecorded, BalanceUnexplained
 from app.domain.paging import each
 from app.domain.payments import Fact, PaymentRecord, SessionFact
 from app.domain.sales import ELSEWHERE, OURS, Named, Sale, judge
 
-from . import notices, sales
+from . import by_hand, notices, sales
 from .acting import Act, transaction
 from .links import SET_PASSWORD, new_nonce
 
 log = logging.getLogger(__name__)
 
 NOTHING_NAMED = Named()
+LEFT = "its payer's address is one that an account has left: whose payment it is has to be found out"
 RECORDED_TWICE = "its session stands in the ledger under another payment"
 LinesOf = Callable[[str], Mapping[str, Any]]  # a session's id to Stripe's list of its line items
 
@@ -40,10 +42,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the store knows of a payment; `account` is None for a payer who has none yet."""
+    """What the store knows of a payment; `account` is None for a payer who has none yet.
+
+    `left`: the payer's address is one that its account has left. Whose it is now nobody can tell.
+    """
 
     record: PaymentRecord | None
     account: Account | None
+    left: bool = False
     sales: Mapping[str, Sale] = field(default_factory=dict)  # what is said of where a session came from
 
 
@@ -93,8 +99,9 @@ def record_fact(store: Store, fact: Fact, *, now: datetime, named: Named = NOTHI
         before = known.record or PaymentRecord(fact.payment_id)
         told = _judged(fact, known, named)
         after = payments.merge(before, told)
-        if isinstance(fact, SessionFact) and after.granted and not known.account and not fact.email:
-            after = replace(after, granted=0, parked_reason="the account that it was bought for is gone")
+        if isinstance(fact, SessionFact) and after.granted and not known.account and (known.left or not fact.email):
+            gone = "the account that it was bought for is gone"
+            after = replace(after, granted=0, parked_reason=LEFT if known.left else gone)
         if after == before and not (known.account and before.granted and before.delta):
             return Outcome(before)
         if after.source is None or after.source == before.source:
@@ -154,16 +161,16 @@ def _release(store: Store, payment_id: str, source: str, named: Named, now: date
         if record.resolution or judge(record.origin, named, known.sales).source is not None:
             return Outcome(record)  # a refund was begun, the name was taken back, or it sold something else beside
         said = [sale for sale in known.sales.values() if sale.decision == OURS]
-        own = [record.payer_email or "", known.account.email if known.account else ""]
-        deciders = [name for sale in said for name in sale.deciders]
+        own = [record.payer_email or "", *(known.account.addresses if known.account else ())]
+        deciders = [known_as for sale in said for name in sale.deciders for known_as in by_hand.known_as(store, name)]
         if any(are_one(name, address) for name in deciders for address in own):
             return Outcome(record)  # nobody makes value for himself: another operator credits this one
         after = payments.as_ours(record)
         if twice:
             after = replace(after, granted=0, parked_reason=RECORDED_TWICE)
         fact = _fact_of(record)
-        if after.granted and not known.account and not fact.email:
-            after = replace(after, granted=0, parked_reason="no usable e-mail address")
+        if after.granted and not known.account and (known.left or not fact.email):
+            after = replace(after, granted=0, parked_reason=LEFT if known.left else "no usable e-mail address")
 
         def still_said(tx: Any) -> None:
             for sale in said:
@@ -194,7 +201,7 @@ def _fact_of(record: PaymentRecord) -> SessionFact:
         record.session_id or record.payment_id,
         record.payment_intent,
         "paid",
-        email=record.payer_email,
+        email=Address(record.payer_email) if record.payer_email else None,
         customer_id=record.customer_id,
     )
 
@@ -236,7 +243,11 @@ def _read(store: Store, fact: Fact) -> Known:
 
 
 def _read_payment(store: Store, fact: Fact) -> Known:
-    """The payment and the account it is for: our own id first, then the e-mail address, then Stripe's customer."""
+    """The payment and the account it is for: our own id first, then the e-mail address, then Stripe's customer.
+
+    An address counts for the account that is reached there now. One that an account has left may be somebody else's by
+    now, so that a person has to look, unless our own id or Stripe's customer says whose payment it is.
+    """
     if not isinstance(fact, SessionFact):
         record = store.payments.find(fact.payment_id)
         return Known(record, store.accounts.find(record.user_email) if record and record.user_email else None)
@@ -246,12 +257,16 @@ def _read_payment(store: Store, fact: Fact) -> Known:
         if account is None or account.email != record.user_email:
             account = store.accounts.find(record.user_email)
         return Known(record, account)
-    if fact.account_id and (account is None or account.account_id != fact.account_id):
-        account = store.accounts.find(fact.email) if fact.email else None
-    if account is None and fact.customer_id:
-        known_as = store.accounts.find_email_by_customer(fact.customer_id)
-        account = store.accounts.find(known_as) if known_as else None
-    return Known(record, account)
+    if fact.account_id and account is not None and account.account_id == fact.account_id and not account.moved_away:
+        return Known(record, account)
+    if fact.account_id:
+        account = store.accounts.find_holder(fact.email) if fact.email else None
+    if account is not None and fact.email and at(fact.email, account):
+        return Known(record, account)
+    left = account is not None
+    known_as = store.accounts.find_email_by_customer(fact.customer_id) if fact.customer_id else None
+    account = store.accounts.find(known_as) if known_as else None
+    return Known(record, account, left=left and account is None)
 
 
 def settle(
@@ -271,7 +286,7 @@ def settle(
     account = known.account
     is_new = False
     if account is None and after.granted and isinstance(fact, SessionFact) and fact.email:
-        account = Account(email=fact.email, account_id=new_account_id(), created_at=now)
+        account = Account(email=AccountKey(fact.email), account_id=new_account_id(), created_at=now)
         is_new = True
     if account is None or not after.granted:
         with transaction(store, by) as tx:
@@ -293,7 +308,7 @@ def settle(
             else:
                 tx.accounts.move_balance(account, moved_account, unless_confirmed="link_nonces" in settings, **settings)
             if not first_grant:
-                tx.mails.enqueue(notices.clawback_or_reinstatement(settled, posted, now))
+                tx.mails.enqueue(notices.clawback_or_reinstatement(settled, account, posted, now))
         elif is_new:
             tx.accounts.create(replace(account, **settings), failure=Stale)
         elif settings:

@@ -20,7 +20,7 @@ from app.data.threads import KINDS, side_by_side
 from app.data.transaction import optimistic
 from app.domain import credits
 from app.domain import tasks as rules
-from app.domain.accounts import Account, mask_email
+from app.domain.accounts import Account, Address, as_address, mask_email
 from app.domain.desk import is_worked_on
 from app.domain.errors import (
     AlreadyRecorded,
@@ -140,7 +140,7 @@ def complete(
             "cut": cut,
             "redo": task.redo_of is not None,
         }
-        tx.mails.enqueue(Mail(f"task_completed#{task_id}", "task_completed", task.user_email, now, context))
+        tx.mails.enqueue(Mail(f"task_completed#{task_id}", "task_completed", _mail_to(store, task), now, context))
 
     try:
         task = _move(
@@ -153,6 +153,12 @@ def complete(
         raise
     _count(store, task, now, completed=1, earned=task.credits_spent)
     return task
+
+
+def _mail_to(store: Store, task: Task) -> Address:
+    """Where its owner is reached at this moment; the sender looks again."""
+    owner = store.accounts.find(task.user_email)
+    return owner.address if owner else as_address(task.user_email)
 
 
 def next_after(store: Store, operator: str, done: Task, *, now: datetime) -> Task | None:
@@ -180,7 +186,7 @@ def reject(store: Store, operator: str, task_id: str, reason: object, *, now: da
             "credits": task.credits_spent,
             "redo": task.redo_of is not None,
         }
-        tx.mails.enqueue(Mail(f"task_rejected#{task_id}", "task_rejected", task.user_email, now, context))
+        tx.mails.enqueue(Mail(f"task_rejected#{task_id}", "task_rejected", _mail_to(store, task), now, context))
 
     task, _ = _give_back(
         store,

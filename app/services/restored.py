@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from app.data import Store
 from app.data.erasure import ERASED
+from app.domain.accounts import AccountKey
 from app.domain.errors import InvalidInput
 from app.domain.tasks import COMPLETED, REJECTED, Task
 
@@ -111,7 +112,7 @@ def _tasks(store: Store, files: Files, progress: Callable[[str, int], None]) -> 
     progress("audit log", 0)
     decided = {subject for action, subject in store.whole.acts() if action in DECIDED.values()}
     owners: dict[str, str] = {}
-    awaited: dict[str, str] = {}  # completed tasks whose result has not been met, and who waits for it
+    awaited: dict[str, AccountKey] = {}  # completed tasks whose result has not been met, and who waits for it
     for task in books.told(store.tasks.every(), "tasks", progress):
         owners[task.task_id] = task.user_email
         if _is_ours(task) and task.status in DECIDED:

@@ -78,7 +78,7 @@ def pending_totp(sealer: Sealer, account: Account) -> Authenticator:
     secret = sealer.open(account.totp_pending) if account.totp_pending else None
     if secret is None:
         raise NotFound("No authenticator app is being set up.")
-    return Authenticator(secret, totp_uri(secret, account.email))
+    return Authenticator(secret, totp_uri(secret, account.address))
 
 
 def enable_totp(store: Store, sealer: Sealer, account: Account, code: object, key: str, *, now: datetime) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from app.data import Store
-from app.domain.accounts import Account, new_account_id, normalise_email
+from app.domain.accounts import Account, AccountKey, new_account_id, normalise_email
 from app.domain.credits import PROMO, LedgerEntry, post
 from app.domain.errors import AccountExists, AlreadyRecorded
 from app.domain.mails import Mail
@@ -26,7 +26,7 @@ def first_operator(store: Store, email: str, *, now: datetime) -> bool:
     Only ever makes an account: one that is there keeps its role, so a demotion is not undone by the next start.
     """
     address = normalise_email(email)
-    account = Account(address, new_account_id(), now, role="admin", link_nonces={SET_PASSWORD: new_nonce()})
+    account = Account(AccountKey(address), new_account_id(), now, role="admin", link_nonces={SET_PASSWORD: new_nonce()})
     try:
         act = Act("set-up", "admin.grant", address, now, reason="ADMIN_EMAIL")
         with acting(store, act) as tx:
@@ -41,13 +41,14 @@ def demo(store: Store, passwords: Passwords, *, password: str | None, now: datet
     """Make what is missing. An account that is there already keeps its password, told as null if it is not known."""
     for email, role in ((CUSTOMER, "customer"), (OPERATOR, "admin")):
         chosen = password or secrets.token_urlsafe(12)
-        account = Account(email=email, account_id=new_account_id(), created_at=now, confirmed_at=now, role=role)
+        key = AccountKey(email)
+        account = Account(email=key, account_id=new_account_id(), created_at=now, confirmed_at=now, role=role)
         account = replace(account, password_hash=passwords.hash(chosen))
         made = Act("demo", "admin.grant", email, now, "Demo data")
         try:
             with transaction(store, made if role == "admin" else None) as tx:
                 if role == "customer":
-                    gift = LedgerEntry("promo#demo", email, PROMO, 1000, "Demo credits")
+                    gift = LedgerEntry("promo#demo", key, PROMO, 1000, "Demo credits")
                     posted, account = post(account, gift, now)
                     tx.ledger.append_once(posted)
                 tx.accounts.create(account)

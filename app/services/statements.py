@@ -12,7 +12,7 @@ from time import sleep
 from typing import Any, TypeVar
 
 from app.data import Store
-from app.domain.accounts import Account
+from app.domain.accounts import Account, AccountKey
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import OUT_OF_TIME, PostedEntry, dated, whole_words
 from app.domain.errors import LedgerBehind
@@ -37,7 +37,7 @@ def list_page(
     return store.ledger.page(account.email, limit=limit, cursor=cursor, type=type, month=month, keys=keys)
 
 
-def whole_ledger(store: Store, email: str, *, type: str = "", month: str = "") -> Iterator[PostedEntry]:
+def whole_ledger(store: Store, email: AccountKey, *, type: str = "", month: str = "") -> Iterator[PostedEntry]:
     """Every row that the filter names, newest first, or LedgerBehind: none that stood as this began may be missing.
 
     They are read from an index that lags a little behind. Sequence numbers show a gap, the account the newest of them;
@@ -68,7 +68,7 @@ def once_settled(read: Callable[[], Answer]) -> Answer:
     return read()
 
 
-def of_month(store: Store, email: str, month: str) -> dict[str, Any]:
+def of_month(store: Store, email: AccountKey, month: str) -> dict[str, Any]:
     """The statement of one UTC month (`yyyy-mm`), movements oldest first; all amounts in credits.
 
     Raises LedgerBehind.
@@ -89,7 +89,7 @@ def of_month(store: Store, email: str, month: str) -> dict[str, Any]:
     }
 
 
-def statement(store: Store, email: str, month: str) -> Statement:
+def statement(store: Store, email: AccountKey, month: str) -> Statement:
     """The same with all that is shown beside it: whole words, and the money of payments. Raises LedgerBehind.
 
     A month of very many rows, or words, has the first words of each task, as they stand in the ledger.
@@ -108,7 +108,7 @@ def statement(store: Store, email: str, month: str) -> Statement:
     return Statement(month=month, rows=rows, in_full=words is not None, **found)
 
 
-def _words(store: Store, email: str, entries: list[PostedEntry]) -> dict[str, str] | None:
+def _words(store: Store, email: AccountKey, entries: list[PostedEntry]) -> dict[str, str] | None:
     """Of each task that the rows are of; None for more than one statement holds."""
     if len(entries) > MAX_IN_FULL:
         return None

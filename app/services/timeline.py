@@ -47,10 +47,12 @@ def page(store: Store, account: Account, *, kind: str = "", cursor: str | None =
         raise Malformed(f"kind must be one of {', '.join(KINDS)}.")
     place = Place.read(cursor) if cursor else None
     ranks = [KINDS.index(kind)] if kind else list(range(len(KINDS)))
-    lines = store.timeline.lines(account.email, [r for r in ranks if r != SIGN_INS], place, LOOKED_AT)
+    lines = store.timeline.lines(
+        account.email, account.addresses, [r for r in ranks if r != SIGN_INS], place, LOOKED_AT
+    )
     if SIGN_INS in ranks:
         lines += _sign_ins(account, place)
-    lines.sort(key=lambda line: line.at, reverse=True)  # stable: at one moment as the kinds are ranked
+    lines.sort(key=lambda line: (line.at, -line.rank, line.line_id), reverse=True)  # at one moment as they are ranked
     looked_at = lines[: LOOKED_AT - 1]  # a kind that has more rows has at least one more line than that
     shown = [at for at, line in enumerate(looked_at) if kind or not _is_told_by_its_cause(line)][:PAGE]
     end = shown[-1] + 1 if len(shown) == PAGE else len(looked_at)

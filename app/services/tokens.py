@@ -7,7 +7,7 @@ from typing import Any
 
 import jwt
 
-from app.domain.accounts import API_TOKEN_LIFETIME
+from app.domain.accounts import API_TOKEN_LIFETIME, AccountKey
 from app.domain.clock import utcnow
 from app.domain.errors import NotSignedIn
 
@@ -23,7 +23,7 @@ class Tokens:
     def __init__(self, secrets: tuple[str, ...]) -> None:
         self._secrets = secrets
 
-    def issue(self, email: str, session_id: str, now: datetime) -> str:
+    def issue(self, email: AccountKey, session_id: str, now: datetime) -> str:
         claims = {
             "iss": ISSUER,
             "aud": AUDIENCE,
@@ -35,8 +35,8 @@ class Tokens:
         }
         return jwt.encode(claims, self._secrets[0], algorithm=ALGORITHM)
 
-    def read(self, token: str) -> tuple[str, str]:
-        """The e-mail and session id in a token. Raises NotSignedIn whatever is wrong with it."""
+    def read(self, token: str) -> tuple[AccountKey, str]:
+        """The account's key and session id in a token. Raises NotSignedIn whatever is wrong with it."""
         for secret in self._secrets:
             try:
                 claims: dict[str, Any] = jwt.decode(
@@ -54,7 +54,7 @@ class Tokens:
             typed = isinstance(claims["sub"], str) and isinstance(claims["jti"], str)
             if claims["typ"] != TYPE or not typed or not _is_of_now(claims["iat"], claims["exp"]):
                 raise NotSignedIn
-            return claims["sub"], claims["jti"]
+            return AccountKey(claims["sub"]), claims["jti"]
         raise NotSignedIn
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from flask import g, request, session
 
-from app.domain.accounts import SEEN_GRAIN, Account, Session
+from app.domain.accounts import SEEN_GRAIN, Account, AccountKey, Session
 from app.domain.clock import utcnow
 from app.domain.errors import (
     DomainError,
@@ -39,10 +39,10 @@ def login_required(view: View) -> View:
     return _guarded(view, "customer", _from_cookie)
 
 
-def login_required_while_reading(reading: Callable[[str], Callable[[], Any] | None]) -> Callable[[View], View]:
+def login_required_while_reading(reading: Callable[[AccountKey], Callable[[], Any] | None]) -> Callable[[View], View]:
     """As `login_required`, with a read of the view's own made beside that of the account: one wait instead of two.
 
-    `reading` gets the address in the signed cookie and returns what is to be called in another thread, or None; the
+    `reading` gets the key in the signed cookie and returns what is to be called in another thread, or None; the
     view finds a future in `g.reading`, or reads itself. Nobody looks at what was read before the session is known to be
     alive, and a dead one takes no more than a thread that nobody else needed.
     """
@@ -51,7 +51,7 @@ def login_required_while_reading(reading: Callable[[str], Callable[[], Any] | No
         email = session.get("email")
         if isinstance(email, str) and isinstance(session.get("sid"), str):
             with suppress(DomainError):  # a bad address bar: the view says so, once it is known who asks
-                read = reading(email)
+                read = reading(AccountKey(email))
                 begun = deps.get().readers.begin(read) if read else None
                 if begun:
                     g.reading = begun
@@ -110,17 +110,18 @@ def _from_cookie() -> Account:
     email, session_id = session.get("email"), session.get("sid")
     if not isinstance(email, str) or not isinstance(session_id, str):
         raise NotSignedIn
-    return _live(email, session_id)
+    return _live(AccountKey(email), session_id)
 
 
 def _from_bearer() -> Account:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise NotSignedIn("Send a bearer token: POST /api/auth/login gives you one.")
-    return _live(*deps.get().tokens.read(token.strip()))
+    key, session_id = deps.get().tokens.read(token.strip())
+    return _live(key, session_id)
 
 
-def _live(email: str, session_id: str) -> Account:
+def _live(email: AccountKey, session_id: str) -> Account:
     """The account, if this session of it is alive. One consistent read: a signed-out session is dead everywhere."""
     account = deps.store().accounts.find(email)
     now = utcnow()
@@ -137,7 +138,7 @@ def half_signed_in() -> tuple[Account, Session]:
     """The account whose password this browser has given, while the second factor is still to come."""
     email, session_id = session.get("email"), session.get("half")
     if isinstance(email, str) and isinstance(session_id, str):
-        account = deps.store().accounts.find(email)
+        account = deps.store().accounts.find(AccountKey(email))
         half = account.live_session(session_id, utcnow(), half=True) if account else None
         if account and half:
             return account, half

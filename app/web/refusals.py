@@ -24,6 +24,7 @@ from werkzeug.exceptions import HTTPException
 
 from app.data.client import Stale
 from app.domain import errors as domain
+from app.domain.accounts import AccountKey
 from app.domain.clock import utcnow
 from app.domain.errors import NotSignedIn, SignedInAsAnother
 from app.domain.tasks import new_idempotency_key
@@ -246,7 +247,7 @@ def _keep(found: Typed) -> bool:
         return False
     try:
         store = deps.store()
-        account = store.accounts.find(email)
+        account = store.accounts.find(AccountKey(email))
         return account is not None and drafts.keep(store, account, found.place, found.fields, now=utcnow())
     except domain.DomainError:
         return False

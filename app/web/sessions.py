@@ -57,7 +57,7 @@ class SessionCookies(SecureCookieSessionInterface):
 
 def start_browser_session(signed_in: SignedIn) -> None:
     """A new session at each sign-in; what an earlier visitor of this browser had is dropped."""
-    kept = {name: session[name] for name in ("next", "confirm") if name in session}
+    kept = {name: session[name] for name in ("next", "confirm", "agree") if name in session}
     session.clear()
     session.permanent = True
     session["email"] = signed_in.account.email

@@ -10,6 +10,7 @@ from app.domain.tasks import MAX_DESCRIPTION, STATUSES, Brief, Result, ResultFil
 from app.forms.paging import MAX_LIMIT
 from app.services.customer_search import THINGS, Found, Thing
 
+from .names import address_of
 from .shape import (
     COUNT,
     EMAIL,
@@ -38,14 +39,14 @@ SIGNED_IN = Shape(
     "SignedIn",
     Account,
     **given(token=TEXT),
-    email=EMAIL,
+    email=Part(EMAIL, lambda account: account.address),
     credits=Part(WHOLE, lambda account: account.credits_balance),
 )
 SIGNED_OUT = Shape("", object, **given(signed_out={"const": True}))
 ACCOUNT = Shape(
     "User",
     Account,
-    email=EMAIL,
+    email=Part(EMAIL, lambda account: account.address),
     credits=Part(WHOLE, lambda account: account.credits_balance),
     open_tasks=COUNT,
     created_at=MOMENT,
@@ -60,7 +61,10 @@ NAMED_BY_ID = Shape(
     Thing,
     kind=one_of(THINGS),
     id=Part(TEXT, lambda thing: thing.thing_id),
-    email=Part(or_null(EMAIL) | {"description": "Of the account that it belongs to."}, lambda thing: thing.owner),
+    email=Part(
+        or_null(EMAIL) | {"description": "Of the account that it belongs to."},
+        lambda thing: address_of(thing.owner) or None,
+    ),
     task_id=or_null(TASK_ID),
     payment_id=or_null(TEXT),
 )
@@ -121,8 +125,8 @@ ENDED: dict[str, Json] = {
 TASK_AND_RESULT = TASK.with_("TaskAndResult", **given(**RESULT.properties), **ENDED)
 QUEUED_TASK = TASK.with_(
     "QueuedTask",
-    user_email=EMAIL,
-    lease_owner=or_null(EMAIL),
+    user_email=Part(EMAIL, lambda task: address_of(task.user_email)),
+    lease_owner=Part(or_null(EMAIL), lambda task: address_of(task.lease_owner) or None),
     lease_until=or_null(MOMENT),
     redo_of=or_null(TASK_ID),
     redo_note=or_null(TEXT) | {"description": "What the customer missed in the first result."},

@@ -34,6 +34,7 @@ LABELS = {  # of the fields that are typed; whatever else a form holds goes alon
     "credits": "Credits",
     "code": "Code",
     "email": "E-mail",
+    "new_email": "New e-mail address",
     "max_uses": "How often",
     "expires_at": "Until",
     "low_balance_threshold": "Alert threshold",
@@ -46,7 +47,12 @@ OPEN_TO_ALL = {  # forms of who is not signed in: what is handed back of them, a
     "auth.signup": ("email",),
     "auth.forgot": ("email",),
 }
-PASSWORDS = {"auth.login": "current-password", "auth.signup": "new-password"}
+BESIDE_A_PASSWORD = {"account.change_email": ("new_email",)}  # of who is signed in
+PASSWORDS = {
+    "auth.login": "current-password",
+    "auth.signup": "new-password",
+    "account.change_email": "current-password",
+}
 FILE_FIELDS = {"admin.complete": "files", "tasks.submit_batch": "table"}
 
 
@@ -139,14 +145,14 @@ def _with_tasks_of_file(request: Request, fields: Fields) -> tuple[Fields, bool]
 
 
 def _typed(place: str, endpoint: str, fields: Fields, had_files: bool) -> Typed | None:
-    known = OPEN_TO_ALL.get(endpoint)
+    known = OPEN_TO_ALL.get(endpoint) or BESIDE_A_PASSWORD.get(endpoint)
     if known:
         fields = tuple((name, value) for name, value in fields if name in known)
     secret = endpoint.partition(".")[0] in SECRET_FORMS or any("password" in name for name, _ in fields)
     if secret or not any(value.strip() for name, value in fields if name in LABELS):
         return None
     files, password = FILE_FIELDS.get(endpoint, ""), PASSWORDS.get(endpoint, "")
-    return Typed(place, fields, files, had_files, password, open_to_all=known is not None)
+    return Typed(place, fields, files, had_files, password, open_to_all=endpoint in OPEN_TO_ALL)
 
 
 def register(app: Flask) -> None:

@@ -7,7 +7,7 @@ from e2e.pages.account import AccountPage, SecondFactor
 from e2e.pages.checkout import Checkout
 from e2e.pages.credits import Credits, CreditsReturn, GuestReturn
 from e2e.pages.dashboard import Dashboard
-from e2e.pages.entrance import About, Confirm, Forgot, FrontPage, SecondStep, SetPassword, SignIn, SignUp
+from e2e.pages.entrance import About, Confirm, Forgot, FrontPage, NewAddress, SecondStep, SetPassword, SignIn, SignUp
 from e2e.pages.finance import Codes, Finance, ParkedPayment, Sale
 from e2e.pages.lists import AuditLog, Statement, Transactions
 from e2e.pages.operators import Customer, Customers, Mails, OperatorTask, Overview, Proposals, Queue, SendAgain
@@ -32,6 +32,7 @@ __all__ = [
     "FrontPage",
     "GuestReturn",
     "Mails",
+    "NewAddress",
     "OperatorTask",
     "Overview",
     "ParkedPayment",

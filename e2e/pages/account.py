@@ -17,6 +17,13 @@ class AccountPage(Screen):
         super().__init__(page)
         self.shortcuts = page.get_by_label("Single keys work as shortcuts")
 
+    def ask_for_address(self, new: str, password: str) -> None:
+        section = self.page.locator("#email")
+        section.locator("summary").click()
+        section.get_by_label("New e-mail address").fill(new)
+        section.get_by_label("Your password", exact=True).fill(password)
+        section.get_by_role("button", name="Send both links").click()
+
     def save_settings(self) -> None:
         self.button("Save settings").click()
 

@@ -143,6 +143,21 @@ class Confirm(Screen):
     path = "{link}"
 
 
+class NewAddress(Screen):
+    """Behind the links by which mailboxes agree to another address of an account, or the present one refuses it."""
+
+    endpoints = ("address.open_agree", "address.agree", "address.open_refuse", "address.refuse")
+    path = "{link}"
+
+    def agree(self, link: str) -> None:
+        self.open(link=link)
+        self.button("Yes, change it").click()
+
+    def refuse(self, link: str) -> None:
+        self.open(link=link)
+        self.button("Stop it and sign everybody out").click()
+
+
 class Unsubscribe(Screen):
     """Behind the link in the header of an optional mail."""
 

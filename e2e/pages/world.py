@@ -17,11 +17,13 @@ from bs4 import BeautifulSoup
 
 from app.data import Store
 from app.data.migrations import Migrations
+from app.domain.accounts import AccountKey
 from app.domain.clock import utcnow
 from app.domain.doctor import not_asked, right, unknown, wrong
 from app.domain.errors import PaymentsUnavailable
 from app.domain.tasks import Task
 from app.services import (
+    addresses,
     books,
     codes,
     customers,
@@ -40,7 +42,9 @@ from scripts.local.states.made import PASSWORD
 from scripts.local.states.makers import COLLEAGUE, States
 from tests.support import event, session_event
 
-ADA, NEWCOMER, BROKE, OWING, CAREFUL = (f"{name}@example.com" for name in ("ada", "new", "broke", "owing", "careful"))
+ADA, NEWCOMER, BROKE, OWING, CAREFUL = (
+    AccountKey(f"{name}@example.com") for name in ("ada", "new", "broke", "owing", "careful")
+)
 OPERATOR = "op@example.com"  # beside a COLLEAGUE
 NOBODY = ""
 
@@ -117,6 +121,10 @@ PAGES = [
     Visit("auth.set_password", "first password, expired", "/set-password", NOBODY),
     Visit("auth.open_confirm", "confirm, expired", "/confirm/x", NOBODY),
     Visit("auth.confirm", "confirm", "{confirm}", CAREFUL),
+    Visit("address.agree", "another address", "{agree}", CAREFUL),
+    Visit("address.open_agree", "another address, expired", "/address/agree/x", NOBODY),
+    Visit("address.refuse", "another address, refused", "{refuse}", NOBODY),
+    Visit("address.open_refuse", "another address, refused, expired", "/address/refuse/x", NOBODY),
     Visit("unsubscribe.one_kind", "no more of a mail", "{unsubscribe}", NOBODY),
     Visit("unsubscribe.one_kind", "no more of a mail, expired", "/unsubscribe/x", NOBODY),
     Visit("dashboard.show", "dashboard", "/dashboard", ADA),
@@ -249,19 +257,27 @@ def furnish(site: Any) -> World:
     _operators_work(store, states, now)
     Migrations(store.client, store.prefix).note_new(now)  # as the set-up does with new tables
     for purpose, email in ((RESET, ADA), (SET_PASSWORD, ADA), (CONFIRM, CAREFUL)):
-        names[purpose] = found.links.url(store.accounts.get(email), purpose).removeprefix(site.url)
-    names["ada"], names["gone"] = (store.accounts.get(email).account_id for email in (ADA, "gone@example.com"))
+        names[purpose] = found.links.url(store.accounts.get(AccountKey(email)), purpose).removeprefix(site.url)
+    names["ada"], names["gone"] = (
+        store.accounts.get(AccountKey(email)).account_id for email in (ADA, "gone@example.com")
+    )
     names["unsubscribe"] = found.links.unsubscribe_url(names["ada"], "receipt").removeprefix(site.url)
+    change = addresses.ask(store, store.accounts.get(CAREFUL), "elsewhere@example.org", label="Firefox", now=now)
+    for name, refusing in (("agree", False), ("refuse", True)):
+        account = store.accounts.get(CAREFUL)
+        names[name] = found.links.change_url(account, change.from_nonce, change.to, refuse=refusing).removeprefix(
+            site.url
+        )
     names["month"] = f"{now:%Y-%m}"
     names["cursor"] = store.tasks.page(ADA, limit=20).next_cursor or ""
     assert not books.check(store)
     figures.read_ledger(store, store.ledger.every(), now)
     store.updates.heartbeats.note_books(now, 0)
     doctor.keep(store, found.config, FINDINGS, every_seconds=300, now=now)
-    signed_in = (ADA, NEWCOMER, BROKE, OWING, CAREFUL, OPERATOR, COLLEAGUE)
+    signed_in: tuple[str, ...] = (ADA, NEWCOMER, BROKE, OWING, CAREFUL, OPERATOR, COLLEAGUE)
     cookies = {email: _sign_in(site, email) for email in signed_in}
-    for email in (COLLEAGUE, OPERATOR):
-        _give_second_factor(store, found.sealer, email, now)
+    for operator in (COLLEAGUE, OPERATOR):
+        _give_second_factor(store, found.sealer, operator, now)
     second_factor.begin_totp(store, found.sealer, store.accounts.get(CAREFUL))
     return World(names, cookies)
 
@@ -278,7 +294,7 @@ def _accounts(store: Store, states: States, now: datetime) -> None:
     make("gone@example.com", 30)
     make("a-very-long-address-of-somebody-whose-name-does-not-end@subdomain.example.com", 1_234_567)
     for email in (BROKE, CAREFUL):
-        store.updates.accounts.change(store.accounts.get(email), draft=DRAFT)
+        store.updates.accounts.change(store.accounts.get(AccountKey(email)), draft=DRAFT)
     unsent = (("description", DRAFT * 3), ("request_id", "unsent"))
     drafts.keep(store, store.accounts.get(CAREFUL), "/tasks", unsent, now=now)
     drafts.keep(store, store.accounts.get(CAREFUL), "/tasks/batch", (("lines", "One\nTwo"),), now=now)
@@ -393,7 +409,7 @@ def _operators_work(store: Store, states: States, now: datetime) -> None:
     adjust(OPERATOR, 50, "Two results came a day late.", 1)
     adjust(COLLEAGUE, 20_000, "Bought by bank transfer, invoice 2026-114.", 2)
     adjust(OPERATOR, 9_000, "Bought by bank transfer, invoice 2026-115.", 3)
-    customers.disable(store, OPERATOR, "gone@example.com", "Asked for it by mail.", now=now)
+    customers.disable(store, OPERATOR, AccountKey("gone@example.com"), "Asked for it by mail.", now=now)
     until = now + timedelta(days=30)
     terms: dict[str, Any] = {"credits_each": 100, "expires_at": until, "limit": 5000, "now": now}
     for name, uses, maker in (
@@ -423,10 +439,10 @@ def _sign_in(site: Any, email: str) -> dict[str, str]:
 def _give_second_factor(store: Store, sealer: Any, email: str, now: datetime) -> None:
     """An authenticator app with four codes left; proven in the operator's session, not in the colleague's."""
     proven = now if email == OPERATOR else None
-    live = store.accounts.get(email).sessions.items()
+    live = store.accounts.get(AccountKey(email)).sessions.items()
     sessions = {key: replace(session, mfa_at=proven) for key, session in live}
     store.updates.accounts.change(  # type: ignore[call-arg] # what no page may set
-        store.accounts.get(email),
+        store.accounts.get(AccountKey(email)),
         totp=sealer.seal("JBSWY3DPEHPK3PXP"),
         recovery_codes=frozenset("abcd"),
         sessions=sessions,

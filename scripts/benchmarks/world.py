@@ -17,7 +17,7 @@ from flask import Flask
 from app import create_app
 from app.config import Config
 from app.data.table_setup import create_tables
-from app.domain.accounts import API, BROWSER, Account, Session, new_account_id, new_session_id, session_key
+from app.domain.accounts import API, BROWSER, Account, AccountKey, Session, new_account_id, new_session_id, session_key
 from app.domain.credits import PROMO, LedgerEntry, post
 from app.domain.tasks import COMPLETED, Task
 from app.services.tokens import Tokens
@@ -118,7 +118,7 @@ class World:
         }
         spend = {(now - timedelta(days=back)).date().isoformat(): 10 * (1 + back % 7) for back in range(30)}
         account = Account(
-            email,
+            AccountKey(email),
             new_account_id(),
             now,
             confirmed_at=now,
@@ -127,7 +127,9 @@ class World:
             spend_by_day=spend,
             role="admin" if operator else "customer",
         )
-        posted, account = post(account, LedgerEntry(f"promo#{email}", email, PROMO, credits, "To begin with"), now)
+        posted, account = post(
+            account, LedgerEntry(f"promo#{email}", AccountKey(email), PROMO, credits, "To begin with"), now
+        )
         with self.store.transaction() as tx:
             tx.ledger.append_once(posted)
             tx.accounts.create(account)
@@ -142,7 +144,7 @@ class World:
                     task_id = f"task_{email.partition('@')[0]}_{number:012d}"
                     task = Task(
                         task_id=task_id,
-                        user_email=email,
+                        user_email=AccountKey(email),
                         description=f"{number}. {WORDS}",
                         status=COMPLETED,
                         credits_spent=10,

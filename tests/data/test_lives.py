@@ -15,7 +15,7 @@ from app.data.codec import decode_item, encode_item
 from app.data.lives import LifeUpdates, LifeWrites
 from app.data.second_factors import Proof
 from app.data.store import Transaction
-from app.domain.accounts import BROWSER, HALF, Account, LinkMails, Passkey, Session
+from app.domain.accounts import BROWSER, HALF, Account, AddressChange, LinkMails, Passkey, Session
 from app.domain.by_hand import hand_of
 from app.domain.clock import to_iso
 from app.domain.errors import DomainError
@@ -26,6 +26,7 @@ KEY, HALF_KEY, NEW_KEY = "a" * 32, "b" * 32, "c" * 32
 LATER = NOW + timedelta(days=1)
 PROOF = Proof("totp", condition="attribute_exists(email)")
 FRESH = Session(NEW_KEY, BROWSER, NOW, NOW)
+CHANGE = AddressChange("lovelace@example.org", NOW, "Firefox", "n1", "n2", 0)
 PASSKEY = Passkey("d" * 32, "id", "key", 0, "Phone", NOW)
 
 SINGLE: dict[str, Callable[[Store, Account], Any]] = {
@@ -40,6 +41,7 @@ SINGLE: dict[str, Callable[[Store, Account], Any]] = {
     "accounts.change": lambda s, a: s.updates.accounts.change(
         a, visible=False, draft="typed", stripe_customer_id="cus_1"
     ),
+    "accounts.told_stripe": lambda s, a: s.updates.accounts.told_stripe(a),
     "second_factors.finish_sign_in": lambda s, a: s.updates.second_factors.finish_sign_in(
         a, HALF_KEY, FRESH, PROOF, NOW
     ),
@@ -55,6 +57,8 @@ WITHIN: dict[str, Callable[[Transaction, Account], Any]] = {
     ),
     "accounts.change_password": lambda tx, a: tx.accounts.change_password(a, "new", FRESH),
     "accounts.come_back": lambda tx, a: tx.accounts.come_back(a, "new", used=(), nonce=("reset", "n"), now=NOW),
+    "accounts.ask_for_address": lambda tx, a: tx.accounts.ask_for_address(a, CHANGE, LinkMails(NOW, 1), NOW),
+    "accounts.move_address": lambda tx, a: tx.accounts.move_address(a, CHANGE, FRESH, NOW),
     "accounts.erase": lambda tx, a: tx.accounts.erase(a, NOW),
     "accounts.change_settings": lambda tx, a: tx.accounts.change_settings(a, theme="dark"),
     "second_factors.enable_totp": lambda tx, a: tx.second_factors.enable_totp(a, 1, [], KEY, NOW),
@@ -141,7 +145,8 @@ def test_a_write_of_an_ended_life_changes_nothing(store, ada, name, since):
     if name in (
         "accounts.end_sessions",
         "accounts.remove_session",
-    ):  # that life has no session left, which is what was asked for
+        "accounts.told_stripe",
+    ):  # that life has no session left, and Stripe's customer is none of the next one's
         SINGLE[name](store, ada)
     else:
         with pytest.raises(DomainError), store.transaction() as tx:

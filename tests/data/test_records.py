@@ -43,6 +43,7 @@ PLAIN[Any] = PLAIN[int] | WORDS | st.lists(WORDS, max_size=2) | st.dictionaries(
 
 def values(hint: Any) -> st.SearchStrategy[Any]:
     """Anything that a field of this type may hold."""
+    hint = getattr(hint, "__supertype__", hint)  # of a NewType
     kind, inner = get_origin(hint), [part for part in get_args(hint) if part is not NoneType]
     if hint in PLAIN:
         return PLAIN[hint]
@@ -65,7 +66,7 @@ def records(record: Any, **given_values: Any) -> st.SearchStrategy[Any]:
     return st.builds(record, **{field.name: values(hints[field.name]) for field in fields(record)} | given_values)
 
 
-PURPOSES = st.sampled_from(["confirm", "set_password", "reset"])
+PURPOSES = st.sampled_from(["confirm", "set_password", "reset", "address"])
 # What a field may hold, where that is less than its type says.
 ONLY: dict[type, dict[str, Any]] = {
     Account: {

@@ -206,6 +206,40 @@ def test_the_way_back_tells_the_same_whether_the_payer_had_an_account(shop: Shop
     assert rows == [1000]
 
 
+@pytest.mark.threat(117, 118)
+def test_a_customer_moves_to_another_mailbox_and_pays_from_there(shop: Shop) -> None:
+    first, second = "mover@example.com", "moved@example.org"
+    visitor = Visitor(shop, "127.0.5.1")
+    buy(shop, visitor, first, webhook_first=True)
+    link = urlsplit(re.findall(rf"{shop.run.url}/set-password/\S+", shop.mail(first, "Set a password"))[0]).path
+    visitor.send(visitor.page(link), "form[action='/set-password']", password=PASSWORD)
+
+    page = visitor.page("/account")
+    answer = visitor.send(page, "form[action$='/account/email']", new_email=second, password=PASSWORD)
+    assert answer.status_code == 303, answer.text
+    for mailbox in (first, second):
+        text = shop.mail(mailbox, "/address/agree/")
+        link = urlsplit(re.findall(rf"{shop.run.url}/address/agree/\S+", text)[0]).path
+        answer = visitor.send(visitor.page(link), "form[action$='/agree']")
+        assert answer.status_code == 303, answer.text
+
+    assert visitor.is_signed_in()
+    assert second in visitor.page("/account").select_one("footer").text
+    for mailbox in (first, second):
+        assert shop.mail(mailbox, "has moved")
+    account = shop.store.accounts.get(first)
+    assert (account.address, account.credits_balance, account.stripe_behind) == (second, 1000, False)
+    for payer in (second, first):
+        shop.stripe("payment_link", email=payer, amount=1000, sells="credits")
+        shop.until_told()
+    assert shop.store.accounts.get(first).credits_balance == 2000
+    (parked,) = [one for one in shop.store.payments.list_parked(limit=9).items if one.payer_email == first]
+    assert "left" in (parked.parked_reason or "")
+    again = Visitor(shop, "127.0.5.2")
+    again.sign_in(second, PASSWORD)
+    assert again.is_signed_in()
+
+
 @pytest.mark.threat(103)
 def test_an_address_that_opens_too_many_checkouts_is_told_so_and_loses_nothing(shop: Shop) -> None:
     visitor = Visitor(shop, "127.0.3.1")

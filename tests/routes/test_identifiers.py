@@ -40,6 +40,8 @@ NOT_IN_LINKS = {
     "auth.open_set_password": "mailed",
     "auth.open_confirm": "mailed",
     "auth.open_reset": "mailed",
+    "address.open_agree": "mailed",
+    "address.open_refuse": "mailed",
     "unsubscribe.one_kind": "mailed",
     "admin.customer_by_address": "the addresses of before",
 }

@@ -44,6 +44,11 @@ CONTEXT = {
     "files": [],
     "result": "**Birch**, for its <warranty>.",
     "cut": True,
+    "account_id": "acc_1",
+    "new": "lovelace@example.org",
+    "present": "ada@example.com",
+    "asked_at": "2026-11-22T12:00:00.000000Z",
+    "label": "Firefox on Linux",
 }
 
 

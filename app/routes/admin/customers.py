@@ -8,7 +8,7 @@ from functools import partial
 from flask import flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.domain.accounts import Account
+from app.domain.accounts import Account, Address
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput
 from app.domain.proposals import CODE, SALE, Proposal
@@ -22,6 +22,7 @@ from app.services.customer_search import Found
 from app.web import deps, heavy
 from app.web.fragments import render
 from app.web.guards import operator_required
+from app.web.names import address_of, look_up_names
 from app.web.typed_drafts import draft_of, look_up
 
 PAGE = 25
@@ -56,7 +57,7 @@ def customer(account_id: str) -> ResponseReturnValue:
 @operator_required
 def customer_by_address(email: str, act: str = "") -> ResponseReturnValue:
     """The addresses of before, which bookmarks and open pages still hold: on to those with the account's id."""
-    account = deps.store().accounts.get(plain_address(email))
+    account = deps.store().accounts.get_holder(Address(plain_address(email)))
     endpoint = f"admin.{act.replace('-', '_')}" if act else "admin.customer"
     return redirect(url_for(endpoint, account_id=account.account_id), code=308)  # keeps the method and the form
 
@@ -117,6 +118,7 @@ def list_proposals() -> ResponseReturnValue:
     paging = read_paging(request)
     page = deps.store().proposals.list_waiting(limit=paging.limit, cursor=paging.cursor)
     ids = deps.store().accounts.ids_of(waiting.user_email for waiting in page.items if waiting.user_email)
+    look_up_names(name for waiting in page.items for name in (waiting.user_email, waiting.proposed_by))
     return render_template(
         "admin/proposals.html", page=page, ids=ids, cursor=paging.cursor or "", limit=deps.config().adjust_limit
     )
@@ -133,7 +135,7 @@ def approve(adjustment_id: str) -> ResponseReturnValue:
         payments.release(deps.store(), done.subject, named=deps.named_sales(), now=utcnow(), actor=g.account.email)
         flash(f"Approved: {done.subject} sells credits. What waits is credited now, or by the night.")
     else:
-        flash(f"Approved: {done.amount:+,} credits for {done.user_email}.")
+        flash(f"Approved: {done.amount:+,} credits for {address_of(done.user_email)}.")
     return redirect(url_for("admin.list_proposals"), code=303)
 
 
@@ -148,7 +150,7 @@ def decline(adjustment_id: str) -> ResponseReturnValue:
 def _preview(account: Account, form: AdjustForm) -> str:
     """The adjustment before it is booked, or proposed. Raises InvalidInput, Forbidden."""
     amount, after = customers.preview(account, form.amount.data)
-    by_hand.not_for_oneself(g.account.email, account.email)
+    by_hand.not_for_oneself(deps.store(), g.account.email, account)
     limit = deps.config().adjust_limit
     return render_template(
         "admin/adjust.html",
@@ -184,6 +186,7 @@ def _blank_adjust_form() -> AdjustForm:
 def _page(account: Account, form: AdjustForm, reason_form: ReasonForm, status: int = 200) -> ResponseReturnValue:
     kind, cursor = request.args.get("kind", ""), request.args.get("cursor") or None
     page = timeline.page(deps.store(), account, kind=kind, cursor=cursor)
+    look_up_names(event.thing.actor for event in page.items if event.kind == "act")
     shown = render(
         "admin/customer.html",
         "events",

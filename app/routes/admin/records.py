@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,9 @@ from flask import Response, flash, g, redirect, render_template, request, url_fo
 from flask.typing import ResponseReturnValue
 
 from app.data import Store
+from app.domain.accounts import AccountKey, Address
 from app.domain.audit import AuditRow
+from app.domain.by_hand import is_person
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import Malformed, NotFound
 from app.domain.paging import Page, each
@@ -22,6 +25,7 @@ from app.web import deps, heavy
 from app.web.exports import csv_file
 from app.web.fragments import render
 from app.web.guards import operator_required
+from app.web.names import look_up_names
 
 AUDIT_DAYS = 31  # that one page, or one export, looks back over
 MAX_EXPORT = 10_000
@@ -39,13 +43,14 @@ def list_mails() -> ResponseReturnValue:
         page = deps.store().mails.list_waiting(limit=paging.limit, cursor=paging.cursor)
     else:
         raise Malformed("view must be failed or due.")
-    ids, now = deps.store().accounts.ids_of(mail.to for mail in page.items), utcnow()
+    now = utcnow()
     oldest = waiting.oldest_mail(deps.store())
+    holders = deps.store().accounts.find_holders(mail.to for mail in page.items)
     return render_template(
         "admin/mails.html",
         view=view,
         page=page,
-        ids=ids,
+        ids={address: account.account_id for address, account in holders.items()},
         cursor=paging.cursor or "",
         trouble=deps.store().mails.trouble(),
         late=oldest if oldest and now - oldest >= waiting.LATE else None,
@@ -61,8 +66,8 @@ def resend() -> ResponseReturnValue:
         raise NotFound("There is no such mail.")
     mail = outbox.resend(deps.store(), g.account.email, mail_id, now=utcnow())
     flash(f"On its way to {mail.to} again.")
-    if request.form.get("back") == "customer" and (ids := deps.store().accounts.ids_of([mail.to])):
-        return redirect(url_for("admin.customer", account_id=ids[mail.to]), code=303)
+    if request.form.get("back") == "customer" and (holder := deps.store().accounts.find_holder(mail.to)):
+        return redirect(url_for("admin.customer", account_id=holder.account_id), code=303)
     return redirect(url_for("admin.list_mails"), code=303)
 
 
@@ -92,6 +97,7 @@ def audit() -> ResponseReturnValue:
     paging = read_paging(request)
     found = read_audit_filter(request, utcnow().date())
     page = heavy.beside("Searching", partial(_audit_page, deps.store(), found, paging.limit, paging.cursor))
+    look_up_names(name for row in page.items for name in (row.actor, row.subject))
     return render(
         "admin/audit.html",
         "log",
@@ -99,7 +105,7 @@ def audit() -> ResponseReturnValue:
         today=utcnow().date(),
         actions=ACTIONS,
         page=page,
-        ids=deps.store().accounts.ids_of(row.subject for row in page.items if "@" in row.subject),
+        ids=deps.store().accounts.ids_of(AccountKey(row.subject) for row in page.items if "@" in row.subject),
         cursor=paging.cursor or "",
         days=AUDIT_DAYS,
     )
@@ -123,7 +129,16 @@ def audit_csv() -> ResponseReturnValue:
     return heavy.beside("Making files", write)
 
 
+def _as_recorded(store: Store, found: AuditFilter) -> AuditFilter:
+    """Rows name accounts by their key, whichever of its addresses somebody types."""
+    typed = {Address(name) for name in (found.actor, found.subject) if is_person(name)}
+    holders = store.accounts.find_holders(typed) if typed else {}
+    keys: dict[str, str] = {address: account.email for address, account in holders.items()}
+    return replace(found, actor=keys.get(found.actor, found.actor), subject=keys.get(found.subject, found.subject))
+
+
 def _audit_page(store: Store, found: AuditFilter, limit: int, cursor: str | None) -> Page[AuditRow]:
+    found = _as_recorded(store, found)
     if found.subject:
         page = store.audit.page_of(found.subject, limit=limit, cursor=cursor)
         kept = [r for r in page.items if r.action.startswith(found.action) and found.actor in ("", r.actor)]

@@ -25,6 +25,7 @@ from app.services.queue import Outcome
 from app.web import deps, heavy
 from app.web.files import MAX_FILE_BYTES, MAX_FILES
 from app.web.fragments import is_fragment_request, render_screen
+from app.web.names import look_up_names
 
 QUEUE, TASK = "admin/queue.html", "admin/task.html"
 
@@ -87,6 +88,7 @@ def queue_context(
     read = partial(desk.look, deps.store(), found, g.account.email, cursor=cursor, now=now)
     seen = heavy.beside("Searching", read) if found.looks_into_rows else read()
     shown = [*seen.page.items, *seen.lapsed]
+    look_up_names(name for task in shown for name in (task.user_email, task.lease_owner))
     chosen = {task.task_id for task in shown} if tick_all else set(ticked)
     return {
         "found": found,

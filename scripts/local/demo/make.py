@@ -12,7 +12,7 @@ from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from app.domain.accounts import Account
+from app.domain.accounts import Account, AccountKey
 from app.domain.sales import Named
 from app.domain.tasks import CANCELLED, COMPLETED, MAX_LEASE_MINUTES, PENDING, REJECTED, task_id_for
 from app.services import figures, payments, queue, tasks
@@ -33,7 +33,7 @@ Event = dict[str, Any]
 
 def is_wanted(found: Deps, now: datetime) -> bool:
     """Whether the month is still to be made, or to its end: never for an account that somebody has used."""
-    store, account = found.store, found.store.accounts.find(CUSTOMER)
+    store, account = found.store, found.store.accounts.find(AccountKey(CUSTOMER))
     if account is None or account.deleted_at or account.created_at + LENGTH > now:
         return False
     made = [_task_id(step, number) for number, step in enumerate(MONTH) if isinstance(step, Asked)]
@@ -75,7 +75,7 @@ class Month:
                         yield step.redo_days_ago, partial(self._redo, step, task_id)
 
     def _join(self, step: Joined, at: datetime) -> None:
-        if self._store.accounts.find(step.who) is None:
+        if self._store.accounts.find(AccountKey(step.who)) is None:
             self._states.create(step.who, 0, at, password_hash=None)
 
     # Tasks
@@ -86,7 +86,7 @@ class Month:
     def _work(self, step: Asked, task_id: str, at: datetime) -> None:
         if step.status == CANCELLED:
             queue.cancel(self._store, self._account(step.who), task_id, now=at)
-        elif self._store.tasks.get(task_id, owner=step.who).is_open:
+        elif self._store.tasks.get(task_id, owner=AccountKey(step.who)).is_open:
             queue.claim(self._store, OPERATOR, task_id, now=at, minutes=MAX_LEASE_MINUTES)
             if step.status == COMPLETED:
                 queue.complete(self._store, OPERATOR, task_id, step.words, now=at)
@@ -130,7 +130,7 @@ class Month:
         payments.handle_event(self._store, event, livemode=False, now=at, named=self._named)
 
     def _account(self, email: str) -> Account:
-        return self._store.accounts.get(email)
+        return self._store.accounts.get(AccountKey(email))
 
 
 def _name(number: int) -> str:
@@ -138,4 +138,4 @@ def _name(number: int) -> str:
 
 
 def _task_id(step: Asked, number: int) -> str:
-    return task_id_for(step.who, _name(number))
+    return task_id_for(AccountKey(step.who), _name(number))

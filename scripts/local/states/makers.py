@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyotp
 
-from app.domain.accounts import BROWSER, Account, new_account_id
+from app.domain.accounts import BROWSER, Account, AccountKey, Address, new_account_id
 from app.domain.clock import utcnow
 from app.domain.credits import CLAWBACK, PROMO, LedgerEntry, post
 from app.domain.errors import BadCredentials
@@ -131,7 +131,7 @@ class States:
             CANCELLED: cancelled,
         }
         now, cost = _ago(days), TASK_COST * sum(wanted.values())
-        account = self._store.accounts.find(email) if email else None
+        account = self._store.accounts.find(AccountKey(email)) if email else None
         owner = (account or self.create(email or _address("ada"), credits + cost, now)).email
         made: dict[str, list[str]] = {}
         for status, count in wanted.items():
@@ -172,11 +172,13 @@ class States:
     def create(self, email: str, credits: int, now: datetime, **attributes: Any) -> Account:
         """An account, confirmed and with the password of all of them, beside the row that explains its balance."""
         common: dict[str, Any] = {"confirmed_at": now, "password_hash": self._password_hash} | attributes
-        account = Account(email=email, account_id=new_account_id(), created_at=now, **common)
+        account = Account(email=AccountKey(email), account_id=new_account_id(), created_at=now, **common)
         with self._store.transaction() as tx:
             if credits:
                 kind, words = (PROMO, "Welcome credits") if credits > 0 else (CLAWBACK, "Payment refunded by the bank")
-                posted, account = post(account, LedgerEntry(f"promo#{email}", email, kind, credits, words), now)
+                posted, account = post(
+                    account, LedgerEntry(f"promo#{email}", AccountKey(email), kind, credits, words), now
+                )
                 tx.ledger.append_once(posted)
             tx.accounts.create(account)
         return account
@@ -197,7 +199,7 @@ class States:
     def give_up_mail(self, kind: str, to: str, now: datetime, context: dict[str, Any]) -> str:
         """Promised for tomorrow, so that no sender takes it before it is given up."""
         mail_id = f"{kind}#{secrets.token_hex(6)}"
-        mail = Mail(mail_id, kind, to, now, context, due_at=utcnow() + timedelta(days=1))
+        mail = Mail(mail_id, kind, Address(to), now, context, due_at=utcnow() + timedelta(days=1))
         with self._store.transaction() as tx:
             tx.mails.enqueue(mail)
         self._store.updates.mails.mark_unsent(mail, REFUSED, now, give_up=True)
@@ -208,13 +210,13 @@ class States:
         for task in self._open_tasks(email):
             now = utcnow()
             if task.lease_owner is None:
-                queue.cancel(self._store, self._store.accounts.get(email), task.task_id, now=now)
+                queue.cancel(self._store, self._store.accounts.get(AccountKey(email)), task.task_id, now=now)
             else:
                 queue.claim(self._store, task.lease_owner, task.task_id, now=now)
                 queue.reject(self._store, task.lease_owner, task.task_id, "The trial is over.", now=now)
 
     def _open_tasks(self, email: str) -> list[Task]:
-        found = self._store.tasks.page(email, limit=100).items
+        found = self._store.tasks.page(AccountKey(email), limit=100).items
         return [task for task in found if task.status in OPEN_STATUSES]
 
     def _operator(self, email: str, now: datetime) -> Account:
@@ -232,15 +234,17 @@ class States:
         elif status == REJECTED:
             queue.reject(self._store, operator, task.task_id, "The attachment cannot be opened.", now=now)
         elif status == CANCELLED:
-            queue.cancel(self._store, self._store.accounts.get(owner), task.task_id, now=now)
+            queue.cancel(self._store, self._store.accounts.get(AccountKey(owner)), task.task_id, now=now)
         return task.task_id
 
     def _submit(self, owner: str, text: str, now: datetime) -> Task:
-        return tasks.submit(self._store, self._store.accounts.get(owner), text, now=now).task
+        return tasks.submit(self._store, self._store.accounts.get(AccountKey(owner)), text, now=now).task
 
     def _redo(self, owner: str, task_id: str, now: datetime) -> str:
         note = "The table leaves out the shipping costs."
-        return queue.request_redo(self._store, self._store.accounts.get(owner), task_id, note, now=now).task_id
+        return queue.request_redo(
+            self._store, self._store.accounts.get(AccountKey(owner)), task_id, note, now=now
+        ).task_id
 
     def _pay(self, email: str | None) -> str:
         sale = {"amount": 1000, "sells": "credits"} | ({"email": email} if email else {})
@@ -248,7 +252,7 @@ class States:
         return str(session["payment_intent"])
 
     def _balance(self, email: str) -> int:
-        return self._store.accounts.get(email).credits_balance
+        return self._store.accounts.get(AccountKey(email)).credits_balance
 
     def _until(self, told: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + STRIPE_SECONDS

@@ -139,6 +139,8 @@ def _action(
     if path == "refunds":
         return lambda: business.reversals.create_refund(given, about)
     parts = path.split("/")
+    if len(parts) == 2 and parts[0] == "customers":
+        return lambda: business.update_customer(parts[1], given, about)
     if len(parts) == 4 and parts[:2] == ["checkout", "sessions"] and parts[3] == "expire":
         return lambda: business.expire_session(parts[2], about)
     raise _unknown_url()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stripe.params import CustomerCreateParams
+from stripe.params import CustomerCreateParams, CustomerUpdateParams
 
 from . import objects, params, sessions
 from .cards import FAILING_ACCOUNT_DIGIT, Card, CardRefused, check_account, check_details
@@ -65,6 +65,23 @@ class Business:
             self.store.add("customer", body)
             self.events.emit("customer.created", body, request)
         return body
+
+    def update_customer(
+        self, customer_id: str, given: Mapping[str, Any], request: Request = NO_REQUEST
+    ) -> dict[str, Any]:
+        """Only the fields that a customer is made with here; what is not given stays."""
+        params.refuse_unknown(given, CustomerUpdateParams.__annotations__)
+        with self.store.transaction():
+            customer = self.events.required("customer", customer_id)
+            if "email" in given:
+                customer.body["email"] = params.email(given, "email")
+            for name in ("name", "description"):
+                if name in given:
+                    customer.body[name] = params.text(given, name)
+            customer.body["metadata"] |= params.metadata(given)
+            self.store.save(customer)
+            self.events.emit("customer.updated", customer.body, request)
+        return customer.body
 
     def create_session(self, given: Mapping[str, Any]) -> dict[str, Any]:
         return self._open(*sessions.read_session(given, self.store, self.options.url))
