@@ -15,7 +15,7 @@ from app.cli.tasks import as_json, key_of_operator, limit, operator, told
 from app.domain.accounts import Account, Address
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import PostedEntry
-from app.domain.errors import DomainError
+from app.domain.errors import DomainError, WrongState
 from app.domain.formatting import count
 from app.domain.paging import Page, each
 from app.domain.proposals import Proposal
@@ -40,7 +40,7 @@ def named(words: str) -> Account:
 @limit
 @as_json
 def list_accounts(beginning: str, words: str, limit: int, as_json: bool) -> None:
-    """Accounts, or those whose address begins with BEGINNING, which walks the table. Says so when there are more.
+    """Accounts, or those whose first address begins with BEGINNING, which walks the table. Says so when there are more.
 
     --search asks the search keys instead, as the page of customers does.
     """
@@ -180,7 +180,10 @@ def erase() -> None:
 def reset_second_factor(email: str, actor: str) -> None:
     """Remove every second factor of an account whose owner has lost them all. Check who is asking first."""
     try:
-        account = deps.store().accounts.get_holder(Address(plain_address(email)))
+        account = deps.store().accounts.get_holder(address := Address(plain_address(email)))
+        if account.address != address:  # whose mailbox that is by now, nobody knows: it is no proof of anything
+            now_at = f"{address} was left by the account that is at {account.address} now."
+            raise WrongState(f"{now_at} Nothing was changed.")
         second_factor.remove_all(deps.store(), account, actor=actor, now=utcnow())
     except DomainError as error:
         raise click.ClickException(error.message) from error

@@ -223,8 +223,8 @@ class AccountWrites(LifeWrites):
                 "address_change": None,
                 "stripe_behind": True if account.stripe_customer_id else None,
                 "sessions": {session.key: SESSION.row(session)},
+                "link_nonces": {},  # that of a link which was asked for meanwhile, too
             },
-            remove=[f"link_nonces.{purpose}" for purpose in account.link_nonces],
             add=SESSIONS_END,
             condition=f"({same_request}) AND ({same_keys}) AND {CONFIRMED_AND_OPEN} AND ({same_sessions})",
             **read,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from app.domain.accounts import AccountKey, Address
+from app.domain.clock import to_iso
 from app.domain.errors import BadCursor
 from app.domain.paging import LAST, read_cursor, write_cursor
 
@@ -92,16 +94,25 @@ MAILS = next(rank for rank, source in enumerate(SOURCES) if source.kind == "mail
 
 class TimelineReads(Base):
     def lines(
-        self, email: AccountKey, addresses: Sequence[Address], ranks: list[int], place: Place | None, limit: int
+        self,
+        email: AccountKey,
+        addresses: Sequence[Address],
+        ranks: list[int],
+        place: Place | None,
+        limit: int,
+        *,
+        mails_since: datetime,
     ) -> list[Line]:
         """Up to `limit` rows of each kind after the place, newest first: one query a kind, side by side, and one for
-        each further address that mails went to.
+        each further address that mails went to: not those of before, when another account may have had the address.
         """
         mails = [partial(self._mails_to, address, len(addresses) == 1, place, limit) for address in addresses]
         reads: list[Callable[[], list[Line]]] = []
         for rank in ranks:
             reads += mails if rank == MAILS else [partial(self._of_kind, email, rank, place, limit)]
-        return [line for lines in side_by_side(KINDS, reads) for line in lines]
+        since = to_iso(mails_since)
+        found = [line for lines in side_by_side(KINDS, reads) for line in lines]
+        return [line for line in found if line.rank != MAILS or line.at >= since]
 
     def _mails_to(self, address: Address, alone: bool, place: Place | None, limit: int) -> list[Line]:
         """A place is a mail to any of the addresses: of each other one those that come after it, which are found by

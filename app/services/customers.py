@@ -65,6 +65,8 @@ def adjust(
     words = check_reason(reason)
     account = store.accounts.get(email)
     by_hand.not_for_oneself(store, operator, account)
+    if account.moved_away:
+        raise WrongState("This account is deleted and cannot come back: nobody could use the credits.")
     checked = _check_amount(amount)
     wanted = by_hand.proposal(
         ADJUSTMENT,

@@ -133,6 +133,6 @@ class Entrance:
         if caller.device is None:
             return None
         try:
-            return caller.device(self._store.accounts.find_at(normalise_email(email)))
+            return caller.device(self._store.accounts.find_at(normalise_email(email), alike=True))
         except InvalidInput:
             return None

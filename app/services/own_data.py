@@ -134,9 +134,13 @@ def _mails(store: Store, account: Account) -> Iterator[dict[str, Any]]:
 
 
 def _mails_to(store: Store, account: Account) -> Iterator[Mail]:
-    """To each address that it has or had; not those that asked whether one of them should be another account's."""
+    """To each address that it has or had; not those that asked whether one of them should be another account's, and
+    none that is older than the account: a deleted one may have left it the address.
+    """
     for address in account.addresses:
         for mail in each(partial(_page_to, store, address)):
+            if mail.created_at < account.created_at:
+                break  # newest first
             if mail.context.get("account_id", account.account_id) == account.account_id:
                 yield mail
 

@@ -48,7 +48,12 @@ def page(store: Store, account: Account, *, kind: str = "", cursor: str | None =
     place = Place.read(cursor) if cursor else None
     ranks = [KINDS.index(kind)] if kind else list(range(len(KINDS)))
     lines = store.timeline.lines(
-        account.email, account.addresses, [r for r in ranks if r != SIGN_INS], place, LOOKED_AT
+        account.email,
+        account.addresses,
+        [r for r in ranks if r != SIGN_INS],
+        place,
+        LOOKED_AT,
+        mails_since=account.created_at,
     )
     if SIGN_INS in ranks:
         lines += _sign_ins(account, place)

@@ -33,6 +33,7 @@ from app.services import (
     by_hand,
     codes,
     customer_search,
+    customers,
     operators,
     parked,
     payments,
@@ -40,6 +41,7 @@ from app.services import (
     timeline,
 )
 from app.services import mail as mail_service
+from app.services.entrance import Caller, Entrance
 from app.services.links import RESET, Links
 from app.services.mail import MailRoom, deliver_due
 from app.services.own_data import write_export
@@ -775,3 +777,78 @@ def test_a_walk_over_accounts_meets_no_alias(store):
     assert store.accounts.find(SECOND) is None
     assert store.accounts.find_by_id(Alias(SECOND, FIRST, NOW, NOW).account_id) is None
     assert store.accounts.find_by_id(raw(store, SECOND)["account_id"]) is None
+
+
+def test_a_freed_address_brings_no_mails_of_who_had_it(store):
+    """A mail that a task is done holds its title and the beginning of its result, and rows of mails stay for weeks."""
+    make_account(store, FIRST)
+    move(store)
+    with store.transaction() as tx:
+        tx.mails.enqueue(Mail("task_completed#t", "task_completed", SECOND, LATER, {"title": "Find a lawyer"}))
+    accounts.delete(store, BCRYPT, store.accounts.get(FIRST), PASSWORD, now=LATER)
+    accounts.finish_erasure(store, FileStore("bucket", "us-east-1", None), FIRST, deleted_at=LATER)
+    afterwards = LATER + timedelta(minutes=1)
+
+    stranger = accounts.sign_up(store, BCRYPT, SECOND, "another passphrase", now=afterwards, kind="browser").account
+
+    export = io.StringIO()
+    write_export(store, stranger.email, export)
+    assert "lawyer" not in export.getvalue()
+    shown = timeline.page(store, stranger, kind="mail").items
+    assert [event.thing.kind for event in shown] == ["confirm"]
+    assert json.loads(export.getvalue())["mails"][0]["kind"] == "confirm"
+
+
+def test_a_link_that_is_asked_for_as_the_address_changes_is_dead(store, monkeypatch):
+    make_account(store, FIRST)
+    ask(store)
+    new, present, _ = tokens(store)
+    agree(store, present)
+    decide = store.accounts.decide
+
+    def slowly(account, attempt):
+        accounts.ask_for_link(store, FIRST, now=LATER)  # between read and write
+        return decide(account, attempt)
+
+    monkeypatch.setattr(store.accounts, "decide", slowly)
+    agree(store, new)
+
+    account = store.accounts.get(FIRST)
+    assert (account.address, account.link_nonces) == (SECOND, {})
+
+
+@pytest.mark.parametrize("email", [FIRST, SECOND, "nobody@example.com"])
+def test_a_known_browser_learns_nothing_by_the_number_of_reads(store, monkeypatch, email):
+    make_account(store, FIRST)
+    move(store)
+    reads = []
+    for name in ("get_item", "batch_get_item"):
+        called = getattr(store.client, name)
+        monkeypatch.setattr(store.client, name, lambda called=called, **asked: reads.append(1) or called(**asked))
+
+    Entrance(store, BCRYPT, None, None)._device(email, Caller("browser", "192.0.2.1", "x", lambda account: None))
+
+    assert len(reads) == 2
+
+
+def test_nobody_s_account_is_adjusted(store):
+    make_operators(store, "op@example.com")
+    make_account(store, FIRST)
+    move(store)
+    accounts.delete(store, BCRYPT, store.accounts.get(FIRST), PASSWORD, now=LATER)
+
+    with pytest.raises(WrongState, match="cannot come back"):
+        customers.adjust(store, "op@example.com", FIRST, 10, "Sorry", limit=500, now=LATER, idempotency_key="k" * 20)
+
+
+def test_a_second_factor_is_not_removed_by_a_left_address(app, store):
+    """Whose the mailbox is by now, nobody knows: who writes from there has proven nothing."""
+    make_operators(store, "op@example.com")
+    make_account(store, FIRST)
+    move(store)
+
+    words = ["accounts", "reset-second-factor", FIRST, "--as", "op@example.com"]
+    said = app.test_cli_runner().invoke(args=words)
+
+    assert said.exit_code == 1
+    assert f"{FIRST} was left by the account that is at {SECOND} now. Nothing was changed." in said.stderr
