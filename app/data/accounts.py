@@ -86,6 +86,10 @@ class AccountReads(Base):
         account = self.find_holder(address)
         if account is None:
             raise NotFound("There is no account with this e-mail address.")
+    def is_taken(self, address: Address) -> bool:
+        """Whether anything stands under this address, which is left as it is: a row of the original, too."""
+        return self._get(TABLE, {"email": address}) is not None
+
         return account
 
     def find_email_by_customer(self, customer_id: str) -> AccountKey | None:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from app.domain.audit import AuditRow
+from app.domain.accounts import Address
+from app.domain.audit import CHANGE_ADDRESS, AuditRow
 from app.domain.clock import to_iso
 from app.domain.errors import AlreadyRecorded, BadCursor
 from app.domain.paging import Page, each
@@ -55,6 +56,11 @@ class AuditReads(Base):
     def every_of(self, subject: str) -> Iterator[AuditRow]:
         """The same to the end, page by page."""
         return each(lambda cursor: self.page_of(subject, limit=500, cursor=cursor))
+
+    def names_address(self, address: Address) -> bool:
+        """Whether an account has ever gone to this address. A scan: for the set-up, where nothing stands there."""
+        changes = (row for row in self._scan(TABLE) if row["action"] == CHANGE_ADDRESS)
+        return any(row["after"]["address"] == address for row in changes)
 
     def _audit(
         self,

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+CHANGE_ADDRESS = "account.change_address"
+
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:

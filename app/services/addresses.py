@@ -26,6 +26,7 @@ from app.domain.accounts import (
     normalise_email,
     session_key,
 )
+from app.domain.audit import CHANGE_ADDRESS
 from app.domain.clock import to_iso
 from app.domain.errors import AccountExists, DomainError, InvalidInput, LinkExpired, RateLimited, WrongState
 from app.domain.mails import Mail, context_of
@@ -193,7 +194,7 @@ def _move(store: Store, account: Account, change: AddressChange, session: Sessio
 def _write(store: Store, account: Account, change: AddressChange, session: Session, now: datetime) -> None:
     context, cause = context_of(account, change), f"{account.account_id}#{to_iso(change.asked_at)}"
     before, after = {"address": account.address}, {"address": change.to}
-    act = Act(account.email, "account.change_address", account.email, now, before=before, after=after)
+    act = Act(account.email, CHANGE_ADDRESS, account.email, now, before=before, after=after)
     with acting(store, act) as tx:
         tx.accounts.move_address(account, change, session, now)
         tx.mails.enqueue(Mail(f"address_changed#{cause}#new", "address_changed", change.to, now, context))

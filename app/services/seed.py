@@ -21,11 +21,15 @@ CUSTOMER, OPERATOR = "demo@example.com", "operator@example.com"
 
 
 def first_operator(store: Store, email: str, *, now: datetime) -> bool:
-    """Make the operator that a setting names and promise a link to set a password; False if the account exists.
+    """Make the operator that a setting names and promise a link to set a password; False if an account has the address,
+    or had it.
 
-    Only ever makes an account: one that is there keeps its role, so a demotion is not undone by the next start.
+    Only ever makes an account: one that is there keeps its role, so a demotion is not undone by the next start. Nor is
+    it where an account had gone to this address and freed it by its deletion.
     """
     address = normalise_email(email)
+    if store.accounts.is_taken(address) or store.audit.names_address(address):
+        return False
     account = Account(AccountKey(address), new_account_id(), now, role="admin", link_nonces={SET_PASSWORD: new_nonce()})
     try:
         act = Act("set-up", "admin.grant", address, now, reason="ADMIN_EMAIL")

@@ -37,6 +37,7 @@ from app.services import (
     operators,
     parked,
     payments,
+    seed,
     tasks,
     timeline,
 )
@@ -604,6 +605,25 @@ def test_the_role_follows_the_account_and_no_left_address_has_it_again(store):
     assert store.accounts.get(FIRST).is_operator
     assert not operators.revoke(store, FIRST, actor="command line", now=LATER).is_operator
     assert operators.grant(store, SECOND, actor="command line", now=LATER).is_operator
+
+
+@pytest.mark.parametrize("demoted", ["by the address", "by the deletion", "after another change"])
+def test_the_setting_makes_no_operator_at_an_address_that_a_deleted_account_has_freed(store, demoted):
+    make_operators(store, FIRST)
+    move(store)
+    assert not seed.first_operator(store, SECOND, now=LATER)
+    if demoted != "by the deletion":
+        operators.revoke(store, SECOND, actor="command line", reason="Left", now=LATER)
+    if demoted == "after another change":
+        move(store, THIRD, now=LATER)
+    accounts.delete(store, BCRYPT, store.accounts.get(FIRST), PASSWORD, now=LATER)
+    assert raw(store, SECOND) is None
+
+    for _start in range(2):
+        assert not seed.first_operator(store, SECOND.upper(), now=LATER)
+
+    assert raw(store, SECOND) is None
+    assert seed.first_operator(store, "boss@example.com", now=LATER)
 
 
 def test_nobody_makes_value_for_himself_whatever_he_is_called_now(store):
