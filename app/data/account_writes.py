@@ -237,7 +237,7 @@ class AccountWrites(LifeWrites):
         SearchKeyWrites.beside(self).follow(account.email, (address,), ())
         self.drop_alias(account, address)
         rest = tuple(one for one in account.left_addresses if one != address)
-        self.change_settings(account, still="left_addresses", left_addresses=rest)
+        self.change_settings(account, still="left_addresses", left_addresses=rest or None)
 
     def drop_alias(self, account: Account, address: Address) -> None:
         condition = "attribute_not_exists(email) OR alias_of = :owner"

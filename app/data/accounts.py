@@ -35,6 +35,11 @@ from .tables import ACCOUNT_INDEX, CUSTOMER_INDEX, RATE_LIMITS
 from .transaction import optimistic
 
 NO_ALIAS = "attribute_not_exists(alias_of)"
+# What the release before this one leaves in a tombstone, as it knows of no other address.
+UNKNOWN_LEFT = (
+    "(attribute_exists(deleted_at) AND"
+    " (attribute_exists(present_address) OR attribute_exists(left_addresses) OR attribute_exists(address_change)))"
+)
 SCAN_CHUNK = 500
 SCAN_BUDGET = 2_000
 Result = TypeVar("Result")
@@ -81,15 +86,15 @@ class AccountReads(Base):
             return self.find(_key_in(row) or AccountKey(address))
         return self._account_of(row)
 
+    def is_taken(self, address: Address) -> bool:
+        """Whether anything stands under this address, which is left as it is: a row of the original, too."""
+        return self._get(TABLE, {"email": address}) is not None
+
     def get_holder(self, address: Address) -> Account:
         """Raises NotFound."""
         account = self.find_holder(address)
         if account is None:
             raise NotFound("There is no account with this e-mail address.")
-    def is_taken(self, address: Address) -> bool:
-        """Whether anything stands under this address, which is left as it is: a row of the original, too."""
-        return self._get(TABLE, {"email": address}) is not None
-
         return account
 
     def find_email_by_customer(self, customer_id: str) -> AccountKey | None:
@@ -216,6 +221,9 @@ class AccountReads(Base):
                 return Page(found, decode_item(start)["email"])
 
     def every_to_erase(self) -> Iterator[tuple[AccountKey, datetime]]:
-        """A scan: addresses of accounts that were deleted and are not erased to the end, and when they were deleted."""
-        rows = self._scan(TABLE, "attribute_exists(erasure_due)", consistent=False)
-        return ((row["email"], from_iso(row["erasure_due"])) for row in rows)
+        """A scan: addresses of accounts that were deleted and are not erased to the end, and when they were deleted.
+
+        Among them those that another release has erased as far as it knew.
+        """
+        rows = self._scan(TABLE, f"attribute_exists(erasure_due) OR {UNKNOWN_LEFT}", consistent=False)
+        return ((row["email"], from_iso(row.get("erasure_due") or row["deleted_at"])) for row in rows)

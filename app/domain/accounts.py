@@ -287,7 +287,7 @@ class Settings(LowBalance, total=False):
     draft: str | None
     recent_marks: str
     address_change: AddressChange | None
-    left_addresses: tuple[Address, ...]
+    left_addresses: tuple[Address, ...] | None
     present_address: Address | None
     stripe_behind: bool | None
     moved_away: bool | None

@@ -302,12 +302,20 @@ def _forget_addresses(store: Store, email: AccountKey) -> None:
     """Free what addresses a deleted account has had: those of in between, and what a release that knew of none left."""
 
     def of_the_release_before(current: Account) -> None:
-        if current.deleted_at is not None and current.present_address:
-            with store.transaction() as tx:
-                tx.accounts.drop_alias(current, current.present_address)
-                tx.accounts.change_settings(
-                    current, still="present_address", present_address=None, address_change=None, moved_away=True
-                )
+        present = current.present_address
+        if current.deleted_at is None or not (present or current.address_change or current.stripe_behind):
+            return
+        with store.transaction() as tx:
+            if present:
+                tx.accounts.drop_alias(current, present)
+            tx.accounts.change_settings(
+                current,
+                still="present_address",
+                present_address=None,
+                address_change=None,
+                stripe_behind=None,
+                moved_away=True if present or current.moved_away else None,
+            )
 
     def one(current: Account) -> bool:
         if current.deleted_at is None or not current.left_addresses:

@@ -99,6 +99,11 @@ def make_code(store, maker: str) -> None:
     )
 
 
+def ask_and_get(store):
+    ask(store, "ada@elsewhere.example", now=LATER)
+    return store.accounts.get(FIRST)
+
+
 def raw(store, address: str) -> dict | None:
     return store._get(TABLE, {"email": address})
 
@@ -742,6 +747,65 @@ def test_the_nightly_erasure_takes_what_another_release_left(store):
     assert raw(store, SECOND) is None
     assert raw(store, THIRD) is None
     assert store.accounts.get(FIRST).moved_away
+
+
+def as_the_release_before(store, account, *, finished: bool) -> None:
+    """Delete the account as a release does that knows of one address, and erase it to the end if `finished`."""
+    unknown = ("present_address", "left_addresses", "address_change", "stripe_behind")
+    row = raw(store, account.email)
+    kept = {name: row[name] for name in unknown if name in row}
+    store._update_row(TABLE, {"email": account.email}, remove=list(kept))
+    with store.transaction() as tx:
+        tx.accounts.erase(store.accounts.get(account.email), LATER)
+    store._update_row(TABLE, {"email": account.email}, set=kept)
+    if finished:
+        store.updates.erasure.mark_erased(account.email, LATER)
+
+
+def erase_by_night(store) -> list[str]:
+    due = list(store.accounts.every_to_erase())
+    for email, deleted_at in due:
+        accounts.finish_erasure(store, FileStore("bucket", "us-east-1", None), email, deleted_at=deleted_at)
+    return [email for email, _ in due]
+
+
+@pytest.mark.parametrize("finished", [False, True])
+@pytest.mark.parametrize("way", [(SECOND,), (SECOND, THIRD), (SECOND, FIRST)])
+def test_what_the_release_before_has_erased_is_erased_to_the_end(store, way, finished):
+    make_account(store, FIRST, stripe_customer_id="cus_1")
+    for to in way:
+        move(store, to, now=LATER)
+    as_the_release_before(store, ask_and_get(store), finished=finished)
+
+    assert erase_by_night(store) == [FIRST]
+
+    left = raw(store, FIRST).keys() & {"present_address", "left_addresses", "address_change", "stripe_behind"}
+    assert left == set()
+    assert store.accounts.get(FIRST).moved_away == (way[-1] != FIRST)
+    assert [raw(store, address) for address in (SECOND, THIRD)] == [None, None]
+    assert erase_by_night(store) == []
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_request_that_waited_is_erased_though_the_release_before_did_not_know_it(store, finished):
+    make_account(store, FIRST)
+    as_the_release_before(store, ask_and_get(store), finished=finished)
+    assert "address_change" in raw(store, FIRST)
+
+    assert erase_by_night(store) == [FIRST]
+
+    assert "address_change" not in raw(store, FIRST)
+    assert not store.accounts.get(FIRST).moved_away
+    assert erase_by_night(store) == []
+
+
+def test_an_account_that_lives_is_not_erased_for_its_addresses(store):
+    make_account(store, FIRST)
+    move(store, SECOND)
+    move(store, THIRD, now=LATER)
+    ask_and_get(store)
+
+    assert erase_by_night(store) == []
 
 
 def test_the_export_names_every_address_and_no_secret(store):
