@@ -11,7 +11,7 @@ from typing import Any
 from app.data import Store
 from app.data.store import Transaction
 from app.data.transaction import optimistic
-from app.domain.accounts import Account, AccountKey, Address
+from app.domain.accounts import Account, AccountKey, Address, as_address
 from app.domain.by_hand import Hand, are_one, hands_of, is_person
 from app.domain.errors import AlreadyRecorded, Forbidden, IdempotencyKeyReused, WrongState
 from app.domain.proposals import ADJUSTMENT, APPROVED, CODE, DECLINED, PAYMENT, SALE, Proposal
@@ -67,15 +67,22 @@ def needs_second(store: Store, operator: str, amount: int, *, limit: int, now: d
 def together(store: Store, waiting: Proposal, operator: str, *, now: datetime) -> Authority:
     """The authority of who proposed it and who approves it, both operators as it is booked; it decides the proposal.
 
-    Raises Forbidden, and WrongState when the proposer is no operator any more.
+    Raises Forbidden, and WrongState when the proposer is no operator any more, or it would be his own by now.
     """
-    proposer = waiting.proposed_by
+    proposer, whose = waiting.proposed_by, _whose(store, waiting)
+    if whose:
+        not_for_oneself(store, operator, whose)
     if _one_person(store, proposer, operator):
         raise Forbidden("Another operator must approve what you proposed.")
     (approving,), proposing = _hands(store, operator), store.by_hand.find(proposer)
     if not proposing.in_good_standing:
         raise WrongState(
             f"{proposer} proposed this and is no operator any more. Decline it; if it is right, propose it yourself."
+        )
+    if whose and _is_ones_own(store, proposer, whose):
+        raise WrongState(
+            f"{proposer} proposed this, and the account is their own by now. Decline it; if it is right, propose it "
+            "yourself."
         )
 
     def hold(tx: Transaction) -> None:
@@ -97,9 +104,21 @@ def not_for_oneself(store: Store, operator: str, whose: Account | Address) -> No
     """Raises Forbidden: nobody makes value for an account of his own, as far as the addresses of both tell: those that
     they have, and had. An Address stands for an account that is still to be made.
     """
-    others = whose.addresses if isinstance(whose, Account) else (whose,)
-    if any(are_one(own, other) for own in known_as(store, operator) for other in others):
+    if _is_ones_own(store, operator, whose):
         raise Forbidden("Nobody adds to or takes from their own balance: ask another operator.")
+
+
+def _is_ones_own(store: Store, operator: str, whose: Account | Address) -> bool:
+    others = whose.addresses if isinstance(whose, Account) else (whose,)
+    return any(are_one(own, other) for own in known_as(store, operator) for other in others)
+
+
+def _whose(store: Store, waiting: Proposal) -> Account | Address | None:
+    """Whose it is by now: an address that was nobody's as it was proposed may have become an account's since."""
+    if not waiting.user_email:
+        return None
+    address = as_address(waiting.user_email)
+    return store.accounts.find_holder(address) or address
 
 
 def known_as(store: Store, name: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from app.data import Store
 from app.data.transaction import optimistic
-from app.domain.accounts import AccountKey, as_address, normalise_email
+from app.domain.accounts import Account, AccountKey, Address, as_address, normalise_email
 from app.domain.by_hand import is_generous
 from app.domain.errors import InvalidInput, NotFound, WrongState
 from app.domain.payments import (
@@ -67,7 +67,8 @@ def credit(
     by_hand.not_for_oneself(store, actor, holder or address)
     key = holder.email if holder else AccountKey(address)
 
-    def authority(record: PaymentRecord) -> Authority:
+    def authority(record: PaymentRecord, whose: Account | Address) -> Authority:
+        by_hand.not_for_oneself(store, actor, whose)
         if is_generous(credits, record.total_cents):
             raise NeedsSecond
         return by_hand.alone(store, actor, credits, limit=limit, now=now)
@@ -90,26 +91,27 @@ def credit(
 
 def credit_approved(store: Store, waiting: Proposal, now: datetime, authority: Callable[[], Authority]) -> Outcome:
     """Credit as it was proposed. Raises NotFound, WrongState and what `authority` raises."""
-    payment_id = waiting.terms["payment_id"]
-    return _credit(
-        store, payment_id, waiting.user_email, waiting.amount, waiting.reason, lambda _record: authority(), now
-    )
+    payment_id, email = waiting.terms["payment_id"], waiting.user_email
+    return _credit(store, payment_id, email, waiting.amount, waiting.reason, lambda *_: authority(), now)
 
 
 def _credit(
     store: Store,
     payment_id: str,
-    key: AccountKey,
+    wanted: AccountKey,
     credits: int,
     reason: str,
-    authority: Callable[[PaymentRecord], Authority],
+    authority: Callable[[PaymentRecord, Account | Address], Authority],
     now: datetime,
 ) -> Outcome:
+    """Credit the account that holds `wanted` as it is booked: it may have become an account's address meanwhile."""
+
     def attempt(known: Known) -> Outcome:
         if known.account and known.account.moved_away:
             raise InvalidInput("This account is deleted and cannot come back: refund the payment.", field="email")
         record = _undecided(known.record)
-        stands = authority(record)
+        key = known.account.email if known.account else wanted
+        stands = authority(record, known.account or as_address(wanted))
         after = replace(record, granted=credits, resolution=CREDITED, payer_email=record.payer_email or key)
         fact = SessionFact(
             payment_id,
@@ -125,7 +127,7 @@ def _credit(
         return settle(store, known, after, fact, now, and_also=stands.hold, by=by)
 
     def read(_stale: object = None) -> Known:
-        return Known(*store.payments.find_with_account(payment_id, key))
+        return Known(*store.payments.find_with_account(payment_id, wanted))
 
     return optimistic(payment_id, attempt, read(), read)
 

@@ -26,10 +26,12 @@ from app.domain.errors import (
     WrongState,
 )
 from app.domain.mails import Mail
+from app.domain.proposals import Proposal
 from app.gateways.files import FileStore
 from app.services import (
     accounts,
     addresses,
+    books,
     by_hand,
     codes,
     customer_search,
@@ -629,6 +631,74 @@ def test_the_setting_makes_no_operator_at_an_address_that_a_deleted_account_has_
 
     assert raw(store, SECOND) is None
     assert seed.first_operator(store, "boss@example.com", now=LATER)
+
+
+def proposed_for_nobody(store) -> Proposal:
+    """A parked payment that an operator wants credited to SECOND, which is nobody's yet."""
+    make_operators(store, "op@example.com", "op2@example.com")
+    payment_id = pay(store, None).record.payment_id
+    how = {"credits": 5000, "reason": "she says so", "actor": "op@example.com", "limit": 10, "now": LATER}
+    return parked.credit(store, payment_id, email=SECOND, **how)
+
+
+def test_a_proposal_for_nobodys_address_is_not_booked_once_it_is_the_proposers(store):
+    waiting = proposed_for_nobody(store)
+    move(store, SECOND, key="op@example.com")
+
+    with pytest.raises(WrongState, match="their own by now"):
+        customers.approve(store, "op2@example.com", waiting.adjustment_id, now=LATER)
+
+    assert store.accounts.get("op@example.com").credits_balance == 0
+    assert store.proposals.get(waiting.adjustment_id) == waiting
+
+
+def test_a_proposal_for_nobodys_address_is_not_booked_once_it_is_the_approvers(store):
+    waiting = proposed_for_nobody(store)
+    move(store, SECOND, key="op2@example.com")
+
+    with pytest.raises(Forbidden, match="their own balance"):
+        customers.approve(store, "op2@example.com", waiting.adjustment_id, now=LATER)
+
+    assert store.accounts.get("op2@example.com").credits_balance == 0
+
+
+def test_a_proposal_for_nobodys_address_is_credited_to_who_has_it_by_then(store):
+    waiting = proposed_for_nobody(store)
+    make_account(store, FIRST)
+    move(store)
+
+    for _sent_again in range(2):
+        customers.approve(store, "op2@example.com", waiting.adjustment_id, now=LATER)
+
+    assert store.accounts.get(FIRST).credits_balance == 5000
+    named = {act.action: act.after["email"] for act in store.audit.page_of(waiting.subject, limit=5).items}
+    assert named == {"payment.propose": SECOND, "payment.credit": FIRST}
+    assert books.check(store) == []
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_an_address_that_becomes_the_operators_own_while_it_is_booked_is_not_credited(store, monkeypatch, alone):
+    waiting = proposed_for_nobody(store)
+    read = store.payments.find_with_account
+
+    def read_then_move(*args):
+        monkeypatch.undo()
+        known = read(*args)
+        move(store, SECOND, key="op@example.com")
+        return known
+
+    monkeypatch.setattr(store.payments, "find_with_account", read_then_move)
+    how = {"credits": 10, "reason": "she says so", "actor": "op@example.com", "limit": 100, "now": LATER}
+
+    def book():
+        if alone:
+            return parked.credit(store, waiting.subject, email=SECOND, **how)
+        return customers.approve(store, "op2@example.com", waiting.adjustment_id, now=LATER)
+
+    with pytest.raises(Forbidden if alone else WrongState, match="their own"):
+        book()
+
+    assert store.accounts.get("op@example.com").credits_balance == 0
 
 
 def test_nobody_makes_value_for_himself_whatever_he_is_called_now(store):
