@@ -261,7 +261,7 @@ on("keydown", (event) => {
     return target.form.requestSubmit();
   }
   if (document.body.dataset.shortcuts === "off" || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (target.closest("input, textarea, select, [contenteditable], dialog")) return;
+  if (target.closest("input, textarea, select, [contenteditable], dialog[open]")) return;
 
   const going = event.timeStamp - goPressedAt < 1500;
   goPressedAt = 0;

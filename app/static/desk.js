@@ -71,7 +71,7 @@ on("keydown", (event) => {
   const { target, key } = event;
   if (event.defaultPrevented || document.body.dataset.shortcuts === "off") return;
   if (event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(KEYS, key)) return;
-  if (target.closest("input:not([type=checkbox]), textarea, select, [contenteditable], dialog")) return;
+  if (target.closest("input:not([type=checkbox]), textarea, select, [contenteditable], dialog[open]")) return;
   event.preventDefault();
   KEYS[key]();
 });
