@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from app.domain.mails import OPTIONAL, Mail
+from app.domain.accounts import Account, AddressChange
+from app.domain.mails import OF_THE_CHANGE, OPTIONAL, Mail, context_of
 from app.services import accounts
 from app.services.mail import deliver_due
 from tests.routes.browser import Browser, soup
@@ -17,8 +18,17 @@ ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 
 
 def promise(store, kind: str, mail_id: str = "m-1") -> None:
+    account = store.accounts.get("ada@example.com")
+    asked = account.address_change and context_of(account, account.address_change)
     with store.transaction() as tx:
-        tx.mails.enqueue(Mail(mail_id, kind, "ada@example.com", NOW, CONTEXT))
+        tx.mails.enqueue(Mail(mail_id, kind, account.address, NOW, asked if kind in OF_THE_CHANGE else CONTEXT))
+
+
+def customer(store) -> Account:
+    """Whom every kind of mail is for."""
+    change = AddressChange("lovelace@example.org", NOW, "Firefox on Linux", "n-1", "n-2", 0)
+    nonces = dict.fromkeys(("confirm", "reset", "set_password"), "n")
+    return make_account(store, link_nonces=nonces, address_change=change)
 
 
 def deliver(app, sender: FakeSender) -> dict:
@@ -58,7 +68,7 @@ def test_what_is_chosen_is_kept_and_shown(store, browser):
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_what_is_optional_can_be_switched_off_also_while_it_waits(app, store, kind):
     sender = FakeSender()
-    account = make_account(store, link_nonces=dict.fromkeys(("confirm", "reset", "set_password"), "n"))
+    account = customer(store)
     promise(store, kind)
     accounts.choose_mails(store, account, unwanted=frozenset(KINDS))
 
@@ -74,7 +84,7 @@ def test_only_what_is_optional_can_be_switched_off_also_while_it_waits(app, stor
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_optional_mail_says_how_to_end_its_kind(app, store, kind):
-    make_account(store, link_nonces=dict.fromkeys(("confirm", "reset", "set_password"), "n"))
+    customer(store)
     promise(store, kind)
 
     mail = deliver(app, FakeSender())
