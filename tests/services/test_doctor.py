@@ -437,6 +437,10 @@ MISCONFIGURATIONS = [
         "sends no live events",
         "create --live",
     ),
+    (  # which is answered with 404
+        hook(url="https://dashboard.example.com/api/stripe/webhook/"),
+        *("webhook endpoint", "sends no live events", "create --live"),
+    ),
     (
         hook(status="disabled"),
         "webhook endpoint",

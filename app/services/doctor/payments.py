@@ -15,6 +15,7 @@ from app.domain.sales import ELSEWHERE, OURS
 from app.gateways.stripe import API_VERSION
 from app.gateways.stripe_account import KeyRefused, RightMissing
 
+from ..endpoint import PATH
 from ..sales import Waiting, list_waiting
 from .patient import FLASK, Check, Patient, Stripe
 
@@ -79,9 +80,9 @@ def endpoint(patient: Patient) -> Iterator[Finding]:
     if _listens(patient):
         yield not_asked(LISTENING)
         return
-    url = f"{patient.config.app_url}/api/stripe/webhook"
+    url = f"{patient.config.app_url}{PATH}"  # and no other: with a slash more it is another address
     try:
-        ours = [each for each in patient.account.endpoints() if str(each.get("url", "")).rstrip("/") == url]
+        ours = [each for each in patient.account.endpoints() if each.get("url") == url]
     except KeyRefused:
         raise CannotTell("Stripe does not know the key") from None
     except RightMissing:
