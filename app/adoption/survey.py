@@ -176,9 +176,8 @@ def survey(base: Base, now: datetime, progress: Progress = lambda table, rows: N
 
 
 def every_row(base: Base, table: Table, progress: Progress = lambda table, rows: None) -> Iterator[Row]:
-    pages = base.client.get_paginator("scan").paginate(TableName=base.prefix + table.suffix, ConsistentRead=True)
     read = 0
-    for page in pages:
+    for page in base._scan_pages(table.suffix):
         progress(table.suffix, read)
         read += len(page["Items"])
         yield from (Row(table, item) for item in page["Items"])

@@ -90,11 +90,15 @@ class Base:
         tables that stay small.
         """
         request = {"FilterExpression": condition} if condition else {}
+        for page in self._scan_pages(table, consistent=consistent, **request):
+            yield from map(decode_item, page["Items"])
+
+    def _scan_pages(self, table: str, *, consistent: bool = True, **request: Any) -> Iterator[dict[str, Any]]:
+        """The answers of a whole scan as DynamoDB gives them: to count, or to read what we would not have written."""
         pages = self.client.get_paginator("scan").paginate(
             TableName=self.prefix + table, ConsistentRead=consistent, **request
         )
-        for page in pages:
-            yield from map(decode_item, page["Items"])
+        yield from pages
 
     def _update(self, table: str, key: Mapping[str, Any], **write: Any) -> dict[str, Any]:
         """One UpdateItem; returns the row as it is afterwards.

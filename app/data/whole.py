@@ -20,10 +20,7 @@ class WholeReads(Base):
 
     def count(self, table: str) -> int:
         """How many rows it has now."""
-        pages = self.client.get_paginator("scan").paginate(
-            TableName=self.prefix + table, ConsistentRead=True, Select="COUNT"
-        )
-        return sum(page["Count"] for page in pages)
+        return sum(page["Count"] for page in self._scan_pages(table, Select="COUNT"))
 
     def results(self) -> Iterator[tuple[str, Result]]:
         """Every result with the id of its task."""
