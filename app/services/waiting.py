@@ -6,6 +6,7 @@ import logging
 from datetime import datetime, timedelta
 
 from app.data import Store
+from app.domain.mails import Mail
 
 log = logging.getLogger(__name__)
 
@@ -14,9 +15,16 @@ LATE = timedelta(minutes=30)
 MAIL, CHECK = "mail", "check"
 
 
+def longest_waiting(store: Store) -> Mail | None:
+    """The mail that has waited longest, of the 100 that come next; None where none waits."""
+    waiting = store.mails.list_waiting(limit=LOOKED_AT).items
+    return min(waiting, key=lambda mail: mail.waiting_since, default=None)
+
+
 def oldest_mail(store: Store) -> datetime | None:
-    """Since when the mail has waited that has waited longest, of the 100 that come next; None where none waits."""
-    return min((mail.waiting_since for mail in store.mails.list_waiting(limit=LOOKED_AT).items), default=None)
+    """Since when it has waited."""
+    mail = longest_waiting(store)
+    return mail.waiting_since if mail else None
 
 
 def asked_check(store: Store) -> datetime | None:

@@ -11,14 +11,13 @@ from app.domain.formatting import elapsed
 from app.domain.heartbeats import SCHEDULED, CommandEnd
 from app.domain.tasks import PENDING
 
+from ..waiting import LATE, longest_waiting
 from .patient import FLASK, Check, Patient
 
-MAIL_WAITS = timedelta(minutes=30)
 TASK_WAITS = timedelta(days=1)
 PAYMENT_WAITS = timedelta(days=1)
 BOOKS_CHECKED = timedelta(hours=26)
 SENDER_SECONDS = 8.0  # within which a sender at work sends the oldest mail
-LOOKED_AT = 100  # waiting mails
 
 
 def scheduled_commands(patient: Patient) -> Iterator[Finding]:
@@ -51,13 +50,12 @@ def oldest_mail(patient: Patient) -> Iterator[Finding]:
             "what it says, at AWS; then mails go by themselves (/admin/mails)",
         )
         return
-    waiting = patient.store.mails.list_waiting(limit=LOOKED_AT).items
-    oldest = min(waiting, key=lambda mail: mail.waiting_since, default=None)
+    oldest = longest_waiting(patient.store)
     if oldest is None:
         yield right("No mail waits.")
         return
     waited = f"The oldest mail has waited for {_ago(now, oldest.waiting_since)}"
-    if now - oldest.waiting_since <= MAIL_WAITS:
+    if now - oldest.waiting_since <= LATE:
         yield right(f"{waited}.")
     elif _is_sent_meanwhile(patient, oldest.mail_id):
         yield right(f"{waited}, and is sent now: the sender works off what has gathered.")
