@@ -50,15 +50,19 @@ def troubles(stripe: Endpoints, url: str, *, livemode: bool) -> list[str]:
 
 def _of_one(endpoint: Mapping[str, Any]) -> list[str]:
     name, found = endpoint.get("id"), []
-    asked = set(endpoint.get("enabled_events") or ())
-    lacking = [] if "*" in asked else sorted(READERS.keys() - asked)
-    if lacking:
+    if lacking := not_told(endpoint):
         found.append(f"The endpoint {name} is not told of {', '.join(lacking)}. Add them ({WHERE}).")
     version = endpoint.get("api_version")
     if version != API_VERSION:
         said = f"events of version {version}" if version else "events of the account's default version"
         found.append(f"The endpoint {name} sends {said}; this release reads {API_VERSION}. Make one of that ({WHERE}).")
     return found
+
+
+def not_told(endpoint: Mapping[str, Any]) -> list[str]:
+    """Kinds of events that are read here, and that this endpoint does not send."""
+    asked = set(endpoint.get("enabled_events") or ())
+    return [] if "*" in asked else sorted(READERS.keys() - asked)
 
 
 def note_event(event: Mapping[str, Any], *, livemode: bool) -> None:

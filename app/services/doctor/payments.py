@@ -15,7 +15,7 @@ from app.domain.sales import ELSEWHERE, OURS
 from app.gateways.stripe import API_VERSION
 from app.gateways.stripe_account import KeyRefused, RightMissing
 
-from ..endpoint import PATH
+from ..endpoint import not_told, url_of
 from ..sales import Waiting, list_waiting
 from .patient import FLASK, Check, Patient, Stripe
 
@@ -77,10 +77,10 @@ def rights(patient: Patient) -> Iterator[Finding]:
 
 def endpoint(patient: Patient) -> Iterator[Finding]:
     """Is our address registered for events, in this mode, for all that is read, in the version that is read?"""
-    if _listens(patient):
+    url = url_of(patient.config)
+    if url is None:
         yield not_asked(LISTENING)
         return
-    url = f"{patient.config.app_url}{PATH}"  # and no other: with a slash more it is another address
     try:
         ours = [each for each in patient.account.endpoints() if each.get("url") == url]
     except KeyRefused:
@@ -103,18 +103,12 @@ def endpoint(patient: Patient) -> Iterator[Finding]:
         yield right(f"Stripe sends all that is read to {url}, as version {API_VERSION}.")
 
 
-def _listens(patient: Patient) -> bool:
-    """Development with Stripe's own sandbox: no endpoint is registered for a laptop."""
-    return not patient.config.is_production and not patient.config.stripe_api_base
-
-
 def _faults(found: Mapping[str, Any]) -> Iterator[Finding]:
     name, update = found["id"], f"stripe webhook_endpoints update {found['id']}"
     if found.get("status") != "enabled":
         mend = f"{update} -d disabled=false, then {FLASK} books reconcile"
         yield wrong(f"The webhook endpoint {name} is {found.get('status') or 'disabled'}: Stripe sends nothing.", mend)
-    events = set(found.get("enabled_events") or ())
-    if lacking := sorted(READERS.keys() - events) if "*" not in events else []:
+    if lacking := not_told(found):
         every = " ".join(f"-d 'enabled_events[]={event}'" for event in READERS)
         yield wrong(f"The webhook endpoint {name} is not told of {', '.join(lacking)}.", f"{update} {every}")
     if found.get("api_version") != API_VERSION:
@@ -134,7 +128,7 @@ def _create(patient: Patient, url: str) -> str:
 
 def deliveries(patient: Patient) -> Iterator[Finding]:
     """When Stripe last reached us, and what it could not deliver."""
-    if _listens(patient):
+    if url_of(patient.config) is None:
         yield not_asked(LISTENING)
         return
     contact, now = patient.store.heartbeats.stripe_contact(), patient.now()
