@@ -23,8 +23,9 @@ from scripts.local.settings import PORTS
 REPO = Path(__file__).resolve().parents[2]
 
 
-def make_tables() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_tables", REPO / "deploy" / "aws" / "make_tables.py")
+def maker(name: str) -> ModuleType:
+    """A script of deploy/aws that writes one of its files."""
+    spec = importlib.util.spec_from_file_location(name, REPO / "deploy" / "aws" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -65,7 +66,7 @@ def container(name: str) -> dict[str, Any]:
 
 
 def test_the_deployed_tables_are_the_tables_of_the_app() -> None:
-    made = make_tables()
+    made = maker("make_tables")
     assert made.TEMPLATE.read_text(encoding="utf-8") == made.template(), "run: python deploy/aws/make_tables.py"
 
 
@@ -210,6 +211,24 @@ def test_every_scheduled_command_logs_its_end_and_rings_when_it_did_not_end_well
         hours_between = 1 if when.split()[1] == "*" else 24
         assert hours_between * 3600 < alarm["Period"] * alarm["EvaluationPeriods"] <= 7 * 24 * 3600
     assert alarms == {}
+
+
+def test_the_deployed_alarms_are_those_of_the_table() -> None:
+    made = maker("make_alarms")
+    there = made.SERVICE.read_text(encoding="utf-8")
+    assert there == made.template(there), "run: python deploy/aws/make_alarms.py"
+    assert {name for name in service() if name.endswith(("Alarm", "Alerts"))} <= made.resources().keys()
+
+
+def test_an_alarm_without_a_threshold_and_a_name_given_twice_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = maker("make_alarms")
+    for row in ({}, {"rings_from": 1, "rings_below": 1}):
+        with pytest.raises(made.Wrong, match="OddAlarm"):
+            made.alarm("OddAlarm", "Says.", "Metric", **row)
+    twice = {"name": "Odd", "pattern": "{ $.odd = 1 }"}
+    monkeypatch.setattr(made, "table", lambda: {"filter": [twice, twice], "alarm": []})
+    with pytest.raises(made.Wrong, match="Odd stands in"):
+        made.resources()
 
 
 def test_every_alarm_tells_somebody_counts_something_and_is_explained() -> None:
