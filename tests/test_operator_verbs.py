@@ -38,7 +38,8 @@ COMMANDS_WITHOUT = {
     "books check", "books reconcile", "books catch-up",  # what they find, and facts of Stripe
     "accounts erase",  # ends what the owner's own deletion began
     "accounts adopt",  # its rows are the adoption's own: tests/adoption/
-    "restore check",  # it reads
+    "restore check", "backup list", "backup verify",  # they read
+    "backup export",  # it reads, and writes elsewhere than in the store
     "tables migrate",  # how rows are stored, not what they say; no person is in it
     "demo seed",  # refuses production; its operator has a row: tests/services/test_operators.py
 }  # fmt: skip

@@ -2,12 +2,12 @@
 
 from flask import Flask
 
-from app.cli import accounts, books, codes, demo, doctor, mail, migrations, operators, restore, tasks
+from app.cli import accounts, backup, books, codes, demo, doctor, mail, migrations, operators, restore, tasks
 from app.cli.groups import Group
 
 GROUPS = (
     *(tasks.group, mail.group, accounts.group, books.group, codes.group, operators.group, demo.group),
-    *(migrations.group, restore.group),
+    *(migrations.group, backup.group, restore.group),
 )
 OLD_NAMES = {"users": accounts.group, "admin": operators.group}  # what runbooks may still say
 

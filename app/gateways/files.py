@@ -178,20 +178,27 @@ class FileStore:
     def _client(self) -> Any:
         with self._lock:
             if self._made is None:
-                made = boto3.client(
-                    "s3",
-                    region_name=self._region,
-                    endpoint_url=self._endpoint_url,
-                    config=BotoConfig(
-                        connect_timeout=2,
-                        read_timeout=READ_SECONDS,
-                        retries={"mode": "standard", "total_max_attempts": 3},
-                        signature_version="s3v4",
-                        s3={"addressing_style": "path" if self._endpoint_url else "virtual"},
-                    ),
-                )
-                self._made = bound_answers(made)
+                self._made = s3_client(self._region, self._endpoint_url)
             return self._made
+
+
+def s3_client(region: str, endpoint_url: str | None, *, patient: bool = False) -> Any:
+    """A client of S3: connect 2 s, a whole answer READ_SECONDS, three attempts. `patient` is for commands, which read
+    files of any size: the whole of an answer is not bounded.
+    """
+    made = boto3.client(
+        "s3",
+        region_name=region,
+        endpoint_url=endpoint_url,
+        config=BotoConfig(
+            connect_timeout=2,
+            read_timeout=READ_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": 3},
+            signature_version="s3v4",
+            s3={"addressing_style": "path" if endpoint_url else "virtual"},
+        ),
+    )
+    return made if patient else bound_answers(made)
 
 
 def _is_signed(answer: dict[str, Any]) -> bool:

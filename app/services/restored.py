@@ -6,7 +6,6 @@ with everything that does not ask it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,7 +13,7 @@ from typing import Any, Protocol
 from app.data import Store
 from app.data.erasure import ERASED
 from app.domain.accounts import AccountKey
-from app.domain.errors import InvalidInput
+from app.domain.backups import read_summary
 from app.domain.tasks import COMPLETED, REJECTED, Task
 
 from . import books
@@ -41,16 +40,8 @@ def read_manifest(text: str) -> tuple[str, int]:
 
     Raises InvalidInput. https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html
     """
-    try:
-        told = json.loads(text)
-        name, rows = str(told["tableArn"]).rpartition("/")[2], told["itemCount"]
-    except (ValueError, RecursionError, KeyError, TypeError) as error:
-        raise InvalidInput("This is no manifest-summary.json of an export: it lacks tableArn or itemCount.") from error
-    if told.get("exportType") == "INCREMENTAL_EXPORT":
-        raise InvalidInput("This is the manifest of an incremental export, which does not hold the whole table.")
-    if not name or isinstance(rows, bool) or not isinstance(rows, int) or rows < 0:
-        raise InvalidInput("This is no manifest-summary.json of an export: its itemCount is no number of rows.")
-    return name, rows
+    summary = read_summary(text)
+    return summary.table, summary.items
 
 
 def check(
