@@ -63,6 +63,7 @@ from app.web import (
     admission,
     csrf,
     deps,
+    edge,
     headers,
     logs,
     names,
@@ -131,6 +132,7 @@ def create_app(
     slots = Slots()
     deps.register(app, wire(config, store, slots, stripe, sender))
     logs.register(app)
+    edge.register(app, config)
     sessions.register(app, config)
     admission.register(app, config)
     csrf.register(app)

@@ -64,6 +64,7 @@ class Config:
     pages_dir: str | None = None  # a folder with contact.md, terms.md and privacy.md
     table_prefix: str = "ImpacterAGI_"
     trusted_proxies: int = 0
+    edge_secrets: tuple[str, ...] = ()  # what the edge signs the visitor's address with, newest first
     bcrypt_rounds: int = 12
     packs: tuple[Pack, ...] = ()
     admin_email: str | None = None
@@ -110,6 +111,7 @@ class Config:
             pages_dir=_folder("PAGES_DIR", read.text("PAGES_DIR", "")) or None,
             table_prefix=read.text("TABLE_PREFIX", "ImpacterAGI_"),
             trusted_proxies=read.number("TRUSTED_PROXIES", 0, 0, 5),
+            edge_secrets=read.several("EDGE_SECRETS") if read.text("EDGE_SECRETS", "") else (),
             bcrypt_rounds=read.number("BCRYPT_ROUNDS", 12, 4, 16),
             packs=_packs(read.text("CREDIT_PACKS", "1000:1000,5250:5000,11000:10000,57500:50000")),
             admin_email=_address("ADMIN_EMAIL", read.text("ADMIN_EMAIL", "")) or None,
@@ -148,6 +150,8 @@ class Config:
                 raise ConfigError(f"{variable} must start with https:// in production, or be unset.")
         for secret in self.jwt_secrets:
             _check_secret("JWT_SECRET", secret, MIN_SECRET_CHARACTERS)
+        for secret in self.edge_secrets:
+            _check_secret("EDGE_SECRETS", secret, MIN_SECRET_CHARACTERS)
         for secret in self.stripe_webhook_secrets:
             if not secret.startswith("whsec_"):
                 raise ConfigError(

@@ -80,6 +80,8 @@ BAD = [
     ("BCRYPT_ROUNDS", "twelve"),
     ("TRUSTED_PROXIES", "-1"),
     ("TRUSTED_PROXIES", "²"),
+    ("EDGE_SECRETS", "short"),
+    ("EDGE_SECRETS", "9f4c1d2e8ab7635043fe19c8d27ab65f,abababababababababababababababababab"),
     ("REQUIRE_OPERATOR_2FA", "0"),
     ("CREDIT_PACKS", "1000"),
     ("CREDIT_PACKS", "1000:10.00"),

@@ -90,6 +90,15 @@ class Forbidden(DomainError):
     message = "This is not open to you."
 
 
+class NotFromTheEdge(Forbidden):
+    """It came around what stands in front of the app: no visitor is meant to be able to."""
+
+    message = (
+        "This server answers only what comes through its public address: open that one. If you did, something in front "
+        "of us is not set up right, and we are told of it. Nothing was charged."
+    )
+
+
 class OperatorNotProven(Forbidden):
     """An operator may read with a password alone; to change anything takes a second factor in the same session."""
 

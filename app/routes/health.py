@@ -16,7 +16,7 @@ from app.domain.errors import NotFound, StoreUnavailable
 from app.services.clock_check import sentence
 from app.services.doctor import LOOK_HEADER
 from app.services.release import Looks, deployment, proxies_seen, release
-from app.web import deps
+from app.web import deps, edge
 from app.web.guards import public
 from app.web.server_state import KEY, ServerState
 
@@ -91,6 +91,7 @@ def as_seen() -> ResponseReturnValue:
         "release": release(),
         "deployment": deployment(config),
         "proxies": proxies_seen(forwarded_for),
+        "edge": edge.how_it_came(config),
     }
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from flask import Flask, Response, g, has_request_context, request
 
 from app.domain.accounts import mask_email
-from app.web import probes
+from app.web import edge, probes
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,8 @@ def register(app: Flask) -> None:
 
     @app.before_request
     def name_request() -> None:
-        g.request_id = secrets.token_hex(8)
+        visitor = edge.visitor()
+        g.request_id = visitor.reference if visitor else secrets.token_hex(8)
         g.account = None
         g.started = time.perf_counter()
 

@@ -115,11 +115,13 @@ def test_all_containers_get_settings_that_the_app_accepts() -> None:
         "CREDIT_PRODUCTS": "",
         "FILES_BUCKET": "dashboard-files",
         "JWT_SECRET": "0c5d1f9e7ab8426390" * 3,
+        "EDGE_SECRETS": "7e20d4b91c5fa83612" * 3,
         "STRIPE_SECRET_KEY": "sk_live_" + "0c5d1f9e7ab8426390",
         "STRIPE_WEBHOOK_SECRET": "whsec_" + "0c5d1f9e7ab8426390" * 2,
     }
     given = {entry["Name"]: entry["Value"] for entry in web["Environment"] if isinstance(entry["Value"], str)}
-    named = {entry["Name"] for entry in web["Environment"] + web["Secrets"]}
+    secrets = [entry["Fn::If"][1] if "Fn::If" in entry else entry for entry in web["Secrets"]]
+    named = {entry["Name"] for entry in web["Environment"] + secrets}
     assert named == set(filled_in) | set(given)
     assert Config.from_env({**filled_in, **given}).is_production
 

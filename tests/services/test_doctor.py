@@ -29,12 +29,14 @@ from app.gateways.stripe import API_VERSION
 from app.gateways.stripe_account import KeyRefused, RightMissing
 from app.services import doctor, payments
 from app.services.doctor import CHECKS, Check, Patient, secrets, work
+from app.services.edge import HEADER, Visitor, written
 from app.services.texts import Text, Texts
 from app.web import deps
 from app.web.visitors import open_store
 from tests.support import FakeSender, FakeStripe, session_event
 
 PREFIX = "Doctor_"
+EDGE_SECRET = "7e20d4b91c5fa836" * 3
 URL = "https://dashboard.example.com"
 HOOK = {
     "id": "we_1",
@@ -54,6 +56,8 @@ class Way:
     proxies: int = 2
     change: Callable[[Answer], Answer] = lambda answer: answer
     fails: Exception | None = None
+    edge_secret: str = ""
+    edge_seconds_behind: int = 0
 
     def ask(self, path: str, headers: dict[str, str] | None = None) -> Answer:
         if self.fails:
@@ -61,6 +65,10 @@ class Way:
         sent = dict(headers or {})
         hops = [sent["X-Forwarded-For"]] if "X-Forwarded-For" in sent else []
         hops += [f"198.51.100.{number}" for number in range(self.proxies)]
+        if self.edge_secret:
+            visitor = Visitor("203.0.113.9", "0123456789abcdef")
+            at = int(datetime.now(UTC).timestamp()) - self.edge_seconds_behind
+            sent[HEADER] = written(self.edge_secret, at, visitor, "GET", path.encode())
         if hops:
             sent["X-Forwarded-For"] = ", ".join(hops)
         found = self.app.test_client().get(path, base_url=URL, headers=sent)
@@ -137,6 +145,7 @@ def ward(config: Config, dynamodb: Any, setting_up: Any, monkeypatch: pytest.Mon
         stripe_webhook_secrets=("whsec_" + "c3a95e71d0b4f826" * 2,),
         support_email="help@example.com",
         trusted_proxies=2,
+        edge_secrets=(EDGE_SECRET,),
         require_operator_2fa=True,
     )
     stripe, now = FakeStripe(), datetime.now(UTC)
@@ -147,7 +156,7 @@ def ward(config: Config, dynamodb: Any, setting_up: Any, monkeypatch: pytest.Mon
         store.updates.heartbeats.note_command(command, CommandEnd(now, 0))
     store.updates.heartbeats.note_books(now, 0)
     store.updates.heartbeats.note_webhook(now)
-    yield Ward(store, made, stripe, FakeSender(), Way(None), Bucket(), Texts(FILLED_IN), now)
+    yield Ward(store, made, stripe, FakeSender(), Way(None, edge_secret=EDGE_SECRET), Bucket(), Texts(FILLED_IN), now)
     remove_tables(setting_up)
 
 
@@ -318,11 +327,25 @@ def broken(ward: Ward) -> None:
 
 
 def one_proxy(ward: Ward) -> None:
+    ward.change(edge_secrets=())
     ward.way.proxies = 1
 
 
 def three_proxies(ward: Ward) -> None:
+    ward.change(edge_secrets=())
     ward.way.proxies = 3
+
+
+def around_the_edge(ward: Ward) -> None:
+    ward.way.edge_secret = ""
+
+
+def other_edge_secret(ward: Ward) -> None:
+    ward.way.edge_secret = "0f4c8a1e6b2d7395" * 3
+
+
+def edge_of_another_time(ward: Ward) -> None:
+    ward.way.edge_seconds_behind = 400
 
 
 def plain_cookie(ward: Ward) -> None:
@@ -462,6 +485,9 @@ MISCONFIGURATIONS = [
     (broken, "public address", "answers with 502", "/readyz"),
     (one_proxy, "proxies", "1 proxy on the way, and TRUSTED_PROXIES is 2: visitors choose", "TRUSTED_PROXIES=1"),
     (three_proxies, "proxies", "3 proxies on the way, and TRUSTED_PROXIES is 2: all visitors", "TRUSTED_PROXIES=3"),
+    (around_the_edge, "edge", "without the edge's signature", "npx wrangler deploy"),
+    (other_edge_secret, "edge", "a secret that is none of ours", "npx wrangler secret put EDGE_SECRET"),
+    (edge_of_another_time, "edge", "minutes apart", "time service"),
     (plain_cookie, "cookies", "cookie lacks Secure", "deploy/cloudflare/README.md"),
     (no_policy, "policy headers", "Content-Security-Policy is taken away or changed", "deploy/cloudflare/README.md"),
     (weak_secret, "secrets", "JWT_SECRET can be guessed", "openssl rand -hex 32"),
@@ -597,6 +623,16 @@ def test_what_another_program_at_stripe_misses_is_not_ours(ward):
     (found,) = ward.examine("webhook deliveries")
 
     assert found.state == RIGHT
+
+
+@pytest.mark.parametrize(("secret", "words"), [(EDGE_SECRET, "so it can be"), ("", "X-Forwarded-For says")])
+def test_before_the_edge_is_asked_for_a_signature_the_doctor_says_whether_one_comes(ward, secret, words):
+    ward.change(edge_secrets=())
+    ward.way.edge_secret = secret
+
+    (found,) = ward.examine("edge")
+
+    assert (found.state, words in found.sentence) == (NOT_ASKED, True)
 
 
 def test_a_sender_at_work_on_what_has_gathered_is_right(ward, monkeypatch):

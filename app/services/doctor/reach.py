@@ -10,12 +10,25 @@ from app.domain.doctor import CannotTell, Finding, not_asked, right, wrong
 from app.domain.formatting import count
 from app.gateways.own_address import Answer, Unreachable
 
+from ..edge import ITS_SECRET, ITS_TIME, MISSING, SIGNED, UNASKED, UNREADABLE
 from ..release import NOBODYS, Looks, deployment, release
 from .patient import Check, Patient
 
 AS_SEEN = "/healthz/as-seen"
 LOOK_HEADER = "X-Doctors-Look"
 CLOUDFLARE = "deploy/cloudflare/README.md"
+UNSIGNED = {
+    MISSING: (
+        "a request comes without the edge's signature: the Worker is not on the way.",
+        "npx wrangler deploy in deploy/cloudflare/worker, or unset EDGE_SECRETS",
+    ),
+    UNREADABLE: ("the edge's signature cannot be read.", "npx wrangler deploy in deploy/cloudflare/worker"),
+    ITS_SECRET: (
+        "the Worker signs with a secret that is none of ours.",
+        f"npx wrangler secret put EDGE_SECRET, with one that EDGE_SECRETS holds ({CLOUDFLARE})",
+    ),
+    ITS_TIME: ("the edge's time and this machine's are minutes apart.", "mend this machine's time service"),
+}
 
 
 def address(patient: Patient) -> Iterator[Finding]:
@@ -49,6 +62,9 @@ def proxies(patient: Patient) -> Iterator[Finding]:
     told = _told(_reached(patient))
     if told is None or not isinstance(told.get("proxies"), int):
         raise CannotTell("what answers at APP_URL does not say how a request came")
+    if told.get("edge") == SIGNED:
+        yield right("The edge signs the visitor's address: no proxy is counted.")
+        return
     seen, trusted = told["proxies"], patient.config.trusted_proxies
     on_the_way = f"{count(seen, 'proxy', 'proxies')} on the way, and TRUSTED_PROXIES is {trusted}"
     if seen < trusted:
@@ -60,6 +76,24 @@ def proxies(patient: Patient) -> Iterator[Finding]:
         )
     else:
         yield right(f"{on_the_way}.")
+
+
+def edge(patient: Patient) -> Iterator[Finding]:
+    """Whether what comes over the public address carries the edge's signature, where that is asked for."""
+    if not patient.config.edge_secrets:
+        told = _told(_reached(patient)) if patient.config.is_production else None
+        comes = (told or {}).get("edge") == UNASKED
+        also = "a signature comes with each request, so it can be" if comes else "X-Forwarded-For says who asks"
+        yield not_asked(f"EDGE_SECRETS is not set: {also}.")
+        return
+    why = (_told(_reached(patient)) or {}).get("edge")
+    if why == SIGNED:
+        yield right("The edge signs whose a request is, and nothing else is let in.")
+    elif why in UNSIGNED:
+        sentence, mend = UNSIGNED[why]
+        yield wrong(f"EDGE_SECRETS: {sentence} Every visitor is refused.", mend)
+    else:
+        raise CannotTell("what answers at APP_URL does not say how a request came")
 
 
 def cookies(patient: Patient) -> Iterator[Finding]:
@@ -129,6 +163,7 @@ CHECKS = tuple(
     for name, look in {
         "public address": address,
         "proxies": proxies,
+        "edge": edge,
         "cookies": cookies,
         "policy headers": headers,
     }.items()

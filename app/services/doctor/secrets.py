@@ -22,6 +22,8 @@ def named(config: Config) -> Iterator[tuple[str, str, int]]:
     for place, secret in enumerate(config.stripe_webhook_secrets, 1):
         name = _numbered("STRIPE_WEBHOOK_SECRET", place, len(config.stripe_webhook_secrets))
         yield name, secret.removeprefix("whsec_"), 24
+    for place, secret in enumerate(config.edge_secrets, 1):
+        yield _numbered("EDGE_SECRETS", place, len(config.edge_secrets)), secret, 32
     yield "STRIPE_SECRET_KEY", config.stripe_secret_key[8:], 16
 
 
@@ -69,6 +71,8 @@ def fingerprint(secret: str) -> str:
 def _roll(name: str) -> str:
     if name.startswith("JWT_SECRET"):
         return f"JWT_SECRET=<{MAKE}>,<the old one for 30 days> (docs/security.md)"
+    if name.startswith("EDGE_SECRETS"):
+        return f"EDGE_SECRETS=<{MAKE}>,<the old one>, then the Worker's EDGE_SECRET (deploy/cloudflare/README.md)"
     if name.startswith("STRIPE_WEBHOOK_SECRET"):
         return "roll the endpoint's secret in Stripe's dashboard: STRIPE_WEBHOOK_SECRET=<new>,<old> (docs/stripe.md)"
     return "roll the key in Stripe's dashboard: STRIPE_SECRET_KEY=<new> (docs/stripe.md)"
