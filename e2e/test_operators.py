@@ -76,7 +76,7 @@ def test_the_customers_open_page_shows_the_answer_when_an_operator_completes_the
     assert customer.url in mail["text"]
 
     log = AuditLog(work.page).open(query=f"action=task.&actor={op.email}")
-    expect(log.acts).to_have_text(["task.complete", "task.claim"])
+    expect(log.acts).to_have_text(["Completed the task", "Claimed the task"])
 
 
 def test_the_open_queue_follows_when_customers_and_operators_are_busy(site, ada, queue):

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
+from app.domain.audit import act_in_words
 from app.domain.charts import Chart, stacked
 from app.domain.clock import utcnow
 from app.domain.money import MINUS, money
@@ -204,5 +205,6 @@ FILTERS = {
         excerpt,
         file_size,
         spend,
+        act_in_words,
     )
 }

@@ -50,5 +50,5 @@ class AuditLog(ListScreen):
     def __init__(self, page: Page):
         super().__init__(page)
         self.rows = page.locator("#log tbody tr")
-        self.acts = page.locator("td code")
+        self.acts = page.locator("td.did")
         self.what = page.get_by_label("What")

@@ -86,7 +86,7 @@ def test_dismissing_needs_a_reason(operator, parked_payment, store):
 
     operator.post(f"{parked_payment}/dismiss", data={"reason": "a test by hand"})
     page = BeautifulSoup(operator.get(parked_payment).data, "html.parser")
-    assert page.select("main li code")[-1].text == "payment.dismiss"  # as in the audit log
+    assert page.select("main li span[title]")[-1].text == "dismissed a payment"
     assert store.payments.find("pi_1").resolution == "dismissed"
 
 

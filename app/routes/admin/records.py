@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 
 from app.data import Store
 from app.domain.accounts import AccountKey, Address
-from app.domain.audit import AuditRow
+from app.domain.audit import SUBJECTS, AuditRow
 from app.domain.by_hand import is_person
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import Malformed, NotFound
@@ -29,7 +29,6 @@ from app.web.names import look_up_names
 
 AUDIT_DAYS = 31  # that one page, or one export, looks back over
 MAX_EXPORT = 10_000
-ACTIONS = ("task.", "credits.", "account.", "mail.", "code.", "payment.", "books.")
 COLUMNS = ("at", "actor", "action", "subject", "before", "after", "reason")
 
 
@@ -103,7 +102,7 @@ def audit() -> ResponseReturnValue:
         "log",
         filter=found,
         today=utcnow().date(),
-        actions=ACTIONS,
+        subjects=SUBJECTS,
         page=page,
         ids=deps.store().accounts.ids_of(AccountKey(row.subject) for row in page.items if "@" in row.subject),
         cursor=paging.cursor or "",
