@@ -16,7 +16,7 @@ from app.data.table_copies import TableCopies
 from app.domain.clock import to_iso, utcnow
 from app.domain.formatting import count
 from app.gateways.depots import Depot, open_depot
-from app.services.backup import looking, own_export
+from app.services.backup import looking, own_export, result_files
 from app.services.backup.looking import Backup
 from app.web import deps
 
@@ -27,20 +27,18 @@ group = Group("backup", help="Exports of every table, and whether they are whole
 @click.option(
     "--to", "to", required=True, metavar="DEPOT", help="A folder, or s3://bucket/prefix: we export ourselves."
 )
+@click.option("--no-files", is_flag=True, help="Leave the files of results out.")
 @click.option("--name", default="", help="Go on with a run that was broken off, or give the backup this name.")
-def export(to: str, name: str) -> None:
+def export(to: str, name: str, no_files: bool) -> None:
     """Export every table in the format of DynamoDB's own exports. Changes nothing; safe beside customers at work.
 
     Says which tables changed while they were read. Broken off, it goes on with --name.
     """
-    config = deps.config()
-    done = own_export.export(
-        copies_of(config),
-        depot_at(to, config),
-        clock=utcnow,
-        name=name,
-        say=lambda line: click.echo(f"… {line}", err=True),
-    )
+    config, depot = deps.config(), depot_at(to, deps.config())
+    done = own_export.export(copies_of(config), depot, clock=utcnow, name=name, say=progress)
+    if not no_files:
+        copied = result_files.keep(deps.get().files, depot, say=progress)
+        click.echo(f"{count(copied, 'file')} of results copied; the others were there.")
     click.echo(f"{done.name}: {count(sum(done.rows.values()), 'row')} of {len(done.rows)} tables, in {to}.")
     if done.torn:
         click.echo(f"Changed while they were read, so not of one moment: {', '.join(done.torn)}.")
@@ -76,7 +74,7 @@ def verify(name: str | None, where: str, as_json: bool) -> None:
     """
     depot = depot_at(where, deps.config())
     name = name or newest(depot, where)
-    backup = looking.read(depot, looking.look(depot, name), say=lambda line: click.echo(f"… {line}", err=True))
+    backup = looking.read(depot, looking.look(depot, name), say=progress)
     if as_json:
         click.echo(json.dumps({"name": name, "rows": backup.rows, "faults": [asdict(one) for one in backup.faults]}))
     else:
@@ -93,6 +91,10 @@ def say(backup: Backup) -> None:
         click.echo(f"\n{backup.name} is not whole: {count(len(backup.faults), 'fault')}. Restore nothing from it.")
     else:
         click.echo(f"{backup.name} is whole: {count(backup.rows, 'row')} of {len(backup.exports)} tables.")
+
+
+def progress(line: str) -> None:
+    click.echo(f"… {line}", err=True)
 
 
 def newest(depot: Depot, where: str) -> str:

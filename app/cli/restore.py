@@ -1,4 +1,4 @@
-"""`flask restore`: whether tables that were restored are whole."""
+"""`flask restore`: from a backup or to a moment into tables of a fresh prefix, and whether they are whole."""
 
 from __future__ import annotations
 
@@ -6,17 +6,32 @@ import json
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from app.cli.backup import copies_of, depot_at, newest, progress, say
 from app.cli.groups import Group
 from app.cli.tables import print_table
+from app.config import Config
+from app.data import Store
+from app.data.recovery import Recovery
+from app.data.table_copies import TableCopies
+from app.data.table_setup import expire, protect
+from app.domain.clock import to_iso
 from app.domain.errors import InvalidInput
+from app.domain.formatting import count
+from app.gateways.depots import BUCKET, Depot
 from app.services import restored
+from app.services.backup import looking, moments, restoring, result_files
+from app.services.backup.looking import Backup
+from app.services.books import Difference
 from app.web import deps
 
-group = Group("restore", help="Tables that were restored.")
+group = Group("restore", help="Back from a backup, or to a moment; and whether it is whole.")
+MOMENT = click.DateTime(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"])
+CHECKPOINT = click.Path(dir_okay=False, path_type=Path)
 MANIFEST = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 
@@ -28,20 +43,118 @@ MANIFEST = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path
     multiple=True,
     help="manifest-summary.json of a table's export, once for each table.",
 )
+@click.option("--from", "where", metavar="DEPOT", help="A depot, in the place of --manifest: it has them all.")
+@click.option("--name", default="", help="Which of its backups: the newest, unless one is named.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def check(manifests: tuple[Path, ...], as_json: bool) -> None:
+def check(manifests: tuple[Path, ...], where: str | None, name: str, as_json: bool) -> None:
     """Compare the tables with one another, with the files and with the exports. Changes nothing, makes nothing.
 
     Before anybody writes. Ends with 1 and a table of what is missing or differs.
     """
     found = deps.get()
-    report = restored.check(found.store, found.files, _rows(manifests), progress=_progress)
+    rows = _rows(manifests)
+    if where:
+        depot = depot_at(where, found.config)
+        rows |= restoring.told(looking.look(depot, name or newest(depot, where)))
+    report = restored.check(found.store, found.files, rows, progress=_progress)
     if as_json:
         click.echo(json.dumps(asdict(report)))
     else:
         _say(report)
     if report.differences:
         sys.exit(1)
+
+
+@group.command("run")
+@click.option("--prefix", required=True, help="Begins the names of the tables that are made: a fresh one.")
+@click.option("--from", "where", metavar="DEPOT", help="A folder, or s3://bucket/prefix, with backups.")
+@click.option("--name", default="", help="Which backup: the newest, unless one is named.")
+@click.option("--moment", type=MOMENT, help="Back to that second (UTC) by DynamoDB itself, in the place of --from.")
+@click.option("--files", "files_from", metavar="DEPOT", help="Where files of results are; the depot itself, of ours.")
+@click.option("--without", multiple=True, metavar="TABLE", help="A table that the backup need not have.")
+@click.option("--checkpoint", type=CHECKPOINT, help="Says how far it is; restore-<prefix>.json unless named.")
+def run(
+    prefix: str,
+    where: str | None,
+    name: str,
+    moment: datetime | None,
+    files_from: str | None,
+    without: tuple[str, ...],
+    checkpoint: Path | None,
+) -> None:
+    """Restore every table into a fresh prefix, then the files of results; compare everything; say what comes next.
+
+    Broken off at any point, the same command goes on. Changes no table of another prefix. Ends with 1 and a table of
+    what is missing or differs.
+    """
+    if (where is None) == (moment is None):
+        raise click.UsageError("Give either --from, a depot with backups, or --moment.")
+    config = deps.config()
+    if prefix == config.table_prefix and moment is not None:
+        raise click.UsageError(f"{prefix} is where the tables are: --prefix takes a fresh one.")
+    copies = copies_of(config, prefix)
+    store = Store(copies.client, prefix)
+    if moment is not None:
+        moment = moment.replace(tzinfo=UTC)
+        moments.run(
+            Recovery(copies.client, config.table_prefix), Recovery(copies.client, prefix), copies, moment, say=progress
+        )
+        manifests, differences = {}, []
+    else:
+        depot = depot_at(str(where), config)
+        backup = _chosen(depot, str(where), name, without)
+        moment = min((one.summary.moment for one in backup.exports.values() if one.summary.moment), default=None)
+        path = checkpoint or Path(f"restore-{prefix.strip('_') or 'tables'}.json")
+        differences = _restore(depot, backup, copies, path)
+        manifests = restoring.told(backup)
+        files_from = files_from or (None if str(where).startswith(BUCKET) else str(where))
+    if files_from:
+        differences += result_files.put_back(store, deps.get().files, depot_at(files_from, config), say=progress)
+    settings_of(config, copies)
+    report = restored.check(store, deps.get().files, manifests, progress=_progress)
+    report.differences[:0] = differences
+    _say(report)
+    if report.differences:
+        sys.exit(1)
+    _say_next(prefix, moment)
+
+
+def _chosen(depot: Depot, where: str, name: str, without: tuple[str, ...]) -> Backup:
+    backup = looking.look(depot, name or newest(depot, where), without=without)
+    if backup.torn:
+        click.echo(f"{backup.name} is not of one moment: {', '.join(backup.torn)} changed while they were read.")
+    click.echo(f"{backup.name}: {count(backup.rows, 'row')} of {len(backup.exports)} tables.")
+    return backup
+
+
+def _restore(depot: Depot, backup: Backup, copies: TableCopies, path: Path) -> list[Difference]:
+    try:
+        return restoring.run(depot, backup, copies, path, say=progress)
+    except restoring.NotWhole as error:
+        say(backup)
+        raise click.ClickException(error.message) from error
+
+
+def settings_of(config: Config, copies: TableCopies) -> None:
+    """Times to live, recovery and protection, which no restore brings along; the first after all rows were compared."""
+    expire(copies.client, copies.prefix, say=progress)
+    if config.dynamodb_endpoint_url and not config.is_production:
+        click.echo("The store is local: point-in-time recovery and protection are not set.")
+    else:
+        protect(copies.client, copies.prefix, say=progress)
+
+
+def _say_next(prefix: str, moment: datetime | None) -> None:
+    since = f"{to_iso(moment)[:19]}" if moment else "<the moment of the backup>"
+    click.echo(f"""
+Nobody is served from these tables yet. Next:
+
+  1. Look: TABLE_PREFIX={prefix} flask --app app.wsgi doctor --only store --only files
+  2. Serve: the service with TablePrefix={prefix} and its usual WebTasks (locally: TABLE_PREFIX={prefix} scripts/run)
+  3. Stripe: turn its endpoint on, then TABLE_PREFIX={prefix} flask --app app.wsgi books reconcile --since {since}
+  4. Tell customers: tasks, codes and adjustments since {since} (UTC) are lost; mails that waited then go out again.
+
+docs/operating.md, "When the data is gone", has what is seen at each step.""")
 
 
 def _rows(manifests: Iterable[Path]) -> dict[str, int]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from app.domain.errors import StoreUnavailable
 
@@ -23,6 +23,7 @@ from .tables import ALL, Table
 PARTS = 4  # of a table, read side by side
 WRITTEN_AT_ONCE = 25  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
 ATTEMPTS = 12  # at what DynamoDB puts off: from 50 ms on, at most 10 s apart, about a minute in all
+MARK = "restored-from"  # a tag
 PUT_OFF = "DynamoDB takes no more just now. Run it again: it goes on where it was."
 PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 10.0
 
@@ -35,6 +36,21 @@ class Named:
     table_id: str
 
 
+def described(client: Any, name: str) -> dict[str, Any] | None:
+    """What DynamoDB says of a table; None where there is none, which is no error of anybody's. Raises
+    StoreUnavailable.
+    """
+    try:
+        found: dict[str, Any] | None = client.describe_table(TableName=name).get("Table")
+    except client.exceptions.ResourceNotFoundException:
+        return None
+    except (ClientError, BotoCoreError) as error:
+        raise StoreUnavailable from error
+    if found is None:  # something else than the store has answered
+        raise StoreUnavailable
+    return found
+
+
 class TableCopies(Base):
     """Under the prefix of the store that it is given. Raises StoreUnavailable throughout."""
 
@@ -43,12 +59,9 @@ class TableCopies(Base):
 
     def find(self, table: str) -> Named | None:
         """The table's names at DynamoDB; None where it is not there."""
-        try:
-            description = call(self.client, "describe_table", TableName=self.prefix + table).get("Table")
-        except TableMissing:
+        description = described(self.client, self.prefix + table)
+        if description is None:
             return None
-        if description is None:  # something else than the store has answered
-            raise StoreUnavailable
         return Named(str(description.get("TableArn", "")), str(description.get("TableId", "")))
 
     def pages(self, table: str, part: int, start: Item | None = None) -> Iterator[tuple[list[Item], Item | None]]:
@@ -85,6 +98,27 @@ class TableCopies(Base):
     def is_empty(self, table: str) -> bool:
         """Whether not one row is there."""
         return not self._patiently("scan", TableName=self.prefix + table, Limit=1, ConsistentRead=True)["Items"]
+
+    def count(self, table: str) -> int:
+        """How many rows are there now; a scan that brings none of them."""
+        pages = self.client.get_paginator("scan").paginate(
+            TableName=self.prefix + table, ConsistentRead=True, Select="COUNT"
+        )
+        return sum(page["Count"] for page in pages)
+
+    def mark(self, table: str, value: str) -> None:
+        """Say which restore a table belongs to, in a tag: no row of it. Safe to repeat."""
+        named = self.find(table)
+        if named and self.mark_of(table) != value:
+            self.client.tag_resource(ResourceArn=named.arn, Tags=[{"Key": MARK, "Value": value}])
+
+    def mark_of(self, table: str) -> str:
+        """Which restore it belongs to; empty where none has said so."""
+        named = self.find(table)
+        if named is None:
+            return ""
+        tags = self.client.list_tags_of_resource(ResourceArn=named.arn).get("Tags") or []
+        return next((str(tag["Value"]) for tag in tags if tag["Key"] == MARK), "")
 
     def _patiently(self, operation: str, **request: Any) -> dict[str, Any]:
         """A call that waits where DynamoDB throttles: a table that was just made takes its time to take more."""

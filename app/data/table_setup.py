@@ -37,9 +37,16 @@ class Difference:
 
 
 def create_tables(
-    client: Any, prefix: str, *, say: Callable[[str], None] = lambda line: None, replace: bool = False
+    client: Any,
+    prefix: str,
+    *,
+    say: Callable[[str], None] = lambda line: None,
+    replace: bool = False,
+    expiring: bool = True,
 ) -> list[str]:
     """Make what is missing: tables, indexes, times to live. Safe to repeat; returns the names of new tables.
+
+    `expiring`: without it no times to live are set, for who fills them first.
 
     An index that differs is dropped and made anew with `replace` only: until it is filled, nobody can list by it. What
     then still differs, `differences` names. `say` gets a line for each thing that takes time.
@@ -54,7 +61,7 @@ def create_tables(
         for difference in [] if name in made else _compare(table, name, description):
             if difference.index and (replace or not _named(description, difference.index)):
                 _make_index(client, table, name, difference.index, _named(description, difference.index), say)
-        if table.ttl:
+        if table.ttl and expiring:
             _set_ttl(client, name, table.ttl, say)
     return made
 
@@ -65,6 +72,20 @@ def expire(client: Any, prefix: str, *, say: Callable[[str], None] = lambda line
     for table in ALL:
         if table.ttl and prefix + table.suffix in existing:
             _set_ttl(client, prefix + table.suffix, table.ttl, say)
+
+
+def protect(client: Any, prefix: str, *, say: Callable[[str], None] = lambda line: None) -> None:
+    """Point-in-time recovery and protection for every table, which no restore carries over. Safe to repeat.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_RestoreTableToPointInTime.html
+    """
+    for table in ALL:
+        name = prefix + table.suffix
+        on = {"PointInTimeRecoveryEnabled": True}
+        client.update_continuous_backups(TableName=name, PointInTimeRecoverySpecification=on)
+        if not client.describe_table(TableName=name)["Table"].get("DeletionProtectionEnabled"):
+            client.update_table(TableName=name, DeletionProtectionEnabled=True)
+            _wait(client, name, say)
 
 
 def differences(client: Any, prefix: str, *, ttl: bool = False) -> list[Difference]:

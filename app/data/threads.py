@@ -17,6 +17,7 @@ T = TypeVar("T")
 SHARDS = ThreadPoolExecutor(8, thread_name_prefix="queue")  # the four shards of the queue, for two pages at once
 KINDS = ThreadPoolExecutor(8, thread_name_prefix="timeline")  # what an operator sees of a customer
 SEGMENTS = ThreadPoolExecutor(4, thread_name_prefix="migration")  # the parts of a table that a command walks
+WRITERS = ThreadPoolExecutor(8, thread_name_prefix="restore")  # what a restore puts side by side
 THREADS = 16  # Readers: as many as a worker has requests at work, twice over
 
 

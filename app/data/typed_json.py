@@ -94,12 +94,15 @@ def _plain(attribute: Attribute) -> Any:
 
 
 def _number(text: str) -> str:
+    """One writing for each number, whatever zeros and exponent it came with: its digits and the power of ten."""
     if text.isascii() and text.isdigit() and not text.startswith("0"):
-        return text
+        digits = text.rstrip("0")
+        return f"{digits}e{len(text) - len(digits)}"
     try:
-        number = Decimal(text).normalize(EXACT)
+        sign, found, exponent = Decimal(text).normalize(EXACT).as_tuple()
     except InvalidOperation as error:
         raise ValueError("no number") from error
-    if not number.is_finite():
+    if isinstance(exponent, str):
         raise ValueError("no number")
-    return "0" if not number else format(number, "f") if number.adjusted() < EXACT.prec else str(number)
+    digits = "".join(map(str, found))
+    return f"{'-' * sign}{digits}e{exponent}" if digits != "0" else "0"

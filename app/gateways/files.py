@@ -30,6 +30,7 @@ READ_SECONDS = 20  # for a whole answer
 MAX_NAME = 120
 ANSWERED = {  # what S3 says in each answer
     "put_object": {"ETag"},
+    "get_object": {"ETag", "Body"},
     "head_object": {"ETag", "ContentLength", "ContentType"},
     "list_objects_v2": {"KeyCount"},
     "delete_object": set[str](),
@@ -65,6 +66,22 @@ class FileStore:
         named = {"name": quote(shown, safe="")}  # metadata is ASCII
         self._call("put_object", Bucket=self._bucket, Key=key, Body=content, ContentType=kind, Metadata=named)
         return ResultFile(key, shown, len(content), kind)
+
+    def read(self, key: str) -> bytes:
+        """What a file holds. Raises FilesUnavailable."""
+        answer = self._call("get_object", Bucket=self._bucket, Key=key) or {}
+        try:
+            content: bytes = answer["Body"].read()
+        except (BotoCoreError, OSError) as error:
+            raise self._unavailable("get_object", error) from error
+        return content
+
+    def put_back(self, file: ResultFile, content: bytes) -> None:
+        """Store a file again under the key that it had. Safe to repeat. Raises FilesUnavailable."""
+        named = {"name": quote(file.name, safe="")}
+        self._call(
+            "put_object", Bucket=self._bucket, Key=file.key, Body=content, ContentType=file.content_type, Metadata=named
+        )
 
     def find(self, task_id: str, file_id: str) -> ResultFile | None:
         """A file that was stored for this very task, by the last part of its key. Raises FilesUnavailable."""

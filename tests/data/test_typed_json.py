@@ -83,6 +83,7 @@ def test_items_that_are_equal_to_dynamodb_have_one_digest_and_others_another():
         one | {"a": {"N": "100." + "0" * 34 + "1"}},
     ]
     assert len({digest(item) for item in (one, *others)}) == 6
+    assert digest({"n": {"N": "9" + "0" * 125}}) == digest({"n": {"N": "9E+125"}}) != digest({"n": {"N": "9E+124"}})
     assert digest({"a": {"N": str(Decimal("9" * 38))}}) != digest({"a": {"N": str(Decimal("9" * 37 + "8"))}})
 
 
