@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+
+_looks_for_garbage = gc.isenabled()
+gc.disable()  # nothing of what is imported is garbage: to look through it again and again was a fifth of each start
+
 from datetime import timedelta
 from typing import Any
 
@@ -81,6 +86,10 @@ from app.web.markdown import render_markdown
 from app.web.server_state import ServerState
 from app.web.visitors import add_commands, open_store
 from app.web.work_slots import Places, Slots, WorkSlots
+
+gc.freeze()  # it stays, and workers that are forked share it
+if _looks_for_garbage:
+    gc.enable()
 
 BLUEPRINTS = (
     home,

@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import requests
-from requests.adapters import HTTPAdapter
-
-from app.data.connections import bound_pools
 from app.domain.doctor import CannotTell
 
 TIMEOUT_SECONDS = 10.0  # for a whole answer
@@ -27,21 +23,17 @@ class Answer:
     body: bytes
 
 
-class _Adapter(HTTPAdapter):
-    def init_poolmanager(self, *given: object, **named: object) -> None:
-        super().init_poolmanager(*given, **named)  # type: ignore[arg-type]
-        bound_pools(self.poolmanager)
-
-
 class OwnAddress:
     def __init__(self, app_url: str) -> None:
         self._app_url = app_url
 
     def ask(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
         """One GET that follows no redirect. Raises Unreachable, and CannotTell where the time runs out."""
-        with requests.Session() as session:
-            session.mount("https://", _Adapter())
-            session.mount("http://", _Adapter())
+        import requests  # where it is used: a doctor alone asks
+
+        from .bounded import bounded_session
+
+        with bounded_session() as session:
             try:
                 answer = session.get(
                     self._app_url + path,

@@ -10,21 +10,16 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from ipaddress import ip_address
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-import requests
-import stripe
-from requests.adapters import HTTPAdapter
-
-from app.data.connections import bound_pools
 from app.domain.errors import DomainError, InvalidPayload, InvalidSignature, NotFound, PaymentsUnavailable
 from app.domain.sales import GUEST, MARK
 
 from .stripe_account import StripeAccount
 
 if TYPE_CHECKING:
+    import stripe
     from stripe.params.checkout import SessionCreateParams
 
 log = logging.getLogger(__name__)
@@ -34,9 +29,6 @@ CONNECT_TIMEOUT_SECONDS = 3.0
 READ_TIMEOUT_SECONDS = 10.0  # for a whole answer
 MAX_RETRIES = 2
 PAGE_SIZE = 100
-
-# The library would otherwise write an identifier into the home directory and report timings.
-stripe.enable_telemetry = False
 
 # Ids end up in a URL path; an empty one would turn "retrieve" into "list".
 _ID = re.compile(r"[a-z]{2,8}_[A-Za-z0-9_]{1,240}", re.ASCII)
@@ -74,45 +66,27 @@ class PaymentNotFound(NotFound):
     """Stripe knows no such object (or it belongs to another Stripe account)."""
 
 
-class _Adapter(HTTPAdapter):
-    """Connections to Stripe, or to a proxy on the way, on which a whole answer is bounded."""
-
-    def init_poolmanager(self, *given: Any, **named: Any) -> None:
-        super().init_poolmanager(*given, **named)
-        bound_pools(self.poolmanager)
-
-    def proxy_manager_for(self, *given: Any, **named: Any) -> Any:
-        return bound_pools(super().proxy_manager_for(*given, **named))
-
-
-class _Requests(stripe.RequestsClient):
-    """Stripe's own, with a session of ours for each thread."""
-
-    def request(self, *given: Any, **named: Any) -> Any:
-        if getattr(self._thread_local, "session", None) is None:
-            self._thread_local.session = requests.Session()
-            self._thread_local.session.mount("https://", _Adapter())
-            self._thread_local.session.mount("http://", _Adapter())
-        return super().request(*given, **named)
-
-
 class StripeGateway:
     """Every call the dashboard makes to Stripe; answers are plain dicts in Stripe's own field names."""
 
     def __init__(self, secret_key: str, api_base: str | None = None) -> None:
-        # A proxy named by the environment must not be asked for a host that is this machine.
-        proxy = stripe.HTTPClient._Proxy(http="", https="") if api_base and _is_loopback(api_base) else None
-        http_client = _Requests(
-            timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS), verify_ssl_certs=True, proxy=proxy
+        self._secret_key, self._api_base = secret_key, api_base
+
+    @cached_property
+    def _client(self) -> stripe.StripeClient:
+        from .stripe_client import connect
+
+        return connect(
+            self._secret_key,
+            version=API_VERSION,
+            retries=MAX_RETRIES,
+            timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
+            api_base=self._api_base,
         )
-        self._client = stripe.StripeClient(
-            secret_key,
-            stripe_version=API_VERSION,
-            max_network_retries=MAX_RETRIES,
-            http_client=http_client,
-            base_addresses={"api": api_base.rstrip("/")} if api_base else {},
-        )
-        self.account = StripeAccount(self._client)
+
+    @cached_property
+    def account(self) -> StripeAccount:
+        return StripeAccount(self._client)
 
     def ensure_customer(self, account_id: str, email: str) -> str:
         """Create the account's Stripe customer and return its id; a repeat within a day returns the same one."""
@@ -339,6 +313,8 @@ def verify_webhook(
 
     Raises InvalidSignature when nobody we trust signed it, InvalidPayload when what is signed is no event.
     """
+    import stripe
+
     # hmac.compare_digest raises TypeError on text that is not ASCII.
     if not signature_header or not signature_header.isascii():
         raise InvalidSignature
@@ -356,6 +332,8 @@ def verify_webhook(
 
 
 def _signed_by(secret: str, text: str, header: str) -> bool:
+    import stripe
+
     try:
         return bool(stripe.WebhookSignature.verify_header(text, header, secret, tolerance=None))
     except stripe.SignatureVerificationError:
@@ -386,6 +364,8 @@ def _translated_errors(refused: str | None = None, *, names_rights: bool = False
     `refused` is the sentence for customers; operators are told Stripe's own. `names_rights`: whoever asks can mend the
     key, so a right that it lacks is KeyLacksRight.
     """
+    import stripe
+
     try:
         yield
     except (stripe.InvalidRequestError, stripe.IdempotencyError, stripe.CardError) as error:
@@ -416,6 +396,8 @@ def _translated_errors(refused: str | None = None, *, names_rights: bool = False
 
 def _told(answer: object, kind: str, asked_for: str = "") -> dict[str, Any]:
     """The answer as a plain dict, if it is the thing that was asked for: a proxy's or a portal's is nobody's word."""
+    import stripe
+
     told = answer.to_dict(for_json=True) if isinstance(answer, stripe.StripeObject) else {}
     named = isinstance(told.get("data"), list) if kind == "list" else bool(told.get("id"))
     if told.get("object") != kind or not named or (asked_for and told["id"] != asked_for):
@@ -451,13 +433,3 @@ def _checked_id(value: str, *prefixes: str) -> str:
 
 def _epoch(moment: datetime | int) -> int:
     return int(moment.timestamp()) if isinstance(moment, datetime) else moment
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
-
-import stripe
+from typing import TYPE_CHECKING, Any
 
 from app.domain.doctor import CannotTell
+
+if TYPE_CHECKING:
+    import stripe
 
 PAGE_SIZE = 100
 
@@ -82,6 +83,8 @@ def _may(read: Callable[[], object]) -> bool:
 @contextmanager
 def _said() -> Iterator[None]:
     """Never with Stripe's message, which may quote the key."""
+    import stripe  # where it is used: app/gateways/stripe_client.py
+
     try:
         yield
     except stripe.AuthenticationError as error:

@@ -5,28 +5,8 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-from webauthn import (
-    base64url_to_bytes,
-    generate_authentication_options,
-    generate_registration_options,
-    options_to_json,
-    verify_authentication_response,
-    verify_registration_response,
-)
-from webauthn.helpers import (
-    bytes_to_base64url,
-    parse_authentication_credential_json,
-    parse_registration_credential_json,
-)
-from webauthn.helpers.exceptions import WebAuthnException
-from webauthn.helpers.structs import (
-    AuthenticatorSelectionCriteria,
-    PublicKeyCredentialDescriptor,
-    ResidentKeyRequirement,
-    UserVerificationRequirement,
-)
 
 from app.data.second_factors import Proof
 from app.domain.accounts import Account, Passkey
@@ -34,11 +14,15 @@ from app.domain.errors import WrongCode
 from app.domain.second_factor import ISSUER, MAX_PASSKEY_NAME
 from app.domain.text import one_line, storable
 
+if TYPE_CHECKING:
+    from webauthn.helpers.structs import PublicKeyCredentialDescriptor
+
 MAX_CREDENTIAL = 20_000  # characters of the browser's answer
 CHALLENGE_SECONDS = 300
 REGISTER, ASSERT = "register", "assert"
-# Whatever the library may raise for an answer that somebody made up.
-UNACCEPTABLE = (WebAuthnException, ValueError, KeyError, TypeError, RecursionError)
+
+# The library is imported where it is used: it reads a tenth as much as all else of the app does at its start, and most
+# processes never meet a passkey.
 
 
 class Passkeys:
@@ -58,6 +42,13 @@ class Passkeys:
         return False
 
     def registration_options(self, account: Account, challenge: bytes) -> str:
+        from webauthn import generate_registration_options, options_to_json
+        from webauthn.helpers.structs import (
+            AuthenticatorSelectionCriteria,
+            ResidentKeyRequirement,
+            UserVerificationRequirement,
+        )
+
         return options_to_json(
             generate_registration_options(
                 rp_id=self._host,
@@ -74,6 +65,8 @@ class Passkeys:
         )
 
     def authentication_options(self, account: Account, challenge: bytes) -> str:
+        from webauthn import generate_authentication_options, options_to_json
+
         return options_to_json(
             generate_authentication_options(
                 rp_id=self._host, challenge=challenge, allow_credentials=_descriptors(account)
@@ -82,6 +75,9 @@ class Passkeys:
 
     def verify_registration(self, account: Account, credential: str, name: str, now: datetime) -> Passkey:
         """Raises WrongCode."""
+        from webauthn import verify_registration_response
+        from webauthn.helpers import bytes_to_base64url
+
         try:
             verified = verify_registration_response(
                 credential=_checked(credential),
@@ -89,7 +85,7 @@ class Passkeys:
                 expected_rp_id=self._host,
                 expected_origin=self._origin,
             )
-        except UNACCEPTABLE as error:
+        except _unacceptable() as error:
             raise WrongCode("That passkey could not be added. Try again.") from error
         credential_id = bytes_to_base64url(verified.credential_id)
         return Passkey(
@@ -103,6 +99,9 @@ class Passkeys:
 
     def verify_assertion(self, account: Account, credential: str, now: datetime) -> Proof:
         """The proof in an assertion by one of the account's passkeys. Raises WrongCode."""
+        from webauthn import base64url_to_bytes, verify_authentication_response
+        from webauthn.helpers import bytes_to_base64url, parse_authentication_credential_json
+
         challenge = _challenge_of(account, ASSERT, now)
         try:
             given = parse_authentication_credential_json(_checked(credential))
@@ -115,17 +114,26 @@ class Passkeys:
                 credential_public_key=base64url_to_bytes(passkey.public_key),
                 credential_current_sign_count=passkey.sign_count,
             )
-        except UNACCEPTABLE as error:
+        except _unacceptable() as error:
             raise WrongCode("That passkey was not accepted. Try again.") from error
         return Proof.of_passkey(account.challenge, passkey.key, verified.new_sign_count, now)
 
     @staticmethod
     def key_of(credential: str) -> str | None:
         """The key that a credential is or would be kept under, whether it is right or not; None when it is none."""
+        from webauthn.helpers import bytes_to_base64url, parse_registration_credential_json
+
         try:
             return passkey_key(bytes_to_base64url(parse_registration_credential_json(_checked(credential)).raw_id))
-        except (*UNACCEPTABLE, WrongCode):
+        except _unacceptable(WrongCode):
             return None
+
+
+def _unacceptable(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """Whatever the library may raise for an answer that somebody made up."""
+    from webauthn.helpers.exceptions import WebAuthnException
+
+    return WebAuthnException, ValueError, KeyError, TypeError, RecursionError, *more
 
 
 def passkey_key(credential_id: str) -> str:
@@ -147,6 +155,9 @@ def _checked(credential: str) -> str:
 
 
 def _descriptors(account: Account) -> list[PublicKeyCredentialDescriptor]:
+    from webauthn import base64url_to_bytes
+    from webauthn.helpers.structs import PublicKeyCredentialDescriptor
+
     return [
         PublicKeyCredentialDescriptor(id=base64url_to_bytes(passkey.credential_id))
         for passkey in account.passkeys.values()
