@@ -20,10 +20,10 @@ from scripts.local.settings import CREDENTIALS
 REMOVES_EXPIRED = "dynamodb-ttl-reaper"
 
 
-def configure(port: int, data_dir: Path | None) -> None:
-    """Settings that ministack reads at import: loopback only, no side listeners, no docker, quiet."""
+def configure(host: str, port: int, data_dir: Path | None) -> None:
+    """Settings that ministack reads at import: one address, no side listeners, no docker, quiet."""
     settings = {
-        "BIND_HOST": HOST,
+        "BIND_HOST": host,
         "GATEWAY_PORT": str(port),
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
@@ -60,7 +60,7 @@ def nothing_expires() -> Iterator[None]:
         yield
 
 
-async def serve(port: int, data_dir: Path | None) -> None:
+async def serve(host: str, port: int, data_dir: Path | None) -> None:
     """Serve until a stop signal; open requests are answered first."""
     import ministack.app
     from hypercorn.asyncio import serve as hypercorn_serve
@@ -81,7 +81,7 @@ async def serve(port: int, data_dir: Path | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
     config = Config()
-    config.bind = [f"{HOST}:{port}"]
+    config.bind = [f"{host}:{port}"]
     config.keep_alive_timeout = 75
     config.graceful_timeout = 2
     config.loglevel = "WARNING"
@@ -93,15 +93,16 @@ async def serve(port: int, data_dir: Path | None) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default=HOST, help="another address than loopback: in a container of one's own")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--data", type=Path, help="folder of the journal; without it everything is in memory only")
     arguments = parser.parse_args()
-    configure(arguments.port, arguments.data)
+    configure(arguments.host, arguments.port, arguments.data)
     with nullcontext() if arguments.data else nothing_expires():  # the part that is DynamoDB is imported here
         from scripts.local.journal import JournalError
 
     try:
-        asyncio.run(serve(arguments.port, arguments.data))
+        asyncio.run(serve(arguments.host, arguments.port, arguments.data))
     except JournalError as error:
         sys.exit(str(error))
 

@@ -143,13 +143,13 @@ class MailboxHandler(BaseHTTPRequestHandler):
 
 
 class MailboxServer(ThreadingHTTPServer):
-    """The server on loopback, with the port of the local AWS whose mails it shows."""
+    """The server, on loopback unless it is told otherwise, with the port of the local AWS whose mails it shows."""
 
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, port: int, aws_port: int) -> None:
-        super().__init__((HOST, port), MailboxHandler)
+    def __init__(self, port: int, aws_port: int, host: str = HOST) -> None:
+        super().__init__((host, port), MailboxHandler)
         self.aws_port = aws_port
         self.templates = Environment(
             loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True, undefined=StrictUndefined
@@ -163,10 +163,11 @@ class MailboxServer(ThreadingHTTPServer):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default=HOST, help="another address than loopback: in a container of one's own")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--aws-port", type=int, required=True)
     arguments = parser.parse_args()
-    MailboxServer(arguments.port, arguments.aws_port).serve_forever()
+    MailboxServer(arguments.port, arguments.aws_port, arguments.host).serve_forever()
 
 
 if __name__ == "__main__":

@@ -13,17 +13,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import FrameType
 
 from scripts.local.aws import CHILD, is_ready
-from scripts.local.ports import HOST, answers, wait_until, wait_until_free
-from scripts.local.processes import Process, heed_no_stop, python, say
+from scripts.local.parts import commands
+from scripts.local.ports import answers, wait_until, wait_until_free
+from scripts.local.processes import Process, heed_no_stop, say
 from scripts.local.reload import Changes
 from scripts.local.settings import (
     LOCK_FILE,
     REPO,
-    STRIPE_STANDIN,
     LocalSettings,
     SettingsError,
     keep_run_environment,
@@ -35,7 +35,6 @@ LOCK_SECONDS = 5.0
 START_SECONDS = 180.0
 PROGRESS_SECONDS = 10.0
 WATCH_SECONDS = 0.2
-DOCTOR_SECONDS = "300"
 HEALTH_SECONDS = 30.0  # one answer of the app, whose first needs each table described
 ASKED = ("aws", "stripe")  # by the app, the mail sender and the mailbox
 
@@ -53,6 +52,7 @@ class Supervisor:
 
     def __init__(self, settings: LocalSettings, *, reload: bool = False) -> None:
         self.settings = settings
+        self._commands = commands(settings)
         self._changes = Changes(REPO / "app") if reload else None
         self._stop = threading.Event()
         self._hurry = False
@@ -137,58 +137,33 @@ class Supervisor:
         settings = self.settings
         if settings.runs_aws:
             say("Starting local AWS ...")
-            data_dir = str(settings.var_dir / "aws")
-            port = settings.ports["LOCAL_AWS_PORT"]
-            aws = self._add("aws", python("-m", "scripts.local.aws_server", "--port", str(port), "--data", data_dir))
-            self._wait_for(aws, lambda: is_ready(port))
+            aws_port = settings.ports["LOCAL_AWS_PORT"]
+            self._wait_for(self._add("aws"), lambda: is_ready(aws_port))
             if settings.runs_mailbox:
-                self._step("The sender address", python("-m", "scripts.local.sender_identity"))
+                self._step("The sender address", "sender")
         if settings.runs_stripe:
             say("Starting the Stripe stand-in ...")
-            stripe = self._add("stripe", self._stripe_command())
+            stripe = self._add("stripe")
         if settings.runs_mailbox:
             port = settings.ports["LOCAL_MAILBOX_PORT"]
-            aws_port = settings.ports["LOCAL_AWS_PORT"]
-            mailbox = python("-m", "scripts.local.mailbox", "--port", str(port), "--aws-port", str(aws_port))
-            self._wait_for(self._add("mailbox", mailbox), lambda: answers(port, "/healthz") == 200)
+            self._wait_for(self._add("mailbox"), lambda: answers(port, "/healthz") == 200)
         say("Creating the tables ...")
-        self._step("Creating the tables", python("scripts/setup_db.py"))
+        self._step("Creating the tables", "setup")
         if settings.demo_month:
             self._wait_for(stripe, lambda: answers(settings.ports["LOCAL_STRIPE_PORT"], "/_control/health") == 200)
         say("Making the demo accounts ...")
-        seeded = self._step("Making the demo accounts", self._demo_command())
+        seeded = self._step("Making the demo accounts", "demo")
         sign_ins = [json.loads(line) for line in seeded.splitlines() if line.startswith("{")]
         say(f"Starting the app with {settings.workers} workers ...")
-        web = self._add("web", self._web_command(), echo=True, stop_seconds=25.0)
+        web = self._add("web", echo=True, stop_seconds=25.0)
         self._wait_for(web, lambda: answers(settings.ports["PORT"], "/healthz", HEALTH_SECONDS) == 200)
-        self._add("mail", python("-m", "flask", "--app", "app.wsgi", "mail", "send", "--watch"), echo=True)
-        attend = python("-m", "flask", "--app", "app.wsgi", "books", "attend", "--watch", "--hourly")
-        self._add("books", attend, echo=True)
-        doctor = python("-m", "flask", "--app", "app.wsgi", "doctor", "--watch", "--keep", "--every", DOCTOR_SECONDS)
-        self._add("doctor", doctor)
+        self._add("mail", echo=True)
+        self._add("books", echo=True)
+        self._add("doctor")
         return sign_ins
 
-    def _demo_command(self) -> list[str]:
-        if self.settings.demo_month:
-            return python("-m", "scripts.local.demo")
-        return python("-m", "flask", "--app", "app.wsgi", "demo", "seed")
-
-    def _web_command(self) -> list[str]:
-        port, workers = self.settings.ports["PORT"], self.settings.workers
-        return python("-m", "app.web.serve", "--host", HOST, "--port", str(port), "--workers", str(workers))
-
-    def _stripe_command(self) -> list[str]:
-        environment = self.settings.environment
-        return python(
-            *("-m", STRIPE_STANDIN, "--port", str(self.settings.ports["LOCAL_STRIPE_PORT"])),
-            *("--state", str(self.settings.var_dir / "stripe")),
-            *("--webhook-url", f"{self.settings.url('PORT')}/api/stripe/webhook"),
-            *("--webhook-secret", environment["STRIPE_WEBHOOK_SECRET"].split(",")[0].strip()),
-            *("--secret-key", environment["STRIPE_SECRET_KEY"]),
-            *(["--states"] if self.settings.runs_aws and self.settings.runs_mailbox else []),
-        )
-
-    def _add(self, name: str, command: list[str], *, echo: bool = False, stop_seconds: float = 5.0) -> Process:
+    def _add(self, name: str, *, echo: bool = False, stop_seconds: float = 5.0) -> Process:
+        command = self._commands[name]
         log_dir = self.settings.var_dir / "log"
         environment = self.settings.environment
         process = Process(name, command, environment, log_dir, self._pid, echo=echo, stop_seconds=stop_seconds)
@@ -209,14 +184,14 @@ class Supervisor:
         reason = f"has not answered for {START_SECONDS:.0f} s" if process.alive else "ended while starting"
         raise StartError(f"The {process.name} process {reason}. Its last lines ({process.log_path}):\n{process.tail()}")
 
-    def _step(self, purpose: str, command: Sequence[str]) -> str:
+    def _step(self, purpose: str, name: str) -> str:
         """Run a command to its end and return what it printed; its error output goes to setup.log."""
         log_path = self.settings.var_dir / "log" / "setup.log"
         next_word = time.monotonic() + PROGRESS_SECONDS
         with log_path.open("ab") as log:
             start = log.tell()
             with subprocess.Popen(
-                [*CHILD, str(self._pid), *command],
+                [*CHILD, str(self._pid), *self._commands[name]],
                 cwd=REPO,
                 env=dict(self.settings.environment),
                 stdin=subprocess.DEVNULL,

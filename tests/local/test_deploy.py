@@ -330,13 +330,16 @@ def test_every_path_that_cloudflare_treats_apart_is_one_of_the_app(app, quoted: 
 
 
 def test_the_image_holds_the_app_and_no_development_files() -> None:
-    dockerfile = (REPO / "Dockerfile").read_text()
-    copied = [line.split()[1] for line in dockerfile.splitlines() if line.startswith("COPY") and "--from" not in line]
-    assert copied == ["requirements-image.txt", "app", "scripts/setup_db.py"]
+    stages = (REPO / "Dockerfile").read_text().split("\nFROM ")
+    production = [stages[1], stages[-1]]  # the others are of compose.yaml
+    lines = [line for stage in production for line in stage.splitlines() if line.startswith("COPY")]
+    copied = [path for line in lines if "--from" not in line for path in line.split()[1:-1]]
+    assert copied == ["requirements-image.txt", "scripts/images/packages.py", "app", "scripts/setup_db.py"]
     assert all((REPO / path).exists() for path in copied)
-    assert "--require-hashes" in dockerfile
-    assert "\nUSER 10001\n" in dockerfile
-    assert "HEALTHCHECK" in dockerfile
+    assert [line for line in lines if "--from" in line] == ["COPY --from=build /srv /srv"]
+    assert "--require-hashes" in (REPO / "scripts/images/packages.py").read_text()
+    assert "\nUSER 10001\n" in stages[-1]
+    assert "HEALTHCHECK" in stages[-1]
 
 
 def test_every_setting_is_documented() -> None:

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from .options import BadOption, Options
+from .options import HOST, BadOption, Options
 from .server import serve
 
 
@@ -16,7 +16,8 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m scripts.local.stripe_standin",
         description="A stand-in for Stripe on this machine. No money moves. See docs/stripe.md.",
     )
-    parser.add_argument("--port", type=int, default=4242, help="port on 127.0.0.1, 0 for any (default 4242)")
+    parser.add_argument("--host", default=HOST, help="another address than loopback: in a container of one's own")
+    parser.add_argument("--port", type=int, default=4242, help="port, 0 for any (default 4242)")
     parser.add_argument("--state", type=Path, required=True, help="directory that keeps payments between runs")
     parser.add_argument("--webhook-url", default="", help="where events go, on this machine; empty for nowhere")
     parser.add_argument("--webhook-secret", default=os.environ.get("STRIPE_WEBHOOK_SECRET", "").partition(",")[0])
@@ -33,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         secret_key=given.secret_key,
         webhook_secret=given.webhook_secret,
         webhook_url=given.webhook_url or None,
+        host=given.host,
         port=given.port,
         settle_seconds=given.settle_seconds,
         retry_seconds=given.retry_seconds,
@@ -45,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"stripe stand-in: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"stripe stand-in: cannot listen on 127.0.0.1:{given.port}: {error}", file=sys.stderr)
+        print(f"stripe stand-in: cannot listen on {given.host}:{given.port}: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from .store import Store
 
+HOST = "127.0.0.1"
+
 
 class BadOption(Exception):
     """A setting that the stand-in will not start with, in words for whoever typed it."""
@@ -23,12 +25,13 @@ class Options:
     secret_key: str
     webhook_secret: str
     webhook_url: str | None
+    host: str = HOST  # where it listens; its address is on loopback all the same
     port: int = 4242
     settle_seconds: float = 4.0
     retry_seconds: float = 1.0
     redirect_wait_seconds: float = 10.0
     states: bool = False  # whether it makes states in the run that it belongs to (scripts/local/states)
-    url: str = ""  # where it listens, known once it does
+    url: str = ""  # its address, known once it does
 
     def settle_after(self, store: Store) -> float:
         """Seconds until a bank answers; the control API may have changed it."""

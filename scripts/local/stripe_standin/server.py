@@ -16,14 +16,13 @@ from .api import create_api
 from .business import Business
 from .control import create_control
 from .objects import money
-from .options import Options
+from .options import HOST, Options
 from .pages import create_pages
 from .panel import create_panel, moment
 from .states import create_states
 from .store import Store
 from .webhooks import Deliverer
 
-HOST = "127.0.0.1"
 MAX_BODY = 1024 * 1024
 HEADERS = {
     # The hosted page's form leads on to the shop's own address, which may be any.
@@ -92,7 +91,7 @@ def serve(options: Options, ready_file: Path | None = None) -> None:
     business = Business(store, options)
     deliverer = Deliverer(store, business, options)
     app = create_app(store, business, deliverer, options)
-    server = make_server(HOST, options.port, app, threaded=True, request_handler=_QuietHandler)
+    server = make_server(options.host, options.port, app, threaded=True, request_handler=_QuietHandler)
     options.port = server.server_port
     options.url = f"http://{HOST}:{options.port}"
 
