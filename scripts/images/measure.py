@@ -21,7 +21,7 @@ from scripts.local.ports import answers, free_port, wait_until
 from scripts.local.processes import say
 from scripts.local.settings import app_settings
 
-USER = 10001
+APP_UID = 10001
 START_SECONDS = 120.0
 SECRETS = {
     "JWT_SECRET": "0c5d1f9e7ab8426390" * 3,
@@ -94,12 +94,12 @@ def served(srv: Path, workers: int, environment: dict[str, str]) -> Iterator[tup
         srv.parent.chmod(0o755)
         subprocess.run(["chmod", "-R", "a-w,a+rX", str(srv)], check=True)
     command = [sys.executable, "-S", "-m", "app.web.serve", "--port", str(port), "--workers", str(workers)]
-    say(f"Starting it with {workers} workers{f' as user {USER}' if root else ''} ...")
+    say(f"Starting it with {workers} workers{f' as user {APP_UID}' if root else ''} ...")
     log = srv.parent / "server.log"
     with log.open("wb") as lines:
         server = subprocess.Popen(
             command, cwd=srv, env=environment, stdout=lines, stderr=lines,
-            user=USER if root else None, group=USER if root else None, extra_groups=[] if root else None,
+            user=APP_UID if root else None, group=APP_UID if root else None, extra_groups=[] if root else None,
         )  # fmt: skip
     try:
         ready = wait_until(lambda: answers(port, "/readyz") == 200, START_SECONDS, lambda: server.poll() is None)
@@ -126,9 +126,9 @@ def served(srv: Path, workers: int, environment: dict[str, str]) -> Iterator[tup
 def may_run(program: str) -> bool:
     """Whether the image's user could, too: a Python in somebody's home is for them alone."""
     try:
-        return subprocess.run([program, "-c", ""], user=USER, group=USER, extra_groups=[]).returncode == 0
+        return subprocess.run([program, "-c", ""], user=APP_UID, group=APP_UID, extra_groups=[]).returncode == 0
     except PermissionError:
-        say(f"{program} is not for user {USER}: the server is run as this user instead.")
+        say(f"{program} is not for user {APP_UID}: the server is run as this user instead.")
         return False
 
 
