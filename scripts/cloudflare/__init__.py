@@ -1,0 +1,1 @@
+"""Cloudflare in front of the dashboard: its settings over its API, and an operator's pass in maintenance."""
