@@ -148,6 +148,7 @@ def test_no_page_says_a_word_that_the_glossary_forbids():
 def test_no_document_says_a_word_that_the_glossary_forbids():
     words = forbidden(2)
     documents = {*REPO.glob("*.md"), *REPO.glob("docs/**/*.md"), *REPO.glob("deploy/**/*.md")} - {GLOSSARY}
+    documents = {path for path in documents if "node_modules" not in path.parts}  # what others have written
     wrong = [
         f"{path.relative_to(REPO)}: {found}"
         for path in sorted(documents)
