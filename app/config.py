@@ -71,6 +71,9 @@ class Config:
     signups_per_hour: int = 100
     require_operator_2fa: bool = True
     files_bucket: str = "impacteragi-results"
+    backup_bucket: str | None = None  # where the nightly exports go
+    backup_copy_bucket: str | None = None  # what they, and the results' files, are replicated to
+    backup_copy_region: str | None = None
     adjust_limit: int = 5_000  # credits that one operator may add or take alone
     store_timeout_seconds: int = 2  # of one try of a call to DynamoDB
     store_patience_seconds: int = 4  # of deciding again when others were quicker, before it says "busy"
@@ -118,6 +121,9 @@ class Config:
             signups_per_hour=read.number("SIGNUPS_PER_HOUR", 100, 1, 100_000),
             require_operator_2fa=read.number("REQUIRE_OPERATOR_2FA", 1, 0, 1) == 1,
             files_bucket=read.text("FILES_BUCKET", "impacteragi-results"),
+            backup_bucket=read.text("BACKUP_BUCKET", "") or None,
+            backup_copy_bucket=read.text("BACKUP_COPY_BUCKET", "") or None,
+            backup_copy_region=read.text("BACKUP_COPY_REGION", "") or None,
             adjust_limit=read.number("ADJUST_LIMIT", 5_000, 0, 1_000_000_000),
             store_timeout_seconds=read.number("STORE_TIMEOUT_SECONDS", 2, 1, 60),
             store_patience_seconds=read.number("STORE_PATIENCE_SECONDS", 4, 1, 600),

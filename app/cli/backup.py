@@ -9,31 +9,40 @@ from dataclasses import asdict
 import click
 
 from app.cli.groups import Group
+from app.cli.scheduled import scheduled
 from app.cli.tables import print_table
 from app.config import Config
 from app.data.client import make_client
+from app.data.recovery import Recovery
 from app.data.table_copies import TableCopies
-from app.domain.clock import to_iso, utcnow
+from app.domain.clock import machine_now, to_iso, utcnow
 from app.domain.formatting import count
-from app.gateways.depots import Depot, open_depot
-from app.services.backup import looking, own_export, result_files
+from app.gateways.depots import Bucket, Depot, open_depot
+from app.services.backup import looking, nightly, own_export, result_files
 from app.services.backup.looking import Backup
+from app.services.backup.vault import Vault
 from app.web import deps
+
+MOST_FILES = 50  # that are listed
 
 group = Group("backup", help="Exports of every table, and whether they are whole.")
 
 
 @group.command("export")
-@click.option(
-    "--to", "to", required=True, metavar="DEPOT", help="A folder, or s3://bucket/prefix: we export ourselves."
-)
-@click.option("--no-files", is_flag=True, help="Leave the files of results out.")
-@click.option("--name", default="", help="Go on with a run that was broken off, or give the backup this name.")
-def export(to: str, name: str, no_files: bool) -> None:
-    """Export every table in the format of DynamoDB's own exports. Changes nothing; safe beside customers at work.
+@click.option("--to", "to", metavar="DEPOT", help="A folder, or s3://bucket/prefix: we export ourselves.")
+@click.option("--no-files", is_flag=True, help="With --to: leave the files of results out.")
+@click.option("--name", default="", help="With --to: go on with a run that was broken off, or give it this name.")
+def export(to: str | None, name: str, no_files: bool) -> None:
+    """Export every table, all of one moment: DynamoDB does so into BACKUP_BUCKET, and this waits for its end.
 
-    Says which tables changed while they were read. Broken off, it goes on with --name.
+    With --to it reads the tables itself, in the same format, and says which changed while they were read. Changes
+    nothing; safe beside customers at work, and to repeat: a night has one backup.
     """
+    if to is None:
+        if name or no_files:
+            raise click.UsageError("--name and --no-files go with --to.")
+        _export_nightly()
+        return
     config, depot = deps.config(), depot_at(to, deps.config())
     done = own_export.export(copies_of(config), depot, clock=utcnow, name=name, say=progress)
     if not no_files:
@@ -46,11 +55,24 @@ def export(to: str, name: str, no_files: bool) -> None:
         click.echo("Nothing has changed meanwhile: all tables are of one moment.")
 
 
+@scheduled
+def _export_nightly() -> None:
+    config = deps.config()
+    if config.dynamodb_endpoint_url and not config.is_production:
+        raise click.ClickException("The store is local, and exports nothing by itself: --to names where to export to.")
+    copies = copies_of(config)
+    recovery = Recovery(copies.client, copies.prefix)
+    backup = nightly.export(recovery, copies, _home(), clock=machine_now, say=progress)
+    say(backup)
+    if backup.faults:
+        sys.exit(1)
+
+
 @group.command("list")
-@click.option("--from", "where", required=True, metavar="DEPOT", help="A folder, or s3://bucket/prefix.")
-def list_backups(where: str) -> None:
+@click.option("--from", "where", metavar="DEPOT", help="A folder, or s3://bucket/prefix; BACKUP_BUCKET unless named.")
+def list_backups(where: str | None) -> None:
     """What backups a depot has, the newest first, and whether their manifests are whole."""
-    depot = depot_at(where, deps.config())
+    depot = depot_at(where, deps.config()) if where else _home()
     rows = []
     for name in reversed(looking.names(depot)):
         backup = looking.look(depot, name)
@@ -60,18 +82,24 @@ def list_backups(where: str) -> None:
     if rows:
         print_table(("backup", "moment (UTC)", "tables", "rows", "manifests"), rows)
     else:
-        click.echo(f"There is no backup in {where}.")
+        click.echo(f"There is no backup in {depot}.")
 
 
 @group.command("verify")
 @click.argument("name", required=False)
-@click.option("--from", "where", required=True, metavar="DEPOT", help="A folder, or s3://bucket/prefix.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-def verify(name: str | None, where: str, as_json: bool) -> None:
-    """Read a backup from beginning to end, the newest unless one is named: manifests, checksums, rows of each file.
+@click.option("--from", "where", metavar="DEPOT", help="A folder, or s3://bucket/prefix, in the place of both buckets.")
+@click.option("--json", "as_json", is_flag=True, help="With --from, for programs.")
+def verify(name: str | None, where: str | None, as_json: bool) -> None:
+    """Whether last night's backup is whole, in BACKUP_BUCKET and in the copy, and whether the copy has all files.
 
-    Changes nothing. Ends with 1 and a table of what is wrong.
+    That is by the manifests, and by what S3 knows each data file by. With --from a backup is read from beginning to
+    end, the newest unless one is named. Changes nothing. Ends with 1 and a table of what is wrong.
     """
+    if where is None:
+        if name or as_json:
+            raise click.UsageError("A name and --json go with --from.")
+        _verify_nightly()
+        return
     depot = depot_at(where, deps.config())
     name = name or newest(depot, where)
     backup = looking.read(depot, looking.look(depot, name), say=progress)
@@ -81,6 +109,37 @@ def verify(name: str | None, where: str, as_json: bool) -> None:
         say(backup)
     if backup.faults:
         sys.exit(1)
+
+
+@scheduled
+def _verify_nightly() -> None:
+    vault, whole = Vault(deps.config()), True
+    for place, depot in (("exports", _home()), ("copy", vault.copy)):
+        if depot is None:
+            click.echo("BACKUP_COPY_BUCKET is not set: there is no copy.")
+            whole = False
+            continue
+        backup = nightly.last_night(depot, machine_now())
+        click.echo(f"{place}: {depot}")
+        say(backup)
+        whole = whole and not backup.faults
+    if vault.copied_files is not None and vault.files is not None:
+        lacking = list(nightly.not_copied(vault.files, vault.copied_files, machine_now()))
+        if lacking:
+            print_table(("file", "what"), lacking[:MOST_FILES])
+            click.echo(f"\n{count(len(lacking), 'file')} of results lack in the copy.")
+        else:
+            click.echo("The copy has every file of results.")
+        whole = whole and not lacking
+    if not whole:
+        sys.exit(1)
+
+
+def _home() -> Bucket:
+    home = Vault(deps.config()).home
+    if home is None:
+        raise click.ClickException("BACKUP_BUCKET is not set: it names the bucket that the nightly exports go to.")
+    return home
 
 
 def say(backup: Backup) -> None:

@@ -46,6 +46,12 @@ class DataFile:
     key: str
     items: int
     md5: str
+    etag: str = ""  # S3's, of the file that was sent in one part
+
+    def is_known_by(self, etag: str) -> bool:
+        """Whether S3's word for a file is that of this one, sent in one piece or in one part."""
+        content = base64.b64decode(self.md5)
+        return etag in (self.etag, content.hex(), _etag(content))
 
 
 def read_summary(text: str) -> Summary:
@@ -81,7 +87,7 @@ def read_files(text: str) -> list[DataFile]:
             raise InvalidInput(f"Line {number} names no data file with its itemCount and md5Checksum.") from error
         if not _is_count(items) or not isinstance(checksum, str):
             raise InvalidInput(f"Line {number} has no itemCount or no md5Checksum.")
-        found.append(DataFile(below, items, checksum))
+        found.append(DataFile(below, items, checksum, str(told.get("etag") or "")))
     return found
 
 
@@ -91,7 +97,7 @@ def write_files(prefix: str, files: Iterable[DataFile]) -> str:
         {
             "itemCount": file.items,
             "md5Checksum": file.md5,
-            "etag": md5(base64.b64decode(file.md5), usedforsecurity=False).hexdigest() + "-1",
+            "etag": _etag(base64.b64decode(file.md5)),
             "dataFileS3Key": prefix + FOLDER + file.key,
         }
         for file in files
@@ -125,6 +131,10 @@ def write_summary(
         "exporter": "impacteragi-dashboard",
     }
     return json.dumps(told)
+
+
+def _etag(md5_of_content: bytes) -> str:
+    return md5(md5_of_content, usedforsecurity=False).hexdigest() + "-1"
 
 
 def checksum(content: bytes) -> str:

@@ -16,6 +16,8 @@ SCHEDULED = {
     "books check": timedelta(hours=26),
     "accounts erase": timedelta(hours=26),
     "books catch-up": timedelta(hours=3),
+    "backup export": timedelta(hours=26),
+    "backup verify": timedelta(hours=26),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing
+from datetime import UTC, datetime
 from pathlib import Path
 from shutil import copyfileobj
 from tempfile import SpooledTemporaryFile
@@ -49,7 +50,13 @@ class Depot(Protocol):
 
     def write(self, name: str, content: bytes) -> None: ...
 
+    def write_new(self, name: str, content: bytes) -> bool: ...
+
     def remove(self, name: str) -> None: ...
+
+    def etags(self, under: str) -> dict[str, str]: ...
+
+    def written_at(self, name: str) -> datetime: ...
 
 
 def open_depot(address: str, region: str, endpoint_url: str | None) -> Depot:
@@ -101,6 +108,20 @@ class Folder:
             opened.write(content)
         part.replace(path)
 
+    def write_new(self, name: str, content: bytes) -> bool:
+        """Whether it was not there before; then it is now."""
+        if (self._root / name).exists():
+            return False
+        self.write(name, content)
+        return True
+
+    def written_at(self, name: str) -> datetime:
+        return datetime.fromtimestamp((self._root / name).stat().st_mtime, UTC)
+
+    def etags(self, under: str) -> dict[str, str]:
+        """A folder knows none."""
+        return {}
+
     def remove(self, name: str) -> None:
         (self._root / name).unlink(missing_ok=True)
 
@@ -146,6 +167,49 @@ class Bucket:
 
     def write(self, name: str, content: bytes) -> None:
         self._call("put_object", name, Bucket=self.bucket, Key=self.prefix + name, Body=content)
+
+    def write_new(self, name: str, content: bytes) -> bool:
+        """Whether it was not there before; then it is now. Of two at once one is told so."""
+        try:
+            self._call("put_object", "", Bucket=self.bucket, Key=self.prefix + name, Body=content, IfNoneMatch="*")
+        except DepotUnavailable as error:
+            told = getattr(error.__cause__, "response", {}).get("Error", {}).get("Code", "")
+            if told in ("PreconditionFailed", "ConditionalRequestConflict", "412"):
+                return False
+            raise
+        return True
+
+    def etags(self, under: str) -> dict[str, str]:
+        """What S3 knows the content of each file by."""
+        return {
+            stored["Key"].removeprefix(self.prefix): str(stored["ETag"]).strip('"')
+            for page in self._pages(Prefix=self.prefix + under)
+            for stored in page.get("Contents") or []
+        }
+
+    def written_at(self, name: str) -> datetime:
+        answer = self._call("head_object", name, Bucket=self.bucket, Key=self.prefix + name)
+        written: datetime = answer["LastModified"]
+        return written.astimezone(UTC)
+
+    def region(self) -> str | None:
+        """Where the bucket is, None where that is not said."""
+        answer = self._call("head_bucket", "", Bucket=self.bucket)
+        named = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        found = answer.get("BucketRegion") or named.get("x-amz-bucket-region")
+        return str(found) if found else None
+
+    def replicas(self) -> set[str]:
+        """The buckets that what is written here is replicated to."""
+        try:
+            answer = self._call("get_bucket_replication", "", Bucket=self.bucket)
+        except DepotUnavailable as error:
+            told = getattr(error.__cause__, "response", {}).get("Error", {}).get("Code", "")
+            if told == "ReplicationConfigurationNotFoundError":
+                return set()
+            raise
+        rules = answer["ReplicationConfiguration"]["Rules"]
+        return {rule["Destination"]["Bucket"].rpartition(":")[2] for rule in rules if rule["Status"] == "Enabled"}
 
     def remove(self, name: str) -> None:
         self._call("delete_object", "", Bucket=self.bucket, Key=self.prefix + name)

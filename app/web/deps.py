@@ -15,6 +15,7 @@ from app.domain.sales import Named
 from app.gateways.files import FileStore
 from app.gateways.own_address import OwnAddress
 from app.gateways.stripe import StripeGateway
+from app.services.backup.vault import Vault
 from app.services.clock_check import ClockCheck
 from app.services.doctor import Dot, Patient
 from app.services.entrance import Entrance
@@ -105,5 +106,6 @@ def patient() -> Patient:
         headers=headers.of_pages(found.config) | headers.of_transport(found.config),
         named=named_sales(),
         texts=found.texts,
+        vault=Vault(found.config),
         now=utcnow,
     )

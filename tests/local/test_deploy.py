@@ -18,6 +18,8 @@ from app.data.table_setup import differences
 from app.domain.heartbeats import SCHEDULED
 from app.domain.payments import READERS
 from app.gateways.files import TRIED
+from app.services.backup.nightly import RESULTS
+from app.services.backup.vault import EXPORTS
 from scripts.local.settings import PORTS
 
 REPO = Path(__file__).resolve().parents[2]
@@ -114,6 +116,9 @@ def test_all_containers_get_settings_that_the_app_accepts() -> None:
         "CREDIT_PRICES": "",
         "CREDIT_PRODUCTS": "",
         "FILES_BUCKET": "dashboard-files",
+        "BACKUP_BUCKET": "dashboard-exports",
+        "BACKUP_COPY_BUCKET": "dashboard-copy",
+        "BACKUP_COPY_REGION": "eu-west-1",
         "JWT_SECRET": "0c5d1f9e7ab8426390" * 3,
         "EDGE_SECRETS": "7e20d4b91c5fa83612" * 3,
         "STRIPE_SECRET_KEY": "sk_live_" + "0c5d1f9e7ab8426390",
@@ -306,6 +311,42 @@ def test_files_are_private_encrypted_and_forgotten_when_they_were_removed() -> N
     assert removed["ExpiredObjectDeleteMarker"] is True
     assert "AbortIncompleteMultipartUpload" in broken
     assert not {"ExpirationInDays", "ExpirationDate"} & (removed.keys() | broken.keys())  # no age limit
+
+
+def backup() -> dict[str, Any]:
+    resources: dict[str, Any] = yaml.safe_load((REPO / "deploy/aws/backup.yaml").read_text())["Resources"]
+    return resources
+
+
+def test_both_buckets_of_the_backup_are_kept_private_encrypted_and_versioned_and_forget_old_exports() -> None:
+    for name in ("Exports", "Copy"):
+        bucket = backup()[name]
+        assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
+        assert all(bucket["Properties"]["PublicAccessBlockConfiguration"].values())
+        assert bucket["Properties"]["BucketEncryption"]
+        assert bucket["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
+        old, *_ = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
+        assert (old["Prefix"], old["ExpirationInDays"]) == (f"{EXPORTS}/", {"Ref": "KeepDays"})
+    assert backup()["Copy"]["Properties"]["ObjectLockEnabled"] is True
+    forgotten = [r for r in backup()["Copy"]["Properties"]["LifecycleConfiguration"]["Rules"] if "Prefix" not in r]
+    assert all("ExpirationInDays" not in rule for rule in forgotten), "files of results have no age limit"
+
+
+def test_exports_and_files_are_replicated_and_the_doctor_looks_where_they_go() -> None:
+    of_exports = backup()["Exports"]["Properties"]["ReplicationConfiguration"]["Fn::If"][1]["Rules"]
+    of_files = service()["Files"]["Properties"]["ReplicationConfiguration"]["Fn::If"][1]["Rules"]
+    assert [rule["Filter"]["Prefix"] for rule in of_exports + of_files] == [f"{EXPORTS}/", RESULTS]
+    # Exports that are removed stay in the copy; files of who deletes an account go there, too.
+    states = [rule["DeleteMarkerReplication"]["Status"] for rule in of_exports + of_files]
+    assert states == ["Disabled", "Enabled"]
+
+
+def test_the_backup_removes_nothing() -> None:
+    for name in ("CommandsBackUp", "CommandsLookAtTheCopy"):
+        policy = service()[name]["Properties"]
+        assert policy["Roles"] == [{"Ref": "CommandRole"}]
+        assert "Delete" not in json.dumps(policy)
+        assert '"*"' not in json.dumps(policy)
 
 
 def test_the_events_asked_of_stripe_are_those_that_are_read() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,18 @@ from app.data import Store
 from app.data.migrations import MIGRATIONS, Migrations
 from app.data.table_setup import create_tables
 from app.data.tables import ALL, OUTBOX, OUTBOX_INDEX, RATE_LIMITS, USERS
+from app.domain.backups import (
+    FILES,
+    FOLDER,
+    SUMMARY,
+    DataFile,
+    Summary,
+    checksum,
+    new_export_id,
+    write_files,
+    write_summary,
+)
+from app.domain.clock import to_iso
 from app.domain.clock_reading import ClockReading
 from app.domain.doctor import NOT_ASKED, RIGHT, UNKNOWN, WRONG, CannotTell, Finding, exit_status, names_of, right
 from app.domain.heartbeats import SCHEDULED, CommandEnd
@@ -23,6 +38,7 @@ from app.domain.heartbeats import Finding as Difference
 from app.domain.mails import Mail, MailTrouble
 from app.domain.payments import READERS
 from app.domain.tasks import new_task
+from app.gateways.depots import Folder
 from app.gateways.files import BucketRefused
 from app.gateways.own_address import Answer, Unreachable
 from app.gateways.stripe import API_VERSION
@@ -94,6 +110,42 @@ class Bucket:
         return self.region
 
 
+class Kept(Folder):
+    """A bucket with last night's backup: an empty export of every table."""
+
+    where = "us-east-1"
+    to: frozenset[str] = frozenset({"copies"})
+
+    def region(self) -> str:
+        return self.where
+
+    def replicas(self) -> frozenset[str]:
+        return self.to
+
+    def fill(self, moment: datetime) -> None:
+        for number, table in enumerate(ALL):
+            name, arn = to_iso(moment)[:10], f"arn:aws:dynamodb:us-east-1:1:table/{PREFIX}{table.suffix}"
+            export_id = new_export_id(moment, f"{number:08x}")
+            empty = gzip.compress(b"")
+            file = DataFile(f"{export_id}/data/one.json.gz", 0, checksum(empty))
+            summary = Summary(PREFIX + table.suffix, 0, moment, export_id, arn=arn)
+            told = {"begun_at": moment, "ended_at": moment, "table_id": "", "bucket": "", "size": 0}
+            text = write_summary(summary, prefix=f"{name}/", **told)  # type: ignore[arg-type]
+            self.write(f"{name}/{FOLDER}{file.key}", empty)
+            for kind, content in ((FILES, write_files(f"{name}/", [file])), (SUMMARY, text)):
+                self.write(f"{name}/{FOLDER}{export_id}/{kind}", content.encode())
+
+
+class Vault:
+    """Backups in order: `copy` has what `home` has."""
+
+    def __init__(self, root: Path, moment: datetime) -> None:
+        self.home, self.copy, self.files = (Kept(root / name) for name in ("home", "copy", "files"))
+        self.copy.where = "eu-west-1"
+        for kept in (self.home, self.copy):
+            kept.fill(moment)
+
+
 @dataclass
 class Ward:
     """A deployment in order, and whatever a test does to it."""
@@ -105,6 +157,7 @@ class Ward:
     way: Way
     bucket: Bucket
     texts: Texts
+    vault: Vault
     now: datetime
 
     @property
@@ -114,7 +167,8 @@ class Ward:
             found = deps.patient()
         if self.way.app is None:
             self.way.app = app
-        changed = {"address": self.way, "files": self.bucket, "texts": self.texts, "now": lambda: self.now}
+        changed = {"address": self.way, "files": self.bucket, "texts": self.texts, "vault": self.vault}
+        changed |= {"now": lambda: self.now}
         return replace(found, **changed)  # type: ignore[arg-type]
 
     def examine(self, name: str = "") -> list[Finding]:
@@ -127,7 +181,9 @@ class Ward:
 
 
 @pytest.fixture
-def ward(config: Config, dynamodb: Any, setting_up: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
+def ward(
+    config: Config, dynamodb: Any, setting_up: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Ward]:
     monkeypatch.setattr(work, "SENDER_SECONDS", 0)
     remove_tables(setting_up)
     create_tables(setting_up, PREFIX)
@@ -144,6 +200,9 @@ def ward(config: Config, dynamodb: Any, setting_up: Any, monkeypatch: pytest.Mon
         stripe_secret_key="sk_live_" + "4b7e19c05a2d8f36",
         stripe_webhook_secrets=("whsec_" + "c3a95e71d0b4f826" * 2,),
         support_email="help@example.com",
+        backup_bucket="backups",
+        backup_copy_bucket="copies",
+        backup_copy_region="eu-west-1",
         trusted_proxies=2,
         edge_secrets=(EDGE_SECRET,),
         require_operator_2fa=True,
@@ -156,7 +215,8 @@ def ward(config: Config, dynamodb: Any, setting_up: Any, monkeypatch: pytest.Mon
         store.updates.heartbeats.note_command(command, CommandEnd(now, 0))
     store.updates.heartbeats.note_books(now, 0)
     store.updates.heartbeats.note_webhook(now)
-    yield Ward(store, made, stripe, FakeSender(), Way(None, edge_secret=EDGE_SECRET), Bucket(), Texts(FILLED_IN), now)
+    way, vault = Way(None, edge_secret=EDGE_SECRET), Vault(tmp_path, now)
+    yield Ward(store, made, stripe, FakeSender(), way, Bucket(), Texts(FILLED_IN), vault, now)
     remove_tables(setting_up)
 
 
@@ -414,6 +474,45 @@ def no_terms(ward: Ward) -> None:
     ward.texts = Texts(FILLED_IN | {"terms": Text("Terms", "", False)})
 
 
+def no_backup(ward: Ward) -> None:
+    ward.change(backup_bucket=None)
+    ward.vault.home = None  # type: ignore[assignment]
+
+
+def backup_elsewhere(ward: Ward) -> None:
+    ward.vault.home.where = "eu-central-1"
+
+
+def no_copy(ward: Ward) -> None:
+    ward.change(backup_copy_bucket=None)
+    ward.vault.copy = None  # type: ignore[assignment]
+
+
+def copy_is_the_backup(ward: Ward) -> None:
+    ward.change(backup_copy_bucket="backups")
+
+
+def copy_elsewhere(ward: Ward) -> None:
+    ward.change(backup_copy_region=None)
+
+
+def exports_not_copied(ward: Ward) -> None:
+    ward.vault.home.to = frozenset({"another"})
+
+
+def files_not_copied(ward: Ward) -> None:
+    ward.vault.files.to = frozenset()
+
+
+def last_night_missing(ward: Ward) -> None:
+    ward.now += timedelta(hours=27)
+
+
+def copy_lacks_a_table(ward: Ward) -> None:
+    (folder, *_) = sorted(Path(str(ward.vault.copy)).glob(f"*/{FOLDER}*"))  # of the first table: Users
+    shutil.rmtree(folder)
+
+
 MISCONFIGURATIONS = [
     (no_table, "tables", "table Doctor_Users is missing", "python scripts/setup_db.py"),
     (no_index, "indexes", "lacks its index queue-due_at-index", "python scripts/setup_db.py"),
@@ -510,6 +609,15 @@ MISCONFIGURATIONS = [
     (task_waits, "oldest task", "has waited for 3 days", "tasks claim"),
     (payment_waits, "parked payments", "somebody has paid and has no credits", "/admin/finance"),
     (books_differ, "books", "differ in 2 places, the first in ada@example.com (balance)", "books check"),
+    (no_backup, "backup bucket", "BACKUP_BUCKET is not set", "deploy/aws/backup.yaml"),
+    (backup_elsewhere, "backup bucket", "backups is in eu-central-1, and AWS_REGION is us-east-1", "BACKUP_BUCKET="),
+    (no_copy, "backup copy", "BACKUP_COPY_BUCKET is not set", "Part=copy"),
+    (copy_is_the_backup, "backup copy", "BACKUP_COPY_BUCKET is BACKUP_BUCKET", "Part=copy"),
+    (copy_elsewhere, "backup copy", "is us-east-1, and copies is in eu-west-1", "BACKUP_COPY_REGION=eu-west-1"),
+    (exports_not_copied, "backup copy", "Exports are not replicated to copies", "CopyBucket=copies"),
+    (files_not_copied, "backup copy", "Files of results are not replicated to copies", "BackupCopyBucket=copies"),
+    (last_night_missing, "last backup", "last night's is missing", "flask --app app.wsgi backup export"),
+    (copy_lacks_a_table, "last backup", "in the copy: Users: the table is missing", "backup export"),
     (nobody_to_write_to, "support address", "SUPPORT_EMAIL is not set", "SUPPORT_EMAIL="),
     (no_terms, "texts", "there is no terms.md", "PAGES_DIR="),
 ]

@@ -71,19 +71,21 @@ def _some(depot: Depot, name: str) -> Iterator[tuple[str, int]]:
 
 
 def look(depot: Depot, name: str, *, without: Iterable[str] = ()) -> Backup:
-    """What its manifests say, and what they lack; no data file is read. `without`: tables that it need not have.
+    """What its manifests say, and what they lack. No data file is read; a bucket says by what it knows each.
+
+    `without`: tables that it need not have.
 
     Raises DepotUnavailable.
     """
     backup = Backup(name)
     under = f"{name}/{FOLDER}" if name else FOLDER
-    sizes = dict(depot.names(under))
+    sizes, etags = dict(depot.names(under)), depot.etags(under)
     folders = sorted({key.removeprefix(under).partition("/")[0] for key in sizes if "/" in key.removeprefix(under)})
     if not folders:
         backup.faults.append(Fault(name or str(depot), "no export is there: no folder AWSDynamoDB/…"))
         return backup
     for folder in folders:
-        _look_at(depot, backup, f"{under}{folder}/", sizes)
+        _look_at(depot, backup, f"{under}{folder}/", sizes, etags)
     for table in ALL:
         if table.suffix not in backup.exports and table.suffix not in without:
             backup.faults.append(Fault(table.suffix, "the table is missing: no export of it has ended"))
@@ -141,7 +143,7 @@ def items_of(depot: Depot, export: TableExport, file: DataFile) -> Iterator[Item
             raise InvalidInput(f"it holds {count:,} rows, the manifest says {file.items:,}")
 
 
-def _look_at(depot: Depot, backup: Backup, folder: str, sizes: dict[str, int]) -> None:
+def _look_at(depot: Depot, backup: Backup, folder: str, sizes: dict[str, int], etags: dict[str, str]) -> None:
     summary_name, files_name = folder + SUMMARY, folder + FILES
     if summary_name not in sizes:
         backup.faults.append(Fault(folder, f"the export has not ended, or was copied in part: it has no {SUMMARY}"))
@@ -159,16 +161,19 @@ def _look_at(depot: Depot, backup: Backup, folder: str, sizes: dict[str, int]) -
     if table in backup.exports:
         backup.faults.append(Fault(table, f"it is there twice: {backup.exports[table].folder} and {folder}"))
     backup.exports[table] = export
-    backup.faults += _faults_of(export, sizes)
+    backup.faults += _faults_of(export, sizes, etags)
 
 
-def _faults_of(export: TableExport, sizes: dict[str, int]) -> Iterator[Fault]:
+def _faults_of(export: TableExport, sizes: dict[str, int], etags: dict[str, str]) -> Iterator[Fault]:
     own = export.folder.rstrip("/").rpartition("/")[2]
     for file in export.files:
         if file.key.partition("/")[0] != own:
             yield Fault(f"{export.table}: {file.key}", f"the manifest names a file of another export than {own}")
         elif path_of(export, file) not in sizes:
             yield Fault(f"{export.table}: {path_of(export, file)}", "the data file is missing")
+        elif (etag := etags.get(path_of(export, file))) and not file.is_known_by(etag):
+            what = f"it is another file than the manifest names: S3 knows it by {etag}, not {file.etag}"
+            yield Fault(f"{export.table}: {path_of(export, file)}", what)
     if export.summary.export_id and export.summary.export_id != own:
         yield Fault(export.table, f"the manifest in {export.folder} is that of export {export.summary.export_id}")
     counted = sum(file.items for file in export.files)

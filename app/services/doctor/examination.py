@@ -14,7 +14,7 @@ from app.data.threads import aside
 from app.domain.doctor import CannotTell, Finding, not_asked, unknown
 from app.domain.errors import DomainError
 
-from . import files, mail, payments, people, reach, secrets, store, work
+from . import backup, files, mail, payments, people, reach, secrets, store, work
 from .patient import Check, Patient
 
 log = logging.getLogger(__name__)
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 FAMILIES: dict[str, tuple[Check, ...]] = {
     "store": store.CHECKS,
     "files": files.CHECKS,
+    "backup": backup.CHECKS,
     "mail": mail.CHECKS,
     "payments": payments.CHECKS,
     "reach": reach.CHECKS,

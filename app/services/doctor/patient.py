@@ -58,6 +58,14 @@ class Address(Protocol):
     def ask(self, path: str, headers: Mapping[str, str] | None = None) -> Answer: ...
 
 
+class Vault(Protocol):
+    """app/services/backup/vault.py."""
+
+    home: Any
+    copy: Any
+    files: Any
+
+
 @dataclass(frozen=True, slots=True)
 class Patient:
     """What is looked at: settings, the store, and whoever else is asked."""
@@ -72,6 +80,7 @@ class Patient:
     headers: Mapping[str, str]  # that each page is sent with
     named: Named
     texts: Texts
+    vault: Vault
     now: Callable[[], datetime]
 
     def is_local(self, endpoint: str | None) -> bool:
