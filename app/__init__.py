@@ -16,6 +16,7 @@ from flask_compress import Compress
 from app import cli
 from app.config import Config
 from app.data import Store
+from app.data.outbox import one_key
 from app.data.rate_limits import RateLimitStorage
 from app.data.threads import Readers
 from app.data.transaction import patience
@@ -133,6 +134,7 @@ def create_app(
     config = config or Config.from_env()
     logs.configure()
     patience.seconds = config.store_patience_seconds
+    one_key.kept = config.outbox_one_key
     store_time.tolerance = timedelta(seconds=config.clock_tolerance_seconds)
     app = Flask(__name__)
     app.request_class = UploadRequest
@@ -186,7 +188,7 @@ def wire(config: Config, store: Store, slots: Slots, stripe: StripeGateway | Non
             FileStore(config.files_bucket, config.aws_region, config.s3_endpoint_url),
             *("put", "find", "remove_all"),
         ),
-        # It asks for one mail at a time and puts off what is refused: nothing to leave alone.
+        # It asks for AT_ONCE mails at a time and puts off what is refused: nothing to leave alone.
         sender=through(
             CircuitBreaker("SES", MailRefused, deadline_seconds=30, slow_seconds=30, failures=0),
             sender or SesGateway(config),

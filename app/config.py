@@ -78,6 +78,7 @@ class Config:
     store_timeout_seconds: int = 2  # of one try of a call to DynamoDB
     store_patience_seconds: int = 4  # of deciding again when others were quicker, before it says "busy"
     clock_tolerance_seconds: int = 300  # beyond it the store's time stands in for the machine's; 0: never
+    outbox_one_key: bool = True  # mails that wait stand where the release before looks for them, too
     credit_payment_links: tuple[str, ...] = ()  # what is sold as credits besides this app's own checkouts
     credit_prices: tuple[str, ...] = ()
     credit_products: tuple[str, ...] = ()
@@ -128,6 +129,7 @@ class Config:
             store_timeout_seconds=read.number("STORE_TIMEOUT_SECONDS", 2, 1, 60),
             store_patience_seconds=read.number("STORE_PATIENCE_SECONDS", 4, 1, 600),
             clock_tolerance_seconds=read.number("CLOCK_TOLERANCE_SECONDS", 300, 0, 86_400),
+            outbox_one_key=read.number("OUTBOX_ONE_KEY", 1, 0, 1) == 1,
             credit_payment_links=read.ids("CREDIT_PAYMENT_LINKS", "plink_"),
             credit_prices=read.ids("CREDIT_PRICES", "price_"),
             credit_products=read.ids("CREDIT_PRODUCTS", "prod_"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 
@@ -14,6 +16,7 @@ from app.domain.clock import utcnow
 from app.domain.errors import DomainError, Unavailable
 from app.services import outbox, waiting
 from app.services.mail import deliver_due
+from app.services.pace import Pace
 from app.web import deps
 
 log = logging.getLogger(__name__)
@@ -62,8 +65,9 @@ def resend(since: datetime, until: datetime | None, operator: str) -> None:
 def _deliver_all() -> tuple[int, int]:
     """A look takes no more than some mails: look again until one sends nothing."""
     sent = put_off = 0
+    look = _Looks()
     while True:
-        now_sent, now_put_off = _deliver()
+        now_sent, now_put_off = look()
         sent, put_off = sent + now_sent, put_off + now_put_off
         if not now_sent:
             return sent, put_off
@@ -72,16 +76,32 @@ def _deliver_all() -> tuple[int, int]:
 def _watch(every: float) -> None:
     tell = EveryMinute(lambda: waiting.tell_mail(deps.store(), utcnow()))
     with until_stopped() as stop:
+        look = _Looks(stop.is_set)
         while not stop.is_set():
             try:
                 tell()
-                sent, _ = _deliver()
+                sent, _ = look()
             except DomainError as error:  # the store is down or busy: the mails stay where they are
                 log.error("outbox out of reach: %s", error.code)
                 sent = 0
             stop.wait(0 if sent else every)
 
 
-def _deliver() -> tuple[int, int]:
-    found = deps.get()
-    return deliver_due(found.store, found.mail_room, found.sender, now=utcnow())
+class _Looks:
+    """Of one sender, at its pace."""
+
+    def __init__(self, stopped: Callable[[], bool] = lambda: False) -> None:
+        self._found, self._stopped = deps.get(), stopped
+        outside: Any = self._found.sender  # what SES says of the account is no matter of who sends mails
+        self._pace = Pace(self._found.store, outside.account)
+
+    def __call__(self) -> tuple[int, int]:
+        found = self._found
+        return deliver_due(
+            found.store,
+            found.mail_room,
+            found.sender,
+            now=utcnow(),
+            pace=self._pace,
+            stopped=self._stopped,
+        )

@@ -242,7 +242,7 @@ class Base:
     def _start(cursor: str, key_names: tuple[str, ...], hash_key: tuple[str, str]) -> Item:
         """A cursor names a place only; whose list it is in comes from the session, so it opens nobody else's."""
         values = read_cursor(cursor, len(key_names))
-        if not all(_fits_a_key(value) for value in values):
+        if not all(fits_a_key(value) for value in values):
             raise BadCursor
         return encode_item(dict(zip(key_names, values, strict=True)) | {hash_key[0]: hash_key[1]})
 
@@ -277,7 +277,7 @@ def in_parts(ids: Iterable[str]) -> Iterator[list[str]]:
         yield some
 
 
-def _fits_a_key(value: object) -> bool:
+def fits_a_key(value: object) -> bool:
     """Keys hold what people chose, too: the ledger row of an opening carries an address, which need not be ASCII."""
     try:
         return isinstance(value, str) and 0 < len(value.encode()) <= MAX_KEY_BYTES

@@ -7,13 +7,14 @@ at work, and beside itself. It is for what a later release wants to rely on; doc
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
 
+from app.domain.mails import due_shard
 from app.domain.migrations import AFTER, ENDED, Progress
 from app.domain.proposals import ADJUSTMENT
 
@@ -21,10 +22,11 @@ from .base import Base
 from .client import Stale, call
 from .codec import decode_item, encode_item
 from .ledger_figures import BEHIND, catch_up
+from .outbox import DUE
 from .payments import PAYMENT
 from .records import Codec
 from .search_keys import SearchKeyWrites
-from .tables import ADJUSTMENTS, PAYMENTS, STATUS, USERS, Table
+from .tables import ADJUSTMENTS, OUTBOX, PAYMENTS, STATUS, USERS, Table
 from .threads import SEGMENTS, side_by_side
 from .transaction import Writes
 
@@ -38,7 +40,7 @@ WORD_SECONDS = 2.0
 class Migration:
     """Rows of `table` that meet `condition` get what `change` says; then they no longer meet it.
 
-    `beside` puts rows of other tables into the same transaction.
+    `values` are those that the condition names. `beside` puts rows of other tables into the same transaction.
     `act` takes the place of `change` where other rows change with it: it says whether it has changed anything.
     """
 
@@ -49,6 +51,13 @@ class Migration:
     change: Callable[[dict[str, Any]], dict[str, Any]] = lambda row: {}
     beside: Callable[[Writes, dict[str, Any]], None] | None = None
     act: Callable[[Base, dict[str, Any]], bool] | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def filter(self) -> dict[str, Any]:
+        """The condition as a Scan takes it."""
+        bound = encode_item({f":{name}": value for name, value in self.values.items()})
+        return {"FilterExpression": self.condition} | ({"ExpressionAttributeValues": bound} if bound else {})
 
     def __str__(self) -> str:
         return f"migration {self.number} ({self.what})"
@@ -86,8 +95,16 @@ MIGRATIONS = (
         "attribute_not_exists(created_month) AND attribute_exists(created_at)",
         lambda row: {"created_month": row["created_at"][: len("2026-11")]},
     ),
+    Migration(
+        6,
+        "mails that waited before there were shards stand in theirs",
+        OUTBOX,
+        "queue = :due AND attribute_not_exists(due_shard)",
+        lambda row: {"due_shard": due_shard(row["mail_id"])},
+        values={"due": DUE},
+    ),
 )
-FIGURES_OF_BEFORE, MONTHS_OF_PAYMENTS = MIGRATIONS[3:5]
+FIGURES_OF_BEFORE, MONTHS_OF_PAYMENTS, MAILS_OF_BEFORE = MIGRATIONS[3:6]
 
 
 class Migrations(Base):
@@ -104,7 +121,8 @@ class Migrations(Base):
 
     def count(self, migration: Migration) -> int:
         """How many rows it would change."""
-        return sum(1 for _ in self._scan(migration.table.suffix, migration.condition))
+        pages = self._scan_pages(migration.table.suffix, Select="COUNT", **migration.filter)
+        return sum(page["Count"] for page in pages)
 
     def note_new(self, now: datetime) -> None:
         """The tables were made just now: there is nothing to migrate."""
@@ -161,7 +179,7 @@ class Migrations(Base):
         request: dict[str, Any] = {
             "TableName": self.prefix + migration.table.suffix,
             "ConsistentRead": True,
-            "FilterExpression": migration.condition,
+            **migration.filter,
             "Limit": ROWS_A_PAGE,
             "Segment": part,
             "TotalSegments": PARTS,
@@ -184,10 +202,12 @@ class Migrations(Base):
         )
         try:
             if migration.beside is None:
-                self._update_row(table.suffix, key, set=migration.change(row), condition=still)
+                change = migration.change(row)
+                self._update_row(table.suffix, key, set=change, condition=still, **migration.values)
             else:
                 writes = Writes(self.client, self.prefix)
-                writes._update_row(table.suffix, key, set=migration.change(row), condition=still)
+                change = migration.change(row)
+                writes._update_row(table.suffix, key, set=change, condition=still, **migration.values)
                 migration.beside(writes, row)
                 writes.commit()
         except Stale:  # another run, or the row has gone

@@ -41,6 +41,7 @@ from .queue import QueueReads
 from .sales import SaleReads, SaleWrites
 from .search_keys import SearchKeyReads, SearchKeyWrites
 from .second_factors import SecondFactorUpdates, SecondFactorWrites
+from .sending_quota import QuotaReads, QuotaUpdates
 from .table_health import deletable_tables, expiry_differences, table_regions, unrecoverable_tables
 from .table_setup import Difference, differences
 from .tables import USERS
@@ -122,6 +123,7 @@ class Updates:
         self.accounts = AccountUpdates(client, prefix)
         self.second_factors = SecondFactorUpdates(client, prefix)
         self.mails = MailUpdates(client, prefix)
+        self.sending_quota = QuotaUpdates(client, prefix)
         self.heartbeats = HeartbeatUpdates(client, prefix)
         self.checks = CheckUpdates(client, prefix)
         self.figures = FigureUpdates(client, prefix)
@@ -146,6 +148,7 @@ class Store(Base):
         self.payments = PaymentReads(client, prefix, adopter)
         self.once = OnceReads(client, prefix, adopter)
         self.mails = MailReads(client, prefix, adopter)
+        self.sending_quota = QuotaReads(client, prefix, adopter)
         self.codes = CodeReads(client, prefix, adopter)
         self.audit = AuditReads(client, prefix, adopter)
         self.proposals = ProposalReads(client, prefix, adopter)

@@ -14,6 +14,7 @@ PARKED_INDEX = "parked-created_at-index"
 PAYMENT_MONTH_INDEX = "created_month-created_at-index"
 PAYMENT_EMAIL_INDEX = "user_email-created_at-index"
 OUTBOX_INDEX = "queue-due_at-index"
+OUTBOX_DUE_INDEX = "due_shard-due_at-index"
 OUTBOX_TO_INDEX = "to-created_at-index"
 AUDIT_INDEX = "day-at-index"
 AUDIT_SUBJECT_INDEX = "subject-at-index"
@@ -78,7 +79,11 @@ PAYMENTS = Table(
 OUTBOX = Table(
     "Outbox",
     "mail_id",
-    (Index(OUTBOX_INDEX, "queue", "due_at"), Index(OUTBOX_TO_INDEX, "to", "created_at")),
+    (
+        Index(OUTBOX_INDEX, "queue", "due_at"),
+        Index(OUTBOX_DUE_INDEX, "due_shard", "due_at", ()),
+        Index(OUTBOX_TO_INDEX, "to", "created_at"),
+    ),
     ttl="expires_at",
 )
 RATE_LIMITS = Table("RateLimits", "key", ttl="expires_at")

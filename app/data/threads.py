@@ -18,6 +18,7 @@ SHARDS = ThreadPoolExecutor(8, thread_name_prefix="queue")  # the four shards of
 KINDS = ThreadPoolExecutor(8, thread_name_prefix="timeline")  # what an operator sees of a customer
 SEGMENTS = ThreadPoolExecutor(4, thread_name_prefix="migration")  # the parts of a table that a command walks
 WRITERS = ThreadPoolExecutor(8, thread_name_prefix="restore")  # what a restore puts side by side
+MAILS = ThreadPoolExecutor(8, thread_name_prefix="mail")  # as many as the breaker lets ask SES at once
 THREADS = 16  # Readers: as many as a worker has requests at work, twice over
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import random
 import re
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from threading import Lock
 from time import monotonic
 from typing import Protocol
 
@@ -15,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup, escape
 
 from app.data import Store
+from app.data.threads import MAILS, side_by_side
 from app.domain.accounts import Account, AddressChange, mask_email
 from app.domain.clock import to_iso
 from app.domain.formatting import FILTERS
@@ -22,10 +25,12 @@ from app.domain.mails import OF_THE_CHANGE, OPTIONAL, TO_THE_LETTER, Mail, MailT
 from app.gateways.ses import AddressRefused, MailRefused, SendingLimited
 
 from .links import CONFIRM, RESET, SET_PASSWORD, Links
+from .pace import Pace
 
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=60)
+AT_ONCE = 8  # mails, by as many threads
 LOOK = timedelta(seconds=30)  # at one list of due mails; a single mail takes 6 s at most
 LONGEST_WAIT = 3600.0  # seconds
 PATIENCE = timedelta(days=14)  # for a mail that SES does not take, for reasons that do not name its address
@@ -99,35 +104,137 @@ class MailRoom:
         return {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
 
 
-def deliver_due(store: Store, room: MailRoom, sender: Sender, *, now: datetime) -> tuple[int, int]:
+def deliver_due(
+    store: Store,
+    room: MailRoom,
+    sender: Sender,
+    *,
+    now: datetime,
+    pace: Pace | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> tuple[int, int]:
     """Send what is due; returns (sent, put off). Safe to run anywhere, any number at once.
 
     A mail is leased before it is sent, so that two senders rarely send one twice; a crash in between sends it again.
-    When SES takes no mail at all (SendingLimited) nothing is offered until a pause is over, then one mail at a time
-    until it takes them again. A look ends after LOOK_SECONDS, so that what has just become due is not kept waiting.
+    Some are sent side by side, no faster than `pace` lets them. When SES takes no mail at all (SendingLimited) nothing
+    is offered until a pause is over, then one mail at a time until it takes them again. A look ends after LOOK, so that
+    what has just become due is not kept waiting, and when `stopped` says so.
     """
-    due, started = store.mails.list_due(now), monotonic()
-    trouble = store.mails.trouble() if due else None
-    if trouble and now < trouble.until:
-        return 0, 0
-    sent = put_off = 0
-    for mail in due:
-        moment = now + timedelta(seconds=monotonic() - started)
-        if moment - now > LOOK:
-            break
-        if not store.updates.mails.lease(mail, moment + LEASE):
-            continue
+    look = _Look(store, room, sender, now, pace, stopped)
+    look.run()
+    return look.sent, look.put_off
+
+
+class _Look:
+    """One look at what is due, and the threads that send it. The lock is for what they share."""
+
+    def __init__(
+        self,
+        store: Store,
+        room: MailRoom,
+        sender: Sender,
+        now: datetime,
+        pace: Pace | None,
+        stopped: Callable[[], bool],
+    ) -> None:
+        self._store, self._room, self._sender = store, room, sender
+        self._now, self._started = now, monotonic()
+        self._pace, self._stopped = pace, stopped
+        self._lock = Lock()
+        self._due: deque[tuple[int, Mail]] = deque()
+        self._seen: set[str] = set()
+        self._others: set[int] = set()  # sources at which another sender is at work
+        self._trouble: MailTrouble | None = None
+        self._over = False
+        self.sent = self.put_off = 0
+
+    def run(self) -> None:
+        self._find()
+        self._trouble = self._store.mails.trouble() if self._due else None
+        if self._trouble and self._now < self._trouble.until:
+            return
+        while self._trouble and self._send_next():
+            pass
+        threads = [self._send_or_failure] * min(AT_ONCE, len(self._due))
+        for failure in filter(None, side_by_side(MAILS, threads)):
+            raise failure
+
+    def _find(self) -> None:
+        """Sources in an order of chance: two senders that begin at once begin at different ones."""
+        found = list(enumerate(self._store.mails.list_due_apart(self._now)))
+        random.shuffle(found)
+        for source, due in found:
+            self._due.extend((source, mail) for mail in due.mails)
+            for mail_id in due.left:
+                self._store.updates.mails.leave_shard(mail_id)
+
+    def _send_or_failure(self) -> BaseException | None:
+        """No thread is left at work behind a look that has failed."""
         try:
-            done = _deliver(store, room, sender, mail, now)
+            while self._send_next():
+                pass
+        except BaseException as failure:
+            self._over = True
+            return failure
+        return None
+
+    def _send_next(self) -> bool:
+        """Whether there was another mail to send."""
+        if (found := self._next()) is None:
+            return False
+        source, mail, moment = found
+        if not self._store.updates.mails.lease(mail, moment + LEASE):
+            self._others.add(source)
+            return True
+        try:
+            done = _deliver(self._store, self._room, self._sender, mail, self._now)
         except SendingLimited as error:
-            _wait_for_ses(store, mail, trouble, str(error), now)
-            return sent, put_off + 1
-        if done and trouble:
-            store.updates.mails.end_trouble()
-            log.info("mail is taken again", extra={"since": to_iso(trouble.since)})
-            trouble = None
-        sent, put_off = sent + done, put_off + (not done)
-    return sent, put_off
+            with self._lock:
+                self._wait_for_ses(str(error), mail)
+            return False
+        with self._lock:
+            self.sent, self.put_off = self.sent + done, self.put_off + (not done)
+            if done and self._trouble and not self._over:
+                self._store.updates.mails.end_trouble()
+                log.info("mail is taken again", extra={"since": to_iso(self._trouble.since)})
+                self._trouble = None
+        return True
+
+    def _next(self) -> tuple[int, Mail, datetime] | None:
+        with self._lock:
+            while self._due and not self._over:
+                source, mail = self._due.popleft()
+                if source in self._others or mail.mail_id in self._seen:
+                    continue
+                moment = self._moment()
+                if self._stopped() or moment - self._now > LOOK or not self._may_go():
+                    self._over = True
+                    return None
+                self._seen.add(mail.mail_id)
+                return source, mail, moment
+        return None
+
+    def _may_go(self) -> bool:
+        try:
+            return self._pace is None or self._pace.wait_for_one(self._moment)
+        except SendingLimited as error:
+            self._wait_for_ses(str(error), None)
+            return False
+
+    def _moment(self) -> datetime:
+        return self._now + timedelta(seconds=monotonic() - self._started)
+
+    def _wait_for_ses(self, reason: str, mail: Mail | None) -> None:
+        """Note why no mail goes out, for the operators' pages and the alarm. This mail waits like those behind it; of
+        several that are refused at once the first has said it.
+        """
+        if not self._over:
+            self._trouble = _longer(self._trouble, reason, self._now)
+            self._store.updates.mails.note_trouble(self._trouble)
+        self._over = True
+        if mail and self._trouble:
+            self._store.updates.mails.mark_unsent(mail, reason, self._trouble.until, give_up=False, uncounted=True)
+            self.put_off += 1
 
 
 def _deliver(store: Store, room: MailRoom, sender: Sender, mail: Mail, now: datetime) -> bool:
@@ -202,16 +309,14 @@ def _end(store: Store, mail: Mail, reason: str, attempts: int, now: datetime) ->
     return False
 
 
-def _wait_for_ses(store: Store, mail: Mail, before: MailTrouble | None, reason: str, now: datetime) -> None:
-    """Note why no mail goes out, for the operators' pages and the alarm. This mail waits like those behind it."""
+def _longer(before: MailTrouble | None, reason: str, now: datetime) -> MailTrouble:
     times = before.times + 1 if before else 1
     wait = min(LONGEST_WAIT, 2.0 ** min(times, 20)) * random.uniform(0.75, 1)  # nosec B311 # noqa: S311 - no secret
     trouble = MailTrouble(reason, before.since if before else now, now + timedelta(seconds=wait), times)
-    store.updates.mails.note_trouble(trouble)
-    store.updates.mails.mark_unsent(mail, reason, trouble.until, give_up=False, uncounted=True)
     about = {"reason": without_addresses(reason), "since": to_iso(trouble.since), "until": to_iso(trouble.until)}
     alert = {"alert": "mail"} if now - trouble.since >= ALERT_AFTER else {}
     log.error("SES takes no mail", extra=about | alert)
+    return trouble
 
 
 def without_addresses(words: str) -> str:

@@ -139,7 +139,18 @@ def test_the_task_may_do_nothing_but_read_and_write_items_and_files_and_send_mai
         assert action not in text
 
 
-@pytest.mark.parametrize("role", ["TaskRole", "CommandRole"])
+def test_the_mail_sender_may_send_and_ask_how_much_and_has_no_file_in_its_hands() -> None:
+    mail, web = (service()[role]["Properties"]["Policies"][0]["PolicyDocument"] for role in ("MailRole", "TaskRole"))
+    *common, asks = mail["Statement"]
+    assert common == web["Statement"][: len(common)]
+    assert [part["Sid"] for part in common] == ["Tables", "LedgerIsAppendOnly", "Mail"]
+    assert (asks["Action"], service()["MailTask"]["Properties"]["TaskRoleArn"]) == (
+        "ses:GetAccount",
+        {"Fn::GetAtt": ["MailRole", "Arn"]},
+    )
+
+
+@pytest.mark.parametrize("role", ["TaskRole", "MailRole", "CommandRole"])
 def test_nobody_may_change_or_remove_a_row_of_the_ledger_or_of_the_audit_log(role: str) -> None:
     (policy,) = service()[role]["Properties"]["Policies"]
     (denied,) = [part for part in policy["PolicyDocument"]["Statement"] if part["Effect"] == "Deny"]
