@@ -188,8 +188,8 @@ class Visitor:
         """A WSGI environment, made beforehand so that making it is not measured."""
         return _environ("GET", path, self.headers(**headers), b"")
 
-    def submit(self, request_id: str) -> dict[str, Any]:
-        form = {"csrf_token": self.csrf, "request_id": request_id, "description": WORDS}
+    def submit(self, request_id: str, words: str = WORDS) -> dict[str, Any]:
+        form = {"csrf_token": self.csrf, "request_id": request_id, "description": words}
         body = urlencode(form).encode()
         headers = self.headers(HX_Request="true", X_CSRFToken=self.csrf)
         return _environ("POST", "/tasks", headers, body)
