@@ -13,7 +13,7 @@ import yaml
 HERE = Path(__file__).parent
 LIST, NETWORK = HERE / "cloudflare-ips.txt", HERE / "network.yaml"
 SOURCE = "https://www.cloudflare.com/ips-v4"
-BEGIN = "  # From here to the end of the addresses: made by make_addresses.py from cloudflare-ips.txt. Do not edit by hand.\n"
+BEGIN = "  # From here to the end of the addresses: made by make_addresses.py. Do not edit by hand.\n"
 END = "  # The end of the addresses.\n"
 ROOM = 30  # entries; of a list that a security group names each counts as a rule, of which it may have sixty
 

@@ -53,6 +53,7 @@ def alarm(
     rings_from: float | None = None,
     rings_below: float | None = None,
     silence_rings: bool = False,
+    size: str = "",
 ) -> dict[str, Any]:
     """One alarm as CloudFormation takes it. Raises Wrong without one threshold.
 
@@ -75,6 +76,7 @@ def alarm(
     below = rings_below is not None
     return {
         "Type": "AWS::CloudWatch::Alarm",
+        **({"Condition": size} if size else {}),
         "Properties": properties
         | {
             "Threshold": rings_below if below else rings_from,

@@ -67,6 +67,24 @@ def container(name: str) -> dict[str, Any]:
     return dict(found)
 
 
+def at(size: str, value: Any) -> Any:
+    """A part of the template as it is at one size."""
+    if isinstance(value, dict) and value.keys() == {"Fn::If"} and value["Fn::If"][0] == "Standard":
+        return at(size, value["Fn::If"][1 if size == "Standard" else 2])
+    if isinstance(value, dict):
+        return {key: at(size, each) for key, each in value.items()}
+    return [at(size, each) for each in value] if isinstance(value, list) else value
+
+
+def containers_of_the_app(size: str) -> list[dict[str, Any]]:
+    names = ["WebTask", "MailTask", "BooksTask", "CommandTask"]
+    if size == "Small":
+        *ours, tunnel = at(size, service()["SmallTask"]["Properties"]["ContainerDefinitions"])
+        assert tunnel["Name"] == "tunnel"
+        return [*ours, at(size, container("CommandTask"))]
+    return [at(size, container(name)) for name in names]
+
+
 def test_the_deployed_tables_are_the_tables_of_the_app() -> None:
     made = maker("make_tables")
     assert made.TEMPLATE.read_text(encoding="utf-8") == made.template(), "run: python deploy/aws/make_tables.py"
@@ -102,9 +120,12 @@ def test_every_deployed_table_is_kept_and_can_be_restored() -> None:
         assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 
-def test_all_containers_get_settings_that_the_app_accepts() -> None:
-    web = container("WebTask")
-    for other in (container("MailTask"), container("BooksTask"), container("CommandTask")):
+@pytest.mark.parametrize(("size", "proxies"), [("Standard", "2"), ("Small", "1")])
+def test_all_containers_get_settings_that_the_app_accepts(size: str, proxies: str) -> None:
+    web, *others = containers_of_the_app(size)
+    assert {"Name": "TRUSTED_PROXIES", "Value": proxies} in web["Environment"]
+    assert len(others) == 3
+    for other in others:
         assert (web["Environment"], web["Secrets"]) == (other["Environment"], other["Secrets"])
     filled_in = {
         "APP_URL": "https://dashboard.impacteragi.com",
@@ -379,6 +400,48 @@ def test_every_path_that_cloudflare_treats_apart_is_one_of_the_app(app, quoted: 
     known = {rule.rule for rule in app.url_map.iter_rules()}
     assert len(paths) >= 5
     assert [path for path in paths if not any(rule.startswith(path) for rule in known)] == []
+
+
+def test_the_small_task_runs_what_the_services_of_the_standard_size_run() -> None:
+    apart = {name: container(f"{name}Task") for name in ("Web", "Mail", "Books")}
+    together = {each["Name"]: each for each in service()["SmallTask"]["Properties"]["ContainerDefinitions"]}
+    for name, alone in apart.items():
+        in_one = together[name.lower()]
+        for part in ("Image", "Command", "User", "StopTimeout", "Secrets"):
+            assert in_one.get(part) == alone.get(part), f"{name}: {part}"
+    # No balancer asks whether it is ready: the tunnel waits for it, and a release that never is gets taken back.
+    assert together["web"]["HealthCheck"]["Command"][-1].count("/readyz") == 1
+    assert together["tunnel"]["DependsOn"] == [{"ContainerName": "web", "Condition": "HEALTHY"}]
+
+
+def test_at_the_small_size_nobody_is_let_in() -> None:
+    group = at("Small", service()["TaskGroup"]["Properties"])
+    assert group["SecurityGroupIngress"] == {"Ref": "AWS::NoValue"}
+    for name, resource in service().items():
+        if resource["Type"].startswith("AWS::ElasticLoadBalancingV2"):
+            assert resource["Condition"] == "Standard", name
+
+
+def test_cloudflares_addresses_are_those_of_the_list_and_what_is_none_is_refused() -> None:
+    made = maker("make_addresses")
+    there = made.NETWORK.read_text(encoding="utf-8")
+    known = made.networks(made.LIST.read_text(encoding="utf-8"))
+    assert there == made.template(there, known), "run: python deploy/aws/make_addresses.py"
+    assert len(known) <= made.ROOM
+    for wrong in ("<html>", "0.0.0.0/0\n" * 9, "10.0.0.0/16\n", ""):
+        with pytest.raises(made.Wrong):
+            made.networks(wrong)
+
+
+def test_cfn_lint_finds_nothing_in_any_template() -> None:
+    """Also what no emulator makes: of it this is the only check."""
+    from cfnlint.api import lint
+
+    for path in sorted((REPO / "deploy/aws").glob("*.yaml")):
+        found = [
+            each for each in lint(path.read_text(encoding="utf-8"), regions=["us-east-1"]) if each.rule.id[0] in "EW"
+        ]
+        assert [f"{path.name}: {each}" for each in found] == []
 
 
 def test_the_image_holds_the_app_and_no_development_files() -> None:
