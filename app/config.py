@@ -64,6 +64,8 @@ class Config:
     pages_dir: str | None = None  # a folder with contact.md, terms.md and privacy.md
     table_prefix: str = "ImpacterAGI_"
     trusted_proxies: int = 0
+    cloudflare_api_token: str = ""  # with both the doctor looks at Cloudflare's settings
+    cloudflare_zone: str = ""
     edge_secrets: tuple[str, ...] = ()  # what the edge signs the visitor's address with, newest first
     bcrypt_rounds: int = 12
     packs: tuple[Pack, ...] = ()
@@ -115,6 +117,8 @@ class Config:
             pages_dir=_folder("PAGES_DIR", read.text("PAGES_DIR", "")) or None,
             table_prefix=read.text("TABLE_PREFIX", "ImpacterAGI_"),
             trusted_proxies=read.number("TRUSTED_PROXIES", 0, 0, 5),
+            cloudflare_api_token=read.text("CLOUDFLARE_API_TOKEN", ""),
+            cloudflare_zone=read.text("CLOUDFLARE_ZONE", ""),
             edge_secrets=read.several("EDGE_SECRETS") if read.text("EDGE_SECRETS", "") else (),
             bcrypt_rounds=read.number("BCRYPT_ROUNDS", 12, 4, 16),
             packs=_packs(read.text("CREDIT_PACKS", "1000:1000,5250:5000,11000:10000,57500:50000")),

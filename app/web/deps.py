@@ -12,6 +12,7 @@ from app.data import Store
 from app.data.threads import Readers
 from app.domain.clock import utcnow
 from app.domain.sales import Named
+from app.gateways.cloudflare import Cloudflare
 from app.gateways.files import FileStore
 from app.gateways.own_address import OwnAddress
 from app.gateways.stripe import StripeGateway
@@ -103,9 +104,16 @@ def patient() -> Patient:
         mail=outside.account,
         files=found.files,
         address=OwnAddress(found.config.app_url),
+        cloudflare=_cloudflare(found.config),
         headers=headers.of_pages(found.config) | headers.of_transport(found.config),
         named=named_sales(),
         texts=found.texts,
         vault=Vault(found.config),
         now=utcnow,
     )
+
+
+def _cloudflare(settings: Config) -> Cloudflare | None:
+    if not settings.cloudflare_api_token or not settings.cloudflare_zone:
+        return None
+    return Cloudflare(settings.cloudflare_api_token, settings.cloudflare_zone, patient=False)

@@ -6,7 +6,7 @@ import gzip
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ from app.domain.heartbeats import Finding as Difference
 from app.domain.mails import Mail, MailTrouble
 from app.domain.payments import READERS
 from app.domain.tasks import new_task
+from app.gateways.cloudflare import RightMissing as NoRightThere
+from app.gateways.cloudflare import TokenRefused
 from app.gateways.depots import Folder
 from app.gateways.files import BucketRefused
 from app.gateways.own_address import Answer, Unreachable
@@ -49,6 +51,7 @@ from app.services.edge import HEADER, Visitor, written
 from app.services.texts import Text, Texts
 from app.web import deps
 from app.web.visitors import open_store
+from tests.gateways.cloudflare_zone import InOrder, in_order
 from tests.support import FakeSender, FakeStripe, session_event
 
 PREFIX = "Doctor_"
@@ -159,6 +162,7 @@ class Ward:
     texts: Texts
     vault: Vault
     now: datetime
+    cloudflare: InOrder | None = field(default_factory=in_order)
 
     @property
     def patient(self) -> Patient:
@@ -169,6 +173,7 @@ class Ward:
             self.way.app = app
         changed = {"address": self.way, "files": self.bucket, "texts": self.texts, "vault": self.vault}
         changed |= {"now": lambda: self.now}
+        changed["cloudflare"] = self.cloudflare
         return replace(found, **changed)  # type: ignore[arg-type]
 
     def examine(self, name: str = "") -> list[Finding]:
@@ -408,6 +413,26 @@ def edge_of_another_time(ward: Ward) -> None:
     ward.way.edge_seconds_behind = 400
 
 
+def cloudflare_reads_along(ward: Ward) -> None:
+    ward.cloudflare.zone.settings["ssl"] = "flexible"
+
+
+def cloudflare_challenges_stripe(ward: Ward) -> None:
+    ward.cloudflare.zone.phases["http_request_firewall_custom"].pop(0)
+
+
+def cloudflare_is_passed_by(ward: Ward) -> None:
+    ward.cloudflare.zone.records[0]["proxied"] = False
+
+
+def no_worker(ward: Ward) -> None:
+    ward.cloudflare.zone.routes.clear()
+
+
+def other_token(ward: Ward) -> None:
+    ward.cloudflare.fails = TokenRefused()
+
+
 def plain_cookie(ward: Ward) -> None:
     ward.way.change = lambda answer: replace(
         answer, cookies=tuple(cookie.replace("; Secure", "") for cookie in answer.cookies)
@@ -587,6 +612,11 @@ MISCONFIGURATIONS = [
     (around_the_edge, "edge", "without the edge's signature", "npx wrangler deploy"),
     (other_edge_secret, "edge", "a secret that is none of ours", "npx wrangler secret put EDGE_SECRET"),
     (edge_of_another_time, "edge", "minutes apart", "time service"),
+    (cloudflare_reads_along, "Cloudflare settings", "SSL/TLS mode is flexible, not strict", "scripts/edge settings"),
+    (cloudflare_challenges_stripe, "Cloudflare rules", "Custom rules is Dashboard: programs", "scripts/edge settings"),
+    (cloudflare_is_passed_by, "Cloudflare way", "not proxied", "scripts/edge settings"),
+    (no_worker, "Cloudflare way", "Worker route is none", "npx wrangler deploy"),
+    (other_token, "Cloudflare settings", "Cloudflare does not take it", "CLOUDFLARE_API_TOKEN="),
     (plain_cookie, "cookies", "cookie lacks Secure", "deploy/cloudflare/README.md"),
     (no_policy, "policy headers", "Content-Security-Policy is taken away or changed", "deploy/cloudflare/README.md"),
     (weak_secret, "secrets", "JWT_SECRET can be guessed", "openssl rand -hex 32"),
@@ -731,6 +761,17 @@ def test_what_another_program_at_stripe_misses_is_not_ours(ward):
     (found,) = ward.examine("webhook deliveries")
 
     assert found.state == RIGHT
+
+
+@pytest.mark.parametrize("name", ["Cloudflare settings", "Cloudflare rules", "Cloudflare way"])
+def test_a_token_of_cloudflares_that_may_not_look_is_unknown_and_none_is_not_asked(ward, name):
+    ward.cloudflare.fails = NoRightThere("GET /zones/…: Authentication error (10000)")
+    (found,) = ward.examine(name)
+    ward.cloudflare = None
+    (unasked,) = ward.examine(name)
+
+    assert (found.state, "may not read that" in found.sentence) == (UNKNOWN, True)
+    assert unasked.state == NOT_ASKED
 
 
 @pytest.mark.parametrize(("secret", "words"), [(EDGE_SECRET, "so it can be"), ("", "X-Forwarded-For says")])

@@ -14,7 +14,7 @@ from app.data.threads import aside
 from app.domain.doctor import CannotTell, Finding, not_asked, unknown
 from app.domain.errors import DomainError
 
-from . import backup, files, mail, payments, people, reach, secrets, store, work
+from . import backup, cloudflare, files, mail, payments, people, reach, secrets, store, work
 from .patient import Check, Patient
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ FAMILIES: dict[str, tuple[Check, ...]] = {
     "mail": mail.CHECKS,
     "payments": payments.CHECKS,
     "reach": reach.CHECKS,
+    "cloudflare": cloudflare.CHECKS,
     "secrets": secrets.CHECKS,
     "work": work.CHECKS,
     "people": people.CHECKS,

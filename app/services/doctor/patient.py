@@ -13,6 +13,7 @@ from app.domain.doctor import Finding
 from app.domain.sales import Named
 from app.gateways.own_address import Answer
 
+from ..cloudflare import Api
 from ..texts import Texts
 
 FLASK = "flask --app app.wsgi"
@@ -77,6 +78,7 @@ class Patient:
     mail: Mail
     files: Files
     address: Address
+    cloudflare: Api | None  # None where nothing says how to ask it
     headers: Mapping[str, str]  # that each page is sent with
     named: Named
     texts: Texts
