@@ -14,7 +14,7 @@ from flask import Flask, g, has_request_context
 from flask_compress import Compress
 
 from app import cli
-from app.config import Config
+from app.config import Config, ConfigError
 from app.data import Store
 from app.data.outbox import one_key
 from app.data.rate_limits import RateLimitStorage
@@ -43,6 +43,7 @@ from app.routes import (
     drafts,
     health,
     home,
+    metrics,
     second_factor,
     stripe_webhook,
     tasks,
@@ -60,10 +61,13 @@ from app.services.links import Links
 from app.services.mail import MailRoom, Sender
 from app.services.passkeys import Passkeys
 from app.services.passwords import Passwords
+from app.services.release import release
 from app.services.sealing import Sealer
 from app.services.texts import Texts
 from app.services.throttle import Throttle
 from app.services.tokens import Tokens
+from app.telemetry.otlp import Missing
+from app.telemetry.switch import switch
 from app.web import (
     addresses,
     admission,
@@ -72,6 +76,7 @@ from app.web import (
     edge,
     headers,
     logs,
+    measured,
     names,
     refusals,
     sessions,
@@ -84,6 +89,7 @@ from app.web.devices import Devices
 from app.web.files import UploadRequest
 from app.web.looking import HeadAsGet, only_looking
 from app.web.markdown import render_markdown
+from app.web.measured import Measured
 from app.web.server_state import ServerState
 from app.web.visitors import add_commands, open_store
 from app.web.work_slots import Places, Slots, WorkSlots
@@ -117,6 +123,7 @@ BLUEPRINTS = (
     api_description,
     stripe_webhook,
     health,
+    metrics,
 )
 
 STRIPE_DEADLINE_SECONDS = 11.0  # nobody at a page waits longer for Stripe
@@ -133,6 +140,7 @@ def create_app(
     """Build the app from the environment, or from what a test hands in. Raises ConfigError."""
     config = config or Config.from_env()
     logs.configure()
+    measure(config)
     patience.seconds = config.store_patience_seconds
     one_key.kept = config.outbox_one_key
     store_time.tolerance = timedelta(seconds=config.clock_tolerance_seconds)
@@ -143,6 +151,7 @@ def create_app(
     slots = Slots()
     deps.register(app, wire(config, store, slots, stripe, sender))
     logs.register(app)
+    measured.register(app)
     edge.register(app, config)
     sessions.register(app, config)
     admission.register(app, config)
@@ -162,7 +171,24 @@ def create_app(
     for module in BLUEPRINTS:
         app.register_blueprint(module.bp)
     app.wsgi_app = WorkSlots(HeadAsGet(app.wsgi_app), slots)  # type: ignore[method-assign]
+    if switch.on:
+        app.wsgi_app = Measured(app.wsgi_app)  # type: ignore[method-assign]
     return app
+
+
+def measure(config: Config) -> None:
+    """Switch on what the settings ask for, before anything is made that looks whether it is on. Raises ConfigError."""
+    if config.metrics_token:
+        switch.count()
+    if config.otlp_endpoint:
+        try:
+            switch.send(config.otlp_endpoint, release())
+        except Missing as error:
+            raise ConfigError(
+                f"OTEL_EXPORTER_OTLP_ENDPOINT needs the packages of requirements-telemetry.txt: {error}."
+            ) from error
+    if switch.on:
+        logs.count_lines()
 
 
 def wire(config: Config, store: Store, slots: Slots, stripe: StripeGateway | None, sender: Sender | None) -> deps.Deps:

@@ -84,6 +84,8 @@ class Config:
     credit_payment_links: tuple[str, ...] = ()  # what is sold as credits besides this app's own checkouts
     credit_prices: tuple[str, ...] = ()
     credit_products: tuple[str, ...] = ()
+    otlp_endpoint: str | None = None  # a collector that metrics and traces are sent to
+    metrics_token: str | None = None  # whoever shows it reads /metrics; without one that address is not there
 
     @property
     def is_production(self) -> bool:
@@ -137,6 +139,8 @@ class Config:
             credit_payment_links=read.ids("CREDIT_PAYMENT_LINKS", "plink_"),
             credit_prices=read.ids("CREDIT_PRICES", "price_"),
             credit_products=read.ids("CREDIT_PRODUCTS", "prod_"),
+            otlp_endpoint=_collector(read.text("OTEL_EXPORTER_OTLP_ENDPOINT", "")) or None,
+            metrics_token=_bearer("METRICS_TOKEN", read.text("METRICS_TOKEN", "")) or None,
         )
         config._check()
         return config
@@ -173,6 +177,8 @@ class Config:
         if not self.stripe_secret_key.startswith(("sk_live_", "rk_live_", "sk_test_", "rk_test_")):
             raise ConfigError("STRIPE_SECRET_KEY must be a Stripe secret key: it starts with sk_live_ or sk_test_.")
         _check_secret("STRIPE_SECRET_KEY", self.stripe_secret_key[8:], 16)
+        if self.metrics_token:
+            _check_secret("METRICS_TOKEN", self.metrics_token, MIN_SECRET_CHARACTERS)
 
 
 class _Reader:
@@ -262,6 +268,29 @@ def _address(variable: str, text: str) -> str:
         return normalise_email(text) if text else ""
     except InvalidInput as error:
         raise ConfigError(f"{variable} must be an e-mail address, not {text!r}.") from error
+
+
+def _bearer(variable: str, text: str) -> str:
+    """A token as a header can carry it. Raises ConfigError."""
+    if text and not re.fullmatch(r"[!-~]+", text):
+        raise ConfigError(f"{variable} must be one word of ASCII characters, such as from `openssl rand -hex 32`.")
+    return text
+
+
+def _collector(text: str) -> str:
+    """The address that /v1/metrics and /v1/traces are below, without the slash at its end. Raises ConfigError."""
+    if not text:
+        return ""
+    try:
+        url = urlsplit(text)
+        fine = url.scheme in DEFAULT_PORTS and bool(url.hostname) and url.port != 0 and "?" not in text
+    except ValueError:
+        fine = False
+    if not fine:
+        raise ConfigError(
+            f"OTEL_EXPORTER_OTLP_ENDPOINT must be an address like http://127.0.0.1:4318 (OTLP over HTTP), not {text!r}."
+        )
+    return text.rstrip("/")
 
 
 def _folder(variable: str, text: str) -> str:

@@ -38,6 +38,7 @@ PUBLIC = {
     "health.check",
     "health.ready",
     "home.index",
+    "metrics.show",  # to whoever shows METRICS_TOKEN
     "second_factor.ask",  # these two open the half of a session that a password alone has opened
     "second_factor.ask_options",
     "static",

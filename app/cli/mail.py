@@ -14,9 +14,10 @@ from app.cli.tasks import operator
 from app.cli.watching import EveryMinute, until_stopped
 from app.domain.clock import utcnow
 from app.domain.errors import DomainError, Unavailable
-from app.services import outbox, waiting
+from app.services import measurements, outbox, waiting
 from app.services.mail import deliver_due
 from app.services.pace import Pace
+from app.telemetry.switch import switch
 from app.web import deps
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ def _deliver_all() -> tuple[int, int]:
 
 
 def _watch(every: float) -> None:
-    tell = EveryMinute(lambda: waiting.tell_mail(deps.store(), utcnow()))
+    tell = EveryMinute(_tell)
     with until_stopped() as stop:
         look = _Looks(stop.is_set)
         while not stop.is_set():
@@ -85,6 +86,12 @@ def _watch(every: float) -> None:
                 log.error("outbox out of reach: %s", error.code)
                 sent = 0
             stop.wait(0 if sent else every)
+
+
+def _tell() -> None:
+    waiting.tell_mail(deps.store(), utcnow())
+    if switch.on:
+        measurements.look(deps.store(), utcnow())
 
 
 class _Looks:

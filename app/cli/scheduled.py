@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import wraps
+from time import perf_counter
 from typing import ParamSpec
 
 import click
 
 from app.domain.clock import utcnow
 from app.services.heartbeats import note_command
+from app.telemetry.instruments import COMMANDS
 from app.web import deps
 
 log = logging.getLogger(__name__)
@@ -30,11 +32,12 @@ def scheduled(command: Callable[Given, None]) -> Callable[Given, None]:
     @wraps(command)
     def logged(*args: Given.args, **kwargs: Given.kwargs) -> None:
         context = click.get_current_context()
-        status = 1
+        status, began = 1, perf_counter()
         try:
             command(*args, **kwargs)
             status = 0
         finally:
+            COMMANDS.record(perf_counter() - began, command=name_of(context), status=str(status))
             log.info("command ended", extra={"command": name_of(context), "status": status})
             note_command(deps.store(), name_of(context), status, utcnow())
 

@@ -24,6 +24,11 @@ ALWAYS_THERE = {
     "Query": "Count",
     "Scan": "Count",
 }
+# Refusals that are answers as good as any: asking again is for the one who decided on what was read.
+REFUSALS = frozenset(
+    {"ConditionalCheckFailedException", "TransactionCanceledException", "TransactionConflictException"}
+)
+TURNED_AWAY = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"})
 NOTE_EVERY_SECONDS = 1.0  # a Date has whole seconds, and reading one costs as much as a tenth of a call
 YEARS = range(2020, 2200)  # a Date beyond them is nobody's time
 OF_AN_ERROR = frozenset({"error", "errors", "message", "Message", "__type"})

@@ -12,10 +12,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from app.domain.errors import DomainError, OutcomeUnknown, StoreUnavailable
+from app.telemetry.switch import switch
 
-from .answers import Answers
+from .answers import TURNED_AWAY, Answers
 from .connections import bound_answers
 from .direct import direct_client
+from .measuring import measured, watch
 
 if TYPE_CHECKING:
     from app.config import Config
@@ -25,7 +27,6 @@ log = logging.getLogger(__name__)
 MAIL_SECONDS = 5  # for a whole answer of SES
 
 CONFLICTS = frozenset({"TransactionConflictException", "TransactionInProgressException"})
-TURNED_AWAY = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"})
 # Wrong requests of our own making: these must show as a 500, not as "try again".
 OUR_FAULT = frozenset({"ValidationException", "SerializationException", "IdempotentParameterMismatchException"})
 USER_AGENT = "impacteragi-dashboard"
@@ -74,6 +75,8 @@ def make_client(
         ),
     )
     bound_answers(client)
+    if short_way:
+        watch(client)
     return direct_client(client, _session().get_credentials(), USER_AGENT) if short_way else client
 
 
@@ -91,6 +94,7 @@ def _patient_client(config: Config, service: str, endpoint_url: str | None) -> A
     )
     if service == "dynamodb":
         Answers(client)
+        watch(client)
     return bound_answers(client)
 
 
@@ -107,7 +111,8 @@ def call(client: Any, operation: str, **request: Any) -> dict[str, Any]:
     ConditionalCheckFailedException and TransactionCanceledException pass through: only the writer knows what they mean.
     """
     try:
-        answer: dict[str, Any] = getattr(client, operation)(**request)
+        ask = getattr(client, operation)
+        answer: dict[str, Any] = measured(ask, operation, request) if switch.on else ask(**request)
         return answer
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")

@@ -21,8 +21,11 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
 
-from .answers import Answers
+from app.telemetry.switch import switch
+
+from .answers import REFUSALS, Answers
 from .connections import bounded_connection
+from .measuring import ask_for_units, note_try
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html
 OPERATIONS = {
@@ -34,10 +37,6 @@ OPERATIONS = {
     "transact_write_items": "TransactWriteItems",
     "update_item": "UpdateItem",
 }
-# Answers as good as any: asking again is for the one who decided on what was read.
-REFUSALS = frozenset(
-    {"ConditionalCheckFailedException", "TransactionCanceledException", "TransactionConflictException"}
-)
 
 
 def direct_client(client: Any, credentials: Any, user_agent: str, *, checksums: bool | None = None) -> Any:
@@ -89,8 +88,11 @@ class DirectClient:
     def _ask(self, name: str, operation: str, **request: Any) -> dict[str, Any]:
         if name == "transact_write_items":  # one token for all tries: a repeat of a write that happened changes nothing
             request.setdefault("ClientRequestToken", str(uuid.uuid4()))
+        if switch.on:
+            ask_for_units(request)
         body = json.dumps(request).encode()
         self._tries.lost = True
+        answer = found = None
         try:
             answer = self._pool.urlopen("POST", "/", body=body, headers=self._headers(operation, body))
         except urllib3.exceptions.HTTPError:
@@ -103,6 +105,9 @@ class DirectClient:
                 if _code(found) in REFUSALS:
                     raise self._refusal(found, operation)
                 self._tries.lost = False
+        finally:
+            if switch.on:
+                note_try(operation, request, found, answer.status if answer else None, _code(found or {}))
         try:
             answered: dict[str, Any] = getattr(self._client, name)(**request)
             return answered

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from app.domain.heartbeats import BooksCheck, CatchUp, CommandEnd, Finding, StripeContact
+from app.domain.heartbeats import BooksCheck, CatchUp, CommandEnd, Finding, StripeContact, Waiting
 
 from .base import Base
 from .records import Codec
@@ -13,6 +13,7 @@ from .tables import STATUS
 
 CONTACT, BOOKS, CATCH_UP = Codec(StripeContact), Codec(BooksCheck), Codec(CatchUp)
 COMMAND_END = Codec(CommandEnd, always={"status"})
+WAITING = Codec(Waiting)
 
 
 class HeartbeatReads(Base):
@@ -40,6 +41,10 @@ class HeartbeatReads(Base):
         """How each of these last ended, of those that ever did; one call."""
         rows = self._get_many([(STATUS.suffix, _command_key(command)) for command in commands])
         return {command: COMMAND_END.record(row) for command, row in zip(commands, rows, strict=True) if row}
+
+    def waiting(self) -> Waiting | None:
+        row = self._get(STATUS.suffix, {"name": "waiting"})
+        return WAITING.record(row) if row else None
 
 
 class HeartbeatUpdates(Base):
@@ -69,6 +74,10 @@ class HeartbeatUpdates(Base):
         """Remember how the last look ended; one that found something missed stays until another does."""
         for name in ("catch-up", "missed") if ended.missed else ("catch-up",):
             self._update(STATUS.suffix, {"name": name}, set=CATCH_UP.as_set(ended))
+
+    def note_waiting(self, waiting: Waiting) -> None:
+        """Remember what waits, for whoever measures."""
+        self._update(STATUS.suffix, {"name": "waiting"}, set=WAITING.as_set(waiting))
 
     def note_command(self, command: str, ended: CommandEnd) -> None:
         """Remember how a scheduled command ended."""

@@ -18,6 +18,7 @@ from app.domain.accounts import Account, mask_email
 from app.domain.credits import PostedEntry, check_moved
 from app.domain.errors import DomainError, LedgerWrong, StoreBusy, StoreUnavailable
 from app.domain.ledger_figures import fold
+from app.telemetry.instruments import LEDGER_CREDITS, LEDGER_MOVES
 
 from .client import Stale, call
 from .codec import decode_item, encode, encode_item
@@ -148,6 +149,9 @@ class Writes:
             if any(reason.get("Code") == "ValidationError" for reason in reasons):
                 raise  # a request of our own making that cannot ever work: a 500, not "try again"
             raise self._meaning(reasons) from error
+        for row in self._posted:
+            LEDGER_MOVES.add(kind=row.type)
+            LEDGER_CREDITS.add(abs(row.amount), kind=row.type, way="in" if row.amount > 0 else "out")
 
     def _meaning(self, reasons: list[dict[str, Any]]) -> Failure:
         """Reasons come by position; the first failed condition decides, then conflicts, then everything else."""

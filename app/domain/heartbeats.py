@@ -30,6 +30,21 @@ class CommandEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waited when the mail sender last looked, and since when the oldest of each kind; None where none waits."""
+
+    at: datetime
+    mail_since: datetime | None = None
+    task_since: datetime | None = None
+    check_since: datetime | None = None
+    payment_since: datetime | None = None  # parked
+    mails: int = 0
+    mails_failed: int = 0
+    tasks: int = 0
+    tasks_in_progress: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class StripeContact:
     """When Stripe last reached us, and how many Checkout Sessions were opened since."""
 

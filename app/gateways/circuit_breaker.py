@@ -8,8 +8,12 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any, TypeVar, cast
+
+from app.telemetry.instruments import BREAKERS, OUTSIDE_CALLS
+from app.telemetry.spans import CLIENT, span
+from app.telemetry.switch import switch
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +60,7 @@ class CircuitBreaker:
         self._under_way: Counter[str | None] = Counter()
         self._failed_at: deque[float] = deque(maxlen=failures or 1)
         self._open_until: float | None = None
+        BREAKERS.set(0, service=name)
 
     def call(self, ask: Callable[[], T]) -> T:
         """What `ask` returns or raises. Raises `error` at once when there is no place, or nothing to hope for."""
@@ -88,6 +93,21 @@ class CircuitBreaker:
             raise raised[0]
         return answer[0]
 
+    def measured(self, name: str, ask: Callable[[], T]) -> T:
+        """`call`, and what it was and how long it took is told."""
+        began, outcome = perf_counter(), "failed"
+        try:
+            with span(f"{self._name} {name}", CLIENT, within=True):
+                found = self.call(ask)
+            outcome = "ok"
+            return found
+        except Exception as error:
+            if not isinstance(error, self._error):
+                outcome = "refused"
+            raise
+        finally:
+            OUTSIDE_CALLS.record(perf_counter() - began, service=self._name, call=name, outcome=outcome)
+
     def _admit(self, who: str | None) -> None:
         with self._lock:
             mine = self._under_way[who] if who is not None else 0
@@ -116,12 +136,15 @@ class CircuitBreaker:
             now = self._clock()
             if not failed:
                 self._failed_at.clear()
-                self._open_until = None
+                if self._open_until is not None:
+                    self._open_until = None
+                    BREAKERS.set(0, service=self._name)
                 return
             self._failed_at.append(now)
             many = len(self._failed_at) == self._most_failures and now - self._failed_at[0] <= WINDOW_SECONDS
             if many or self._open_until is not None:
                 self._open_until = now + OPEN_SECONDS
+                BREAKERS.set(1, service=self._name)
                 log.error("%s does not answer: it is left alone for %g s", self._name, OPEN_SECONDS)
 
 
@@ -140,4 +163,7 @@ class _Through:
         found = getattr(self._gateway, name)
         if name not in self._calls:
             return found
-        return lambda *given, **named: self._breaker.call(lambda: found(*given, **named))
+        breaker = self._breaker
+        if switch.on:
+            return lambda *given, **named: breaker.measured(name, lambda: found(*given, **named))
+        return lambda *given, **named: breaker.call(lambda: found(*given, **named))

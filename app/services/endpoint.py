@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from app.config import Config
 from app.domain.payments import READERS
 from app.gateways.stripe import API_VERSION
+from app.telemetry.instruments import WRONG_SIGNATURES
 
 log = logging.getLogger(__name__)
 
@@ -80,4 +81,5 @@ def note_event(event: Mapping[str, Any], *, livemode: bool) -> None:
 def note_wrong_signature(signature_header: str | None, why: str) -> None:
     """A webhook whose signature nobody of ours made. Stripe always sends one: without any it was somebody else."""
     if signature_header:
+        WRONG_SIGNATURES.add(why=why)
         log.warning("a webhook that nothing proves", extra={"alert": "webhook", "why": why})

@@ -23,6 +23,7 @@ from app.domain.clock import to_iso
 from app.domain.formatting import FILTERS
 from app.domain.mails import OF_THE_CHANGE, OPTIONAL, TO_THE_LETTER, Mail, MailTrouble, context_of
 from app.gateways.ses import AddressRefused, MailRefused, SendingLimited
+from app.telemetry.instruments import MAILS_OFFERED
 
 from .links import CONFIRM, RESET, SET_PASSWORD, Links
 from .pace import Pace
@@ -234,6 +235,7 @@ class _Look:
         self._over = True
         if mail and self._trouble:
             self._store.updates.mails.mark_unsent(mail, reason, self._trouble.until, give_up=False, uncounted=True)
+            MAILS_OFFERED.add(kind=mail.kind, outcome="put off")
             self.put_off += 1
 
 
@@ -259,6 +261,7 @@ def _deliver(store: Store, room: MailRoom, sender: Sender, mail: Mail, now: date
         log.exception("mail could not be rendered", extra={"mail_id": mail.mail_id})
         return _put_off(store, mail, type(error).__name__, attempts, now)
     store.updates.mails.mark_sent(mail, now)
+    MAILS_OFFERED.add(kind=mail.kind, outcome="sent")
     log.info("mail sent", extra={"mail_id": mail.mail_id, "kind": mail.kind, "email": mask_email(mail.to)})
     return True
 
@@ -296,6 +299,7 @@ def _put_off(store: Store, mail: Mail, reason: str, attempts: int, now: datetime
         return _end(store, mail, reason, attempts, now)
     wait = min(LONGEST_WAIT, 2.0**attempts) * random.uniform(0.75, 1.25)  # nosec B311 # noqa: S311 - jitter, no secret
     store.updates.mails.mark_unsent(mail, reason, now + timedelta(seconds=wait), give_up=False)
+    MAILS_OFFERED.add(kind=mail.kind, outcome="put off")
     about = {"mail_id": mail.mail_id, "reason": without_addresses(reason), "attempts": attempts}
     log.warning("mail put off", extra=about)
     return False
@@ -304,6 +308,7 @@ def _put_off(store: Store, mail: Mail, reason: str, attempts: int, now: datetime
 def _end(store: Store, mail: Mail, reason: str, attempts: int, now: datetime) -> bool:
     """Among the failed ones, where operators see it and may send it again."""
     store.updates.mails.mark_unsent(mail, reason, now, give_up=True)
+    MAILS_OFFERED.add(kind=mail.kind, outcome="given up")
     about = {"mail_id": mail.mail_id, "reason": without_addresses(reason), "attempts": attempts}
     log.error("mail given up", extra={"alert": "mail_failed"} | about)
     return False

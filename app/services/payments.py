@@ -16,9 +16,12 @@ from app.domain import credits, payments
 from app.domain.accounts import Account, AccountKey, Address, Session, mask_email, new_account_id
 from app.domain.by_hand import COMMAND_LINE, are_one
 from app.domain.errors import AlreadyRecorded, BalanceUnexplained
+from app.domain.heartbeats import moment_told
 from app.domain.paging import each
 from app.domain.payments import Fact, PaymentRecord, SessionFact
 from app.domain.sales import ELSEWHERE, OURS, Named, Sale, judge
+from app.telemetry.instruments import PAYMENT_DELAY
+from app.telemetry.spans import verb
 
 from . import by_hand, notices, sales
 from .acting import Act, transaction
@@ -62,6 +65,7 @@ class Released:
     more: bool = False
 
 
+@verb
 def handle_event(
     store: Store,
     event: Mapping[str, Any],
@@ -83,9 +87,14 @@ def handle_event(
         return Outcome(None)
     if isinstance(fact, SessionFact) and fact.origin is not None and lines_of is not None:
         fact = sales.with_lines(store, fact, lines_of, named=named, told_at=event.get("created"), now=now)
-    return record_fact(store, fact, now=now, named=named)
+    outcome = record_fact(store, fact, now=now, named=named)
+    told = moment_told(event.get("created"))
+    if outcome.moved > 0 and told:
+        PAYMENT_DELAY.record(max(0.0, (now - told).total_seconds()))
+    return outcome
 
 
+@verb
 def record_fact(store: Store, fact: Fact, *, now: datetime, named: Named = NOTHING_NAMED) -> Outcome:
     """Merge one fact into its payment and settle the ledger with it, in one transaction.
 
@@ -130,6 +139,7 @@ def record_fact(store: Store, fact: Fact, *, now: datetime, named: Named = NOTHI
     return outcome
 
 
+@verb
 def release(
     store: Store, source: str, *, named: Named, now: datetime, limit: int = 50, actor: str = COMMAND_LINE
 ) -> Released:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from app.data import Store
@@ -17,7 +18,10 @@ MAIL, CHECK = "mail", "check"
 
 def longest_waiting(store: Store) -> Mail | None:
     """The mail that has waited longest, of the 100 that come next; None where none waits."""
-    waiting = store.mails.list_waiting(limit=LOOKED_AT).items
+    return oldest(store.mails.list_waiting(limit=LOOKED_AT).items)
+
+
+def oldest(waiting: Iterable[Mail]) -> Mail | None:
     return min(waiting, key=lambda mail: mail.waiting_since, default=None)
 
 

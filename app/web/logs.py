@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from flask import Flask, Response, g, has_request_context, request
 
 from app.domain.accounts import mask_email
+from app.telemetry.instruments import ALERTS, ERRORS
 from app.web import edge, probes
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,23 @@ def configure(level: int = logging.INFO) -> None:
     root.setLevel(level)
     for noisy in ("botocore", "boto3", "urllib3", "stripe"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def count_lines() -> None:
+    """What alarms ring for, as metrics."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_counted)
+
+
+def _counted(record: logging.LogRecord) -> bool:
+    if record.name.startswith("opentelemetry."):  # a collector that is away is told, and nobody is woken for it
+        record.levelno = min(record.levelno, logging.WARNING)
+        record.levelname = logging.getLevelName(record.levelno)
+    if record.levelno >= logging.ERROR:
+        ERRORS.add()
+    if alert := getattr(record, "alert", None):
+        ALERTS.add(kind=alert)
+    return True
 
 
 def register(app: Flask) -> None:

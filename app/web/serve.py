@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
+from multiprocessing.util import Finalize
 from typing import Any
 
 from granian.constants import Interfaces
@@ -27,6 +28,7 @@ from granian.http import HTTP1Settings
 from granian.log import logger
 from granian.server import MPServer
 
+from app.telemetry.switch import switch
 from app.web.in_flight import InFlight
 from app.web.server_state import ServerState
 from app.web.stops import heed_no_stop
@@ -37,6 +39,7 @@ REQUEST_SECONDS = 20.0  # what a request in flight may still take once the serve
 BODY_SECONDS = 1.0  # and clients that have not sent their whole request, or not read their whole answer
 LONGEST_PAUSE = 1.0  # before a worker that keeps dying is started again; a start takes a second of a core
 STUCK_SECONDS = 5.0  # for a worker that owes nothing
+TELLING_SECONDS = 2.0  # for a collector to take the last metrics and traces
 SENDING_SECONDS = 0.2  # the last answer's way out of the process, or a whole body's way in
 STEADY_SECONDS = 10.0  # a worker that lived that long is well
 
@@ -60,13 +63,17 @@ class Server(MPServer):
         )
         self.main_loop_interrupt = Bell()  # type: ignore[assignment]
         self._pauses = [0.0] * workers
-        self._state = ServerState()
+        self._state = ServerState(workers)
         self._drain_seconds = drain_seconds
         self._stops_at: float | None = None
 
     def run(self) -> None:
         loader = partial(load, self.target, self._leash, self._leash_end, self._state)
         self.serve(target_loader=loader, wrap_loader=False)
+
+    def _spawn_worker(self, idx: int, target: Any, callback_loader: Callable[..., Any]) -> Any:  # type: ignore[override]
+        """A worker, which learns which of them it is."""
+        return super()._spawn_worker(idx, target, partial(callback_loader, idx))
 
     def signal_handler_interrupt(self, *_: object, **__: object) -> None:
         """The first signal begins the end, after the time that a balancer needs to notice; a second one hurries it."""
@@ -144,8 +151,10 @@ class Bell:
         return bool(select.select([self._heard], [], [], timeout)[0])
 
 
-def load(target: str, leash: int, leash_end: int, state: ServerState) -> InFlight:
+def load(target: str, leash: int, leash_end: int, state: ServerState, worker: int) -> InFlight:
     """Runs in each worker before anything else of ours: hold on to the server, then import the app."""
+    switch.join(state.cells, worker)
+    Finalize(None, tell_the_rest, exitpriority=1)  # granian ends a worker that nobody waits for by itself
     os.close(leash_end)  # only the server holds it: when the server goes, the leash ends
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until granian listens; the server's handler came with the fork
     told, tell = os.pipe()
@@ -167,10 +176,18 @@ def stop_in_time(signs: list[int], loaded: list[InFlight]) -> None:
     ends_anyhow(STUCK_SECONDS if loaded[0].owes_nothing else REQUEST_SECONDS + BODY_SECONDS + SENDING_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)  # granian lets nobody in any more, and ends by itself if nobody is left
     time.sleep(BODY_SECONDS)
-    ends_anyhow(REQUEST_SECONDS + SENDING_SECONDS)  # begun anew: bodies may have come meanwhile
+    ends_anyhow(REQUEST_SECONDS + SENDING_SECONDS + TELLING_SECONDS)  # begun anew: bodies may have come meanwhile
     if owed := loaded[0].wait_until_none(REQUEST_SECONDS, SENDING_SECONDS):
         logger.error(f"Stopped without the answers to {owed} requests, after {REQUEST_SECONDS:g} s")
+    tell_the_rest()
     os._exit(0)
+
+
+def tell_the_rest() -> None:
+    """What a collector has not got yet; one that is away delays no stop for long."""
+    tell = threading.Thread(target=switch.send_the_rest, name="telemetry", daemon=True)
+    tell.start()
+    tell.join(TELLING_SECONDS)
 
 
 def import_target(target: str) -> Any:

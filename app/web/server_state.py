@@ -1,8 +1,10 @@
-"""What all processes of a server know of it together: was it asked to stop, and were its tables seen?"""
+"""What all processes of a server know of it together: was it asked to stop, were its tables seen, what was counted?"""
 
 from __future__ import annotations
 
 import mmap
+
+from app.telemetry.cells import Cells
 
 KEY = "dashboard.server"  # of a request's environment
 
@@ -10,14 +12,15 @@ _DRAINING, _TABLES_SEEN = 0, 1
 
 
 class ServerState:
-    """Two bytes, made before the workers are forked; no lock, so that nobody can hold it while forking.
+    """Two bytes, and numbers, made before the workers are forked; no lock, so that nobody can hold it while forking.
 
     A worker that is started again while the store is out of reach is as ready as the others of its server. Each byte is
-    only ever set, so writing one again is harmless.
+    only ever set, so writing one again is harmless. `cells` are the numbers that its workers count, each its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, workers: int = 1) -> None:
         self._bytes = mmap.mmap(-1, 2)
+        self.cells = Cells(workers)
 
     @property
     def is_draining(self) -> bool:

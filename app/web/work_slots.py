@@ -13,6 +13,7 @@ from threading import BoundedSemaphore, Condition, local
 from typing import TYPE_CHECKING
 
 from app.domain.errors import PlacesTaken
+from app.telemetry.instruments import SLOTS_REFUSED, SLOTS_USED, SLOTS_WAITING
 from app.web import probes
 from app.web.arriving import ArrivingBody
 
@@ -30,7 +31,10 @@ SLOTS = 8  # a request mostly waits for the store; more threads at once only tak
 class Slots:
     """What a request at work holds, and gives away while it does nothing that another one would have to wait for."""
 
-    def __init__(self, count: int = SLOTS, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(
+        self, count: int = SLOTS, patience_seconds: float = PATIENCE_SECONDS, *, measured: bool = True
+    ) -> None:
+        self._measured = measured
         self._free = BoundedSemaphore(count)
         self._patience_seconds = patience_seconds
         self._mine = local()
@@ -38,7 +42,7 @@ class Slots:
     @contextmanager
     def held(self) -> Iterator[bool]:
         """Whether there was a slot within the time that a person waits; without one nothing is done."""
-        if not self._free.acquire(timeout=self._patience_seconds):
+        if not self._take():
             yield False
             return
         self._mine.held = True
@@ -47,7 +51,7 @@ class Slots:
         finally:
             if self._mine.held:
                 self._mine.held = False
-                self._free.release()
+                self._give()
 
     @contextmanager
     def given_away(self) -> Iterator[None]:
@@ -60,11 +64,32 @@ class Slots:
             yield
             return
         self._mine.held = False
-        self._free.release()
+        self._give()
         try:
             yield
         finally:
-            self._mine.held = self._free.acquire(timeout=self._patience_seconds)
+            self._mine.held = self._take()
+
+    def _take(self) -> bool:
+        if not self._free.acquire(blocking=False) and not self._wait():
+            return False
+        if self._measured:
+            SLOTS_USED.add(1)
+        return True
+
+    def _wait(self) -> bool:
+        if self._measured:
+            SLOTS_WAITING.add(1)
+        try:
+            return self._free.acquire(timeout=self._patience_seconds)
+        finally:
+            if self._measured:
+                SLOTS_WAITING.add(-1)
+
+    def _give(self) -> None:
+        if self._measured:
+            SLOTS_USED.add(-1)
+        self._free.release()
 
 
 class Places:
@@ -109,7 +134,7 @@ class WorkSlots:
     def __init__(self, app: WSGIApplication, slots: Slots) -> None:
         self._app = app
         self._slots = slots
-        self._refusals = Slots(REFUSALS, patience_seconds=1.0)
+        self._refusals = Slots(REFUSALS, patience_seconds=1.0, measured=False)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ.get("CONTENT_LENGTH"):
@@ -129,6 +154,7 @@ class WorkSlots:
 
         Who finds none of the few places for that goes on all the same: a text must not be lost.
         """
+        SLOTS_REFUSED.add()
         with self._refusals.held():
             environ["wsgi.input"] = ArrivingBody(environ["wsgi.input"], self._refusals.given_away)
             return self._app(environ | {NO_SLOT: True}, start_response)

@@ -34,6 +34,7 @@ GENERATED = {
     "STRIPE_WEBHOOK_SECRET": "whsec_",
     "STRIPE_SECRET_KEY": "sk_test_",
     "DEMO_PASSWORD": "demo-",
+    "METRICS_TOKEN": "",
 }
 
 

@@ -249,6 +249,8 @@ class Supervisor:
         rows.append(("Stripe stand-in" if settings.runs_stripe else "Stripe", stripe))
         dynamodb = f"{environment['DYNAMODB_ENDPOINT_URL']}  region {environment['AWS_REGION']}"
         rows.append(("DynamoDB", dynamodb + (", any credentials" if settings.runs_aws else "")))
+        if token := environment.get("METRICS_TOKEN"):
+            rows.append(("Metrics", f"{environment['APP_URL']}/metrics  bearer token {token}"))
         rows += [(f"Demo {row['role']}", f"{row['email']}  password {row['password']}") for row in sign_ins]
         rows.append(("State and logs", str(settings.var_dir)))
         rows.append(("To stop", f"Ctrl-C, or: kill {self._pid}"))

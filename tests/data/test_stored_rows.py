@@ -30,7 +30,7 @@ from app.domain.credits import ADJUSTMENT, PURCHASE, SPEND, PostedEntry
 from app.domain.drafts import Draft, packed
 from app.domain.errors import RowUnreadable
 from app.domain.figures import LedgerDays
-from app.domain.heartbeats import BooksCheck, CatchUp, Finding, StripeContact
+from app.domain.heartbeats import BooksCheck, CatchUp, Finding, StripeContact, Waiting
 from app.domain.mails import Mail, MailTrouble, Told
 from app.domain.payments import PaymentRecord
 from app.domain.proposals import CODE, Proposal
@@ -421,6 +421,13 @@ CASES = {
         lambda s: s.updates.heartbeats.note_catch_up(CAUGHT_UP),
         lambda s: s.heartbeats.last_missed(),
         CAUGHT_UP,
+    ),
+    "waiting": Case(
+        "Status",
+        {"name": "waiting"},
+        lambda s: s.updates.heartbeats.note_waiting(Waiting(NOW, LATER, None, mails=3, tasks=1)),
+        lambda s: s.heartbeats.waiting(),
+        Waiting(NOW, LATER, None, mails=3, tasks=1),
     ),
     "turnarounds": Case(
         "Status",
