@@ -6,8 +6,10 @@ ARG BASE=python:3.11-slim
 
 FROM --platform=$BUILDPLATFORM ${BASE} AS build
 ARG TARGETARCH=
-COPY requirements-image.txt scripts/images/packages.py /build/
-RUN python /build/packages.py --lock /build/requirements-image.txt --to /srv/packages --arch "$TARGETARCH"
+# With requirements-telemetry.txt it can send metrics and traces to a collector, too (docs/metrics.md).
+ARG PACKAGES=requirements-image.txt
+COPY requirements-image.txt requirements-telemetry.txt scripts/images/packages.py /build/
+RUN python /build/packages.py --lock "/build/$PACKAGES" --to /srv/packages --arch "$TARGETARCH"
 COPY app /srv/app
 COPY scripts/setup_db.py /srv/scripts/setup_db.py
 RUN python -m compileall -q --invalidation-mode unchecked-hash /srv/app /srv/scripts

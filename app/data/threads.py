@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from threading import BoundedSemaphore, Thread
 from typing import Any, TypeVar
+
+from app.telemetry.spans import tracing
 
 T = TypeVar("T")
 
@@ -24,6 +27,8 @@ THREADS = 16  # Readers: as many as a worker has requests at work, twice over
 
 def side_by_side(pool: ThreadPoolExecutor, reads: Iterable[Callable[[], T]]) -> list[T]:
     """What each of the reads returns, in their order. Raises what the first that fails raises."""
+    if tracing.tracer is not None:  # each is a part of the caller's trace
+        reads = [partial(copy_context().run, read) for read in reads]
     return list(pool.map(lambda read: read(), reads))
 
 

@@ -12,6 +12,7 @@ from app.domain.accounts import Account
 from app.domain.clock import to_iso
 from app.domain.errors import StoreBusy
 from app.domain.mails import Mail
+from app.telemetry.spans import verb
 
 from .acting import Act, transaction
 
@@ -19,6 +20,7 @@ MOST = 10  # in the day that begins with the first: the last one says that later
 ATTEMPTS = 10
 
 
+@verb
 def changed(
     store: Store,
     account: Account,

@@ -33,6 +33,7 @@ from app.domain.errors import AccountExists, AlreadyRecorded, BadCredentials, In
 from app.domain.mails import OPTIONAL, Mail
 from app.domain.tasks import Task
 from app.gateways.files import FileStore
+from app.telemetry.spans import verb
 
 from . import typed_drafts
 from .account_notices import changed
@@ -54,6 +55,7 @@ class SignedIn:
     half: bool = False  # the second factor is still to come: the session opens nothing yet
 
 
+@verb
 def sign_up(
     store: Store, passwords: Passwords, email: object, password: object, *, now: datetime, kind: str, label: str = ""
 ) -> SignedIn:
@@ -195,6 +197,7 @@ def choose_mails(store: Store, account: Account, *, unwanted: frozenset[str]) ->
     store.updates.accounts.change(account, unwanted_mails=unwanted & frozenset(OPTIONAL) or None)
 
 
+@verb
 def unsubscribe(store: Store, links: Links, token: str) -> str:
     """Send no more mails of the kind that the link was in, and return it. Safe to repeat. Raises LinkExpired."""
     account, kind = account_of_unsubscribe(store, links, token)
@@ -219,6 +222,7 @@ def account_of_unsubscribe(store: Store, links: Links, token: str) -> tuple[Acco
     return account, kind
 
 
+@verb
 def delete(store: Store, passwords: Passwords, account: Account, password: object, *, now: datetime) -> None:
     """Leave a tombstone for the books and erase the rest; see docs/security.md for what stays and why.
 
@@ -269,6 +273,7 @@ def _count_original_tasks(store: Store, email: AccountKey) -> None:
             return
 
 
+@verb
 def finish_erasure(store: Store, files: FileStore, email: AccountKey, *, deleted_at: datetime) -> int:
     """Erase what is left of the tasks of a deleted account, words and files; returns how many it looked at.
 
@@ -334,6 +339,7 @@ def _erase_words(store: Store, task: Task) -> None:
         store.updates.erasure.erase_task(task.task_id)
 
 
+@verb
 def set_password(
     store: Store,
     passwords: Passwords,
@@ -390,6 +396,7 @@ def confirm_address(store: Store, links: Links, token: str, *, signed_in_as: str
     return account
 
 
+@verb
 def ask_for_link(store: Store, email: object, *, now: datetime) -> None:
     """Mail a link to set or reset the password. Tells nobody, not by its time either, whether there is an account."""
     address = normalise_email(email)
@@ -406,6 +413,7 @@ def ask_for_link(store: Store, email: object, *, now: datetime) -> None:
     log.info("link asked for an address without an account", extra={"email": mask_email(address)})
 
 
+@verb
 def resend_confirmation(store: Store, account: Account, *, now: datetime) -> None:
     if not account.confirmed:
         _mail_link(store, account, CONFIRM, now)

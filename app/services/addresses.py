@@ -30,6 +30,7 @@ from app.domain.audit import CHANGE_ADDRESS
 from app.domain.clock import to_iso
 from app.domain.errors import AccountExists, DomainError, InvalidInput, LinkExpired, RateLimited, WrongState
 from app.domain.mails import Mail, context_of
+from app.telemetry.spans import verb
 
 from .accounts import SignedIn
 from .acting import Act, acting
@@ -66,6 +67,7 @@ def check_new_address(store: Store, account: Account, wanted: object) -> Address
     return to
 
 
+@verb
 def ask(store: Store, account: Account, wanted: object, *, label: str, now: datetime) -> AddressChange:
     """Mail a link to the new mailbox and one to the present one; a request that waits already is replaced.
 
@@ -100,6 +102,7 @@ def _rest(account: Account, now: datetime) -> int:
     return ceil((last + LINK_REST - now).total_seconds())
 
 
+@verb
 def cancel(store: Store, account: Account) -> None:
     """Drop the request that waits, whose links are dead then. Safe to repeat."""
 
@@ -139,6 +142,7 @@ def is_done(links: Links, token: str, who: Account) -> bool:
     return who.account_id == account_id and who.address == to
 
 
+@verb
 def agree(
     store: Store, links: Links, token: str, *, signed_in_as: Account, session: Session, now: datetime
 ) -> SignedIn | None:
@@ -201,6 +205,7 @@ def _write(store: Store, account: Account, change: AddressChange, session: Sessi
         tx.mails.enqueue(Mail(f"address_changed#{cause}#left", "address_changed", account.address, now, context))
 
 
+@verb
 def refuse(store: Store, links: Links, token: str, *, now: datetime) -> Account:
     """By the link in the present mailbox: drop the request and end every session, as whoever asked had the password.
 

@@ -21,6 +21,7 @@ from app.domain.ledger_figures import LedgerFigures, Place
 from app.domain.payments import Fact, PaymentRecord, SessionFact
 from app.domain.sales import OURS, Named
 from app.domain.tasks import CANCELLED, REJECTED, Task, check_reason
+from app.telemetry.spans import verb
 
 from . import ledger_figures, payments
 from .acting import Act, acting
@@ -488,6 +489,7 @@ def _facts(
             yield "dispute", replace(held, told=told), moment_told(dispute.get("created"))
 
 
+@verb
 def freeze(store: Store, differences: list[Difference], *, now: datetime, actor: str = "books check") -> list[str]:
     """Stop spending on the accounts whose books differ, until a person has looked. Nothing is put right by itself.
 
@@ -519,6 +521,7 @@ def _freeze(store: Store, account: Account, reason: str, actor: str, now: dateti
     store.accounts.decide(account, attempt)
 
 
+@verb
 def restate(store: Store, address: Address, *, actor: str, reason: str, now: datetime) -> int:
     """Put a frozen account's balance back to what its ledger says, and return it. Safe to repeat.
 
@@ -548,6 +551,7 @@ def restate(store: Store, address: Address, *, actor: str, reason: str, now: dat
     return stated
 
 
+@verb
 def unfreeze(store: Store, address: Address, *, actor: str, reason: str, now: datetime) -> None:
     """Let an account spend again. Raises NotFound, InvalidInput."""
     words = check_reason(reason)

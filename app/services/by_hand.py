@@ -15,6 +15,7 @@ from app.domain.accounts import Account, AccountKey, Address, as_address
 from app.domain.by_hand import Hand, are_one, hands_of, is_person
 from app.domain.errors import AlreadyRecorded, Forbidden, IdempotencyKeyReused, WrongState
 from app.domain.proposals import ADJUSTMENT, APPROVED, CODE, DECLINED, PAYMENT, SALE, Proposal
+from app.telemetry.spans import verb
 
 from .acting import Act, acting
 
@@ -148,6 +149,7 @@ def proposal(
     return Proposal(adjustment_id, email or AccountKey(""), amount, reason, operator, now, kind=kind, terms=terms or {})
 
 
+@verb
 def propose(store: Store, wanted: Proposal, *, unless: Callable[[Transaction], None] = lambda tx: None) -> Proposal:
     """Let it wait for a second operator, once. `unless` adds conditions. Raises Forbidden and AlreadyRecorded."""
 
@@ -170,6 +172,7 @@ def propose(store: Store, wanted: Proposal, *, unless: Callable[[Transaction], N
     return optimistic(wanted.adjustment_id, attempt, None, lambda _stale: None)
 
 
+@verb
 def propose_once(store: Store, wanted: Proposal) -> Proposal:
     """The same; a repeat gets the first proposal. Raises IdempotencyKeyReused when that was something else."""
     try:
@@ -181,6 +184,7 @@ def propose_once(store: Store, wanted: Proposal) -> Proposal:
         return first
 
 
+@verb
 def decline(store: Store, operator: str, adjustment_id: str, *, now: datetime) -> None:
     """Drop what was proposed; its proposer may do so too. Raises NotFound, WrongState."""
 

@@ -17,6 +17,7 @@ from app.domain.clock import to_iso
 from app.domain.errors import DomainError, InvalidInput, WrongState
 from app.domain.heartbeats import BooksCheck, Finding
 from app.domain.sales import Named
+from app.telemetry.spans import verb
 
 from . import books, figures
 from .acting import Act, acting
@@ -34,6 +35,7 @@ class Interrupted(Exception):
     """The process is to end, or the run is no longer ours; the message is for the page."""
 
 
+@verb
 def ask(store: Store, kind: str, *, actor: str, now: datetime) -> Run:
     """Write down that a check is wanted. Raises InvalidInput, and WrongState while another waits or runs."""
     if kind not in KINDS:

@@ -25,6 +25,7 @@ from app.domain.codes import (
 from app.domain.errors import AlreadyRecorded, InvalidInput
 from app.domain.proposals import CODE, Proposal
 from app.domain.tasks import check_reason, new_idempotency_key
+from app.telemetry.spans import verb
 
 from . import by_hand
 from .acting import Act, acting
@@ -33,6 +34,7 @@ from .by_hand import Authority, NeedsSecond
 log = logging.getLogger(__name__)
 
 
+@verb
 def create(
     store: Store,
     code: object,
@@ -87,6 +89,7 @@ def create(
     return by_hand.propose_once(store, wanted)
 
 
+@verb
 def create_approved(
     store: Store, waiting: Proposal, now: datetime, authority: Callable[[], Authority]
 ) -> PromotionalCode:
@@ -123,6 +126,7 @@ def _make(store: Store, made: PromotionalCode, authority: Callable[[], Authority
         raise InvalidInput("There is a code of this name already.", field="code") from error
 
 
+@verb
 def disable(store: Store, code: object, *, actor: str, reason: str, now: datetime) -> None:
     """Switch a code off; what was redeemed stays. Safe to repeat. Raises NotFound, InvalidInput."""
     name, words = normalise_code(code), check_reason(reason)
@@ -134,6 +138,7 @@ def disable(store: Store, code: object, *, actor: str, reason: str, now: datetim
     optimistic(name, attempt, None, lambda _stale: None)  # somebody redeems it at this moment
 
 
+@verb
 def redeem(store: Store, account: Account, code: object, *, now: datetime, idempotency_key: str | None = None) -> int:
     """Add a code's credits to an account; returns them. Once a person, and never beyond the code's cap.
 

@@ -22,6 +22,7 @@ from app.domain.errors import (
 )
 from app.domain.proposals import ADJUSTMENT, APPROVED, CODE, PAYMENT, SALE, Proposal
 from app.domain.tasks import check_reason
+from app.telemetry.spans import verb
 
 from . import by_hand, codes, parked, sales
 from .acting import Act, acting
@@ -44,6 +45,7 @@ def preview(account: Account, amount: object) -> tuple[int, int]:
     return credits_delta, after
 
 
+@verb
 def adjust(
     store: Store,
     operator: str,
@@ -127,6 +129,7 @@ def decline(store: Store, operator: str, adjustment_id: str, *, now: datetime) -
     by_hand.decline(store, operator, adjustment_id, now=now)
 
 
+@verb
 def disable(store: Store, operator: str, email: AccountKey, reason: object, *, now: datetime) -> None:
     """Shut an account and end its sessions at once; payments still reach it. Raises NotFound, InvalidInput."""
     words = check_reason(reason)
@@ -138,6 +141,7 @@ def disable(store: Store, operator: str, email: AccountKey, reason: object, *, n
         log.info("account disabled", extra={"email": mask_email(email), "actor": mask_email(operator)})
 
 
+@verb
 def enable(store: Store, operator: str, email: AccountKey, reason: object, *, now: datetime) -> None:
     """Open a disabled account again. Raises NotFound, InvalidInput."""
     words = check_reason(reason)
@@ -167,6 +171,7 @@ def _set_disabled(store: Store, operator: str, account: Account, words: str, *, 
     return store.accounts.decide(account, attempt)
 
 
+@verb
 def end_sessions(store: Store, operator: str, email: AccountKey, *, now: datetime) -> None:
     """Sign an account out everywhere, browsers and programs. Raises NotFound."""
 

@@ -10,8 +10,10 @@ from app.data.transaction import optimistic
 from app.domain.accounts import Account
 from app.domain.drafts import MAX_KEPT_BYTES, Draft, Drafts, Fields, packed
 from app.domain.errors import NotFound
+from app.telemetry.spans import verb
 
 
+@verb
 def keep(store: Store, account: Account, place: str, fields: Fields, *, now: datetime) -> bool:
     """Whether it is kept: False when it is too much, or the account is gone. A newer one of a place replaces the older.
 
@@ -36,6 +38,7 @@ def waiting(store: Store, account: Account, *, now: datetime) -> list[Draft]:
     return store.drafts.get(account.account_id, now).newest_first() if account.unsent else []
 
 
+@verb
 def drop(store: Store, account: Account, key: str, *, now: datetime) -> None:
     """Safe to repeat."""
 
@@ -49,6 +52,7 @@ def drop(store: Store, account: Account, key: str, *, now: datetime) -> None:
     optimistic(account.email, attempt, store.drafts.get(account.account_id, now), reread)
 
 
+@verb
 def drop_sent(store: Store, account: Account, place: str, sent: Fields, *, now: datetime) -> None:
     """Once a form went through, what was kept of it is done with."""
     for draft in waiting(store, account, now=now):

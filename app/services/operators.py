@@ -8,6 +8,7 @@ from datetime import datetime
 from app.data import Store
 from app.domain.accounts import Account, Address, mask_email
 from app.domain.errors import WrongState
+from app.telemetry.spans import verb
 
 from .account_notices import notice
 from .acting import Act, acting
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 OPERATOR, CUSTOMER = "admin", "customer"
 
 
+@verb
 def grant(store: Store, address: Address, *, actor: str, reason: str = "", now: datetime) -> Account:
     """Make an account an operator. Its sessions and tokens end with it: who opened them was let in as a customer.
 
@@ -49,6 +51,7 @@ def grant(store: Store, address: Address, *, actor: str, reason: str = "", now: 
     return store.accounts.get(found.email)
 
 
+@verb
 def revoke(store: Store, address: Address, *, actor: str, reason: str = "", now: datetime) -> Account:
     """Take an operator's role away; it works at the next request, and nothing of theirs can be approved any more.
 

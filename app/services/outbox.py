@@ -7,12 +7,14 @@ from datetime import datetime
 from app.data import Store
 from app.domain.errors import AlreadyRecorded, InvalidInput, NotFound
 from app.domain.mails import Mail
+from app.telemetry.spans import verb
 
 from .acting import Act, acting
 
 AT_ONCE = 50  # mails of one call: each is a transaction
 
 
+@verb
 def resend(store: Store, operator: str, mail_id: str, *, now: datetime) -> Mail:
     """Put a failed or a sent mail back into the outbox. Raises NotFound."""
     mail = store.mails.find(mail_id)
@@ -22,6 +24,7 @@ def resend(store: Store, operator: str, mail_id: str, *, now: datetime) -> Mail:
     return mail
 
 
+@verb
 def resend_failed(store: Store, operator: str, since: datetime, until: datetime, *, now: datetime) -> tuple[int, bool]:
     """Put mails that failed in this time back into the outbox, each once: how many, and whether more are there.
 

@@ -26,6 +26,7 @@ from app.domain.reversals import REFUND_UNDONE
 from app.domain.tasks import new_idempotency_key
 from app.domain.text import shows
 from app.gateways.stripe import PaymentRefused
+from app.telemetry.spans import verb
 
 from . import by_hand
 from .acting import Act, acting
@@ -132,6 +133,7 @@ def _credit(
     return optimistic(payment_id, attempt, read(), read)
 
 
+@verb
 def refund(store: Store, stripe: Refunds, payment_id: str, *, reason: str, actor: str, now: datetime) -> None:
     """Give a parked payment's money back through Stripe.
 
@@ -169,6 +171,7 @@ def _refund_key(record: PaymentRecord) -> str:
     return f"parked-refund-{record.payment_id}" + (f"-{failed + 1}" if failed else "")
 
 
+@verb
 def dismiss(store: Store, payment_id: str, *, reason: str, actor: str, now: datetime) -> None:
     """Close a parked payment without credit or refund. Raises InvalidInput, NotFound and WrongState, which it is also
     while a refund is at Stripe: only Stripe knows then whether the money has gone back."""

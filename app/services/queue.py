@@ -44,6 +44,7 @@ from app.domain.tasks import (
     Task,
 )
 from app.domain.text import first_part, shows
+from app.telemetry.spans import verb
 
 from .acting import Act, acting
 
@@ -56,11 +57,13 @@ IN_THE_MAIL = 1200  # characters of a result
 Beside = Callable[[Transaction, Task], None]
 
 
+@verb
 def claim(store: Store, operator: str, task_id: str, *, now: datetime, minutes: int = DEFAULT_LEASE_MINUTES) -> Task:
     """Lease a chosen task for some minutes. Claiming what one holds already renews it. Raises NotFound, WrongState."""
     return _move(store, task_id, lambda task: rules.claimed(task, operator, now, minutes), "task.claim", operator, now)
 
 
+@verb
 def claim_next(store: Store, operator: str, *, now: datetime, minutes: int = DEFAULT_LEASE_MINUTES) -> Task | None:
     """Lease the oldest task that is free: pending, or with a lease that has run out. None when there is none."""
     rules.check_lease(minutes)
@@ -76,6 +79,7 @@ def claim_next(store: Store, operator: str, *, now: datetime, minutes: int = DEF
     return None
 
 
+@verb
 def renew(store: Store, operator: str, task_id: str, *, now: datetime, minutes: int = DEFAULT_LEASE_MINUTES) -> Task:
     """Extend a lease that one holds. It keeps its customer from cancelling, so the audit log says it."""
 
@@ -88,6 +92,7 @@ def renew(store: Store, operator: str, task_id: str, *, now: datetime, minutes: 
     return optimistic(task_id, attempt, _read(store, task_id), lambda _stale: _read(store, task_id))
 
 
+@verb
 def hold(store: Store, operator: str, task_id: str, *, now: datetime) -> Task:
     """Keep a lease alive for an operator who is typing: renewed once half of it is over, so that few rows tell of it.
 
@@ -99,6 +104,7 @@ def hold(store: Store, operator: str, task_id: str, *, now: datetime) -> Task:
     return rules.check_holder(task, operator, now)
 
 
+@verb
 def release(store: Store, operator: str, task_id: str, *, now: datetime, reason: str = "") -> Task:
     """Give a task back to the queue. Raises NotFound, WrongState."""
     return _move(
@@ -111,6 +117,7 @@ def check_holder(store: Store, operator: str, task_id: str, *, now: datetime) ->
     rules.completed(_read(store, task_id), operator, now)
 
 
+@verb
 def complete(
     store: Store,
     operator: str,
@@ -171,6 +178,7 @@ def next_after(store: Store, operator: str, done: Task, *, now: datetime) -> Tas
     return claim_next(store, operator, now=now)
 
 
+@verb
 def reject(store: Store, operator: str, task_id: str, reason: object, *, now: datetime) -> Task:
     """Refuse a task with a reason that the customer reads, and give its credits back.
 
@@ -203,6 +211,7 @@ def reject(store: Store, operator: str, task_id: str, reason: object, *, now: da
     return task
 
 
+@verb
 def cancel(store: Store, account: Account, task_id: str, *, now: datetime) -> tuple[Task, Account]:
     """Call off one's own task while nobody works on it; its credits come back at once. Safe to repeat.
 
@@ -228,6 +237,7 @@ def cancel(store: Store, account: Account, task_id: str, *, now: datetime) -> tu
     return task, after
 
 
+@verb
 def request_redo(store: Store, account: Account, task_id: str, note: object, *, now: datetime) -> Task:
     """Ask once, for free, that a completed task be done again. Repeating this returns the first redo.
 

@@ -17,6 +17,7 @@ from app.domain.proposals import SALE, Proposal
 from app.domain.sales import NEVER, OURS, Named, Sale, label_of, lines_of
 from app.domain.tasks import new_idempotency_key
 from app.gateways.stripe import PaymentRefused
+from app.telemetry.spans import verb
 
 from . import by_hand
 from .acting import Act, acting
@@ -98,6 +99,7 @@ def kept(known: Mapping[str, Sale], record: PaymentRecord, now: datetime) -> Cal
     return lambda tx: tx.sales.keep(known.get(source), source, label, now)
 
 
+@verb
 def name_for_good(
     store: Store, source: str, *, reason: str, actor: str, limit: int, now: datetime, idempotency_key: str = ""
 ) -> Proposal | None:
@@ -127,17 +129,20 @@ def name_for_good(
     return None
 
 
+@verb
 def name_approved(store: Store, waiting: Proposal, now: datetime, authority: Callable[[], Authority]) -> None:
     """Name what was proposed. Raises NotFound, WrongState (decided meanwhile) and what `authority` raises."""
     source, proposer = waiting.terms["source"], waiting.proposed_by
     _decide(store, source, OURS, "sale.name", waiting.reason, proposer, authority, now, approved_by=authority().actor)
 
 
+@verb
 def never(store: Store, source: str, *, reason: str, actor: str, now: datetime) -> None:
     """What this link or product sells is not ours: later payments are kept quietly, and nobody is asked again."""
     _decide(store, source, NEVER, "sale.never", reason, actor, _good_standing(store, actor), now)
 
 
+@verb
 def undo(store: Store, source: str, *, reason: str, actor: str, now: datetime) -> None:
     """Take back what was said for good. What was credited by it stays with those who paid for it."""
     _decide(store, source, None, "sale.undo", reason, actor, _good_standing(store, actor), now)

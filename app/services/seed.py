@@ -12,6 +12,7 @@ from app.domain.accounts import Account, AccountKey, new_account_id, normalise_e
 from app.domain.credits import PROMO, LedgerEntry, post
 from app.domain.errors import AccountExists, AlreadyRecorded
 from app.domain.mails import Mail
+from app.telemetry.spans import verb
 
 from .acting import Act, acting, transaction
 from .links import SET_PASSWORD, new_nonce
@@ -20,6 +21,7 @@ from .passwords import Passwords
 CUSTOMER, OPERATOR = "demo@example.com", "operator@example.com"
 
 
+@verb
 def first_operator(store: Store, email: str, *, now: datetime) -> bool:
     """Make the operator that a setting names and promise a link to set a password; False if an account has the address,
     or had it.
@@ -41,6 +43,7 @@ def first_operator(store: Store, email: str, *, now: datetime) -> bool:
     return True
 
 
+@verb
 def demo(store: Store, passwords: Passwords, *, password: str | None, now: datetime) -> Iterator[dict[str, str | None]]:
     """Make what is missing. An account that is there already keeps its password, told as null if it is not known."""
     for email, role in ((CUSTOMER, "customer"), (OPERATOR, "admin")):

@@ -23,6 +23,7 @@ from app.domain.errors import (
     RateLimited,
 )
 from app.domain.tasks import MAX_BATCH, Brief, Task, new_task, task_id_for
+from app.telemetry.spans import verb
 
 from . import notices
 
@@ -45,6 +46,7 @@ class Sent(TypedDict, total=False):
     draft: None
 
 
+@verb
 def submit(
     store: Store,
     account: Account,
@@ -93,6 +95,7 @@ def submit(
     return done
 
 
+@verb
 def submit_batch(
     store: Store, account: Account, briefs: Sequence[Brief | str], *, now: datetime, idempotency_key: str
 ) -> tuple[list[Task], Account]:

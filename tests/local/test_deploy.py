@@ -449,7 +449,13 @@ def test_the_image_holds_the_app_and_no_development_files() -> None:
     production = [stages[1], stages[-1]]  # the others are of compose.yaml
     lines = [line for stage in production for line in stage.splitlines() if line.startswith("COPY")]
     copied = [path for line in lines if "--from" not in line for path in line.split()[1:-1]]
-    assert copied == ["requirements-image.txt", "scripts/images/packages.py", "app", "scripts/setup_db.py"]
+    assert copied == [
+        "requirements-image.txt",
+        "requirements-telemetry.txt",
+        "scripts/images/packages.py",
+        "app",
+        "scripts/setup_db.py",
+    ]
     assert all((REPO / path).exists() for path in copied)
     assert [line for line in lines if "--from" in line] == ["COPY --from=build /srv /srv"]
     assert "--require-hashes" in (REPO / "scripts/images/packages.py").read_text()
