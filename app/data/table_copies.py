@@ -15,8 +15,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from app.domain.errors import StoreUnavailable
 
+from .answers import TURNED_AWAY
 from .base import Base
-from .client import TURNED_AWAY, TableMissing, call
+from .client import TableMissing, call
 from .codec import Item
 from .tables import ALL, Table
 

@@ -112,6 +112,9 @@ def test_the_locks_agree_and_hold_for_each_supported_python():
 
     assert len(image) > 20
     assert image.items() <= run.items() <= dev.items()
+    telemetry = locked("requirements-telemetry.txt")
+    assert image.items() <= telemetry.items() <= dev.items()
+    assert telemetry.keys() - image.keys() >= {"opentelemetry-sdk", "protobuf"}
     assert {"ministack", "watchfiles"} <= run.keys()
     assert not {"ministack", "pytest", "mutmut"} & image.keys()
     assert "python_full_version == '3.13.*'" in dev["pyyaml-ft"], "made for one Python only: run scripts/lock"
