@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import click
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 group = Group("books", help="The ledger, Stripe, and what is owed to customers.")
 
 SPANS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+WORD_SECONDS = 5.0
 HOUR_SECONDS, HOURLY_WINDOW = 3600.0, timedelta(hours=3)
 DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 
@@ -41,15 +43,19 @@ DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 @group.command("check")
 @click.option("--freeze", is_flag=True, help="Stop spending on the accounts whose books differ.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--anew", is_flag=True, help="Begin from the beginning, also where another was broken off.")
 @scheduled
-def check(freeze: bool, as_json: bool) -> None:
+def check(freeze: bool, as_json: bool, anew: bool) -> None:
     """Compare every balance with its ledger, tasks with their spends and payments with their rows.
 
-    Ends with 1 and a table of what differs.
+    Ends with 1 and a table of what differs. One that was broken off in the last six hours goes on.
     """
     store = deps.store()
+    say = partial(click.echo, err=True)
     try:
-        differences = checks.check(store, clock=utcnow, again=lambda: time.sleep(2))
+        differences = checks.check(
+            store, clock=utcnow, again=lambda: time.sleep(2), progress=NowAndThen(say), say=say, anew=anew
+        )
         frozen = books.freeze(store, differences, now=utcnow()) if freeze else []
     except DomainError as error:
         raise click.ClickException(error.message) from error
@@ -149,6 +155,19 @@ def reconcile(since: datetime | None, dry_run: bool) -> None:
     click.echo(f"{result.looked_at} facts at Stripe since {start:%Y-%m-%d}; {len(result.missing)} {verb}.")
     if result.unknown_to_stripe or (dry_run and result.missing):
         sys.exit(1)
+
+
+class NowAndThen:
+    """How far a long check is, every few seconds."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._next = time.monotonic() + WORD_SECONDS
+
+    def __call__(self, what: str, done: int) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + WORD_SECONDS
+            self._say(f"… {what}: {done:,}" if done else f"… {what}")
 
 
 def _progress(_what: str, done: int) -> None:

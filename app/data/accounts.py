@@ -28,7 +28,7 @@ from .account_rows import (
     new_id_key,
     no_link_key,
 )
-from .base import Base, in_parts
+from .base import WHOLE, Base, Part, in_parts
 from .client import Stale, call
 from .codec import decode_item, encode_item
 from .tables import ACCOUNT_INDEX, CUSTOMER_INDEX, RATE_LIMITS
@@ -176,9 +176,9 @@ class AccountReads(Base):
         row = self._get(RATE_LIMITS.suffix, new_id_key(account_id))
         return NEW_ID.record(row).email if row else None
 
-    def every(self) -> Iterator[Account]:
+    def every(self, part: Part = WHOLE) -> Iterator[Account]:
         """A scan: for the command line and the nightly check only."""
-        return map(ACCOUNT.record, self._scan(TABLE, NO_ALIAS))
+        return map(ACCOUNT.record, self._scan(TABLE, NO_ALIAS, part=part))
 
     def decide(self, account: Account, attempt: Callable[[Account], Result]) -> Result:
         """Run `attempt` on the account, again on its newest state whenever it changed meanwhile."""

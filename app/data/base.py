@@ -35,6 +35,8 @@ SEARCH_BYTES = 1_000_000
 SEARCH_CALLS = 12
 SEARCH_CHUNK = 250  # rows of one call at most
 SEARCH_FIRST_CHUNK = 25  # as long as nobody knows how long the rows are
+Part = tuple[int, int]  # the how-manieth part of a table, and of how many: rows of one hash range, in no order
+WHOLE: Part = (0, 1)
 
 
 class Adopter(Protocol):
@@ -85,11 +87,15 @@ class Base:
             for table, key in keys
         ]
 
-    def _scan(self, table: str, condition: str | None = None, *, consistent: bool = True) -> Iterator[dict[str, Any]]:
-        """Every row of a table, or those that meet the condition: for the command line and the nightly check, and for
-        tables that stay small.
+    def _scan(
+        self, table: str, condition: str | None = None, *, consistent: bool = True, part: Part = WHOLE
+    ) -> Iterator[dict[str, Any]]:
+        """Every row of a table or of one part of it, or those that meet the condition: for the command line and the
+        nightly check, and for tables that stay small.
         """
-        request = {"FilterExpression": condition} if condition else {}
+        request: dict[str, Any] = {"FilterExpression": condition} if condition else {}
+        if part != WHOLE:
+            request |= {"Segment": part[0], "TotalSegments": part[1]}
         for page in self._scan_pages(table, consistent=consistent, **request):
             yield from map(decode_item, page["Items"])
 
@@ -272,8 +278,12 @@ class SearchBudget:
 
 def in_parts(ids: Iterable[str]) -> Iterator[list[str]]:
     """Each id once, as many at a time as one call can read."""
-    every = iter(dict.fromkeys(ids))
-    while some := list(islice(every, MAX_AT_ONCE)):
+    return batched(dict.fromkeys(ids))
+
+
+def batched(every: Iterable[Row], size: int = MAX_AT_ONCE) -> Iterator[list[Row]]:
+    rest = iter(every)
+    while some := list(islice(rest, size)):
         yield some
 
 

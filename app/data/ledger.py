@@ -11,18 +11,20 @@ from typing import Any
 
 from app.domain.accounts import AccountKey
 from app.domain.clock import from_iso, to_iso, utcnow
-from app.domain.credits import PURCHASE, PostedEntry, check_listed, check_row
+from app.domain.credits import PURCHASE, Link, PostedEntry, check_listed, check_row
 from app.domain.errors import AlreadyRecorded
 from app.domain.paging import Page, each
 from app.domain.payments import PaymentRecord, entry_ids
 
-from .base import Base, in_parts
-from .codec import whole
+from .base import WHOLE, Base, Part, in_parts
+from .client import call
+from .codec import decode_item, whole
 from .records import Codec
 from .tables import TRANSACTION_INDEX, TRANSACTIONS
 from .transaction import Writes, alerting
 
 TABLE = TRANSACTIONS.suffix
+LINKS_A_PAGE = 2_000
 NUMBERS, NO_NUMBER = ("sequence", "balance_after"), -1
 
 
@@ -119,9 +121,25 @@ class LedgerReads(Base):
         read = partial(self.page, email, limit=500, type=type, month=month, keys=keys, as_they_stand=as_they_stand)
         return each(lambda cursor: read(cursor=cursor))
 
-    def every(self) -> Iterator[PostedEntry]:
+    def every(self, part: Part = WHOLE) -> Iterator[PostedEntry]:
         """A consistent scan: for the nightly check only."""
-        return map(ENTRY.record, self._scan(TABLE))
+        return map(ENTRY.record, self._scan(TABLE, part=part))
+
+    def links_of(self, email: AccountKey) -> Iterator[Link]:
+        """What the chain of an account is checked by, as it lies there, in the order of the list: oldest first.
+
+        From the index, which may lag by milliseconds; some rows at a time, however long the ledger is.
+        """
+        query = self._query(TABLE, TRANSACTION_INDEX, ("user_email", email), LINKS_A_PAGE, None, None, False)
+        query["ProjectionExpression"] = "#s, #a, #b"
+        query["ExpressionAttributeNames"] |= {"#s": "sequence", "#a": "amount", "#b": "balance_after"}
+        while True:
+            answer = call(self.client, "query", **query)
+            for row in map(decode_item, answer["Items"]):
+                yield Link(row.get("sequence", 0), whole(row.get("amount")) or 0, row.get("balance_after", 0))
+            if "LastEvaluatedKey" not in answer:
+                return
+            query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
 class LedgerWrites(Writes):

@@ -15,7 +15,7 @@ from app.domain.reversals import Amount
 from app.domain.sales import Line, Origin
 
 from .account_rows import ACCOUNT, ALIAS, adopted, is_alias
-from .base import Base, in_parts
+from .base import WHOLE, Base, Part, in_parts
 from .client import Stale, call
 from .records import Codec
 from .search_keys import SearchKeyWrites
@@ -95,9 +95,9 @@ class PaymentReads(Base):
             TABLE, index, key, key_names=names, make=PAYMENT.record, limit=limit, cursor=cursor, keep=keep
         )
 
-    def every(self) -> Iterator[PaymentRecord]:
+    def every(self, part: Part = WHOLE) -> Iterator[PaymentRecord]:
         """A consistent scan: for the nightly check and the reconciliation only."""
-        return map(PAYMENT.record, self._scan(TABLE))
+        return map(PAYMENT.record, self._scan(TABLE, part=part))
 
 
 class PaymentWrites(Writes):

@@ -14,7 +14,7 @@ from app.domain.paging import Page, each
 from app.domain.tasks import BRIEF_FIELDS, OPEN_STATUSES, STATUSES, Result, Task
 from app.domain.text import finder, one_line
 
-from .base import Base, in_parts
+from .base import WHOLE, Base, Part, in_parts
 from .codec import whole
 from .records import Codec
 from .tables import RESULTS, TASK_INDEX, TASK_STATUS_INDEX, TASKS
@@ -88,9 +88,9 @@ class TaskReads(Base):
         """Every task of an account, newest first, page by page."""
         return each(lambda cursor: self.page(email, limit=500, cursor=cursor))
 
-    def every(self) -> Iterator[Task]:
+    def every(self, part: Part = WHOLE) -> Iterator[Task]:
         """A consistent scan: for the nightly check only."""
-        return map(TASK.record, self._scan(TABLE))
+        return map(TASK.record, self._scan(TABLE, part=part))
 
 
 class TaskWrites(Writes):

@@ -22,6 +22,7 @@ KINDS = ThreadPoolExecutor(8, thread_name_prefix="timeline")  # what an operator
 SEGMENTS = ThreadPoolExecutor(4, thread_name_prefix="migration")  # the parts of a table that a command walks
 WRITERS = ThreadPoolExecutor(8, thread_name_prefix="restore")  # what a restore puts side by side
 MAILS = ThreadPoolExecutor(8, thread_name_prefix="mail")  # as many as the breaker lets ask SES at once
+BOOKS = ThreadPoolExecutor(8, thread_name_prefix="books")  # the parts of a table that the check of the books reads
 THREADS = 16  # Readers: as many as a worker has requests at work, twice over
 
 

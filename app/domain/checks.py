@@ -5,10 +5,48 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from .accounts import AccountKey
+
 CHECK, RECONCILE = "check", "reconcile"
 KINDS = {CHECK: "Check of the books", RECONCILE: "Reconciliation with Stripe"}
 LEASE = timedelta(minutes=2)  # whoever runs one renews it every few seconds
+LASTS = timedelta(hours=6)  # what a check that was broken off has found: well below the day after which the next is due
 TAKEN_WITHIN = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something in the books that does not follow: `subject` is an account, a task or a payment."""
+
+    subject: str
+    what: str
+    expected: str
+    found: str
+    email: AccountKey | None = None  # whose spending stops if asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A check of the books that goes through the accounts, in so many parts: who takes it up goes on with the others.
+
+    `run` tells it from those before and after it.
+    """
+
+    run: str
+    begun_at: datetime
+    parts: int
+
+    def lasts(self, now: datetime) -> bool:
+        """Whether what it has found still counts; an older one is begun anew."""
+        return timedelta() <= now - self.begun_at < LASTS
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """One part of a check that has ended, with all that was found in it."""
+
+    run: str
+    differences: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from .accounts import Account, AccountKey, mask_email
 from .clock import to_iso
@@ -36,6 +37,17 @@ class LedgerEntry:
     payment_id: str | None = None
     stripe_payment_intent: str | None = None
     cause: str | None = None
+
+
+class Link(NamedTuple):
+    """What a row says of its place in the ledger of its account: all that tells whether it follows from the one before.
+
+    As it is stored: a sequence or a balance that is no whole number is handed on as it stands, an amount counts as 0.
+    """
+
+    sequence: Any
+    amount: int
+    balance_after: Any
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
-from typing import Any, Protocol, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, Protocol
 
 from app.data import Store
 from app.domain import payments as facts
 from app.domain.accounts import Account, AccountKey, Address, mask_email
-from app.domain.audit import AuditRow
-from app.domain.by_hand import COMMAND_LINE, are_one, is_person
-from app.domain.credits import PROMO, PURCHASE, REFUND, SPEND, PostedEntry
+from app.domain.checks import Difference
+from app.domain.clock import utcnow
+from app.domain.credits import PURCHASE, Link, PostedEntry
 from app.domain.errors import BalanceUnexplained, InvalidPayload, LedgerWrong, WrongState
 from app.domain.heartbeats import UNDER_WAY, moment_told
-from app.domain.ledger_figures import LedgerFigures, Place
 from app.domain.payments import Fact, PaymentRecord, SessionFact
 from app.domain.sales import OURS, Named
-from app.domain.tasks import CANCELLED, REJECTED, Task, check_reason
+from app.domain.tasks import check_reason
 from app.telemetry.spans import verb
 
-from . import ledger_figures, payments
+from . import payments
 from .acting import Act, acting
-from .parked import CREDITED
+from .book_look import Kept, Look, Progress, Unkept, look_again, told
+from .book_rules import Rows, balance_differences
+from .work_file import WorkFile, closing_when_done
+
+__all__ = ["Difference", "Progress", "told"]
 
 log = logging.getLogger(__name__)
 
-ADJUSTED = "adjust#"
-FIGURES = "figures of finance"
-CROSSING = timedelta(minutes=6)  # how far two machines' clocks may differ unnoticed, and what a request may take
-SECOND = "second operator of the proposal"
 MAX_REASON = 500
 MOST_RELEASED = 100_000
 SESSION_LASTS = timedelta(days=1)
@@ -40,337 +39,61 @@ SESSION_LEAD = timedelta(days=8)  # a session is paid up to a day after it was o
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """Something in the books that does not follow: `subject` is an account, a task or a payment."""
+class Checked:
+    """What a check has found, sorted, and what each of the last days sold and spent."""
 
-    subject: str
-    what: str
-    expected: str
-    found: str
-    email: AccountKey | None = None  # whose spending stops if asked for
-
-
-@dataclass(slots=True)
-class Rows:
-    """One account's ledger, in as little as the check needs."""
-
-    by_sequence: dict[int, tuple[int, int]] = field(default_factory=dict)  # sequence: amount, balance after
-    repeated: list[int] = field(default_factory=list)
-    total: int = 0
-    brought: int = 0  # of it, rows of the original product: they have no place in the sequence
-
-    def add(self, entry: PostedEntry) -> None:
-        self.total += entry.amount
-        if entry.is_original:
-            self.brought += entry.amount
-            return
-        if entry.sequence in self.by_sequence:
-            self.repeated.append(entry.sequence)
-        self.by_sequence[entry.sequence] = (entry.amount, entry.balance_after)
-
-
-Progress = Callable[[str, int], None]
-Row = TypeVar("Row")
-ROWS_A_WORD = 100
-
-
-def told(rows: Iterable[Row], what: str, progress: Progress) -> Iterator[Row]:
-    """The rows, with a word now and then of how many there were."""
-    for number, row in enumerate(rows):
-        if number % ROWS_A_WORD == 0:
-            progress(what, number)
-        yield row
+    differences: list[Difference]
+    days: dict[str, dict[str, int]]
 
 
 def check(
     store: Store, *, again: Callable[[], None] | None = None, progress: Progress = lambda what, done: None
 ) -> list[Difference]:
-    """Everything that differs, sorted; empty when the books agree. Reads whole tables: for a nightly run.
+    """Everything that differs, sorted; empty when the books agree. Reads whole tables: for a nightly run."""
+    return look(store, Unkept(), now=utcnow(), again=again, progress=progress).differences
+
+
+def look(
+    store: Store,
+    kept: Kept,
+    *,
+    now: datetime,
+    again: Callable[[], None] | None = None,
+    progress: Progress = lambda what, done: None,
+) -> Checked:
+    """Everything that differs, as `check` says it. `kept` is where a check that is broken off goes on.
 
     Customers work meanwhile. Of an account only the rows up to its sequence number are looked at: they were durable
     before its row was read, so however busy it is, its balance must follow from them. Tasks and payments are read a
     moment after the ledger, so what differs there counts only if a second look, after `again` has waited, finds it too;
-    so does a row beyond the account's number, which then is no row of the last moment (tables restored apart).
+    so does a row beyond the account's number, which then is no row of the last moment (tables restored apart). The
+    second look is at those accounts alone, and at all tables where anything else differs.
+
+    Memory stays the same however large the tables are: an account's ledger is looked at as it is read, and what has to
+    be brought together lies on the disk (TMPDIR). Raises NoRoom, StoreUnavailable; running it again goes on.
     """
-    differences = list(_differences(store, progress))
-    if differences and again is not None:
+    with closing_when_done(WorkFile(kept.name)) as work:
+        first = Look(store, work, kept, now, progress)
+        of_accounts = first.of_accounts()
+        if of_accounts and again is not None:
+            again()
+            of_accounts = _still(of_accounts, look_again(store, of_accounts))
+        others = first.of_others(bool(of_accounts))
+        days = first.days()
+    if others and again is not None:
         again()
-        first = {(difference.subject, difference.what) for difference in differences}
-        differences = [d for d in _differences(store, progress) if (d.subject, d.what) in first]
-    return sorted(differences, key=lambda d: (d.subject, d.what))
+        with closing_when_done(WorkFile()) as work:
+            second = Look(store, work, Unkept(accounts=False), now, progress)
+            second.of_accounts()
+            others = _still(others, second.of_others(bool(of_accounts)))
+    kept.end()
+    return Checked(sorted([*of_accounts, *others], key=lambda d: (d.subject, d.what)), days)
 
 
-@dataclass(slots=True)
-class Ledger:
-    """The whole ledger, in as little as the check needs."""
-
-    rows: dict[AccountKey, Rows] = field(default_factory=lambda: defaultdict(Rows))
-    ahead: dict[AccountKey, int] = field(default_factory=dict)  # the first row beyond the account's sequence number
-    spends: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-    refunds: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-    owner: dict[str, AccountKey] = field(default_factory=dict)
-    applied: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    unreadable: list[PostedEntry] = field(default_factory=list)
-    redeemed: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # rows that name a code
-    adjustments: dict[AccountKey, list[PostedEntry]] = field(default_factory=lambda: defaultdict(list))
-    figures: ledger_figures.Count = field(default_factory=lambda: ledger_figures.Count({}))
-
-
-def _differences(store: Store, progress: Progress) -> Iterator[Difference]:
-    uses = {code.code: code.uses for code in store.codes.every()}
-    accounts = {account.email: account for account in told(store.accounts.every(), "accounts", progress)}
-    figures = store.ledger_figures.by_place()
-    ledger = _read_ledger(store, accounts, progress)
-    wrong_figures = list(_figure_differences(store, figures, ledger, accounts))
-    of_accounts = list(_ledger_differences(store, ledger, accounts))
-    yield from of_accounts or wrong_figures  # figures of a ledger that does not add up say nothing
-    yield from _task_differences(told(store.tasks.every(), "tasks", progress), ledger)
-    credited: list[PaymentRecord] = []
-    every_payment = told(store.payments.every(), "payments", progress)
-    yield from _payment_differences(every_payment, ledger, accounts, credited)
-    yield from _code_differences(store, uses, ledger)
-    yield from _by_hand_differences(store, ledger, credited)
-
-
-def _ledger_differences(store: Store, ledger: Ledger, accounts: dict[AccountKey, Account]) -> Iterator[Difference]:
-    for email in sorted(accounts.keys() | ledger.rows.keys()):
-        account = accounts.get(email)
-        if account is None and store.accounts.find(email) is not None:
-            continue  # made while this ran
-        yield from _account_differences(email, account, ledger.rows[email])
-    for email, sequence in ledger.ahead.items():
-        known = f"the account ends at {accounts[email].ledger_sequence}"
-        yield Difference(email, f"ledger row {sequence}", "counted in the balance", known, email)
-    for entry in ledger.unreadable:
-        yield Difference(entry.transaction_id, "amount", "whole credits", str(entry.unreadable), entry.user_email)
-
-
-def _figure_differences(
-    store: Store, before: dict[Place, LedgerFigures], ledger: Ledger, accounts: dict[AccountKey, Account]
-) -> Iterator[Difference]:
-    after = store.ledger_figures.by_place()
-    for one in ledger_figures.wrong(before, ledger.figures.by_place(), after):
-        place = f"{one.place[0]}, shard {one.place[1]:02}"
-        yield Difference(place, f"{FIGURES}: {one.name}", str(one.expected), str(one.found))
-    behind = [account for account in accounts.values() if not account.is_folded and not account.unexplained]
-    for account in behind if behind and ledger_figures.is_whole(store) else ():
-        yield Difference(account.email, f"{FIGURES}: rows", str(account.ledger_sequence), str(account.folded_sequence))
-
-
-def _read_ledger(store: Store, accounts: dict[AccountKey, Account], progress: Progress) -> Ledger:
-    ledger = Ledger(figures=ledger_figures.Count(accounts))
-    for entry in told(store.ledger.every(), "ledger rows", progress):
-        account = accounts.get(entry.user_email)
-        if account is None or entry.sequence <= account.ledger_sequence:
-            ledger.rows[entry.user_email].add(entry)
-        else:
-            ahead = ledger.ahead.get(entry.user_email, entry.sequence)
-            ledger.ahead[entry.user_email] = min(ahead, entry.sequence)
-        if entry.is_original and (account is None or account.unexplained):
-            continue  # its account is named, or nobody's
-        if entry.unreadable:
-            ledger.unreadable.append(entry)
-        elif type(entry.balance_after) is int:
-            ledger.figures.add(entry)
-        if entry.type in (SPEND, REFUND) and not entry.is_original:
-            task = entry.task_id or entry.transaction_id
-            (ledger.spends if entry.type == SPEND else ledger.refunds)[task].append(entry.amount)
-            ledger.owner[task] = entry.user_email
-        if entry.payment_id:
-            ledger.applied[entry.payment_id] += entry.amount
-        if entry.type == PROMO and entry.transaction_id.count("#") == 2:
-            ledger.redeemed[entry.transaction_id.split("#")[1]] += 1
-        if entry.transaction_id.startswith(ADJUSTED):
-            ledger.adjustments[entry.user_email].append(entry)
-    return ledger
-
-
-def _account_differences(email: AccountKey, account: Account | None, rows: Rows) -> Iterator[Difference]:
-    if account is None:
-        yield Difference(email, "account of the ledger rows", "an account", "none")
-        return
-    if account.unexplained:  # frozen it would be no safer: nothing moves it as it is
-        yield Difference(email, "opening row", "a balance that the ledger explains", account.unexplained)
-        return
-    balance, last = account.credits_balance, max(rows.by_sequence, default=0)
-    if balance != rows.total:
-        yield Difference(email, "balance and sum of the ledger", str(rows.total), str(balance), email)
-    if rows.by_sequence and rows.by_sequence[last][1] != balance:
-        yield Difference(email, "balance and last balance_after", str(rows.by_sequence[last][1]), str(balance), email)
-    missing = sorted(set(range(1, account.ledger_sequence + 1)) - rows.by_sequence.keys())
-    if missing:
-        yield Difference(email, "sequence numbers", f"1 to {account.ledger_sequence}", f"without {missing[:5]}", email)
-    if rows.repeated:
-        yield Difference(email, "sequence numbers", "each once", f"again {sorted(rows.repeated)[:5]}", email)
-    running = rows.brought
-    for sequence in sorted(rows.by_sequence):
-        amount, after = rows.by_sequence[sequence]
-        running += amount
-        if running != after and not missing and not rows.repeated:
-            yield Difference(email, f"running balance at {sequence}", str(running), str(after), email)
-            return
-
-
-def _task_differences(every: Iterable[Task], ledger: Ledger) -> Iterator[Difference]:
-    seen = set()
-    for task in every:
-        seen.add(task.task_id)
-        if task.unexplained:
-            yield Difference(task.task_id, "task of the original product", "a place in the queue", task.unexplained)
-            continue
-        charged, given_back = ledger.spends.get(task.task_id, []), ledger.refunds.get(task.task_id, [])
-        cost = [-task.credits_spent] if task.credits_spent and not task.original else []
-        if charged != cost:
-            yield Difference(task.task_id, "spend of the task", str(cost), str(charged), task.user_email)
-        given_up = task.status in (CANCELLED, REJECTED)
-        by_the_original = task.original and task.version == 0  # and what it gave back for it is its own story
-        back = [task.credits_spent] if task.credits_spent and given_up and not by_the_original else []
-        if given_back != back:
-            yield Difference(task.task_id, "refund of the task", str(back), str(given_back), task.user_email)
-    for task_id in sorted((ledger.spends.keys() | ledger.refunds.keys()) - seen):
-        yield Difference(task_id, "task of the ledger row", "a task", "none", ledger.owner[task_id])
-
-
-def _payment_differences(
-    every: Iterable[PaymentRecord], ledger: Ledger, accounts: dict[AccountKey, Account], credited: list[PaymentRecord]
-) -> Iterator[Difference]:
-    """Those that an operator has credited are put into `credited`: the payments are read once."""
-    seen = set()
-    for record in every:
-        seen.add(record.payment_id)
-        if record.resolution == CREDITED:
-            credited.append(record)
-        stands, owner = ledger.applied.get(record.payment_id, 0), record.user_email
-        if owner in accounts and accounts[owner].unexplained:
-            owner = None  # an adoption that broke off: the next one ends it, and a freeze would outlast it
-        if stands != record.applied:
-            yield Difference(record.payment_id, "credits of the payment", str(record.applied), str(stands), owner)
-        if record.granted and record.delta:
-            owed = str(facts.target(record))
-            yield Difference(record.payment_id, "what the facts ask for", owed, str(record.applied), owner)
-    for payment_id in sorted(ledger.applied.keys() - seen):
-        yield Difference(payment_id, "payment of the ledger rows", "a payment", "none")
-
-
-def _code_differences(store: Store, uses_before: dict[str, int], ledger: Ledger) -> Iterator[Difference]:
-    """Codes are redeemed meanwhile: the rows found lie between the uses before the ledger was read and those after."""
-    seen = set()
-    for code in store.codes.every():
-        seen.add(code.code)
-        rows = ledger.redeemed.get(code.code, 0)
-        if not uses_before.get(code.code, 0) <= rows <= code.uses:
-            yield Difference(code.code, "uses of the code", str(code.uses), f"{rows} ledger rows")
-    for name in sorted(ledger.redeemed.keys() - seen):
-        yield Difference(name, "code of the ledger rows", "a code", "none")
-
-
-@dataclass(frozen=True, slots=True)
-class ByHand:
-    """One thing of value made by hand, with the act of the audit log that stands for it."""
-
-    thing: str
-    amount: int
-    act: AuditRow
-
-
-def _by_hand_differences(store: Store, ledger: Ledger, credited: list[PaymentRecord]) -> Iterator[Difference]:
-    """Each adjustment, parked payment credited, code and named link has its operator in the audit log, and two of them
-    once one had made more than the limit of that day alone.
-
-    Acts that name their `day` were booked under one limit over all accounts and means; those from before it are held to
-    what held then: adjustments of one account by one operator added up, payments, codes and names did not count.
-    """
-    made: list[ByHand] = []
-    for email, entries in sorted(ledger.adjustments.items()):
-        acts = {row.after["correction"]: row for row in store.audit.every_of(email) if "correction" in row.after}
-        before: dict[tuple[str, date], int] = defaultdict(int)
-        for entry in sorted(entries, key=lambda entry: entry.sequence):
-            act = acts.get(entry.transaction_id.removeprefix(ADJUSTED))
-            if act is None:
-                yield Difference(entry.transaction_id, "operator of the adjustment", "one in the audit log", "none")
-            elif "day" in act.after:
-                made.append(ByHand(entry.transaction_id, entry.amount, act))
-            elif act.action == "credits.approve":
-                if act.after.get("proposed_by") in (None, act.actor):
-                    yield Difference(entry.transaction_id, SECOND, "another than who proposed it", act.actor)
-            else:
-                place = (act.actor, act.at.date())
-                yield from _above(before, place, entry.transaction_id, entry.amount, act)
-    for record in credited:
-        act = next((row for row in store.audit.every_of(record.payment_id) if row.action == "payment.credit"), None)
-        if act is None:
-            yield Difference(record.payment_id, "operator of the credited payment", "one in the audit log", "none")
-        elif "day" in act.after:
-            made.append(ByHand(record.payment_id, record.granted, act))
-    for code in store.codes.every():
-        act = next((row for row in store.audit.every_of(code.code) if row.action == "code.create"), None)
-        if act is None:
-            yield Difference(code.code, "operator of the code", "one in the audit log", "none")
-        elif "day" in act.after:
-            made.append(ByHand(code.code, code.worth, act))
-    for sale in store.sales.every():
-        named = [row for row in store.audit.every_of(sale.source) if row.action == "sale.name"]
-        if sale.decision == OURS and not named:
-            yield Difference(sale.source, "operator of the name", "one in the audit log", "none")
-        made += [ByHand(sale.source, row.after["amount"], row) for row in named if "day" in row.after]
-    yield from _authority_differences(store, made)
-
-
-def _authority_differences(store: Store, made: list[ByHand]) -> Iterator[Difference]:
-    alone: dict[tuple[str, str], int] = defaultdict(int)
-    were_operators = _Operators(store)
-    for one in sorted(made, key=lambda one: (one.act.at, one.act.audit_id)):
-        about, actor, thing = one.act.after, one.act.actor, one.thing
-        proposer = about.get("proposed_by")
-        if about.get("amount") != one.amount:
-            yield Difference(thing, "credits made by hand", f"{about.get('amount')} in the audit log", str(one.amount))
-        for name in filter(None, (actor, proposer)):
-            if is_person(name) and not were_operators.at(name, one.act.at):
-                yield Difference(thing, "operator of what was made by hand", "an operator at that time", name)
-        if proposer is not None:
-            if are_one(proposer, actor):
-                yield Difference(thing, SECOND, "another than who proposed it", actor)
-            continue
-        counted = about.get("counted", [])
-        if actor not in counted and COMMAND_LINE not in counted:
-            yield Difference(thing, "count of what was made by hand", actor, ", ".join(counted) or "nobody")
-        for name in counted:
-            yield from _above(alone, (name, about["day"]), thing, one.amount, one.act)
-
-
-def _above(
-    alone: dict[Any, int], place: tuple[str, Any], thing: str, amount: int, act: AuditRow
-) -> Iterator[Difference]:
-    """Add to what one made alone in a day; a difference once that is above the limit that the act was booked under."""
-    limit = act.after.get("limit", 0)
-    alone[place] += abs(amount)
-    if alone[place] > limit:
-        yield Difference(thing, SECOND, f"at most {limit} a day alone", f"{alone[place]} by {place[0]}")
-
-
-class _Operators:
-    """Who was an operator when, by the grants and revocations of the audit log.
-
-    Grants left no row once: somebody without any row was what the account's row says now. Times are those of two
-    machines, each taken as its request began; what was in force is decided by the transactions alone. So whoever was an
-    operator within CROSSING of an act was one as it was booked.
-    """
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._known: dict[str, tuple[bool, list[tuple[datetime, bool]]]] = {}
-
-    def at(self, email: AccountKey, moment: datetime) -> bool:
-        if email not in self._known:
-            rows = [row for row in self._store.audit.every_of(email) if row.action in ("admin.grant", "admin.revoke")]
-            turns = sorted((row.at, row.action == "admin.grant") for row in rows)
-            account = self._store.accounts.find(email)
-            at_first = not turns[0][1] if turns else account is not None and account.is_operator
-            self._known[email] = at_first, turns
-        role, turns = self._known[email]
-        held = [role] + [became for at, became in turns if at <= moment + CROSSING]
-        ended = sum(at <= moment - CROSSING for at, _ in turns)
-        return any(held[ended:])
+def _still(before: list[Difference], now: list[Difference]) -> list[Difference]:
+    """What differs now and did before."""
+    first = {(difference.subject, difference.what) for difference in before}
+    return [one for one in now if (one.subject, one.what) in first]
 
 
 class Listing(Protocol):
@@ -535,11 +258,11 @@ def restate(store: Store, address: Address, *, actor: str, reason: str, now: dat
         nonlocal stated
         rows = Rows()
         for entry in store.ledger.every_of(current.email, as_they_stand=True):
-            rows.add(entry)
+            rows.add(Link(entry.sequence, entry.amount, entry.balance_after))
         stated, found = rows.total, replace(current, credits_balance=rows.total)
         if current.frozen_at is None:
             raise WrongState("Its spending has not been stopped. Run books check --freeze first.")
-        if wrong := list(_account_differences(current.email, found, rows)):
+        if wrong := list(balance_differences(found, rows)):
             raise WrongState(f"Its ledger does not add up by itself: {wrong[0].what}. Nothing was changed.")
         if stated != current.credits_balance:
             before, after = {"credits_balance": current.credits_balance}, {"credits_balance": stated}

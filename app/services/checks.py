@@ -6,6 +6,7 @@ A request only writes down what was asked for; `flask books attend` runs it, bes
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -19,8 +20,9 @@ from app.domain.heartbeats import BooksCheck, Finding
 from app.domain.sales import Named
 from app.telemetry.spans import verb
 
-from . import books, figures
+from . import books
 from .acting import Act, acting
+from .book_look import KeptInStore
 
 log = logging.getLogger(__name__)
 
@@ -115,12 +117,20 @@ def check(
     clock: Callable[[], datetime],
     again: Callable[[], None],
     progress: books.Progress = lambda step, done: None,
+    say: Callable[[str], None] = log.info,
+    anew: bool = False,
 ) -> list[books.Difference]:
-    """Check the books, keep how that ended, and what the operators' charts show of the ledger."""
-    differences = books.check(store, again=again, progress=progress)
+    """Check the books, keep how that ended, and what the operators' charts show of the ledger.
+
+    Goes on with one that was broken off in the last hours, and says so, unless it is to begin `anew`. Raises as
+    `books.look`.
+    """
+    kept = KeptInStore(store, secrets.token_hex(6), clock(), say, anew=anew)
+    checked = books.look(store, kept, now=clock(), again=again, progress=progress)
+    differences = checked.differences
     found = [Finding(d.subject, d.what, f"{d.expected} expected, {d.found} found") for d in differences]
     store.updates.heartbeats.note_books(clock(), len(found), tuple(found[:MOST_FINDINGS]))
-    figures.read_ledger(store, books.told(store.ledger.every(), "rows for the charts", progress), clock())
+    store.updates.figures.keep_ledger_days(checked.days, clock())
     return differences
 
 

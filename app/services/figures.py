@@ -115,18 +115,28 @@ def overview(store: Store, now: datetime) -> Overview:
     )
 
 
-def read_ledger(store: Store, entries: Iterable[PostedEntry], now: datetime) -> None:
-    """Keep what each of the last days sold and spent. Reads what it is given: the nightly check reads it all anyway."""
-    oldest, tomorrow = (now - timedelta(days=DAYS - 1)).date(), (now + timedelta(days=1)).date()
-    days: dict[str, dict[str, int]] = defaultdict(lambda: {"sold": 0, "spent": 0, "submitted": 0})
-    for entry in entries:
+class DaysOfLedger:
+    """What each of the last days sold and spent, from ledger rows in any order."""
+
+    def __init__(self, now: datetime) -> None:
+        self._oldest, self._tomorrow = (now - timedelta(days=DAYS - 1)).date(), (now + timedelta(days=1)).date()
+        self.days: dict[str, dict[str, int]] = defaultdict(lambda: {"sold": 0, "spent": 0, "submitted": 0})
+
+    def add(self, entry: PostedEntry) -> None:
         day = entry.timestamp.date()
-        if not oldest <= day <= tomorrow or entry.is_original:  # what has not come is of a clock that was ahead
-            continue
-        figures = days[day.isoformat()]
+        if not self._oldest <= day <= self._tomorrow or entry.is_original:  # what has not come: a clock was ahead
+            return
+        figures = self.days[day.isoformat()]
         if entry.type in (PURCHASE, CLAWBACK, REINSTATEMENT):
             figures["sold"] += entry.amount
         elif entry.type in (SPEND, REFUND):
             figures["spent"] -= entry.amount
             figures["submitted"] += entry.type == SPEND
-    store.updates.figures.keep_ledger_days(days, now)
+
+
+def read_ledger(store: Store, entries: Iterable[PostedEntry], now: datetime) -> None:
+    """Keep what each of the last days sold and spent."""
+    read = DaysOfLedger(now)
+    for entry in entries:
+        read.add(entry)
+    store.updates.figures.keep_ledger_days(read.days, now)

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from app.data import Store
 from app.data.client import Stale
 from app.data.migrations import FIGURES_OF_BEFORE
-from app.domain.accounts import Account, AccountKey
+from app.domain.accounts import AccountKey
 from app.domain.clock import month_of
 from app.domain.credits import PostedEntry
 from app.domain.ledger_figures import NAMES, Fold, LedgerFigures, Month, Place, roll_forward, shard_of
@@ -68,12 +69,21 @@ def is_whole(store: Store) -> bool:
     return store.has_migrated(FIGURES_OF_BEFORE)
 
 
+class Folded(Protocol):
+    """What is asked of an account here."""
+
+    @property
+    def folded_sequence(self) -> int: ...
+    @property
+    def is_folded(self) -> bool: ...
+
+
 class Count:
     """What the figures must be, from the ledger as it is read: of an account that is not whole in them, the rows that
     are.
     """
 
-    def __init__(self, accounts: Mapping[AccountKey, Account]) -> None:
+    def __init__(self, accounts: Mapping[AccountKey, Folded]) -> None:
         self._accounts = accounts
         self._fold = Fold()
 

@@ -25,6 +25,7 @@ from app.domain.accounts import Account, AddressChange, LinkMails, Passkey, Sess
 from app.domain.aliases import Alias
 from app.domain.audit import AuditRow
 from app.domain.by_hand import Hand
+from app.domain.checks import Begun, Difference
 from app.domain.codes import PromotionalCode
 from app.domain.credits import ADJUSTMENT, PURCHASE, SPEND, PostedEntry
 from app.domain.drafts import Draft, packed
@@ -55,6 +56,7 @@ def account(**fields: Any) -> Account:
     return Account(ADA, "acc_1", NOW, **fields)
 
 
+BEGUN, DIFFERS = Begun("a1b2", NOW, 2), Difference(ADA, "sequence numbers", "1 to 3", "without [2]", ADA)
 CAUGHT_UP = CatchUp(LATER, NOW, 12, 1, (Finding("pi_1", "session", "+5 credits"),), ("It is disabled.",))
 PLAIN_ACCOUNT = account()
 FULL_ACCOUNT = account(
@@ -407,6 +409,20 @@ CASES = {
         lambda s: s.updates.heartbeats.note_books(NOW, 3),
         lambda s: s.heartbeats.last_books_check(),
         BooksCheck(NOW, 3),
+    ),
+    "books, begun": Case(
+        "Status",
+        {"name": "books-begun"},
+        lambda s: s.updates.checks.begin(BEGUN),
+        lambda s: s.checks.begun(),
+        BEGUN,
+    ),
+    "books, a part": Case(
+        "Status",
+        {"name": "books-part#0001"},
+        lambda s: s.updates.checks.keep_part(BEGUN, 1, [DIFFERS]),
+        lambda s: s.checks.ended_parts(BEGUN),
+        {1: (DIFFERS,)},
     ),
     "catch-up": Case(
         "Status",

@@ -118,8 +118,8 @@ def test_an_account_that_was_restored_to_an_earlier_moment_than_its_ledger_is_fo
 def test_a_row_of_this_moment_does_not_count_when_the_customer_keeps_spending(store, account, monkeypatch):
     every_account = store.accounts.every
 
-    def spend_after_reading():
-        found = list(every_account())
+    def spend_after_reading(part):
+        found = list(every_account(part))
         tasks.submit(store, store.accounts.get(account.email), "Meanwhile", now=NOW)
         return found
 
@@ -424,7 +424,7 @@ def test_rows_of_a_code_that_is_gone_are_named(store, code):
 def test_a_code_is_not_named_when_it_is_redeemed_while_the_books_are_read(store, code, monkeypatch):
     read = store.ledger.every
 
-    def meanwhile():
+    def meanwhile(part):
         for number in range(2):
             codes.redeem(store, make_account(store, f"new{number}@example.com"), code, now=NOW)
             yield from read() if number == 0 else ()

@@ -201,8 +201,8 @@ def test_customers_at_work_are_no_difference_and_a_repair_leaves_what_they_write
     change(store, "2026-11", promotional=90)
     every = store.ledger.every
 
-    def while_one_submits():
-        yield from every()
+    def while_one_submits(*part):
+        yield from every(*part)
         submit(store, "Meanwhile")
 
     with monkeypatch.context() as patched:
