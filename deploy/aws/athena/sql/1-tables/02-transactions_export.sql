@@ -1,0 +1,3 @@
+CREATE EXTERNAL TABLE transactions_export (item struct<`transaction_id`:struct<`s`:string>,`user_email`:struct<`s`:string>,`type`:struct<`s`:string>,`amount`:struct<`n`:string,`s`:string,`bool`:boolean>,`timestamp`:struct<`s`:string>,`happened_at`:struct<`s`:string>,`description`:struct<`s`:string>,`balance_after`:struct<`n`:string,`s`:string,`bool`:boolean>,`sequence`:struct<`n`:string,`s`:string,`bool`:boolean>,`task_id`:struct<`s`:string>,`payment_id`:struct<`s`:string>,`stripe_payment_intent`:struct<`s`:string>,`cause`:struct<`s`:string>>)
+ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'
+LOCATION 's3://BUCKET/PREFIX/AWSDynamoDB/EXPORT_ID_OF_TRANSACTIONS/data/';

@@ -1,0 +1,3 @@
+CREATE EXTERNAL TABLE figures_export (item struct<`place`:struct<`s`:string>,`rows`:struct<`n`:string>,`sold`:struct<`n`:string>,`spent`:struct<`n`:string>,`given_back`:struct<`n`:string>,`refunded`:struct<`n`:string>,`refunds_undone`:struct<`n`:string>,`disputed`:struct<`n`:string>,`disputes_undone`:struct<`n`:string>,`promotional`:struct<`n`:string>,`added`:struct<`n`:string>,`taken`:struct<`n`:string>,`brought`:struct<`n`:string>,`brought_debt`:struct<`n`:string>,`debt_rose`:struct<`n`:string>,`debt_fell`:struct<`n`:string>>)
+ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'
+LOCATION 's3://BUCKET/PREFIX/AWSDynamoDB/EXPORT_ID_OF_FIGURES/data/';

@@ -1,0 +1,3 @@
+CREATE TABLE persons WITH (format = 'PARQUET') AS SELECT name, coalesce(nullif(replace(regexp_replace(regexp_replace(lower(trim(normalize(name, NFKC))), '@[^@]*$', ''), '\+.*$', ''), '.', ''), ''), regexp_replace(lower(trim(normalize(name, NFKC))), '@[^@]*$', '')) || '@' ||
+                    CASE regexp_replace(regexp_extract(lower(trim(normalize(name, NFKC))), '@([^@]*)$', 1), '\.+$', '') WHEN 'googlemail.com' THEN 'gmail.com' ELSE regexp_replace(regexp_extract(lower(trim(normalize(name, NFKC))), '@([^@]*)$', 1), '\.+$', '') END AS person
+                FROM (SELECT actor AS name FROM acts UNION SELECT proposed_by FROM acts) n WHERE strpos(name, '@') > 0;

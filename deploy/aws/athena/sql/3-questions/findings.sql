@@ -1,0 +1,1 @@
+SELECT DISTINCT subject, what, expected, found, email FROM findings ORDER BY subject, what, found;

@@ -1,0 +1,1 @@
+SELECT payment_id, email, unspent FROM unspent ORDER BY email, payment_id;
