@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import socket
 import time
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import brotli
 import pytest
@@ -151,6 +152,25 @@ def test_a_payment_comes_through_byte_by_byte_and_counts_once(before_app, store)
     assert answers == [200, 200]
     assert forged.status == 400
     assert [row.amount for row in ledger(store, "zoe@example.com")] == [1000]
+
+
+@pytest.mark.threat(119)
+def test_a_header_that_the_apps_server_would_take_for_the_signed_one_stays_behind(before_app, server, store):
+    """WSGI knows no difference between X_Edge_Visitor and X-Edge-Visitor."""
+    for path in ("/login", "/api/stripe/webhook"):
+        answer = before_app.ask(path, headers={"X_Edge_Visitor": "v1;time=1", "X_Forwarded_For": "6.6.6.6"})
+        assert answer.status in (200, 405), "not 403"
+
+
+def test_a_cookie_with_bytes_beyond_ascii_meets_the_apps_own_words(before_app, store):
+    where = urlsplit(before_app.url)
+    with socket.create_connection((where.hostname, where.port), 30) as client:
+        head = f"GET /login HTTP/1.1\r\nHost: {where.netloc}\r\nCF-Connecting-IP: 203.0.113.9\r\n"
+        client.sendall(head.encode() + b"Cookie: session=\xff\xfe\r\nConnection: close\r\n\r\n")
+        said = client.makefile("rb").read()
+
+    assert said.split()[1] in (b"200", b"400")
+    assert b"edge" not in said.lower()
 
 
 # Static files

@@ -34,6 +34,7 @@ def test_what_names_another_address_host_or_request_stays_behind(before_origin, 
         *("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Prefix", "Forwarded", "Via"),
         *("CF-Connecting-IPv6", "CF-IPCountry", "CF-Visitor", "True-Client-IP", "X-Real-IP", "X-Client-IP"),
         *("X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override", "X-Edge-Anything", "X-Host"),
+        *("X_Real_IP", "X_Forwarded_For", "x_edge_visitor", "True_Client_IP"),
         *("Keep-Alive", "Proxy-Authorization", "TE", "Trailer", "X-Of-This-Connection"),
     ]
     sent = dict.fromkeys(lies, "6.6.6.6") | {"Connection": "keep-alive, X-Of-This-Connection", "Accept-Language": "de"}
@@ -71,6 +72,7 @@ def test_a_webhook_is_touched_by_nobody(before_origin, origin):
         "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
         "Accept": "*/*; q=0.5, application/xml",
         "Cache-Control": "no-cache",
+        "Via": "1.1 something-of-stripes",
     }
 
     before_origin.ask(WEBHOOK, "POST", body, sent)
@@ -210,6 +212,18 @@ def test_a_body_that_dribbles_never_reaches_the_app(before_origin, origin, head)
 
     assert said.startswith(b"HTTP/1.1 408 ")
     assert b"nothing was charged" in said
+    assert origin.heard == []
+
+
+def test_a_look_that_brings_a_body_is_a_look(before_origin, origin):
+    assert before_origin.ask("/", "GET", b"a=1").status == 200
+
+    (heard,) = origin.heard
+    assert heard.body == b""
+
+
+def test_what_no_app_answers_is_not_handed_on(before_origin, origin):
+    assert before_origin.ask("/", "TRACE").status == 405
     assert origin.heard == []
 
 
@@ -358,6 +372,12 @@ def test_closed_without_an_end_asks_to_come_again_in_five_minutes(before_origin,
 
     assert (answer.status, answer.header("Retry-After")) == (503, "300")
     assert "expected back" not in answer.text
+
+
+@pytest.mark.parametrize("said", ["off", "OFF", "0", ""])
+def test_what_says_that_it_is_open_opens_it(before_origin, origin, said):
+    before_origin.set(MAINTENANCE=said)
+
     assert before_origin.ask("/").status == 200
 
 

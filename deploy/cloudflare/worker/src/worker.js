@@ -14,6 +14,8 @@ const ORIGIN_SECONDS = 55; // for the first byte of an answer: less than the loa
 const RETRY_SECONDS = 30;
 const MAINTENANCE_SECONDS = 300; // where no end is said
 
+const NOT_HANDED_ON = /^(TRACE|TRACK|CONNECT)$/; // no fetch takes them
+const OPEN = /^(|off|no|0)$/i; // what MAINTENANCE is while there is none
 // Of a connection, not of a request (RFC 9110, 7.6.1).
 const HOP_BY_HOP = ["Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "TE", "Trailer", "Transfer-Encoding", "Upgrade"];
 // What names an address, a host or another request than this one: the app is to believe none of it, and gets none.
@@ -41,6 +43,7 @@ export default {
 async function handle(request, url, env, context, asked) {
   if (!env.EDGE_SECRET) throw new Error("EDGE_SECRET is not set: npx wrangler secret put EDGE_SECRET");
   if (asked.path === PASS_PATH) return givePass(url, env, asked);
+  if (NOT_HANDED_ON.test(asked.method)) return answer("no_such_method", asked);
 
   const contentType = request.headers.get("Content-Type") ?? "";
   const isTyped = isForm(contentType) && !asked.path.startsWith("/api/");
@@ -50,7 +53,7 @@ async function handle(request, url, env, context, asked) {
   try {
     const body = await read(request, limit, isTyped, idleSeconds);
     bytes = body.rest ? null : body.bytes;
-    if (env.MAINTENANCE && !PROBES.includes(asked.path) && !(await hasPass(request, env))) throw closed(env.MAINTENANCE);
+    if (!OPEN.test(env.MAINTENANCE ?? "") && !PROBES.includes(asked.path) && !(await hasPass(request, env))) throw closed(env.MAINTENANCE);
     const ask = () => forward(request, env, context, asked, body, idleSeconds);
     return await (mayBeKept(request, url) ? fromEdge(request, url, context, ask) : ask());
   } catch (error) {
@@ -85,7 +88,7 @@ async function forward(request, env, context, asked, body, idleSeconds) {
     response = await fetch(request.url, {
       method: request.method,
       headers,
-      body: longer ? longer.stream : body.bytes,
+      body: isLook(asked) ? null : longer ? longer.stream : body.bytes, // a GET may bring one that nobody reads
       redirect: "manual",
       signal: stop.signal,
     });
@@ -99,6 +102,8 @@ async function forward(request, env, context, asked, body, idleSeconds) {
   await response.body?.cancel();
   throw new Unanswered(kind, { origin: response.status });
 }
+
+const isLook = ({ method }) => method === "GET" || method === "HEAD";
 
 /** Whether somebody else has answered in the app's place, Cloudflare (52x) or the load balancer, and what that means. */
 function notOurs({ status, headers }) {
@@ -114,9 +119,10 @@ async function outgoing(request, env, asked) {
   headers.delete("Content-Length"); // that of the body that leaves is counted
   if (asked.path !== WEBHOOK) {
     for (const name of [...HOP_BY_HOP, ...named]) headers.delete(name);
-    for (const name of [...headers.keys()]) if (SPOOFABLE.test(name)) headers.delete(name);
+    // The app's server takes X_Real_IP for X-Real-IP.
+    for (const name of [...headers.keys()]) if (SPOOFABLE.test(name.replaceAll("_", "-"))) headers.delete(name);
   }
-  headers.delete(HEADER);
+  for (const name of [...headers.keys()]) if (name.replaceAll("_", "-") === HEADER.toLowerCase()) headers.delete(name);
   if (/^[0-9a-f.:]{2,45}$/.test(address)) {
     const seconds = Math.floor(Date.now() / 1000);
     const { reference, method, path } = asked;
