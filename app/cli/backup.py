@@ -45,14 +45,14 @@ def export(to: str | None, name: str, no_files: bool) -> None:
         return
     config, depot = deps.config(), depot_at(to, deps.config())
     done = own_export.export(copies_of(config), depot, clock=utcnow, name=name, say=progress)
-    if not no_files:
-        copied = result_files.keep(deps.get().files, depot, say=progress)
-        click.echo(f"{count(copied, 'file')} of results copied; the others were there.")
     click.echo(f"{done.name}: {count(sum(done.rows.values()), 'row')} of {len(done.rows)} tables, in {to}.")
     if done.torn:
         click.echo(f"Changed while they were read, so not of one moment: {', '.join(done.torn)}.")
     else:
         click.echo("Nothing has changed meanwhile: all tables are of one moment.")
+    if not no_files:
+        copied = result_files.keep(deps.get().files, depot, say=progress)
+        click.echo(f"{count(copied, 'file')} of results copied; the others were there.")
 
 
 @scheduled

@@ -62,6 +62,11 @@ class Server:
             self.__exit__()
             raise RuntimeError(f"the server did not start:\n{self._log.read_text()[-3000:]}")
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Its settings, for commands beside it."""
+        return dict(self._environment)
+
     def terminate(self) -> None:
         self._process.terminate()
 

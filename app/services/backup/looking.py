@@ -86,6 +86,7 @@ def look(depot: Depot, name: str, *, without: Iterable[str] = ()) -> Backup:
         return backup
     for folder in folders:
         _look_at(depot, backup, f"{under}{folder}/", sizes, etags)
+    backup.exports = {table.suffix: backup.exports[table.suffix] for table in ALL if table.suffix in backup.exports}
     for table in ALL:
         if table.suffix not in backup.exports and table.suffix not in without:
             backup.faults.append(Fault(table.suffix, "the table is missing: no export of it has ended"))
