@@ -92,6 +92,7 @@ def flask(server: Server, folder: Path, *words: str, killed_at: str = "") -> tup
     return process.wait(), "".join(said)
 
 
+@pytest.mark.threat(116)
 def test_what_was_exported_under_load_is_restored_compared_and_served(
     dynamodb_url, store, setting_up, fresh, tmp_path
 ) -> None:

@@ -121,6 +121,7 @@ def _plain(attribute):
     return {"L": [_plain(inner) for inner in value]} if kind == "L" else attribute
 
 
+@pytest.mark.threat(116)
 @pytest.mark.parametrize("broken_at", [1, 2, 5])
 def test_a_restore_that_was_killed_goes_on_and_ends_the_same(made, fresh, tmp_path, monkeypatch, broken_at):
     monkeypatch.setattr(restoring, "WINDOW", 8)
@@ -155,6 +156,7 @@ def test_without_its_checkpoint_it_begins_anew_and_ends_the_same(made, fresh, tm
     assert digests(fresh) == expected(made)
 
 
+@pytest.mark.threat(116)
 def test_rows_of_somebody_else_are_never_written_over(made, fresh, tmp_path, setting_up):
     assert restore(made, fresh, tmp_path) == []
     make_account(Store(fresh.client, FRESH), "after@example.com", credits=7)
