@@ -150,10 +150,10 @@ class _Look:
         self.sent = self.put_off = 0
 
     def run(self) -> None:
-        self._find()
-        self._trouble = self._store.mails.trouble() if self._due else None
+        self._trouble = self._store.mails.trouble()
         if self._trouble and self._now < self._trouble.until:
             return
+        self._find()
         while self._trouble and self._send_next():
             pass
         threads = [self._send_or_failure] * min(AT_ONCE, len(self._due))

@@ -66,12 +66,10 @@ class Pace:
     def _take(self, quota: SendingQuota, second: datetime) -> bool:
         """Whether some of this second's mails are ours now."""
         for _ in range(RACES):
-            mails = max(1, min(MOST_AT_ONCE, quota.rate // SHARE)) if quota.rate else MOST_AT_ONCE
-            if quota.most:
-                mails = min(mails, quota.left)
+            mails = _share(quota)
             if quota.rate:
                 mails = min(mails, quota.room(second))
-            if mails <= 0:
+            if mails <= 0 or (quota.most and quota.left <= 0):
                 return False
             with suppress(Stale):
                 self._quota = self._store.updates.sending_quota.take(quota, second, mails)
@@ -101,6 +99,12 @@ class Pace:
         most_whole = max(0, int(most))  # -1: no limit of the day
         found = {"rate": max(1, int(rate)) if rate > 0 else 0, "most": most_whole, "left": max(0, int(most - sent))}
         return self._store.updates.sending_quota.note(**found)
+
+
+def _share(quota: SendingQuota) -> int:
+    """How many mails one take asks for. What is not used in its second is gone: near the day's end one by one."""
+    is_short = quota.most and quota.left < quota.rate * ASK_EVERY.total_seconds()
+    return 1 if is_short else max(1, min(MOST_AT_ONCE, quota.rate // SHARE))
 
 
 # https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendQuota.html

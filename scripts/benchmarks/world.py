@@ -66,7 +66,9 @@ class World:
 
     def app(self, dynamodb_port: int) -> Flask:
         """The app in this process. Its log lines are made and written, only not to the terminal."""
-        app = create_app(self.config(dynamodb_port))
+        return self.hushed(create_app(self.config(dynamodb_port)))
+
+    def hushed(self, app: Flask) -> Flask:
         for handler in logging.getLogger().handlers:
             if isinstance(handler, logging.StreamHandler):
                 handler.setStream(self._nowhere)

@@ -75,7 +75,7 @@ class InProcess(World):
 
     def app(self, dynamodb_port: int) -> Flask:
         sender: Any = Quiet()
-        return create_app(self.config(dynamodb_port), store=self.store, sender=sender)
+        return self.hushed(create_app(self.config(dynamodb_port), store=self.store, sender=sender))
 
 
 def measure(*, alone: bool) -> Measured:

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import io
-import logging
 import os
 import random
 import sys
@@ -53,7 +50,7 @@ def plan(visitors: list[Visitor], submits: float, seconds: float) -> list[tuple[
 
 
 def dashboards(options: argparse.Namespace) -> None:
-    acts = quietly_measured()
+    acts = measured_acts()
     with World() as world:
         say(f"Making {options.dashboards:,} customers ...")
         visitors = [
@@ -66,12 +63,12 @@ def dashboards(options: argparse.Namespace) -> None:
             asyncio.run(one_run(people, balancer, plan(visitors[:50], 2, 5.0)))
             say(f"{options.seconds:g} seconds ...")
             load = os.getloadavg()
-            before = [spent(pid) for pid in (server.pid, world.aws.pid, os.getpid())]
+            before = [spent(server.pid), spent(world.aws.pid), time.process_time()]
             begun = time.perf_counter()
             asked = plan(visitors, options.submits, options.seconds)
             tally = asyncio.run(one_run(people, balancer, asked))
             seconds = time.perf_counter() - begun
-            after = [spent(pid) for pid in (server.pid, world.aws.pid, os.getpid())]
+            after = [spent(server.pid), spent(world.aws.pid), time.process_time()]
             spends = sum(1 for entry in world.store.ledger.every() if entry.type == "spend")
     told(options, tally, seconds, [one - other for one, other in zip(after, before, strict=True)], load, acts)
     answered = tally.statuses["submit"][200]
@@ -85,12 +82,9 @@ async def one_run(people: People, balancer: Balancer, asked: list[tuple[float, s
         balancer.forget()
 
 
-def quietly_measured() -> Mapping[str, Act]:
+def measured_acts() -> Mapping[str, Act]:
     say("Counting the units of each act ...")
-    with contextlib.redirect_stdout(io.StringIO()):
-        acts = measure(alone=True).acts
-        logging.getLogger().handlers.clear()
-    return acts
+    return measure(alone=True).acts
 
 
 def told(

@@ -7,10 +7,7 @@ Nothing is asked of AWS. Prices are list prices of us-east-1.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
-import logging
 import math
 import sys
 from collections import defaultdict
@@ -243,9 +240,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="the months and the keys as JSON")
     options = parser.parse_args()
     print("Doing each act once, with its calls counted ...", file=sys.stderr, flush=True)
-    with contextlib.redirect_stdout(io.StringIO()):
-        measured, alone = measure(alone=False), measure(alone=True)
-        logging.getLogger().handlers.clear()
+    measured, alone = measure(alone=False), measure(alone=True)
     if options.json:
         months = [asdict(a_month(size, measured)) for size in SIZES]
         print(json.dumps({"months": months, "keys": [asdict(key) for key in hot_keys(measured.acts)]}, indent=2))

@@ -15,14 +15,14 @@ import pytest
 
 from app.data import Store
 from app.domain.doctor import CannotTell
-from app.domain.mails import Mail
+from app.domain.mails import Mail, MailTrouble
 from app.gateways.ses import SendingLimited, SesGateway
 from app.services import mail as mail_service
 from app.services.links import Links
 from app.services.mail import AT_ONCE, MailRoom, deliver_due
 from app.services.pace import Pace
 from tests.services.test_mail_limits import FakeSes
-from tests.support import NOW, FakeSender, all_mails
+from tests.support import NOW, FakeSender, all_mails, calls_made
 
 MAILS = 60
 
@@ -220,6 +220,29 @@ def test_a_used_up_quota_is_waited_out_and_counts_as_no_try(store, room, sender)
     fuller = Pace(store, Told(0, 200, sent=0))
     assert deliver_due(store, room, sender, now=NOW + timedelta(minutes=2), pace=fuller) == (3, 0)
     assert store.mails.trouble() is None
+
+
+def test_what_was_taken_and_not_used_does_not_use_up_the_day(store):
+    """One mail a second, of an account that may send a few more: a take of several each second would end them."""
+    ses, clock = Told(40, 500, sent=450), Clock()
+    pace = Pace(store, ses, clock.sleep)
+
+    for _ in range(50):
+        assert pace.wait_for_one(clock)
+        clock.sleep(1)
+
+    assert ses.asked == 1
+
+
+def test_a_look_while_ses_is_left_alone_reads_one_row(store, room, sender, monkeypatch):
+    """There may be a hundred thousand mails that wait, and a look each second."""
+    promise(store, 0)
+    store.updates.mails.note_trouble(MailTrouble("paused", NOW, NOW + timedelta(hours=1), 9))
+
+    with calls_made(monkeypatch) as made:
+        assert deliver_due(store, room, sender, now=NOW) == (0, 0)
+
+    assert made == ["GetItem"]
 
 
 def test_when_ses_does_not_tell_mails_go_as_before_and_it_is_said_once(store, caplog):
