@@ -72,7 +72,7 @@ def forms_of(app, store) -> dict[str, Form]:
     for who, start in starts.items():
         found = crawl(getter(signed_in(app, who) if who else Browser(app)), app.url_map, start)
         for answer in found.answers.values():
-            for form in BeautifulSoup(answer.html, "html5lib").select("form[method=post]"):
+            for form in BeautifulSoup(answer.html, "html.parser").select("form[method=post]"):
                 path = urlsplit(str(form["action"])).path
                 endpoint, _ = adapter.match(path, "POST")
                 if fields := typed_fields(form):
