@@ -38,6 +38,7 @@ class Waiting:
     task_since: datetime | None = None
     check_since: datetime | None = None
     payment_since: datetime | None = None  # parked
+    ses_since: datetime | None = None  # it takes no mail
     mails: int = 0
     mails_failed: int = 0
     tasks: int = 0

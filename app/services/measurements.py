@@ -22,6 +22,7 @@ from app.telemetry.instruments import (
     COMMAND_STATUS,
     EXAMINED,
     LOOKED,
+    MISSED,
     OLDEST,
     STORE_READ,
     WAITING,
@@ -41,13 +42,14 @@ def look(store: Store, now: datetime) -> Waiting:
     mails = store.mails.list_waiting(limit=LOOKED_AT).items
     first = oldest(mails)
     page = store.queue.page(PENDING, limit=1).items
-    parked = store.payments.oldest_parked()
+    parked, trouble = store.payments.oldest_parked(), store.mails.trouble()
     found = Waiting(
         now,
         mail_since=first.waiting_since if first else None,
         task_since=page[0].created_at if page else None,
         check_since=asked_check(store),
         payment_since=(parked.created_at or now) if parked else None,
+        ses_since=trouble.since if trouble else None,
         mails=len(mails),
         mails_failed=len(store.mails.list_failed(limit=LOOKED_AT).items),
         tasks=store.queue.count_open(PENDING, MOST_TASKS),
@@ -69,12 +71,15 @@ def readings(store: Store, now: datetime) -> list[Reading]:
 
 
 def _read(store: Store, now: datetime) -> Iterator[Reading]:
-    waiting, examined, books = store.heartbeats.waiting(), store.doctor.find(), store.heartbeats.last_books_check()
+    waiting, examined = store.heartbeats.waiting(), store.doctor.find()
+    books, missed = store.heartbeats.last_books_check(), store.heartbeats.last_missed()
     if waiting:
         yield from _of_waiting(waiting, now)
     for command, end in store.heartbeats.command_ends(list(SCHEDULED)).items():
         yield COMMAND_ENDED, {"command": command}, _seconds(end.ended_at, now)
         yield COMMAND_STATUS, {"command": command}, end.status
+    if missed:
+        yield MISSED, {}, _seconds(missed.ended_at, now)
     if examined:
         yield WRONG, {}, sum(finding.state == FOUND_WRONG for finding in examined.findings)
         yield EXAMINED, {}, _seconds(examined.at, now)
@@ -88,6 +93,7 @@ def _of_waiting(found: Waiting, now: datetime) -> Iterator[Reading]:
         "task": found.task_since,
         "check": found.check_since,
         "payment": found.payment_since,
+        "ses": found.ses_since,
     }
     for what, moment in since.items():
         yield OLDEST, {"what": what}, _seconds(moment, now) if moment else 0

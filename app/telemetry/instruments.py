@@ -190,7 +190,7 @@ OLDEST = Instrument(
     "dashboard.oldest",
     "s",
     ("what",),
-    "How long the oldest has waited: mail, task, check, payment (parked).",
+    "How long the oldest has waited: mail, task, check, payment (parked); ses: how long SES has taken no mail.",
     shared=False,
 )
 WAITING = Instrument(
@@ -199,6 +199,14 @@ WAITING = Instrument(
     "{thing}",
     ("what",),
     "How many wait: mail and mail_failed up to 100, task and task_in_progress up to 1,000 a shard.",
+    shared=False,
+)
+MISSED = Instrument(
+    GAUGE,
+    "dashboard.missed",
+    "s",
+    (),
+    "How long ago something was found at Stripe that had never reached us.",
     shared=False,
 )
 LOOKED = Instrument(
@@ -233,3 +241,16 @@ DROPPED = Instrument(
     "What was not counted for want of room: more series than there can be.",
     shared=False,
 )
+
+# What the log may say under "alert", in any process.
+ALERT_KINDS = (
+    *("clock", "doctor", "edge", "ledger", "mail", "mail_failed", "missed", "parked", "sale", "webhook"),
+)
+
+
+def begin() -> None:
+    """Counters that a rule looks for a growth of are there from the start: from nothing to 1 is no growth."""
+    for kind in ALERT_KINDS:
+        ALERTS.add(0, kind=kind)
+    for counter in (ERRORS, SLOTS_REFUSED):
+        counter.add(0)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from . import otlp
 from .cells import Cells
-from .instruments import ALL
+from .instruments import ALL, begin
 from .scrape import kept_names
 
 
@@ -33,6 +33,7 @@ class Switch:
         for instrument in ALL.values():
             instrument.part = part
         self.on = self.counts = True
+        begin()
         return cells
 
     def send(self, endpoint: str, release: str) -> None:

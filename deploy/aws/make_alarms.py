@@ -1,4 +1,4 @@
-"""Write the alarms of service.yaml from alarms.toml: python deploy/aws/make_alarms.py"""
+"""Write the alarms of service.yaml, and Prometheus' rules, from alarms.toml: python deploy/aws/make_alarms.py"""
 
 import re
 import tomllib
@@ -9,6 +9,7 @@ import yaml
 
 HERE = Path(__file__).parent
 TABLE, SERVICE = HERE / "alarms.toml", HERE / "service.yaml"
+RULES = HERE.parent / "prometheus" / "alerts.yml"
 BEGIN = "  # From here to the end of the alarms: made by make_alarms.py from alarms.toml. Do not edit by hand.\n"
 END = "  # The end of the alarms.\n"
 OURS = {"Ref": "AWS::StackName"}  # the namespace of what the log's filters count
@@ -54,13 +55,18 @@ def alarm(
     rings_below: float | None = None,
     silence_rings: bool = False,
     size: str = "",
+    prometheus: str = "",
+    minutes: int = 0,
+    only_aws: str = "",
 ) -> dict[str, Any]:
-    """One alarm as CloudFormation takes it. Raises Wrong without one threshold.
+    """One alarm as CloudFormation takes it. Raises Wrong without one threshold, or a word on Prometheus.
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudwatch-alarm.html
     """
     if (rings_from is None) == (rings_below is None):
         raise Wrong(f"{name} needs rings_from or rings_below.")
+    if bool(prometheus) == bool(only_aws):
+        raise Wrong(f"{name} needs a rule for Prometheus, or why there is none.")
     properties: dict[str, Any] = {
         "AlarmDescription": says,
         "AlarmActions": [{"Ref": "Alarms"}],
@@ -104,6 +110,10 @@ def resources() -> dict[str, dict[str, Any]]:
     return found
 
 
+def alarms() -> list[str]:
+    return [row["name"] for row in table()["alarm"]]
+
+
 def section() -> str:
     parts = [
         yaml.dump({name: resource}, Dumper=Dumper, sort_keys=False, width=120) for name, resource in resources().items()
@@ -121,5 +131,23 @@ def template(text: str) -> str:
     return before + section() + after
 
 
+def rules() -> str:
+    """https://prometheus.io/docs/prometheus/latest/configuration/alerting_rules/"""
+    made = [
+        {
+            "alert": row["name"],
+            "expr": row["prometheus"],
+            **({"for": f"{row['minutes']}m"} if "minutes" in row else {}),
+            "annotations": {"summary": row["says"], "runbook": "docs/operating.md, When an alarm comes"},
+        }
+        for row in table()["alarm"]
+        if "prometheus" in row
+    ]
+    head = "# Made by deploy/aws/make_alarms.py from alarms.toml; a test keeps the two the same. Do not edit by hand.\n"
+    return head + yaml.safe_dump({"groups": [{"name": "dashboard", "rules": made}]}, sort_keys=False, width=1000)
+
+
 if __name__ == "__main__":
+    RULES.parent.mkdir(exist_ok=True)
+    RULES.write_text(rules(), encoding="utf-8")
     SERVICE.write_text(template(SERVICE.read_text(encoding="utf-8")), encoding="utf-8")

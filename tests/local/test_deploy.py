@@ -20,14 +20,16 @@ from app.domain.payments import READERS
 from app.gateways.files import TRIED
 from app.services.backup.nightly import RESULTS
 from app.services.backup.vault import EXPORTS
+from app.telemetry.instruments import ALERT_KINDS
+from app.telemetry.instruments import ALL as ALL_METRICS
 from scripts.local.settings import PORTS
 
 REPO = Path(__file__).resolve().parents[2]
 
 
-def maker(name: str) -> ModuleType:
-    """A script of deploy/aws that writes one of its files."""
-    spec = importlib.util.spec_from_file_location(name, REPO / "deploy" / "aws" / f"{name}.py")
+def maker(name: str, folder: str = "deploy/aws") -> ModuleType:
+    """A script of deploy that writes some of its files."""
+    spec = importlib.util.spec_from_file_location(name, REPO / folder / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -258,10 +260,68 @@ def test_the_deployed_alarms_are_those_of_the_table() -> None:
     assert there == made.template(there), "run: python deploy/aws/make_alarms.py"
     assert {name for name in service() if name.endswith(("Alarm", "Alerts"))} <= made.resources().keys()
 
+    rules = made.RULES.read_text(encoding="utf-8")
+    assert rules == made.rules(), "run: python deploy/aws/make_alarms.py"
+    rung = {rule["alert"] for rule in yaml.safe_load(rules)["groups"][0]["rules"]}
+    assert rung | {row["name"] for row in made.table()["alarm"] if "only_aws" in row} == set(made.alarms())
+
+
+def asked_of_prometheus(query: str) -> list[tuple[str, set[str]]]:
+    """The metrics of a query, each with the labels that it is chosen by."""
+    found = re.findall(r"\b((?:dashboard|up)[a-z_0-9]*)(?:\{([^}]*)\})?", re.sub(r'"[^"]*"', '""', query))
+    return [(name, set(re.findall(r"(\w+)=", chosen))) for name, chosen in found]
+
+
+def queries() -> dict[str, list[str]]:
+    rules = {row["name"]: [row["prometheus"]] for row in maker("make_alarms").table()["alarm"] if "prometheus" in row}
+    panels = maker("make_dashboards", "deploy").panels()
+    return rules | {panel["title"]: [query for query, _ in panel["prometheus"]] for panel in panels}
+
+
+@pytest.mark.parametrize("name", queries())
+def test_what_prometheus_is_asked_for_is_measured_under_these_labels(name: str) -> None:
+    measured = {"up": {"job"}}
+    for each in ALL_METRICS.values():
+        labels = set(each.labels)
+        parts = {"_bucket": labels | {"le"}, "_sum": labels, "_count": labels} if each.bounds else {"": labels}
+        measured |= {each.prometheus_name + end: known for end, known in parts.items()}
+    for query in queries()[name]:
+        asked = asked_of_prometheus(query)
+        assert asked, query
+        assert query.count("(") == query.count(")")
+        assert [(metric, chosen) for metric, chosen in asked if chosen - measured[metric]] == []
+        for grouped in re.findall(r"by \(([^)]*)\)", query):
+            labels = {label.strip() for label in grouped.split(",")}
+            assert all(labels <= measured[metric] for metric, _ in asked), query
+
+
+def test_the_dashboards_are_those_of_the_table_and_show_what_there_is() -> None:
+    made = maker("make_dashboards", "deploy")
+    assert made.GRAFANA.read_text(encoding="utf-8") == made.grafana(), "run: python deploy/make_dashboards.py"
+    there = made.SERVICE.read_text(encoding="utf-8")
+    assert there == made.template(there), "run: python deploy/make_dashboards.py"
+    known = {name for name, resource in service().items() if resource["Type"] == "AWS::Logs::MetricFilter"}
+    alarms = of_type("AWS::CloudWatch::Alarm").values()
+    of_aws = {(alarm["Namespace"], alarm["MetricName"]) for alarm in alarms if isinstance(alarm["Namespace"], str)}
+    words = "\n".join(path.read_text(encoding="utf-8") for path in (REPO / "app").rglob("*.py"))
+    for panel in made.panels():
+        assert len({"cloudwatch", "search", "logs"} & panel.keys()) == 1, panel["title"]
+        for namespace, metric, *_ in panel.get("cloudwatch", []):
+            assert metric in known if not namespace else (namespace, metric) in of_aws
+        for said in re.findall(r'event = "([^"]+)"|event like /([^/]+)/', panel.get("logs", "")):
+            assert next(filter(None, said)) in words, said
+
+
+def test_the_small_size_shows_nothing_of_a_balancer() -> None:
+    bodies = {name: each["DashboardBody"]["Fn::Sub"] for name, each in of_type("AWS::CloudWatch::Dashboard").items()}
+    assert "LoadBalancer" in bodies["StandardDashboard"]
+    assert "LoadBalancer" not in bodies["SmallDashboard"]
+    assert all(json.loads(body)["widgets"] for body in bodies.values())
+
 
 def test_an_alarm_without_a_threshold_and_a_name_given_twice_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     made = maker("make_alarms")
-    for row in ({}, {"rings_from": 1, "rings_below": 1}):
+    for row in ({}, {"rings_from": 1, "rings_below": 1}, {"rings_from": 1}):
         with pytest.raises(made.Wrong, match="OddAlarm"):
             made.alarm("OddAlarm", "Says.", "Metric", **row)
     twice = {"name": "Odd", "pattern": "{ $.odd = 1 }"}
@@ -322,7 +382,7 @@ def test_each_alert_of_the_log_rings_at_the_first_line() -> None:
             (counted,) = metric["MetricTransformations"]
             assert counted["MetricValue"] == "1"
             rung[word[1]] = counted["MetricName"]
-    assert rung.keys() == logged
+    assert rung.keys() == logged == set(ALERT_KINDS), "Prometheus' rules count them from the start"
     alarms = {alarm["MetricName"]: alarm for alarm in of_type("AWS::CloudWatch::Alarm").values()}
     for metric_name in rung.values():
         alarm = alarms[metric_name]

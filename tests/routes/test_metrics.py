@@ -78,6 +78,7 @@ def test_what_waits_is_read_from_what_the_sender_has_seen(measured, store):
         "task",
         "check",
         "payment",
+        "ses",
     }
     assert 0 <= values(found["dashboard_looked_seconds"])[0] < 600
     assert values(found["dashboard_command_status"], command="books check") == [1]

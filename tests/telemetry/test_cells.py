@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.telemetry.cells import Cells
-from app.telemetry.instruments import ALL, REQUESTS, SLOTS_USED, WRONG_SIGNATURES, labels_of
+from app.telemetry.instruments import ALL, ERRORS, REQUESTS, SLOTS_USED, WRONG_SIGNATURES, labels_of
 from app.telemetry.scrape import kept_names, text
 from app.telemetry.switch import switch
 
@@ -118,9 +118,12 @@ def test_threads_lose_no_count():
 
 
 def test_nothing_is_counted_until_it_is_switched_on(counting):
+    before = counting.read()
     switch.off()
     REQUESTS.record(0.1, route="/", method="GET", status="2xx")
-    assert counting.read() == {}
+    ERRORS.add()
+    assert counting.read() == before
+    assert before[b"dashboard.errors"] == [0.0], "a rule looks for its growth"
 
 
 def test_each_instrument_has_room_and_names_its_labels(counting):
@@ -138,7 +141,7 @@ def test_each_instrument_has_room_and_names_its_labels(counting):
     assert f'{name}_bucket{{{labels},le="+Inf"}} 3\n' in found
     assert f"{name}_sum{{{labels}}} 99.301\n" in found
     assert f"{name}_count{{{labels}}} 3\n" in found
-    (key,) = counting.read()
+    (key,) = [key for key in counting.read() if key.startswith(REQUESTS.name.encode())]
     assert labels_of(REQUESTS, key)["route"] == '/"x"\\'
 
 
