@@ -243,9 +243,7 @@ DROPPED = Instrument(
 )
 
 # What the log may say under "alert", in any process.
-ALERT_KINDS = (
-    *("clock", "doctor", "edge", "ledger", "mail", "mail_failed", "missed", "parked", "sale", "webhook"),
-)
+ALERT_KINDS = ["clock", "doctor", "edge", "ledger", "mail", "mail_failed", "missed", "parked", "sale", "webhook"]
 
 
 def begin() -> None:
