@@ -154,7 +154,7 @@ def test_all_containers_get_settings_that_the_app_accepts(size: str, proxies: st
     assert Config.from_env({**filled_in, **given}).is_production
 
 
-def test_the_task_may_do_nothing_but_read_and_write_items_and_files_and_send_mail() -> None:
+def test_the_web_server_may_do_nothing_but_read_and_write_items_and_files() -> None:
     (policy,) = service()["TaskRole"]["Properties"]["Policies"]
     text = json.dumps(policy)
     assert '"*"' not in text
@@ -164,9 +164,9 @@ def test_the_task_may_do_nothing_but_read_and_write_items_and_files_and_send_mai
 
 def test_the_mail_sender_may_send_and_ask_how_much_and_has_no_file_in_its_hands() -> None:
     mail, web = (service()[role]["Properties"]["Policies"][0]["PolicyDocument"] for role in ("MailRole", "TaskRole"))
-    *common, asks = mail["Statement"]
+    *common, sends, asks = mail["Statement"]
     assert common == web["Statement"][: len(common)]
-    assert [part["Sid"] for part in common] == ["Tables", "LedgerIsAppendOnly", "Mail"]
+    assert [part["Sid"] for part in (*common, sends)] == ["Tables", "LedgerIsAppendOnly", "Mail"]
     assert (asks["Action"], service()["MailTask"]["Properties"]["TaskRoleArn"]) == (
         "ses:GetAccount",
         {"Fn::GetAtt": ["MailRole", "Arn"]},
