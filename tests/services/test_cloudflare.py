@@ -93,16 +93,33 @@ def test_rules_of_others_stay_as_they_are_and_where_they_are(run, zone):
     assert kept == [{key: rule.get(key) for key in ("id", "expression", "action", "enabled")} for rule in OTHERS]
 
 
-def test_a_rule_of_ours_that_was_changed_or_doubled_is_put_right(run, zone):
-    run()
-    custom = zone.phases["http_request_firewall_custom"]
-    custom[0]["enabled"] = False
-    custom.append({**custom[1], "id": "twin"})
-    zone.phases["http_ratelimit"][0]["ratelimit"]["requests_per_period"] = 2
+def change_one(phases):
+    phases["http_request_firewall_custom"][0]["enabled"] = False
 
-    assert run("--dry-run").output.count("differs") == 2
+
+def double_one(phases):
+    rules = phases["http_request_firewall_custom"]
+    rules.append({**rules[1], "id": "twin"})
+
+
+def swap_two(phases):
+    phases["http_request_cache_settings"].reverse()
+
+
+def limit_more(phases):
+    phases["http_ratelimit"][0]["ratelimit"]["requests_per_period"] = 2
+
+
+@pytest.mark.parametrize("change", [change_one, double_one, swap_two, limit_more])
+def test_a_rule_of_ours_that_was_changed_is_put_right(run, zone, change):
+    run()
+    before = {phase: [rule["ref"] for rule in rules] for phase, rules in zone.phases.items()}
+    change(zone.phases)
+
+    assert run("--dry-run").output.count("differs") == 1
     assert run().exit_code == 0
-    assert [rule["enabled"] for rule in zone.phases["http_request_firewall_custom"]] == [True] * 3
+    assert len(zone.changes) == 1
+    assert {phase: [rule["ref"] for rule in rules] for phase, rules in zone.phases.items()} == before
 
 
 def test_the_free_plan_gets_what_it_can_have(run, zone):
@@ -198,6 +215,7 @@ def test_asked_to_wait_for_too_long_or_too_often_it_stops_in_words_and_a_repeat_
 
     assert done.exit_code == 2
     assert "takes no more calls" in done.output
+    assert max(run.pauses, default=0) <= 300
     assert "What is set stays set: run it again, and it goes on from here." in done.output
     zone.fault = times(0, 429)
     assert run().exit_code == 0

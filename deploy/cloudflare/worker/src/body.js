@@ -18,22 +18,20 @@ export class NotWhole extends Error {
 export async function read(request, limit, isTyped, idleSeconds) {
   if (!request.body) return { bytes: null };
   const length = lengthOf(request);
-  // Without a length the app could not tell a body that breaks off from a whole one: such a one is kept here, all of it.
-  const most = length === null ? Math.min(limit, KEPT) : limit;
   const reader = request.body.getReader();
   const parts = [];
   let size = 0;
-  while (size <= KEPT && (isTyped || size <= most) && !(length > Math.max(most, isTyped ? KEPT : 0))) {
+  while (size <= KEPT && (isTyped || size <= limit) && !(length > Math.max(limit, isTyped ? KEPT : 0))) {
     const { done, value } = await within(reader.read(), idleSeconds);
     if (done) {
-      if (length !== null && size < length) throw new NotWhole("broken_off");
-      if (size > most) throw new NotWhole("too_large", joined(parts, size));
+      if (size > limit) throw new NotWhole("too_large", joined(parts, size));
       return { bytes: joined(parts, size) };
     }
     parts.push(value);
     size += value.byteLength;
   }
-  if (size > KEPT && length !== null && length <= most) return { bytes: joined(parts, size), rest: reader, length };
+  // Without a length the app could not tell the whole from a part: none of such a body follows.
+  if (size > KEPT && length !== null && length <= limit) return { bytes: joined(parts, size), rest: reader, length };
   await passOver(reader, idleSeconds);
   throw new NotWhole("too_large");
 }
