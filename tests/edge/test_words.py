@@ -15,6 +15,7 @@ from bs4 import BeautifulSoup
 from app.routes.stripe_webhook import MAX_WEBHOOK_BODY
 from app.services.edge import HEADER, read_visitor
 from app.web import admission, files, static_files
+from app.web.typed import Typed
 from scripts.cloudflare.passes import pass_link
 from scripts.local.ports import free_port
 from tests.edge import front
@@ -304,6 +305,27 @@ def test_when_the_app_has_no_say_it_is_said_in_words(before_origin, origin, said
     assert json.loads(told.body)["code"] in ("unreachable", "too_late")
     assert opened.header("Retry-After") == "30"
     assert b"awselb" not in opened.body + sent.body + told.body
+
+
+def test_what_a_sign_in_carries_along_is_not_lost(before_origin, origin):
+    origin.answer = answered("502 Bad Gateway")
+    typed = Typed("/tasks", (("description", "Zoë's words"), ("request_id", "secret-1")))
+    form = {"email": "ada@example.com", "password": "secret-2", "carried": typed.carried(), "next": "/x"}
+
+    page = page_of(before_origin.ask("/login", "POST", urlencode(form).encode(), FORM))
+
+    assert [area.text.strip() for area in page.find_all("textarea")] == ["ada@example.com", "Zoë's words"]
+    assert "secret-" not in str(page)
+
+
+def test_what_another_site_has_sent_is_shown_to_nobody(before_origin, origin):
+    origin.answer = answered("502 Bad Gateway")
+
+    answer = before_origin.ask(
+        "/tasks", "POST", b"description=Call+this+number", FORM | {"Sec-Fetch-Site": "cross-site"}
+    )
+
+    assert (answer.status, "this number" in answer.text) == (502, False)
 
 
 @pytest.mark.threat(120)

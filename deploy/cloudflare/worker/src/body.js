@@ -70,14 +70,21 @@ export async function typedIn(bytes, contentType) {
   if (!bytes || !isForm(contentType)) return [];
   try {
     const form = await new Response(bytes, { headers: { "Content-Type": contentType } }).formData();
-    return [...form].filter(([name, text]) => typeof text === "string" && text.trim() && !NOT_TYPED.test(name));
+    return [...form].flatMap(carriedApart).filter(
+      ([name, text]) => typeof text === "string" && text.trim() && !NOT_TYPED.test(name),
+    );
   } catch {
     return []; // no form after all
   }
 }
 
+/** A sign-in carries along what was typed before it (app/web/typed.py, `carried`). */
+function carriedApart([name, text]) {
+  return name === "carried" && text ? JSON.parse(text)[1] : [[name, text]];
+}
+
 export const isForm = (contentType) => /^(application\/x-www-form-urlencoded|multipart\/form-data)\b/i.test(contentType);
-const NOT_TYPED = /^(csrf_token|request_id|next|carried)$|password|code|token/i;
+const NOT_TYPED = /^(csrf_token|request_id|next)$|password|code|token/i;
 
 function lengthOf(request) {
   const text = request.headers.get("Content-Length");

@@ -46,7 +46,7 @@ async function handle(request, url, env, context, asked) {
   if (NOT_HANDED_ON.test(asked.method)) return answer("no_such_method", asked);
 
   const contentType = request.headers.get("Content-Type") ?? "";
-  const isTyped = isForm(contentType) && !asked.path.startsWith("/api/");
+  const isTyped = isForm(contentType) && !asked.path.startsWith("/api/") && request.headers.get("Sec-Fetch-Site") !== "cross-site";
   const limit = limitOf(asked.path, request.headers);
   const idleSeconds = Number(env.IDLE_SECONDS) || IDLE_SECONDS;
   let bytes = null;
@@ -78,8 +78,9 @@ async function forward(request, env, context, asked, body, idleSeconds) {
   const longer = body.rest ? streamed(body, idleSeconds) : null;
   const stop = new AbortController();
   let timer;
+  let isOver = false;
   const wait = () => {
-    timer = setTimeout(() => stop.abort(), (Number(env.ORIGIN_SECONDS) || ORIGIN_SECONDS) * 1000);
+    if (!isOver) timer = setTimeout(() => stop.abort(), (Number(env.ORIGIN_SECONDS) || ORIGIN_SECONDS) * 1000);
   };
   if (longer) context.waitUntil(longer.pumped.then(wait));
   else wait();
@@ -95,6 +96,7 @@ async function forward(request, env, context, asked, body, idleSeconds) {
   } catch (error) {
     throw new Unanswered(stop.signal.aborted ? "late" : "away", { error: String(error) });
   } finally {
+    isOver = true;
     clearTimeout(timer);
   }
   const kind = notOurs(response);
