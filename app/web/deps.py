@@ -104,6 +104,7 @@ def patient() -> Patient:
         mail=outside.account,
         files=found.files,
         address=OwnAddress(found.config.app_url),
+        collector=OwnAddress(found.config.otlp_endpoint) if found.config.otlp_endpoint else None,
         cloudflare=_cloudflare(found.config),
         headers=headers.of_pages(found.config) | headers.of_transport(found.config),
         named=named_sales(),

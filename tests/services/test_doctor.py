@@ -33,7 +33,7 @@ from app.domain.backups import (
 from app.domain.clock import to_iso
 from app.domain.clock_reading import ClockReading
 from app.domain.doctor import NOT_ASKED, RIGHT, UNKNOWN, WRONG, CannotTell, Finding, exit_status, names_of, right
-from app.domain.heartbeats import SCHEDULED, CommandEnd
+from app.domain.heartbeats import SCHEDULED, CommandEnd, Waiting
 from app.domain.heartbeats import Finding as Difference
 from app.domain.mails import Mail, MailTrouble
 from app.domain.payments import READERS
@@ -49,6 +49,7 @@ from app.services import doctor, payments
 from app.services.doctor import CHECKS, Check, Patient, secrets, work
 from app.services.edge import HEADER, Visitor, written
 from app.services.texts import Text, Texts
+from app.telemetry.switch import switch
 from app.web import deps
 from app.web.visitors import open_store
 from tests.gateways.cloudflare_zone import InOrder, in_order
@@ -163,6 +164,7 @@ class Ward:
     vault: Vault
     now: datetime
     cloudflare: InOrder | None = field(default_factory=in_order)
+    collector: Any = None
 
     @property
     def patient(self) -> Patient:
@@ -174,6 +176,7 @@ class Ward:
         changed = {"address": self.way, "files": self.bucket, "texts": self.texts, "vault": self.vault}
         changed |= {"now": lambda: self.now}
         changed["cloudflare"] = self.cloudflare
+        changed["collector"] = self.collector
         return replace(found, **changed)  # type: ignore[arg-type]
 
     def examine(self, name: str = "") -> list[Finding]:
@@ -222,6 +225,7 @@ def ward(
     store.updates.heartbeats.note_webhook(now)
     way, vault = Way(None, edge_secret=EDGE_SECRET), Vault(tmp_path, now)
     yield Ward(store, made, stripe, FakeSender(), way, Bucket(), Texts(FILLED_IN), vault, now)
+    switch.off()
     remove_tables(setting_up)
 
 
@@ -241,6 +245,14 @@ def test_a_deployment_in_order_is_green(ward):
     assert {finding.name for finding in found} == {check.name for check in CHECKS}
     assert not [finding for finding in found if finding.mend]
     assert exit_status(found) == 0
+
+
+def test_a_collector_that_answers_and_a_sender_that_looks_are_right(ward):
+    ward.collector = Collector()
+    ward.change(metrics_token="5d1f0c9e7ab84263" * 2)
+    ward.store.updates.heartbeats.note_waiting(Waiting(ward.now))
+
+    assert [finding.state for name in ("collector", "measurements") for finding in ward.examine(name)] == [RIGHT] * 2
 
 
 # What can be wrong: what is done to the deployment, the check that finds it, words of its sentence, of what mends it
@@ -433,6 +445,41 @@ def other_token(ward: Ward) -> None:
     ward.cloudflare.fails = TokenRefused()
 
 
+@dataclass
+class Collector:
+    """What answers where metrics are sent to."""
+
+    status: int = 405  # to a GET
+    fails: Exception | None = None
+
+    def ask(self, path: str, headers: Any = None) -> Answer:
+        assert path == "/v1/metrics"
+        if self.fails:
+            raise self.fails
+        return Answer(self.status, {}, (), b"")
+
+
+def no_collector(ward: Ward) -> None:
+    ward.collector = Collector(fails=Unreachable("nobody answers (ConnectionError)"))
+
+
+def another_port_of_it(ward: Ward) -> None:
+    ward.collector = Collector(404)
+
+
+def weak_metrics_token(ward: Ward) -> None:
+    ward.change(metrics_token="changeme-changeme-changeme-changeme")
+
+
+def sender_does_not_measure(ward: Ward) -> None:
+    ward.change(metrics_token="5d1f0c9e7ab84263" * 2)
+
+
+def sender_measures_no_more(ward: Ward) -> None:
+    sender_does_not_measure(ward)
+    ward.store.updates.heartbeats.note_waiting(Waiting(ward.now - timedelta(hours=3)))
+
+
 def plain_cookie(ward: Ward) -> None:
     ward.way.change = lambda answer: replace(
         answer, cookies=tuple(cookie.replace("; Secure", "") for cookie in answer.cookies)
@@ -619,6 +666,16 @@ MISCONFIGURATIONS = [
     (other_token, "Cloudflare settings", "Cloudflare does not take it", "CLOUDFLARE_API_TOKEN="),
     (plain_cookie, "cookies", "cookie lacks Secure", "deploy/cloudflare/README.md"),
     (no_policy, "policy headers", "Content-Security-Policy is taken away or changed", "deploy/cloudflare/README.md"),
+    (no_collector, "collector", "OTEL_EXPORTER_OTLP_ENDPOINT cannot be reached, nobody answers", "start it, or OTEL_"),
+    (another_port_of_it, "collector", "says 404 to /v1/metrics: it takes no OTLP", "mostly port 4318"),
+    (weak_metrics_token, "secrets", "METRICS_TOKEN can be guessed", "METRICS_TOKEN=<openssl rand -hex 32>"),
+    (
+        sender_does_not_measure,
+        "measurements",
+        "nobody has ever looked what waits",
+        "give the mail sender METRICS_TOKEN",
+    ),
+    (sender_measures_no_more, "measurements", "last looked up 3 h", "mail send --watch"),
     (weak_secret, "secrets", "JWT_SECRET can be guessed", "openssl rand -hex 32"),
     (
         secret_twice,

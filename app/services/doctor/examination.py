@@ -14,7 +14,7 @@ from app.data.threads import aside
 from app.domain.doctor import CannotTell, Finding, not_asked, unknown
 from app.domain.errors import DomainError
 
-from . import backup, cloudflare, files, mail, payments, people, reach, secrets, store, work
+from . import backup, cloudflare, files, mail, metrics, payments, people, reach, secrets, store, work
 from .patient import Check, Patient
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ FAMILIES: dict[str, tuple[Check, ...]] = {
     "secrets": secrets.CHECKS,
     "work": work.CHECKS,
     "people": people.CHECKS,
+    "metrics": metrics.CHECKS,
 }
 CHECKS = tuple(check for checks in FAMILIES.values() for check in checks)
 

@@ -78,6 +78,7 @@ class Patient:
     mail: Mail
     files: Files
     address: Address
+    collector: Address | None  # where metrics and traces are sent to
     cloudflare: Api | None  # None where nothing says how to ask it
     headers: Mapping[str, str]  # that each page is sent with
     named: Named

@@ -25,6 +25,8 @@ def named(config: Config) -> Iterator[tuple[str, str, int]]:
     for place, secret in enumerate(config.edge_secrets, 1):
         yield _numbered("EDGE_SECRETS", place, len(config.edge_secrets)), secret, 32
     yield "STRIPE_SECRET_KEY", config.stripe_secret_key[8:], 16
+    if config.metrics_token:
+        yield "METRICS_TOKEN", config.metrics_token, 32
 
 
 def strength(patient: Patient) -> Iterator[Finding]:
@@ -75,6 +77,8 @@ def _roll(name: str) -> str:
         return f"EDGE_SECRETS=<{MAKE}>,<the old one>, then the Worker's EDGE_SECRET (deploy/cloudflare/README.md)"
     if name.startswith("STRIPE_WEBHOOK_SECRET"):
         return "roll the endpoint's secret in Stripe's dashboard: STRIPE_WEBHOOK_SECRET=<new>,<old> (docs/stripe.md)"
+    if name == "METRICS_TOKEN":
+        return f"METRICS_TOKEN=<{MAKE}>, and the same in Prometheus (docs/metrics.md)"
     return "roll the key in Stripe's dashboard: STRIPE_SECRET_KEY=<new> (docs/stripe.md)"
 
 
