@@ -193,6 +193,10 @@ class Deployment:
             say("  The doctor would be asked first, in this image and with these settings.")
             self.stacks.bring(Stack(self.service_name, template, wanted))
             return
+        if wanted.get("Serving") == "no":
+            self.stacks.bring(Stack(self.service_name, template, wanted))
+            say("Nothing serves, as the settings say: commands run alone. Take Serving out there, and start again.")
+            return
         if not there or (there.get("Serving") == "no" and there.get("PreviousImage") == NO_IMAGE):
             say("  The first time: everything but what serves, so that the doctor can look.")
             self.stacks.bring(Stack(self.service_name, template, {**wanted, "Serving": "no"}))

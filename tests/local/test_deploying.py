@@ -4,6 +4,7 @@ import base64
 import copy
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -154,6 +155,13 @@ def test_from_nothing_to_a_release_to_the_next_and_back(client, capsys) -> None:
 
     deployment(client, SMALL, runs).rollback()
     assert [stacks.parameters("dashboard-service")[name] for name in ("Image", "PreviousImage")] == [ONE, TWO]
+
+    asked = len(runs.asked)
+    deployment(client, replace(SMALL, service={"Serving": "no"}), runs).run(ONE)  # while a backup is restored
+    assert stacks.parameters("dashboard-service")["Serving"] == "no"
+    assert len(runs.asked) == asked
+    deployment(client, SMALL, runs).run(ONE)
+    assert [stacks.parameters("dashboard-service")[name] for name in ("Serving", "PreviousImage")] == ["yes", TWO]
 
     with pytest.raises(DeployError, match="Not released"):
         deployment(client, SMALL, Runs(doctor=1)).run(TWO)

@@ -107,3 +107,11 @@ def test_an_engine_that_does_not_answer_is_named_and_passed_over(tmp_path: Path,
     monkeypatch.setenv("PATH", f"{tmp_path}")
     assert engine_at_hand() == "buildah"
     assert "docker is installed and does not answer: no daemon" in capfd.readouterr().out
+
+
+def test_the_builder_is_given_all_that_the_dockerfile_copies() -> None:
+    let_through = {line[1:] for line in (REPO / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copies = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)
+    copied = {path for paths in copies for path in paths.split()}
+    assert len(copied) >= 6
+    assert {path for path in copied if not {path, path.partition("/")[0]} & let_through} == set()
