@@ -121,7 +121,7 @@ class KeptInStore:
     def begin(self, parts: int) -> int:
         if self._goes_on:
             done = f"{len(self._ended)} of {self._begun.parts} parts of the accounts are done"
-            self._say(f"Going on with the check of {self._begun.begun_at:%H:%M} UTC, which was broken off: {done}.")
+            self._say(f"Going on with the check that was begun at {self._begun.begun_at:%H:%M} UTC: {done}.")
         else:
             self._begun = Begun(self._begun.run, self._begun.begun_at, parts)
             self._store.updates.checks.begin(self._begun)
@@ -180,7 +180,7 @@ class Look:
         if not of_ledger and not ledger_differs:
             found += self._figure_differences(before, after)
         for differences in (self._task_differences, self._payment_differences, self._code_differences):
-            found += told(differences(), "what belongs together", self._progress)
+            found += differences()
         adjusted = ((email, [Adjusted(*row[2:]) for row in rows]) for email, rows in self._work.adjusted())
         found += by_hand_differences(self._store, adjusted, self._work.credited(CREDITED))
         return found
@@ -345,7 +345,7 @@ class Look:
                 yield Difference(email, f"{FIGURES}: rows", str(last), str(folded))
 
     def _task_differences(self) -> Iterator[Difference]:
-        for row, moved in self._work.tasks():
+        for row, moved in told(self._work.tasks(), "tasks and their rows", self._progress):
             if row is None:
                 yield no_task(moved[0][0], moved[-1][3])
                 continue
@@ -353,7 +353,7 @@ class Look:
             yield from task_differences(_Task(*row), charged, given_back)
 
     def _payment_differences(self) -> Iterator[Difference]:
-        for row, rows in self._work.payments():
+        for row, rows in told(self._work.payments(), "payments and their rows", self._progress):
             if row is None:
                 yield no_payment(rows[0][0])
                 continue

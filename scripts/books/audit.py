@@ -65,6 +65,7 @@ class Books:
         self._db.execute("SET threads = ?", [threads])
         self._db.execute("SET temp_directory = ?", [self._folder.name])
         self._db.execute("SET preserve_insertion_order = false")
+        self._db.execute("SET enable_progress_bar = false")  # it is told step by step
         self._read(export)
 
     def _read(self, export: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
 from datetime import timedelta
 
@@ -11,6 +12,7 @@ from app.data import Store
 from app.domain.checks import LASTS
 from app.services import book_look, books, checks
 from app.services.work_file import NoRoom, WorkFile
+from scripts.books import audit, trial
 from scripts.books.audit import opened
 from scripts.books.made_up import KINDS, MadeUp, Pages
 from tests.both_ways import export_to
@@ -92,7 +94,7 @@ def test_one_that_was_killed_among_the_accounts_goes_on_where_it_stopped(store, 
 
     assert 2 < len(set(reads)) < 12
     (word,) = said
-    assert word.startswith("Going on with the check of 12:00 UTC, which was broken off: ")
+    assert word.startswith("Going on with the check that was begun at 12:00 UTC: ")
     assert not list(folder.glob("books-*.sqlite"))
     reads.clear()
     assert check(store, NOW + timedelta(minutes=2), said) == whole
@@ -250,3 +252,19 @@ def test_memory_does_not_grow_with_the_ledger(folder, monkeypatch):
     few, many = peak(4_000), peak(16_000)
 
     assert many - few < 12_000 * 519 / 10
+
+
+def test_the_trial_of_any_size_says_the_same_both_ways(tmp_path, capsys, monkeypatch):
+    """Its commands are those of the figures in docs/operating.md."""
+    monkeypatch.setattr("sys.argv", ["trial", "pages", "--rows", "500"])
+    trial.main()
+    found = sorted(capsys.readouterr().out.splitlines())
+    monkeypatch.setattr("sys.argv", ["trial", "export", "--rows", "500", "--into", str(tmp_path / "export")])
+    trial.main()
+    capsys.readouterr()
+
+    assert audit.main(["check", "--export", str(tmp_path / "export"), "--json"]) == 1
+
+    said = json.loads(capsys.readouterr().out)
+    assert sorted(map(json.dumps, said)) == found
+    assert found
