@@ -8,11 +8,12 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 
-from scripts.benchmarks import clicks, cpu, wire
+from scripts.benchmarks import clicks, cpu, measuring, wire
 from scripts.benchmarks.world import World
 
 PARTS = ("cpu", "bytes", "race", "throughput")
 CLICKS = "clicks"  # opens a browser: only when it is asked for
+MEASURING = "measuring"  # needs the packages of requirements-dev.txt that nothing else does
 # Milliseconds from the click to the changed screen: the target and the ambition.
 SOON = {"submit": (150, 100), "filter": (150, 100), "page": (150, 100), "claim": (250, 150), "complete": (250, 150)}
 
@@ -74,6 +75,19 @@ def run(options: argparse.Namespace) -> list[Line]:
             say("Clicks ...")
             operator = world.account("op@example.com", credits=10, operator=True)
             lines += [_click_line(name, shown) for name, shown in clicks.measure(world, small, operator).items()]
+        if MEASURING in options.only:
+            say("What measuring costs ...")
+            lines += _measuring_lines(measuring.measure(world, small, rounds=40 if options.full else 20))
+    return lines
+
+
+def _measuring_lines(cost: measuring.Cost) -> list[Line]:
+    off, when_off = cost.bytecodes[measuring.OFF], cost.telemetry_when_off
+    share = 100 * when_off / off
+    lines = [Line("bytecodes of measuring while it is off, %", share, 1, 0.5, note=f"{when_off:,} of {off:,}")]
+    for way in (measuring.METRICS, measuring.TRACES):
+        more = f"{cost.bytecodes[way]:,} bytecodes, {min(cost.seconds[way]) * 1000:.2f} ms"
+        lines.append(Line(f"dashboard CPU with {way} / off", cost.ratio(way), 1.25, 1.1, note=more))
     return lines
 
 
@@ -140,7 +154,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--full", action="store_true", help="100,000 tasks, 100 rounds of the race, longer runs")
     parser.add_argument("--json", action="store_true", help="print the lines as JSON")
-    parser.add_argument("--only", nargs="+", choices=(*PARTS, CLICKS), default=PARTS, help="measure only these")
+    parser.add_argument(
+        "--only", nargs="+", choices=(*PARTS, CLICKS, MEASURING), default=PARTS, help="measure only these"
+    )
     options = parser.parse_args()
     start = time.monotonic()
     lines = run(options)

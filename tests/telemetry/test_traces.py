@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,9 @@ from app.telemetry import otlp
 from app.telemetry.spans import span
 from app.telemetry.switch import switch
 from app.web import deps
+from scripts.local.settings import app_settings
 from tests.conftest import COMPILED_TEMPLATES
+from tests.http.server import REPO, SETTINGS
 from tests.routes.browser import Browser
 from tests.support import PASSWORD, all_mails, make_account, make_operators, post_webhook, session_event
 
@@ -182,6 +186,14 @@ def test_each_verb_of_a_service_is_a_span():
             and "verb" not in [ast.unparse(each) for each in functions[name].decorator_list]
         ]
     assert lacking == []
+
+
+def test_opentelemetry_is_imported_by_nobody_who_does_not_send():
+    """Its import would cost each worker and each command 12 ms of CPU, for nothing."""
+    asked = [sys.executable, "-c", "import sys, app.wsgi, app.web.serve; print('opentelemetry' in sys.modules)"]
+    settings = app_settings("http://127.0.0.1", "http://127.0.0.1:9") | SETTINGS
+    answer = subprocess.run(asked, capture_output=True, text=True, check=True, cwd=REPO, env=settings, timeout=120)
+    assert answer.stdout.strip() == "False"
 
 
 # They open a transaction for a verb, which goes on within it.
