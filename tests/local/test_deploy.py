@@ -410,6 +410,25 @@ def backup() -> dict[str, Any]:
     return resources
 
 
+@pytest.mark.parametrize("given", [{"Part": "copy"}, {"Part": "home", "CopyBucket": "the-copy"}], ids=["copy", "home"])
+def test_both_parts_of_the_backup_can_be_made(dynamodb_url: str, given: dict[str, str]) -> None:
+    """The emulator knows neither replication nor locks, and makes the rest."""
+    cloudformation = boto3.client("cloudformation", endpoint_url=dynamodb_url, region_name="us-east-1")
+    name = f"dashboard-backup-{given['Part']}"
+    cloudformation.create_stack(
+        StackName=name,
+        TemplateBody=(REPO / "deploy/aws/backup.yaml").read_text(),
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+
+    (output,) = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["Outputs"]
+    s3 = boto3.client("s3", endpoint_url=dynamodb_url, region_name="us-east-1")
+    assert s3.get_bucket_versioning(Bucket=output["OutputValue"])["Status"] == "Enabled"
+    cloudformation.delete_stack(StackName=name)
+
+
 def test_both_buckets_of_the_backup_are_kept_private_encrypted_and_versioned_and_forget_old_exports() -> None:
     for name in ("Exports", "Copy"):
         bucket = backup()[name]

@@ -129,31 +129,55 @@ def test_a_table_that_changes_while_it_is_read_is_said_to_be_of_no_moment(copies
     assert set(looking.look(depot, done.name).torn) == set(done.torn)
 
 
-@pytest.mark.parametrize("broken_at", [1, 3, 7, 40])
-def test_an_export_that_was_killed_goes_on_and_is_like_one_that_was_not(copies, depot, monkeypatch, broken_at):
-    """Killed at a write: the file is there, and nothing has noted it yet."""
+@pytest.fixture
+def short_pages(monkeypatch) -> None:
+    """Pages of three rows, and a data file for each."""
+    ask = TableCopies._patiently
+
+    def short(self, operation, **request):
+        return ask(self, operation, **request, **({"Limit": 3} if operation == "scan" and "Segment" in request else {}))
+
+    monkeypatch.setattr(TableCopies, "_patiently", short)
     monkeypatch.setattr(own_export, "FILE_BYTES", 0)
+
+
+@pytest.mark.parametrize("broken_at", ["progress.json", "-00000.json.gz", "-00002.json.gz"])
+def test_an_export_that_was_killed_goes_on_and_is_like_one_that_was_not(
+    copies, depot, monkeypatch, short_pages, broken_at
+):
+    """Killed at a write: the file is there, and nothing has noted it yet."""
+    copies.put("Drafts", [{"account_id": {"S": f"acc_{n}"}, "place": {"N": str(n)}} for n in range(40)])
     whole = exported(copies, depot, name="whole")
-    write, writes = Folder.write, []
+    write, writes, rest = Folder.write, [], []
 
     def killed(self, name: str, content: bytes) -> None:
+        if any(broken_at in name for name in writes):  # it is gone, with all its threads
+            raise KeyboardInterrupt
         write(self, name, content)
         writes.append(name)
-        if len(writes) == broken_at:
+        if broken_at in name:
             raise KeyboardInterrupt
+
+    def watched(self, name: str, content: bytes) -> None:
+        write(self, name, content)
+        rest.append(name)
 
     with monkeypatch.context() as patched:
         patched.setattr(Folder, "write", killed)
         with pytest.raises(KeyboardInterrupt):
             exported(copies, depot, name="broken")
-    if broken_at > 1:  # at the very first nothing is there
+    if broken_at != "progress.json":  # the very first: nothing is there
         assert {what for _, what in faults(depot, "broken")} >= {"the table is missing: no export of it has ended"}
 
-    again = exported(copies, depot, name="broken")
+    with monkeypatch.context() as patched:
+        patched.setattr(Folder, "write", watched)
+        again = exported(copies, depot, name="broken")
 
     assert again.rows == whole.rows
     one, two = (looking.read(depot, looking.look(depot, name)) for name in ("whole", "broken"))
-    assert (two.faults, two.digests) == ([], one.digests)
+    assert (two.faults, two.torn, two.digests) == ([], [], one.digests)
+    # What was noted is not read again: no more is written twice than what each of the four parts was at.
+    assert len({name for name in writes if "/data/" in name} & set(rest)) <= 4
 
 
 def test_a_backup_that_has_ended_is_never_written_to_again(copies, depot):

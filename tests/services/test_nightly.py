@@ -14,7 +14,7 @@ from app.data.recovery import FAILED, Recovery
 from app.data.table_copies import TableCopies
 from app.data.tables import ALL
 from app.domain.errors import InvalidInput
-from app.gateways.depots import Bucket
+from app.gateways.depots import Bucket, DepotUnavailable
 from app.services.backup import looking, nightly, own_export
 from tests.support import FakeSender, make_account
 
@@ -147,6 +147,29 @@ def test_a_plan_is_made_once_whoever_comes_first(buckets):
     assert home.write_new("2026-11-30/plan.json", b"first")
     assert not home.write_new("2026-11-30/plan.json", b"second")
     assert home.read("2026-11-30/plan.json") == b"first"
+
+
+def test_a_bucket_says_where_it_is_and_what_it_is_replicated_to(buckets):
+    home, _ = buckets
+    assert (home.replicas(), home.region()) == (set(), "us-east-1")
+    on = {"Status": "Enabled"}
+    for bucket in buckets:
+        bucket._client.put_bucket_versioning(Bucket=bucket.bucket, VersioningConfiguration=on)
+    rules = [
+        {"ID": name, "Status": state, "Prefix": "", "Destination": {"Bucket": f"arn:aws:s3:::{name}"}}
+        for name, state in ((COPY, "Enabled"), ("of-before", "Disabled"))
+    ]
+    told = {"Role": "arn:aws:iam::000000000000:role/copy", "Rules": rules}
+    home._client.put_bucket_replication(Bucket=HOME, ReplicationConfiguration=told)
+    try:
+        assert home.replicas() == {COPY}
+    finally:
+        home._client.delete_bucket_replication(Bucket=HOME)
+        for bucket in buckets:
+            off = {"Status": "Suspended"}
+            bucket._client.put_bucket_versioning(Bucket=bucket.bucket, VersioningConfiguration=off)
+    with pytest.raises(DepotUnavailable, match="S3 refuses head_bucket in s3://no-such-bucket-at-all"):
+        Bucket("no-such-bucket-at-all", "", "us-east-1", home._client.meta.endpoint_url).region()
 
 
 @pytest.fixture

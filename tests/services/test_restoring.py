@@ -196,19 +196,20 @@ def test_nothing_is_made_from_a_backup_that_is_not_whole(made, fresh, tmp_path):
 
 
 @pytest.mark.threat(116)
-def test_a_row_that_is_another_afterwards_is_named_by_its_table(made, fresh, tmp_path, monkeypatch):
-    """Somebody is served from the half-restored tables."""
-    put = TableCopies.put
+@pytest.mark.parametrize(("key", "found"), [("acc_1", "61, or others"), ("acc_new", "62, or others")])
+def test_a_row_that_is_another_afterwards_is_named_by_its_table(made, fresh, tmp_path, monkeypatch, key, found):
+    """Somebody is served from the half-restored tables: changes a draft, or makes one."""
+    compare = restoring._compare
 
-    def meddled(self, table, items):
-        put(self, table, items)
-        key = encode_item({"source": "plink_meddled"})
-        self.client.put_item(TableName=self.prefix + "Sales", Item=key)
+    def meddled(copies, *more):
+        item = encode_item({"account_id": key, "text": "typed meanwhile"})
+        copies.client.put_item(TableName=f"{FRESH}Drafts", Item=item)
+        return compare(copies, *more)
 
-    monkeypatch.setattr(TableCopies, "put", meddled)
-    (found,) = restore(made, fresh, tmp_path)
+    monkeypatch.setattr(restoring, "_compare", meddled)
+    (named,) = restore(made, fresh, tmp_path)
 
-    assert (found.subject, found.what, found.found) == ("Sales", "rows of table Sales", "1, or others")
+    assert (named.subject, named.what, named.found) == ("Drafts", "rows of table Drafts", found)
 
 
 def test_a_store_that_goes_away_ends_it_and_the_next_run_goes_on(made, fresh, tmp_path, monkeypatch):

@@ -93,7 +93,7 @@ def _asked(ask: Any, mend: str) -> Any:
 
 
 CHECKS = (
-    Check("backup bucket", backup_bucket),
-    Check("backup copy", backup_copy, seconds=25),
+    Check("backup bucket", backup_bucket, before_release=False),  # a parameter of the service: a release mends it
+    Check("backup copy", backup_copy, before_release=False, seconds=25),
     Check("last backup", last_backup, before_release=False, seconds=60),
 )
