@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, wait
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
 from threading import Event
@@ -48,6 +48,7 @@ FIGURES = "figures of finance"
 ROWS_AT_ONCE = 1_000
 ACCOUNTS_A_PART, ROWS_A_PART = 4_000, 100_000
 MOST_PARTS = 500
+TOGETHER = timedelta(hours=1)  # within which the tables are read that are compared with one another
 ROWS_A_WORD = 100
 LOOKS_EVERY = 0.5  # seconds between two words of how far all parts are
 
@@ -169,6 +170,7 @@ class Look:
 
     def of_others(self, ledger_differs: bool) -> list[Difference]:
         """What differs between tables. Figures of a ledger that does not add up say nothing, and are left out then."""
+        self._forget_what_is_old()
         before = self._figures_once("figures before")
         self._read_in_parts("ledger rows", "Transactions", self._ledger)
         after = self._figures_once("figures after")
@@ -184,6 +186,14 @@ class Look:
         adjusted = ((email, [Adjusted(*row[2:]) for row in rows]) for email, rows in self._work.adjusted())
         found += by_hand_differences(self._store, adjusted, self._work.credited(CREDITED))
         return found
+
+    def _forget_what_is_old(self) -> None:
+        """Of tables that were begun long ago: every task and payment since would seem to lack its rows."""
+        begun = min((value for _, _, value in self._work.sums("begun")), default=None)
+        now = int(self._now.timestamp())
+        if begun is None or not 0 <= now - begun <= TOGETHER.total_seconds():
+            self._work.forget_but("accounts ", "codes")
+            self._work.write("begun", {"sums": [("begun", "", "", now)]}, ends=True)
 
     def days(self) -> dict[str, dict[str, int]]:
         """What each of the last days sold and spent."""

@@ -80,7 +80,7 @@ class Folded(Protocol):
 
 class Count:
     """What the figures must be, from the ledger as it is read: of an account that is not whole in them, the rows that
-    are.
+    are. Of `accounts` those alone are asked for.
     """
 
     def __init__(self, accounts: Mapping[AccountKey, Folded]) -> None:
@@ -124,7 +124,7 @@ def repair(store: Store, say: Callable[[str], None] = lambda line: None) -> Repa
     say(f"{done.caught_up:,} accounts added.")
     behind = _behind(store)
     done.left_behind = len(behind)
-    count = Count({account.email: account for account in store.accounts.every()})
+    count = Count({account.email: account for account in store.accounts.every() if not account.is_folded})
     seen = store.ledger_figures.by_place()
     for number, entry in enumerate(store.ledger.every(), 1):
         count.add(entry)

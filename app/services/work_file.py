@@ -115,8 +115,11 @@ class WorkFile:
             self._db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns}, part TEXT) {plain}")
         self._db.execute("CREATE TABLE IF NOT EXISTS ended (part TEXT PRIMARY KEY)")
         if self.path:
-            for table in TABLES:
-                self._db.execute(f"DELETE FROM {table} WHERE part NOT IN (SELECT part FROM ended)")  # noqa: S608 # nosec B608
+            self._clear_unended()
+
+    def _clear_unended(self) -> None:
+        for table in TABLES:
+            self._db.execute(f"DELETE FROM {table} WHERE part NOT IN (SELECT part FROM ended)")  # noqa: S608 # nosec B608
 
     def has(self, part: str) -> bool:
         """Whether a part has ended."""
@@ -139,6 +142,14 @@ class WorkFile:
                 with suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
                 raise
+
+    def forget_but(self, *beginnings: str) -> None:
+        """Forget what was read in any part but those whose names begin so."""
+        with self._lock, _told():
+            names = [row[0] for row in self._db.execute("SELECT part FROM ended").fetchall()]
+            old = [(name,) for name in names if not name.startswith(beginnings)]
+            self._db.executemany("DELETE FROM ended WHERE part = ?", old)
+            self._clear_unended()
 
     def accounts(self, emails: Iterable[str]) -> dict[AccountKey, KnownAccount]:
         """Those of them that were read."""

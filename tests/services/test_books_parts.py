@@ -10,7 +10,7 @@ import pytest
 
 from app.data import Store
 from app.domain.checks import LASTS
-from app.services import book_look, books, checks
+from app.services import book_look, books, checks, tasks
 from app.services.work_file import NoRoom, WorkFile
 from scripts.books import audit, trial
 from scripts.books.audit import opened
@@ -111,6 +111,21 @@ def test_one_that_was_killed_in_the_ledger_reads_no_part_of_it_twice(store, monk
 
     assert reads == [((part, 4),) for part in (2, 3)]
     assert len(set(of_accounts)) == 2, "those that differ, once more"
+
+
+def test_one_that_goes_on_much_later_reads_what_crosses_accounts_anew(store, monkeypatch):
+    """Else each task of the hours between would seem to lack its spend, all of them to be looked at again."""
+    monkeypatch.setattr(book_look.BOOKS, "submit", book_look_in_turn)
+    kill_at(store, monkeypatch, "every", after=2)
+    account = store.accounts.get("c11@example.com")
+    tasks.submit(store, account, "Meanwhile", now=NOW + timedelta(hours=1))
+    reads, of_accounts = counted(store, monkeypatch, "every"), counted(store, monkeypatch, "links_of")
+
+    found = check(store, NOW + timedelta(hours=2))
+
+    assert {one.subject for one in found} == {"c3@example.com", "c8@example.com"}
+    assert reads == [((part, 4),) for part in range(4)], "once: there was nothing to look at again"
+    assert len(set(of_accounts)) == 2
 
 
 def book_look_in_turn(read, *given):
