@@ -188,9 +188,14 @@ class Bucket:
         }
 
     def written_at(self, name: str) -> datetime:
-        answer = self._call("head_object", name, Bucket=self.bucket, Key=self.prefix + name)
-        written: datetime = answer["LastModified"]
-        return written.astimezone(UTC)
+        """Of the list, which says so to whoever may not read the file."""
+        key = self.prefix + name
+        page = self._call("list_objects_v2", "", Bucket=self.bucket, Prefix=key, MaxKeys=1)
+        for stored in page.get("Contents") or []:
+            if stored["Key"] == key:
+                written: datetime = stored["LastModified"]
+                return written.astimezone(UTC)
+        raise NotFound(f"{self}/{name} is not there.")
 
     def region(self) -> str | None:
         """Where the bucket is, None where that is not said."""

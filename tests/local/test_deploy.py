@@ -438,6 +438,7 @@ def test_both_buckets_of_the_backup_are_kept_private_encrypted_and_versioned_and
         assert bucket["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
         old, *_ = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
         assert (old["Prefix"], old["ExpirationInDays"]) == (f"{EXPORTS}/", {"Ref": "KeepDays"})
+        assert old["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}  # words of deleted accounts stay no longer
     assert backup()["Copy"]["Properties"]["ObjectLockEnabled"] is True
     forgotten = [r for r in backup()["Copy"]["Properties"]["LifecycleConfiguration"]["Rules"] if "Prefix" not in r]
     assert all("ExpirationInDays" not in rule for rule in forgotten), "files of results have no age limit"
@@ -457,6 +458,7 @@ def test_the_backup_removes_nothing() -> None:
         policy = service()[name]["Properties"]
         assert policy["Roles"] == [{"Ref": "CommandRole"}]
         assert "Delete" not in json.dumps(policy)
+        assert RESULTS not in json.dumps(policy), "who checks the copy reads no result"
         assert '"*"' not in json.dumps(policy)
 
 
