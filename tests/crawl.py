@@ -42,9 +42,7 @@ def crawl(get: Callable[[str], Answer], routes: Map, start: Iterable[str], *, pa
         answer = found.answers[address] = get(address)
         if not answer.html:
             continue
-        soup = BeautifulSoup(
-            answer.html, "html.parser"
-        )  # a strict parser, at five times the cost, has tests/routes/test_html.py
+        soup = BeautifulSoup(answer.html, "html.parser")  # the strict parser's place is tests/routes/test_html.py
         for form in soup.select("form:not([method=dialog])"):
             _note(found, adapter, str(form.get("method", "get")).upper(), urljoin(address, str(form.get("action", ""))))
         for button in soup.select("button[formaction]"):

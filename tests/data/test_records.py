@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -92,6 +93,7 @@ HANDED_IN: dict[type, set[str]] = {  # by whoever reads: all else comes out of t
 }
 
 
+@cache
 def codecs() -> dict[str, Codec[Any]]:
     """Every codec of the data layer, found where it stands: a new one cannot be forgotten."""
     found: dict[int, tuple[str, Codec[Any]]] = {}
@@ -102,11 +104,18 @@ def codecs() -> dict[str, Codec[Any]]:
     return dict(found.values())
 
 
+@cache
+def records_of(name: str) -> st.SearchStrategy[Any]:
+    """Made once for each codec: to make it anew for each example cost more than the example."""
+    record = codecs()[name].of
+    return records(record, **ONLY.get(record, {}))
+
+
 @pytest.mark.parametrize("name", codecs())
 @given(data=st.data())
 def test_a_record_comes_back_as_it_went(name, data):
     codec = codecs()[name]
-    record = data.draw(records(codec.of, **ONLY.get(codec.of, {})))
+    record = data.draw(records_of(name))
 
     row = decode_item(encode_item(codec.row(record)))
 
@@ -119,7 +128,7 @@ def test_a_record_comes_back_as_it_went(name, data):
 @given(data=st.data())
 def test_what_a_later_release_adds_to_a_row_is_no_matter(name, data):
     codec = codecs()[name]
-    row = codec.row(data.draw(records(codec.of, **ONLY.get(codec.of, {}))))
+    row = codec.row(data.draw(records_of(name)))
     handed_in = dict.fromkeys(codec.but - codec._otherwise(row).keys())
 
     assert codec.record(row | {"of a later release": {"x": 1}}, **handed_in) == codec.record(row, **handed_in)
