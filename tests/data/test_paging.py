@@ -120,16 +120,16 @@ def bytes_of(answers: list[list[dict]]) -> int:
 
 
 @pytest.mark.parametrize("filters", [{"search": "needle"}, {"search": "needle", "status": "pending"}])
-def test_a_page_of_a_search_reads_no_more_than_its_bytes_and_skips_nothing(moto_store, answers, filters):
+def test_a_page_of_a_search_reads_no_more_than_its_bytes_and_skips_nothing(empty_store, answers, filters):
     """A task of 5,000 characters of four bytes: as many rows as a short search looks at would be 40 MB."""
-    account = make_account(moto_store)
-    add_unpaid(moto_store, account, 1, "Needle")
-    add_unpaid(moto_store, account, 120, "\U0001f40b" * 4_980)
+    account = make_account(empty_store)
+    add_unpaid(empty_store, account, 1, "Needle")
+    add_unpaid(empty_store, account, 120, "\U0001f40b" * 4_980)
     pages, cursor, found = 0, None, []
 
     while True:
         answers.clear()
-        page = moto_store.tasks.page(account.email, limit=20, cursor=cursor, **filters)
+        page = empty_store.tasks.page(account.email, limit=20, cursor=cursor, **filters)
         assert bytes_of(answers) <= 1_100_000
         assert len(answers) <= 5
         found += [task.description for task in page.items]
@@ -141,34 +141,34 @@ def test_a_page_of_a_search_reads_no_more_than_its_bytes_and_skips_nothing(moto_
     assert pages == 3  # 121 rows of 20 KB
 
 
-def test_a_search_among_short_texts_looks_at_as_many_rows_as_ever_in_few_calls(moto_store, answers):
-    account = make_account(moto_store)
-    add_unpaid(moto_store, account, 600)
+def test_a_search_among_short_texts_looks_at_as_many_rows_as_ever_in_few_calls(empty_store, answers):
+    account = make_account(empty_store)
+    add_unpaid(empty_store, account, 600)
 
-    page = moto_store.tasks.page(account.email, limit=20, search="nothing of that kind")
+    page = empty_store.tasks.page(account.email, limit=20, search="nothing of that kind")
 
     assert (page.items, page.next_cursor) == ([], None)
     assert [len(items) for items in answers] == [25, 250, 250, 75]
 
 
-def test_long_rows_after_short_ones_end_a_search_with_the_next_call(moto_store, answers, monkeypatch):
+def test_long_rows_after_short_ones_end_a_search_with_the_next_call(empty_store, answers, monkeypatch):
     monkeypatch.setattr(base, "SEARCH_CHUNK", 30)
-    account = make_account(moto_store)
-    add_unpaid(moto_store, account, 60, "\U0001f40b" * 4_980)
-    add_unpaid(moto_store, account, 25, "Short")
+    account = make_account(empty_store)
+    add_unpaid(empty_store, account, 60, "\U0001f40b" * 4_980)
+    add_unpaid(empty_store, account, 25, "Short")
 
-    walk(lambda **kw: moto_store.tasks.page(account.email, limit=5, **kw), search="whales")
+    walk(lambda **kw: empty_store.tasks.page(account.email, limit=5, **kw), search="whales")
 
     assert sum(map(len, answers)) == 85
     assert bytes_of(answers[:2]) <= 1_000_000
 
 
-def test_a_page_of_long_rows_reads_on_for_what_is_missing_alone(moto_store, answers):
+def test_a_page_of_long_rows_reads_on_for_what_is_missing_alone(empty_store, answers):
     """A Query's answer ends at 1 MB, with the marker of where to go on."""
-    account = make_account(moto_store)
-    add_unpaid(moto_store, account, 80, "\U0001f40b" * 4_980)
+    account = make_account(empty_store)
+    add_unpaid(empty_store, account, 80, "\U0001f40b" * 4_980)
 
-    page = moto_store.tasks.page(account.email, limit=70)
+    page = empty_store.tasks.page(account.email, limit=70)
 
     assert len(page.items) == 70
     assert sum(map(len, answers)) == 71
