@@ -38,6 +38,7 @@ from app.routes import (
     auth,
     buy,
     credits,
+    csp,
     dashboard,
     design,
     drafts,
@@ -124,6 +125,7 @@ BLUEPRINTS = (
     stripe_webhook,
     health,
     metrics,
+    csp,
 )
 
 STRIPE_DEADLINE_SECONDS = 11.0  # nobody at a page waits longer for Stripe

@@ -32,6 +32,7 @@ PUBLIC = {
     "buy.returned",  # says how a checkout stands, to whoever holds its id, and never whose it was
     "buy.start",
     "buy.status",
+    "csp.receive",  # counts what a browser has refused, and keeps nothing of it
     "design.show",  # in development only
     "health.alive",
     "health.as_seen",  # says how a request came, to whoever proves a secret of ours
@@ -300,6 +301,7 @@ def test_csrf_is_waived_only_where_no_cookie_is_read(app):
     assert csrf._exempt_views == set()
     assert {view.access for view in views.values()} <= {"public", "token", "operator_token"}
     by_token = {"unsubscribe.one_kind"}  # mail programs post there without a cookie: RFC 8058
+    by_token |= {"csp.receive"}  # and browsers by themselves: it changes nothing
     rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint in views.keys() - by_token]
     assert all(rule.rule.startswith("/api/") for rule in rules)
 

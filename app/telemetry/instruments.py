@@ -166,6 +166,13 @@ WRONG_SIGNATURES = Instrument(
     ("why",),
     "Webhooks whose signature none of our secrets made.",
 )
+CSP_REPORTS = Instrument(
+    COUNTER,
+    "dashboard.csp.reports",
+    "{report}",
+    ("directive",),
+    "Reports of browsers that refused something by our policy. Anybody can send one.",
+)
 ALERTS = Instrument(
     COUNTER, "dashboard.alerts", "{line}", ("kind",), "Lines of the log that an alarm rings for, by their alert."
 )

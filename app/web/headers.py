@@ -26,6 +26,7 @@ POLICY = {
     "require-trusted-types-for": "'script'",
     "trusted-types": "htmx",
 }
+REPORTS_PATH = "/csp-reports"  # where browsers tell what they have refused
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -71,4 +72,5 @@ def content_security_policy(config: Config) -> str:
     policy = dict(POLICY)
     if config.stripe_api_base:  # development: checkout is handed over to the stand-in
         policy["form-action"] = f"'self' {config.stripe_api_base}"
+    policy["report-uri"] = REPORTS_PATH
     return "; ".join(f"{name} {value}" for name, value in policy.items())

@@ -125,3 +125,33 @@ def test_where_no_token_is_set_the_address_is_not_there_and_nothing_is_measured(
     assert client.get("/metrics", headers=SHOWN).status_code == 404
     assert not switch.on
     assert isinstance(app.wsgi_app, WorkSlots)
+
+
+def report(directive: str, blocked: str = "inline") -> dict[str, Any]:
+    secret = "http://dashboard.test/reset/secret-token"
+    return {"csp-report": {"document-uri": secret, "effective-directive": directive, "blocked-uri": blocked}}
+
+
+def test_reports_of_browsers_are_counted_by_directive_and_nothing_else_of_them_is_kept(measured, caplog, monkeypatch):
+    monkeypatch.setattr("app.routes.csp._told_at", {})
+    client = measured.test_client()
+    for turn in range(3):
+        assert client.post("/csp-reports", json=report("script-src-elem")).status_code == 204
+        assert client.post("/csp-reports", json=report(f"made-up-{turn}", "https://evil.example")).status_code == 204
+    for body in (b"", b"[]", b'{"csp-report": 1}', b"{" * 9000, b"\xff"):
+        answer = client.post("/csp-reports", data=body, content_type="application/csp-report")
+        assert (answer.status_code, answer.data) == (204, b"")
+    assert client.post("/csp-reports", data=b" " * 20_000, content_type="application/csp-report").status_code == 413
+
+    found = scrape(measured)["dashboard_csp_reports"]
+    assert values(found, directive="script-src") == [3]
+    assert values(found, directive="other") == [8]
+    assert len(found) == 2
+    told = [record for record in caplog.records if "has refused something" in record.getMessage()]
+    assert [(each.directive, each.blocked) for each in told] == [("script-src", "page"), ("other", "elsewhere")]
+    assert "secret-token" not in caplog.text
+    assert "evil.example" not in caplog.text
+
+
+def test_every_page_says_where_to_report(client):
+    assert client.get("/login").headers["Content-Security-Policy"].endswith("; report-uri /csp-reports")
