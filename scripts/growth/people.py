@@ -11,7 +11,6 @@ import secrets
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TypeVar
@@ -22,7 +21,8 @@ from scripts.local.ports import HOST
 
 T = TypeVar("T")
 ANSWER_SECONDS = 60.0
-LOOK_SECONDS = 1.0  # between a balancer's looks at whether a server is ready
+LOOK_SECONDS = 2.0  # between a balancer's looks at whether a server is ready
+LOOK_TIMEOUT = 5.0  # of one
 
 
 @dataclass
@@ -81,23 +81,29 @@ class Balancer:
             return self._idle[port].pop()
         return Connection(*await asyncio.open_connection(HOST, port))
 
-    async def look(self) -> None:
-        for port in self.ready:
-            request = b"GET /readyz HTTP/1.1\r\nHost: dashboard.test\r\nConnection: close\r\n\r\n"
-            try:
-                connection = Connection(*await asyncio.open_connection(HOST, port))
-                answer = await asyncio.wait_for(connection.ask(request), ANSWER_SECONDS)
-                connection.close()
-                self.ready[port] = answer.status == 200
-            except (TimeoutError, OSError, asyncio.IncompleteReadError):
-                self.ready[port] = False
-            if not self.ready[port]:
-                self.forget(port)
-
-    async def keep_looking(self) -> None:
+    async def keep_looking(self, port: int) -> None:
+        """A server is out after two looks in a row that found it not ready, and in again after one that did."""
+        missed = 0
         while True:
-            await self.look()
+            missed = 0 if await self._is_ready(port) else missed + 1
+            if missed == 0:
+                self.ready[port] = True
+            elif missed > 1:
+                self.ready[port] = False
+                self.forget(port)
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _is_ready(self, port: int) -> bool:
+        request = b"GET /readyz HTTP/1.1\r\nHost: dashboard.test\r\nConnection: close\r\n\r\n"
+        try:
+            async with asyncio.timeout(LOOK_TIMEOUT):
+                connection = Connection(*await asyncio.open_connection(HOST, port))
+                try:
+                    return (await connection.ask(request)).status == 200
+                finally:
+                    connection.close()
+        except (OSError, asyncio.IncompleteReadError):
+            return False
 
     def forget(self, port: int | None = None) -> None:
         """End the connections that nobody uses."""
@@ -217,13 +223,13 @@ def _tag(body: bytes) -> str:
 
 async def while_looking(balancer: Balancer, work: Awaitable[T]) -> T:
     """Do `work` while the balancer looks at its servers."""
-    looking = asyncio.create_task(balancer.keep_looking())
+    looking = [asyncio.create_task(balancer.keep_looking(port)) for port in balancer.ready]
     try:
         return await work
     finally:
-        looking.cancel()
-        with suppress(asyncio.CancelledError):
-            await looking
+        for each in looking:
+            each.cancel()
+        await asyncio.gather(*looking, return_exceptions=True)
 
 
 def percentile(took: list[float], share: float) -> float:

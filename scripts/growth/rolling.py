@@ -21,7 +21,7 @@ from scripts.growth.served import Served
 
 MIX = {"poll": 6, "dashboard": 2, "submit": 2}
 SHARE = 0.6
-DRAIN_SECONDS = 6.0  # some of the balancer's looks
+DRAIN_SECONDS = 10.0  # as deploy/aws/service.yaml has it: some of the balancer's looks
 AROUND_SECONDS = 4.0  # of load before the first server stops and after the last has started
 AT_ONCE = 8  # customers of the measurement: a worker has as many requests at work
 LONGEST_ROUND = 600.0
@@ -64,7 +64,9 @@ async def a_round(world: World, servers: list[Served], visitors: list[Visitor], 
         for server in servers:
             server.stop()
             await asyncio.to_thread(server.wait)
-            await asyncio.to_thread(server.start)
+            balancer.ready[server.port] = False  # in again once a look has found it so
+            server.begin()
+            await asyncio.to_thread(server.until_ready)
             while not balancer.ready[server.port]:
                 await asyncio.sleep(0.1)
         await asyncio.sleep(AROUND_SECONDS)

@@ -13,6 +13,8 @@ from scripts.local.aws import CHILD, REPO
 from scripts.local.ports import HOST, free_port, wait_for_answer
 
 START_SECONDS = 180.0
+# As scripts/run has them: the local store shares the machine with all that asks it.
+SETTINGS = {"STORE_TIMEOUT_SECONDS": "10", "STORE_PATIENCE_SECONDS": "20"}
 
 
 class Served:
@@ -20,11 +22,12 @@ class Served:
 
     def __init__(self, world: World, *, workers: int, drain: float = 0.0) -> None:
         self.port = free_port()
-        self._environment = os.environ | world.environment(world.aws.port, self.port)
+        self._environment = os.environ | world.environment(world.aws.port, self.port) | SETTINGS
         self._arguments = ["--workers", str(workers), "--drain", str(drain)]
 
     def __enter__(self) -> Self:
-        self.start()
+        self.begin()
+        self.until_ready()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -32,8 +35,8 @@ class Served:
         self.stop()
         self.wait()
 
-    def start(self) -> None:
-        """Returns once it says that it is ready. Raises RuntimeError."""
+    def begin(self) -> None:
+        """From a thread that outlives it: it is told to stop when that ends."""
         command = [*CHILD, str(os.getpid()), sys.executable, "-m", "app.web.serve", "--host", HOST]
         self._process = subprocess.Popen(
             [*command, "--port", str(self.port), *self._arguments],
@@ -43,6 +46,9 @@ class Served:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+
+    def until_ready(self) -> None:
+        """Raises RuntimeError where it does not start."""
         if not wait_for_answer(self.port, "/readyz", START_SECONDS, lambda: self._process.poll() is None):
             raise RuntimeError("the server did not start")
 
