@@ -101,6 +101,27 @@ def test_a_key_breaks_where_one_of_its_shards_is_full():
 # Customers
 
 
+def test_a_server_is_out_after_two_looks_in_a_row_that_found_it_not_ready(monkeypatch):
+    found = iter([True, False, True, False, False, False, True])
+    seen: list[bool] = []
+    balancer = Balancer([1])
+
+    async def is_ready(_port: int) -> bool:
+        return next(found)
+
+    async def sleep(_seconds: float) -> None:
+        seen.append(balancer.ready[1])
+        if len(seen) == 7:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(balancer, "_is_ready", is_ready)
+    monkeypatch.setattr(people.asyncio, "sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(balancer.keep_looking(1))
+
+    assert seen == [True, True, True, True, False, False, True]
+
+
 async def _served(answers: list[bytes], ask: Any) -> tuple[Any, int]:
     """What `ask` returns of a server that gives these answers, and how many connections it was asked by."""
     connections = 0
