@@ -28,6 +28,17 @@ def test_check_ends_with_0_when_the_books_agree(run, empty_store):
     assert empty_store.heartbeats.last_books_check().differences == 0
 
 
+def test_a_long_check_tells_how_far_it_is_beside_what_programs_read(run, empty_store, monkeypatch):
+    monkeypatch.setattr("app.cli.books.WORD_SECONDS", 0.0)
+    record(empty_store, paid())
+
+    result = run("books", "check", "--json", "--anew")
+
+    assert result.stdout == "[]\n"
+    told = [line.removeprefix("… ") for line in result.stderr.splitlines() if line.startswith("… ")]
+    assert told[:4] == ["accounts", "ledger rows", "tasks", "payments"]
+
+
 @pytest.mark.threat(27)
 def test_check_ends_with_1_and_a_table_when_something_differs(run, empty_store, monkeypatch):
     monkeypatch.setattr("app.cli.books.time.sleep", lambda seconds: None)
