@@ -30,7 +30,7 @@ PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class Called:
     """What DynamoDB calls a table."""
 
     arn: str
@@ -58,12 +58,12 @@ class TableCopies(Base):
     def tables(self) -> tuple[Table, ...]:
         return ALL
 
-    def find(self, table: str) -> Named | None:
+    def find(self, table: str) -> Called | None:
         """The table's names at DynamoDB; None where it is not there."""
         description = described(self.client, self.prefix + table)
         if description is None:
             return None
-        return Named(str(description.get("TableArn", "")), str(description.get("TableId", "")))
+        return Called(str(description.get("TableArn", "")), str(description.get("TableId", "")))
 
     def pages(self, table: str, part: int, start: Item | None = None) -> Iterator[tuple[list[Item], Item | None]]:
         """One of PARTS parts of a table, a page of at most 1 MB at a time, with the place behind it; None: the end.

@@ -132,7 +132,7 @@ def test_half_a_form_is_not_charged_when_the_client_hangs_up(one_worker, store):
 def test_the_image_has_a_thread_for_each_connection():
     """As the server of these tests; with fewer, that many slow senders would hold all of them."""
     assert serve.CONNECTIONS == 512
-    for path in ("Dockerfile", "scripts/local/supervisor.py", str(Path(__file__).with_name("server.py"))):
+    for path in ("Dockerfile", "scripts/local/parts.py", str(Path(__file__).with_name("server.py"))):
         assert re.search(r'-m"?,? "?app\.web\.serve', (REPO / path).read_text()), path
 
 
