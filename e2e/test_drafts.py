@@ -24,6 +24,7 @@ from app.web.deps import KEY
 from app.web.work_slots import FREE, NO_SLOT
 from e2e.forms import FORMS, LONG, WORDS, Answer, Composer, Form, Reason, SeveralTasks, lines
 from e2e.pages import AccountPage, Credits, Dashboard, OperatorTask, SecondFactor, SignIn
+from e2e.pages.world import signed_in
 from e2e.site import InProcess, served
 from scripts.local.ports import free_port
 from scripts.local.states.made import Made
@@ -90,7 +91,7 @@ def idle(inside) -> Callable[[Made], None]:
 
 
 def write(form: Form, page: Page, script: bool = True) -> Page:
-    SignIn(page).enter(form.who)
+    page.context.add_cookies(signed_in(form.site.url, form.who.email))  # the pages of a sign-in are seen elsewhere
     form.open(page)
     form.fill(page)
     if script:

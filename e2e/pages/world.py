@@ -274,8 +274,7 @@ def furnish(site: Any) -> World:
     figures.read_ledger(store, store.ledger.every(), now)
     store.updates.heartbeats.note_books(now, 0)
     doctor.keep(store, found.config, FINDINGS, every_seconds=300, now=now)
-    signed_in: tuple[str, ...] = (ADA, NEWCOMER, BROKE, OWING, CAREFUL, OPERATOR, COLLEAGUE)
-    cookies = {email: _sign_in(site, email) for email in signed_in}
+    cookies = {email: _session(site, email) for email in (ADA, NEWCOMER, BROKE, OWING, CAREFUL, OPERATOR, COLLEAGUE)}
     for operator in (COLLEAGUE, OPERATOR):
         _give_second_factor(store, found.sealer, operator, now)
     second_factor.begin_totp(store, found.sealer, store.accounts.get(CAREFUL))
@@ -427,13 +426,18 @@ def _operators_work(store: Store, states: States, now: datetime) -> None:
     states.give_up_mail("low_balance", ADA, now + timedelta(hours=1), {"balance": 40, "threshold": 50})
 
 
-def _sign_in(site: Any, email: str) -> dict[str, str]:
-    with httpx.Client(base_url=site.url, trust_env=False) as client:
+def signed_in(url: str, email: str) -> list[dict[str, str]]:
+    """The cookies of somebody who has signed in, as a browser takes them: of the session, and of the device."""
+    with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
         page = BeautifulSoup(client.get("/login").text, "html5lib")
         token = page.select_one("input[name=csrf_token]")["value"]  # type: ignore[index]
         answer = client.post("/login", data={"csrf_token": token, "email": email, "password": PASSWORD})
         assert answer.status_code == 303, answer.status_code
-        return {"name": "session", "value": client.cookies["session"], "url": site.url}
+        return [{"name": cookie.name, "value": cookie.value or "", "url": url} for cookie in client.cookies.jar]
+
+
+def _session(site: Any, email: str) -> dict[str, str]:
+    return next(cookie for cookie in signed_in(site.url, email) if cookie["name"].endswith("session"))
 
 
 def _give_second_factor(store: Store, sealer: Any, email: str, now: datetime) -> None:
