@@ -43,9 +43,26 @@ def test_a_kill_of_everything_leaves_no_orphan_and_loses_no_account(run: Run) ->
 
     run.start().until_ready()
     assert run.post("/api/auth/login", ACCOUNT) == 200
+    assert_it_shows_its_metrics(run)
     assert run.end(signal.SIGTERM) == 0
     assert run.frees_its_ports()
     assert "Stopped." in run.text()
+
+
+def assert_it_shows_its_metrics(run: Run) -> None:
+    """By the address and the token that it has printed last; its mail sender looks what waits."""
+    printed = re.findall(r"Metrics +(\S+/metrics)  bearer token (\w+)", run.text())
+    address, token = printed[-1]
+    deadline = time.monotonic() + 90
+    while True:
+        answer = httpx.get(address, headers={"Authorization": f"Bearer {token}"}, timeout=60, trust_env=False)
+        assert answer.status_code == 200
+        if re.search(r"^dashboard_looked_seconds \d", answer.text, re.MULTILINE):
+            break
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.5)
+    login = 'route="/api/auth/login",method="POST",status="2xx"'
+    assert f"dashboard_request_duration_seconds_count{{{login}}} 1\n" in answer.text
 
 
 def fault_is_met(run: Run) -> bool:
