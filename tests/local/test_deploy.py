@@ -49,7 +49,8 @@ def of_type(kind: str) -> dict[str, dict[str, Any]]:
 def rows_of(path: str, heading: str) -> list[list[str]]:
     """The cells of the first table below a heading, without its head."""
     section = (REPO / path).read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("| ")]
+    first = "| " + section.partition("\n| ")[2].partition("\n\n")[0]  # a section may have another one behind it
+    lines = [line for line in first.splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
 
 
