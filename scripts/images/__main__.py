@@ -13,6 +13,8 @@ from scripts.images.packages import MACHINES, this_arch
 from scripts.images.wheels import resolve
 from scripts.local.processes import say
 
+MOST_BYTES = 90_000_000
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/image", description=__doc__)
@@ -34,6 +36,9 @@ def main() -> int:
             )
             figures = measured(root, given.workers if given.arch == this_arch() else 0)
         print(table(figures))
+        if figures.packages + figures.app > MOST_BYTES:
+            print(f"That is more than {MOST_BYTES / 1e6:.0f} MB of ours: see LEFT_OUT in scripts/images/packages.py.")
+            return 1
     except BuildError as error:
         print(error, file=sys.stderr)
         return 1
