@@ -21,6 +21,8 @@ SETTINGS = {
     "STRIPE_WEBHOOK_SECRET": "whsec_newest,whsec_older",
     "BCRYPT_ROUNDS": "4",
     "PYTHONPATH": str(REPO),
+    # As in the tests themselves (pyproject.toml). A warning ends the request in a 500, or the start.
+    "PYTHONWARNINGS": "error,ignore::ResourceWarning",
 }
 
 
