@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from time import sleep
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import requests
-from requests.adapters import HTTPAdapter
-
-from app.data.connections import bound_pools
 from app.domain.doctor import CannotTell
+
+if TYPE_CHECKING:
+    import requests
 
 API = "https://api.cloudflare.com/client/v4"
 TIMEOUT_SECONDS = 20.0  # for a whole answer
@@ -35,12 +34,6 @@ class Refused(Exception):
 
 class NotThere(Refused):
     """Nothing stands at this address."""
-
-
-class _Adapter(HTTPAdapter):
-    def init_poolmanager(self, *given: object, **named: object) -> None:
-        super().init_poolmanager(*given, **named)  # type: ignore[arg-type]
-        bound_pools(self.poolmanager)
 
 
 class Cloudflare:
@@ -100,10 +93,12 @@ class Cloudflare:
         raise CannotTell("Cloudflare's API does not answer")  # not reached: the last try raises or returns
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None, *, last: bool) -> requests.Response | None:
+        import requests  # where it is used: a command and a doctor alone ask
+
+        from .bounded import bounded_session
+
         try:
-            with requests.Session() as session:
-                session.mount("https://", _Adapter())
-                session.mount("http://", _Adapter())
+            with bounded_session() as session:
                 return session.request(
                     method,
                     self._api + path,
