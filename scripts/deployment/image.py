@@ -64,7 +64,7 @@ class Images:
         image = f"{self.repository}:{tag}"
         say(f"  Building {tag} with {engine} (some minutes) ...")
         run(
-            build_command(engine, image, self._settings.architecture, self._settings.base),
+            build_command(engine, image, self._settings.architecture, self._settings.base, self._settings.packages),
             "The image could not be built",
         )
         self._sign_in(engine)

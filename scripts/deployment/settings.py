@@ -53,6 +53,16 @@ class Settings:
         return self.monthly_budget or SIZES[self.size]
 
     @property
+    def packages(self) -> str:
+        """The lock of an image that can send to a collector, where one is named (docs/metrics.md)."""
+        return "requirements-telemetry.txt" if self.service.get("Collector") else ""
+
+    @property
+    def image_tag(self) -> str:
+        """What follows the commit in an image's tag: what is built differently is another image."""
+        return self.architecture + ("-telemetry" if self.packages else "")
+
+    @property
     def mail_identity(self) -> str:
         return self.mail_from.rpartition("@")[2].strip("> ")
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -29,7 +30,20 @@ SECRETS = {
         "Stripe: Workbench, Webhooks, the endpoint's own secret",
     ),
     "TUNNEL_TOKEN": (r"[A-Za-z0-9+/=_-]{60,}", "Cloudflare: Zero Trust, Networks, Tunnels, the tunnel's token"),
+    "EDGE_SECRETS": (r"[^\s,]{32,}(,[^\s,]{32,})*", "what the Worker has as EDGE_SECRET"),
+    "CLOUDFLARE_API_TOKEN": (r"[A-Za-z0-9_-]{40,}", "Cloudflare: My Profile, API Tokens; it may read this zone"),
+    "METRICS_TOKEN": (r"[\w.~+/=-]{32,}", "what Prometheus shows, from the secret"),
 }
+# Which of them a deployment needs; JWT_SECRET is made with the secret, and what is ours alone when it is needed first.
+NEEDED: dict[str, Callable[[Settings], bool]] = {
+    "STRIPE_SECRET_KEY": lambda settings: True,
+    "STRIPE_WEBHOOK_SECRET": lambda settings: True,
+    "TUNNEL_TOKEN": lambda settings: settings.size == "Small",
+    "EDGE_SECRETS": lambda settings: settings.service.get("BelievesTheEdge") == "yes",
+    "CLOUDFLARE_API_TOKEN": lambda settings: bool(settings.service.get("CloudflareZone")),
+    "METRICS_TOKEN": lambda settings: bool(settings.service.get("PrometheusGroup")),
+}
+OURS = ("METRICS_TOKEN",)
 # When one of these begins to ring after a release, the release goes back by itself.
 GO_BACK = ("NobodyServesAlarm", "ServerErrorsAlarm", "BalancerErrorsAlarm", "ErrorsAlarm", "LedgerAlarm")
 
@@ -58,7 +72,7 @@ class Deployment:
 
     def run(self, image: str = "") -> None:
         """Raises DeployError; what is done by then stays, and the next run goes on."""
-        tag = "" if image else f"{commit()}-{self.settings.architecture}"
+        tag = "" if image else f"{commit()}-{self.settings.image_tag}"
         self.check()
         foundation = self.foundation()
         self.secret(foundation.get("SecretArn", ""))
@@ -101,9 +115,10 @@ class Deployment:
 
     def secret(self, arn: str) -> None:
         say("3. The secret")
-        needed = [name for name in SECRETS if name != "TUNNEL_TOKEN" or self.settings.size == "Small"]
+        needed = [name for name in SECRETS if NEEDED[name](self.settings)]
         if not arn:
-            say(f"  would be made, with a JWT_SECRET; {', '.join(needed)} would be asked for.")
+            asked = [name for name in needed if name not in OURS]
+            say(f"  would be made, with a JWT_SECRET; {', '.join(asked)} would be asked for.")
             return
         client = self.client("secretsmanager")
         there: dict[str, str] = json.loads(client.get_secret_value(SecretId=arn)["SecretString"])
@@ -112,22 +127,32 @@ class Deployment:
             say("  has all that is needed.")
             return
         if self.dry_run:
-            say(f"  lacks {', '.join(missing)}, which would be asked for.")
+            for name in missing:
+                say(f"  lacks {name}, which would be {'made' if name in OURS else 'asked for'}.")
             return
-        if self.ask is None:
+        made = [name for name in missing if name in OURS and not there.get(name)]
+        there |= self._asked(arn, [name for name in missing if name not in made])
+        there |= {name: token_hex(32) for name in made}
+        client.put_secret_value(SecretId=arn, SecretString=json.dumps(there))
+        for name in made:
+            say(f"  {name} is made: {SECRETS[name][1]}.")
+        say("  stored. It is read when a task starts.")
+
+    def _asked(self, arn: str, names: list[str]) -> dict[str, str]:
+        if names and self.ask is None:
             raise DeployError(
-                f"The secret {arn} lacks {', '.join(missing)}, or has what cannot be right: start scripts/deploy at a "
+                f"The secret {arn} lacks {', '.join(names)}, or has what cannot be right: start scripts/deploy at a "
                 "terminal, which asks for them, or put them into the secret (Secrets Manager)."
             )
-        for name in missing:
-            value = self.ask(f"  {name} ({SECRETS[name][1]}): ").strip()
+        found = {}
+        for name in names:
+            value = self.ask(f"  {name} ({SECRETS[name][1]}): ").strip() if self.ask else ""
             if not re.fullmatch(SECRETS[name][0], value):
                 raise DeployError(
                     f"That is no {name}: it looks like {SECRETS[name][0]}. Nothing was stored; start again."
                 )
-            there[name] = value
-        client.put_secret_value(SecretId=arn, SecretString=json.dumps(there))
-        say("  stored. It is read when a task starts.")
+            found[name] = value
+        return found
 
     def network(self) -> dict[str, str]:
         say("4. Network")

@@ -32,13 +32,15 @@ def engine_at_hand() -> str | None:
     return None
 
 
-def build_command(engine: str, tag: str, arch: str, base: str = "") -> list[str]:
+def build_command(engine: str, tag: str, arch: str, base: str = "", packages: str = "") -> list[str]:
+    """`packages`: another lock than that of the image."""
     command = {
         "docker": ["docker", "build"],
         "podman": ["podman", "build"],
         "buildah": ["buildah", "build", "--isolation", "chroot"],
     }[engine]
     arguments = ["--build-arg", f"BASE={base}"] if base else []
+    arguments += ["--build-arg", f"PACKAGES={packages}"] if packages else []
     return [*command, "--platform", f"linux/{arch}", "--build-arg", f"TARGETARCH={arch}", *arguments, "--tag", tag, "."]
 
 

@@ -25,6 +25,7 @@ from app.telemetry.instruments import ALL as ALL_METRICS
 from scripts.local.settings import PORTS
 
 REPO = Path(__file__).resolve().parents[2]
+SIZES = ("Standard", "Small")
 
 
 def maker(name: str, folder: str = "deploy/aws") -> ModuleType:
@@ -128,6 +129,10 @@ def test_all_containers_get_settings_that_the_app_accepts(size: str, proxies: st
     web, *others = containers_of_the_app(size)
     assert {"Name": "TRUSTED_PROXIES", "Value": proxies} in web["Environment"]
     assert len(others) == 3
+    *_, commands = others
+    zone = {"Name": "CLOUDFLARE_ZONE", "Value": {"Ref": "CloudflareZone"}}
+    commands["Environment"].remove(zone)  # only the doctor asks Cloudflare
+    assert named_secret(commands["Secrets"].pop()) == ("LooksAtCloudflare", "CLOUDFLARE_API_TOKEN")
     for other in others:
         assert (web["Environment"], web["Secrets"]) == (other["Environment"], other["Secrets"])
     filled_in = {
@@ -143,7 +148,9 @@ def test_all_containers_get_settings_that_the_app_accepts(size: str, proxies: st
         "BACKUP_BUCKET": "dashboard-exports",
         "BACKUP_COPY_BUCKET": "dashboard-copy",
         "BACKUP_COPY_REGION": "eu-west-1",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
         "JWT_SECRET": "0c5d1f9e7ab8426390" * 3,
+        "METRICS_TOKEN": "41c8d0f7a2b96e3558" * 3,
         "EDGE_SECRETS": "7e20d4b91c5fa83612" * 3,
         "STRIPE_SECRET_KEY": "sk_live_" + "0c5d1f9e7ab8426390",
         "STRIPE_WEBHOOK_SECRET": "whsec_" + "0c5d1f9e7ab8426390" * 2,
@@ -153,6 +160,35 @@ def test_all_containers_get_settings_that_the_app_accepts(size: str, proxies: st
     named = {entry["Name"] for entry in web["Environment"] + secrets}
     assert named == set(filled_in) | set(given)
     assert Config.from_env({**filled_in, **given}).is_production
+
+
+def named_secret(entry: dict[str, Any]) -> tuple[str, str]:
+    """The condition that a secret is handed over on, if any, and its name there and in the one secret."""
+    condition, secret, nothing = entry.get("Fn::If", ("", entry, {"Ref": "AWS::NoValue"}))
+    assert nothing == {"Ref": "AWS::NoValue"}
+    assert secret["ValueFrom"] == {"Fn::Sub": f"${{SecretArn}}:{secret['Name']}::"}
+    return condition, secret["Name"]
+
+
+def test_a_secret_that_not_everybody_has_is_asked_for_where_a_parameter_says_so() -> None:
+    """A task whose secret lacks a key does not start."""
+    template = yaml.safe_load((REPO / "deploy/aws/service.yaml").read_text())
+    handed = {
+        named_secret(entry) for size in SIZES for each in containers_of_the_app(size) for entry in each["Secrets"]
+    }
+    assert {name: condition for condition, name in handed} == {
+        "JWT_SECRET": "",
+        "STRIPE_SECRET_KEY": "",
+        "STRIPE_WEBHOOK_SECRET": "",
+        "EDGE_SECRETS": "AsksForTheEdge",
+        "METRICS_TOKEN": "IsMeasured",
+        "CLOUDFLARE_API_TOKEN": "LooksAtCloudflare",
+    }
+    parameters, conditions = template["Parameters"], template["Conditions"]
+    for condition, name in (("IsMeasured", "PrometheusGroup"), ("LooksAtCloudflare", "CloudflareZone")):
+        assert conditions[condition] == {"Fn::Not": [{"Fn::Equals": [{"Ref": name}, ""]}]}
+        assert parameters[name]["Default"] == "", "a deployment without it works"
+    assert (parameters["Collector"]["Default"], parameters["BelievesTheEdge"]["Default"]) == ("", "no")
 
 
 def test_the_web_server_may_do_nothing_but_read_and_write_items_and_files() -> None:
@@ -502,6 +538,13 @@ def test_at_the_small_size_nobody_is_let_in() -> None:
     for name, resource in service().items():
         if resource["Type"].startswith("AWS::ElasticLoadBalancingV2"):
             assert resource["Condition"] == "Standard", name
+
+
+def test_prometheus_comes_in_where_its_group_is_named_and_nowhere_else() -> None:
+    (ingress,) = of_type("AWS::EC2::SecurityGroupIngress").values()
+    assert service()["PrometheusMayAsk"]["Condition"] == "IsMeasured"
+    assert ingress["SourceSecurityGroupId"] == {"Ref": "PrometheusGroup"}
+    assert ingress["FromPort"] == ingress["ToPort"] == 8000
 
 
 def test_cloudflares_addresses_are_those_of_the_list_and_what_is_none_is_refused() -> None:

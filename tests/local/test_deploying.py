@@ -171,6 +171,39 @@ def test_from_nothing_to_a_release_to_the_next_and_back(client, capsys) -> None:
     assert stacks.parameters("dashboard-service")["Image"] == ONE
 
 
+def test_the_secret_gets_what_the_settings_need_and_a_token_of_ours_is_made(client, capsys) -> None:
+    """A task does not start without a key of the secret that it is handed."""
+    manager = client("secretsmanager")
+    arn = manager.create_secret(Name="some", SecretString=json.dumps(KEYS))["ARN"]
+    more = {"BelievesTheEdge": "yes", "CloudflareZone": "example.com", "PrometheusGroup": "sg-1"}
+    asking = replace(SMALL, service=more)
+
+    deployment(client, SMALL, Runs()).secret(arn)
+    assert "has all that is needed" in capsys.readouterr().out
+    with pytest.raises(DeployError, match="lacks EDGE_SECRETS, CLOUDFLARE_API_TOKEN, or"):
+        deployment(client, asking, Runs()).secret(arn)
+    assert json.loads(manager.get_secret_value(SecretId=arn)["SecretString"]) == KEYS
+    given = {"EDGE_SECRETS": "new-" * 8 + "," + "old-" * 8, "CLOUDFLARE_API_TOKEN": "cf_" + "0c5d1f9e" * 5}
+    deployment(client, asking, Runs(), ask=lambda text: given[text.split()[0]]).secret(arn)
+
+    stored = json.loads(manager.get_secret_value(SecretId=arn)["SecretString"])
+    made = stored.pop("METRICS_TOKEN")
+    assert stored == KEYS | given
+    assert len(made) == 64
+    shown = capsys.readouterr().out
+    assert "METRICS_TOKEN is made" in shown
+    assert made not in shown
+    deployment(client, asking, Runs()).secret(arn)
+    assert "has all that is needed" in capsys.readouterr().out
+    assert json.loads(manager.get_secret_value(SecretId=arn)["SecretString"])["METRICS_TOKEN"] == made
+
+
+def test_where_a_collector_is_named_the_image_can_send_to_it() -> None:
+    sending = replace(SMALL, service={"Collector": "http://collector:4318"})
+    assert (SMALL.packages, SMALL.image_tag) == ("", "arm64")
+    assert (sending.packages, sending.image_tag) == ("requirements-telemetry.txt", "arm64-telemetry")
+
+
 def test_the_standard_size_has_its_certificate_its_balancer_and_two_private_subnets(client) -> None:
     runs = Runs()
     made = deployment(client, STANDARD, runs, ask=give_keys)
@@ -322,6 +355,7 @@ def test_the_doctor_is_asked_with_the_settings_that_the_release_will_have() -> N
     template = read_template(TEMPLATES / "service.yaml")
     given = new_settings(template, {"HostName": "new.example.com", "CreditPrices": "price_1", "TablePrefix": None})
     assert (given["APP_URL"], given["CREDIT_PRICES"]) == ("https://new.example.com", "price_1")
+    assert (given["OTEL_EXPORTER_OTLP_ENDPOINT"], given["CLOUDFLARE_ZONE"]) == ("", "")  # nothing, which is no fault
     assert "TABLE_PREFIX" not in given  # as it is
     assert "FILES_BUCKET" not in given  # a resource's name, which the task has
 

@@ -98,6 +98,8 @@ def test_each_engine_is_told_which_machine_it_builds_for() -> None:
         command = build_command(engine, "registry/dashboard:one", "arm64", "base:12")
         assert command[:2] == [engine, "build"]
         assert {"linux/arm64", "TARGETARCH=arm64", "BASE=base:12", "registry/dashboard:one"} <= set(command)
+        assert not any("PACKAGES" in each for each in command)
+        assert "PACKAGES=other.txt" in build_command(engine, "registry/dashboard:one", "arm64", packages="other.txt")
 
 
 def test_an_engine_that_does_not_answer_is_named_and_passed_over(tmp_path: Path, monkeypatch, capfd) -> None:
