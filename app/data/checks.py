@@ -68,12 +68,13 @@ class CheckUpdates(Base):
 
     def forget(self, begun: Begun, kept: Iterable[int]) -> None:
         """A check has come to its end: the next begins anew, and of `kept` parts nothing stays that names anybody. Safe
-        to repeat; what another has begun is left alone.
+        to repeat; what another has begun is left alone. In this order: parts without their findings, of a check that
+        goes on, would say that nothing was found.
         """
-        for part in kept:
-            self._update(STATUS.suffix, _part_key(part), set=ENDED.as_set(Ended(begun.run)))
         with suppress(Stale):
             self._update(STATUS.suffix, BEGUN_KEY, set={"parts": 0}, condition="#run = :run", run=begun.run)
+        for part in kept:
+            self._update(STATUS.suffix, _part_key(part), set=ENDED.as_set(Ended(begun.run)))
 
     def take(self, run: Run, now: datetime) -> Run:
         return self._change(run, taken_at=now, lease_until=now + LEASE)

@@ -35,6 +35,7 @@ from .book_rules import (
     code_differences,
     no_account,
     no_payment,
+    no_place,
     no_task,
     payment_differences,
     task_differences,
@@ -341,6 +342,8 @@ class Look:
                 yield no_account(AccountKey(email))
         for transaction_id, stored, email in self._work.unreadable():
             yield unreadable_amount(transaction_id, stored, AccountKey(email))
+        for transaction_id, stored, email in self._work.misplaced():
+            yield no_place(transaction_id, stored, AccountKey(email))
 
     def _figure_differences(
         self, before: dict[Place, LedgerFigures], after: dict[Place, LedgerFigures]
@@ -403,13 +406,16 @@ def look_again(store: Store, differences: Iterable[Difference]) -> list[Differen
 
 def _facts(entry: PostedEntry, account: KnownAccount | None) -> Iterator[tuple[Any, ...]]:
     """What one ledger row says of other tables."""
+    place = entry.sequence if type(entry.sequence) is int else None
     if account is None:
         yield "ownerless", entry.user_email
+    if place is None:
+        yield "misplaced", entry.transaction_id, str(entry.sequence), entry.user_email
     if entry.is_original and (account is None or account.unexplained):
         return  # its account is named, or nobody's
     if entry.unreadable:
         yield "unreadable", entry.transaction_id, entry.unreadable, entry.user_email
-    elif type(entry.balance_after) is int:
+    elif type(entry.balance_after) is int and place is not None:
         yield ("figures",)
     if entry.type in (SPEND, REFUND) and not entry.is_original:
         yield "moved", entry.task_id or entry.transaction_id, entry.type, entry.amount, entry.user_email
@@ -418,7 +424,7 @@ def _facts(entry: PostedEntry, account: KnownAccount | None) -> Iterator[tuple[A
     if entry.type == PROMO and entry.transaction_id.count("#") == 2:
         yield "redeemed", entry.transaction_id.split("#")[1]
     if entry.transaction_id.startswith(ADJUSTED):
-        yield "adjusted", entry.user_email, entry.sequence, entry.transaction_id, entry.amount
+        yield "adjusted", entry.user_email, place or 0, entry.transaction_id, entry.amount
 
 
 def _as_sums(kind: str, figures: dict[Place, LedgerFigures]) -> list[tuple[str, str, str, int]]:

@@ -162,6 +162,11 @@ def unreadable_amount(transaction_id: str, stored: str, email: AccountKey) -> Di
     return Difference(transaction_id, "amount", "whole credits", stored, email)
 
 
+def no_place(transaction_id: str, stored: str, email: AccountKey) -> Difference:
+    """Of a row whose sequence is no number: no chain has it, so nothing but this says what it holds."""
+    return Difference(transaction_id, "place in the ledger", "a whole number", stored, email)
+
+
 class TaskFacts(Protocol):
     """What the books ask of a task."""
 

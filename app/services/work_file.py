@@ -31,6 +31,7 @@ TABLES = {
     "accounts": "email TEXT PRIMARY KEY, ledger_sequence, folded_sequence, unexplained",
     "ownerless": "email TEXT",  # whose account was not among those that were read before
     "unreadable": "transaction_id TEXT, stored TEXT, email TEXT",
+    "misplaced": "transaction_id TEXT, stored TEXT, email TEXT",
     "moved": "task_id TEXT, type TEXT, amount, email TEXT",  # spends and refunds
     "applied": "payment_id TEXT, amount",
     "adjusted": "email TEXT, sequence, transaction_id TEXT, amount",
@@ -186,6 +187,9 @@ class WorkFile:
 
     def unreadable(self) -> Iterator[tuple[str, str, str]]:
         yield from self._each("SELECT transaction_id, stored, email FROM unreadable ORDER BY transaction_id")
+
+    def misplaced(self) -> Iterator[tuple[str, str, str]]:
+        yield from self._each("SELECT transaction_id, stored, email FROM misplaced ORDER BY transaction_id")
 
     def behind(self) -> Iterator[tuple[str, int, int]]:
         """Accounts that are not whole in finance's figures, how long their ledger is and how much of it counts."""

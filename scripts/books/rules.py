@@ -139,14 +139,14 @@ def _read(to: Dialect) -> Iterator[tuple[str, str]]:
         to.make(
             "ledger",
             f"""SELECT r.transaction_id, r.email, r.type, r.amount, r.unreadable, r.happened_at, r.listed_at, r.place,
-                r.balance_after, r.stored_after, r.task_id, r.payment_id, r.disputed,
+                r.misplaced, r.balance_after, r.stored_after, r.task_id, r.payment_id, r.disputed,
                 a.email IS NOT NULL AS has_account, a.unexplained IS NOT NULL AS is_unexplained, a.ends, a.folded,
                 NOT (coalesce(r.place, 1) = 0 AND (a.email IS NULL OR a.unexplained IS NOT NULL)) AS counts
             FROM (SELECT item.transaction_id.s AS transaction_id, item.user_email.s AS email, item.type.s AS type,
                 coalesce({amount}, 0) AS amount,
                 CASE WHEN {amount} IS NULL THEN {stored("item.amount")} END AS unreadable,
                 coalesce(item.happened_at.s, item."timestamp".s) AS happened_at, item."timestamp".s AS listed_at,
-                {place} AS place,
+                {place} AS place, CASE WHEN {place} IS NULL THEN {stored("item.sequence")} END AS misplaced,
                 CASE WHEN item.balance_after IS NULL THEN 0 ELSE {after} END AS balance_after,
                 CASE WHEN item.balance_after IS NULL THEN '0' WHEN {after} IS NOT NULL THEN CAST({after} AS VARCHAR)
                      ELSE {stored("item.balance_after")} END AS stored_after,
@@ -238,7 +238,9 @@ def _accounts(to: Dialect) -> Iterator[tuple[str, str]]:
             UNION ALL SELECT email, 'account of the ledger rows', 'an account', 'none', CAST(NULL AS VARCHAR)
                 FROM ledger WHERE NOT has_account GROUP BY email
             UNION ALL SELECT transaction_id, 'amount', 'whole credits', unreadable, email
-                FROM ledger WHERE unreadable IS NOT NULL AND counts""",
+                FROM ledger WHERE unreadable IS NOT NULL AND counts
+            UNION ALL SELECT transaction_id, 'place in the ledger', 'a whole number', misplaced, email
+                FROM ledger WHERE misplaced IS NOT NULL""",
         ),
     )
 
@@ -514,7 +516,7 @@ def _figures(to: Dialect) -> Iterator[tuple[str, str]]:
                 CASE WHEN transaction_id = 'opening#' || email THEN balance_after ELSE amount END AS amount,
                 CASE WHEN transaction_id = 'opening#' || email THEN 0 ELSE balance_after - amount END AS balance_before
               FROM ledger WHERE counts AND unreadable IS NULL AND balance_after IS NOT NULL
-                AND (place IS NULL OR place <> 0) AND (NOT has_account OR folded = ends OR place <= folded)) r"""
+                AND place <> 0 AND (NOT has_account OR folded = ends OR place <= folded)) r"""
     special = {
         "rows": "count(*)",
         "debt_rose": "coalesce(sum(CASE WHEN debt > 0 THEN debt END), 0)",

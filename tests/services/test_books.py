@@ -66,6 +66,17 @@ def test_a_duplicated_row_is_found(store, account):
     assert {"sequence numbers", "credits of the payment"} <= found(store)
 
 
+@pytest.mark.parametrize("place", [{"S": "2"}, {"N": "2.5"}, {"NULL": True}])
+def test_a_row_beside_the_others_whose_place_is_no_number_is_found(store, account, place):
+    row = store.client.get_item(**ledger_key(ledger(store, account.email)[1].transaction_id))["Item"]
+    row |= {"transaction_id": {"S": "adjust#beside"}, "sequence": place, "amount": {"N": "900"}}
+    store.client.put_item(TableName="ImpacterAGI_Transactions", Item=row)
+
+    assert ("adjust#beside", "place in the ledger", account.email) in {
+        (one.subject, one.what, one.email) for one in books.check(store)
+    }
+
+
 def test_a_task_without_a_spend_is_found(store, account):
     spend = next(entry for entry in ledger(store, account.email) if entry.type == "spend")
     store.client.delete_item(**ledger_key(spend.transaction_id))

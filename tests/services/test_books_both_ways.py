@@ -222,6 +222,9 @@ def spoil(world: World, email: str, how: str) -> None:
             {"balance_after": {"S": "7"}},
             {"balance_after": {"N": "10.5"}},
             {"amount": {"S": "1e1"}},
+            {"sequence": {"S": "2"}},
+            {"sequence": {"N": "1.5"}},
+            {"sequence": {"NULL": True}},
         ]
         world.raw[entry.transaction_id] = draw.choice(odd)
     elif how == "an account of the original":
@@ -345,7 +348,8 @@ HOWS = [
 ]  # fmt: skip
 NAMED = {
     "balance and sum of the ledger", "balance and last balance_after", "sequence numbers", "opening row",
-    "account of the ledger rows", "amount", "spend of the task", "refund of the task", "task of the ledger row",
+    "account of the ledger rows", "amount", "place in the ledger",
+    "spend of the task", "refund of the task", "task of the ledger row",
     "task of the original product", "credits of the payment", "what the facts ask for", "payment of the ledger rows",
     "uses of the code", "code of the ledger rows",
 }  # fmt: skip

@@ -157,6 +157,36 @@ def test_what_was_put_right_since_is_not_named(store, monkeypatch):
     assert {one.subject for one in check(store)} == {"c8@example.com"}
 
 
+def test_what_was_put_right_while_other_tables_were_read_is_not_named(store):
+    """Else `--freeze` would stop an account again that an operator has just put right."""
+
+    def put_right(what, done):
+        if what == "tasks":
+            store.updates.accounts.change(store.accounts.get("c3@example.com"), credits_balance=13)
+
+    found = checks.check(store, clock=lambda: NOW, again=lambda: None, progress=put_right)
+
+    assert {one.subject for one in found} == {"c8@example.com"}
+
+
+def test_one_that_was_killed_as_it_ended_has_lost_no_finding(store, monkeypatch):
+    """The next one may begin anew, or go on; it must not take emptied parts for parts without findings."""
+    whole, update, writes = books.check(store), store.updates.checks._update, []
+
+    def until(*given, **named):
+        writes.append(given)
+        if len(writes) > 5 + 1:  # it was begun, and its four parts were kept
+            raise Killed
+        return update(*given, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.updates.checks, "_update", until)
+        with pytest.raises(Killed):
+            check(store)
+
+    assert check(store) == whole
+
+
 def test_of_a_check_that_has_ended_nothing_stays_that_names_anybody(store):
     check(store)
 

@@ -29,4 +29,6 @@ CREATE TABLE account_findings WITH (format = 'PARQUET') AS SELECT email AS subje
             UNION ALL SELECT email, 'account of the ledger rows', 'an account', 'none', CAST(NULL AS VARCHAR)
                 FROM ledger WHERE NOT has_account GROUP BY email
             UNION ALL SELECT transaction_id, 'amount', 'whole credits', unreadable, email
-                FROM ledger WHERE unreadable IS NOT NULL AND counts;
+                FROM ledger WHERE unreadable IS NOT NULL AND counts
+            UNION ALL SELECT transaction_id, 'place in the ledger', 'a whole number', misplaced, email
+                FROM ledger WHERE misplaced IS NOT NULL;

@@ -10,5 +10,5 @@ CREATE TABLE counted WITH (format = 'PARQUET') AS SELECT m.month || '#' || lpad(
                 CASE WHEN transaction_id = 'opening#' || email THEN balance_after ELSE amount END AS amount,
                 CASE WHEN transaction_id = 'opening#' || email THEN 0 ELSE balance_after - amount END AS balance_before
               FROM ledger WHERE counts AND unreadable IS NULL AND balance_after IS NOT NULL
-                AND (place IS NULL OR place <> 0) AND (NOT has_account OR folded = ends OR place <= folded)) r) r GROUP BY email, month) m
+                AND place <> 0 AND (NOT has_account OR folded = ends OR place <= folded)) r) r GROUP BY email, month) m
             JOIN shards s ON s.email = m.email GROUP BY m.month, s.shard;
