@@ -41,9 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
         settings = read_settings(given.settings)
 
         @cache
-        def client(service: str) -> Any:
+        def client(service: str, region: str = settings.region) -> Any:
             patient = Config(retries={"mode": "standard", "total_max_attempts": 8})
-            return boto3.client(service, region_name=settings.region, config=patient)
+            return boto3.client(service, region_name=region, config=patient)
 
         deployment = Deployment(
             settings,

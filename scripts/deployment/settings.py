@@ -18,18 +18,20 @@ class DeployError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """deploy.toml, one value a line; `service` is a table of further parameters of service.yaml."""
+    """deploy.toml, one value a line; `service` and `backup` are tables of further parameters of those templates."""
 
     host_name: str
     mail_from: str
     alarm_mail: str
     region: str = "us-east-1"
+    copy_region: str = ""
     name: str = "dashboard"
     size: str = "Small"
     architecture: str = "arm64"
     monthly_budget: int = 0
     base: str = ""
     service: dict[str, str] = field(default_factory=dict)
+    backup: dict[str, str] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raises DeployError with every fault at once."""
@@ -43,6 +45,12 @@ class Settings:
             wrong.append(f"size is {self.size!r}: {' or '.join(SIZES)}")
         if self.architecture not in ARCHITECTURES:
             wrong.append(f"architecture is {self.architecture!r}: {' or '.join(ARCHITECTURES)}")
+        if self.copy_region == self.region:
+            wrong.append(f"copy_region is {self.copy_region!r}, as region is: the copy would be lost with the tables")
+        if made := sorted({"BackupBucket", "BackupCopyBucket", "BackupCopyRegion"} & self.service.keys()):
+            wrong.append(f"[service] has {', '.join(made)}: copy_region and [backup] decide that")
+        if self.backup.get("CopyBucket") and not self.copy_region:
+            wrong.append("copy_region is not set: the region of CopyBucket")
         if not re.fullmatch(r"[a-z][a-z0-9-]{1,30}", self.name):
             wrong.append(f"name is {self.name!r}: small letters, digits and hyphens; every stack's name begins with it")
         if wrong:

@@ -50,10 +50,11 @@ GO_BACK = ("NobodyServesAlarm", "ServerErrorsAlarm", "BalancerErrorsAlarm", "Err
 
 @dataclass
 class Deployment:
-    """`client` makes a client for a service; `ask` asks a person for a secret and is None where nobody sits."""
+    """`client` makes a client for a service, in the settings' region unless one is named; `ask` asks a person for a
+    secret and is None where nobody sits."""
 
     settings: Settings
-    client: Callable[[str], Any]
+    client: Callable[..., Any]
     dry_run: bool = False
     accept_unknown: bool = False
     watch_seconds: float = 300.0
@@ -79,8 +80,9 @@ class Deployment:
         network = self.network()
         certificate = self.certificate()
         self.tables()
+        backup = self.backup()
         image = image or self.image(tag, foundation.get("Repository", ""))
-        self.release(image, {**foundation, **network, **certificate})
+        self.release(image, {**foundation, **network, **certificate, **backup})
 
     def check(self) -> None:
         say("1. What has to be there already")
@@ -195,8 +197,32 @@ class Deployment:
                     continue
             self.stacks.bring(Stack(name, template, {}))
 
+    def backup(self) -> dict[str, str]:
+        """The copy first, whose bucket the one here replicates to. Returns what service.yaml is told of both."""
+        say("7. Backup")
+        name, template, region = f"{self.settings.name}-backup", self.templates("backup"), self.settings.copy_region
+        given: dict[str, str | None] = {key: str(value) for key, value in self.settings.backup.items()}
+        if unknown := given.keys() - (template["Parameters"].keys() - {"Part"}):
+            raise DeployError(f"[backup] has {', '.join(sorted(unknown))}, which backup.yaml does not know.")
+        copy = self.settings.backup.get("CopyBucket", "")
+        if copy:
+            say(f"  The copy goes to {copy} in {region}, which somebody else looks after.")
+        elif region:
+            clients = (self.client("cloudformation", region), self.client("s3", region))
+            there = Stacks(*clients, dry_run=self.dry_run, **self._waits)
+            say(f"  In {region}:")
+            there.bring(Stack(name, template, {**given, "Part": "copy"}))
+            copy = there.outputs(name).get("Bucket", "")
+        else:
+            say("  No copy: copy_region is not set. What takes the account's tables takes the backup, too.")
+        self.stacks.bring(Stack(name, template, {**given, "Part": "home", "CopyBucket": copy}))
+        home = self.stacks.outputs(name).get("Bucket", "")
+        if not home:
+            say("  The service is told their names once they are there: its changes below are without them.")
+        return {"BackupBucket": home, "BackupCopyBucket": copy, "BackupCopyRegion": region if copy else ""}
+
     def image(self, tag: str, repository: str) -> str:
-        say("7. Image")
+        say("8. Image")
         if not repository:
             say(f"  {tag} would be built and pushed.")
             return f"(the image of {tag})"
@@ -208,7 +234,7 @@ class Deployment:
         return images.bring(tag)
 
     def release(self, image: str, outputs: Mapping[str, str]) -> None:
-        say("8. Release")
+        say("9. Release")
         there = self.stacks.parameters(self.service_name)
         wanted = self._service(image, outputs)
         if there.get("Image") not in (None, image):
@@ -268,7 +294,7 @@ class Deployment:
             )
 
     def _watch(self, running: Running, before: set[str]) -> None:
-        say(f"9. Watching for {self.watch_seconds:.0f} s, and whether {self.settings.host_name} leads to this release")
+        say(f"10. Watching for {self.watch_seconds:.0f} s, and whether {self.settings.host_name} leads to this release")
         status, lines = running.command(["doctor", "--only", "reach"])
         for line in lines[-6:]:
             say(f"    {line}")

@@ -51,9 +51,9 @@ def endpoint() -> Iterator[str]:
 @pytest.fixture
 def client(endpoint: str) -> Callable[[str], Any]:
     @cache
-    def made(service: str) -> Any:
+    def made(service: str, region: str = "us-east-1") -> Any:
         keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-        return boto3.client(service, endpoint_url=endpoint, region_name="us-east-1", **keys)
+        return boto3.client(service, endpoint_url=endpoint, region_name=region, **keys)
 
     if not made("sesv2").list_email_identities()["EmailIdentities"]:
         made("sesv2").create_email_identity(EmailIdentity="example.com")
@@ -131,7 +131,8 @@ def test_from_nothing_to_a_release_to_the_next_and_back(client, capsys) -> None:
     deployment(client, SMALL, runs, ask=give_keys).run(ONE)
 
     made = statuses(client, "dashboard")
-    assert set(made) == {"dashboard", "dashboard-network", "dashboard-tables", "dashboard-service"}
+    parts = ("", "-network", "-tables", "-backup", "-service")
+    assert set(made) == {f"dashboard{part}" for part in parts}
     assert set(made.values()) <= {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
     (before, image, environment), (after, *_) = runs.asked
     assert (before, image) == (["doctor", "--before-release"], ONE)
@@ -196,6 +197,61 @@ def test_the_secret_gets_what_the_settings_need_and_a_token_of_ours_is_made(clie
     deployment(client, asking, Runs()).secret(arn)
     assert "has all that is needed" in capsys.readouterr().out
     assert json.loads(manager.get_secret_value(SecretId=arn)["SecretString"])["METRICS_TOKEN"] == made
+
+
+COPIED = replace(SMALL, name="copied", copy_region="eu-west-1")
+
+
+def test_the_copy_of_the_backup_is_made_first_and_the_service_is_told_of_both(client, capsys) -> None:
+    dry = deployment(client, COPIED, Runs(), dry_run=True)
+    assert set(dry.backup().values()) == {""}
+    assert "its changes below are without them" in capsys.readouterr().out
+    assert statuses(client, "copied") == {}
+
+    made = deployment(client, COPIED, Runs())
+    there, home = made.stacks.find, made.stacks.bring
+    made.stacks.bring = broken_off  # type: ignore[method-assign,assignment]
+    with pytest.raises(KeyboardInterrupt):
+        made.backup()
+    made.stacks.bring = home  # type: ignore[method-assign]
+    assert there("copied-backup") is None
+    names = made.backup()
+    assert made.backup() == names
+    assert capsys.readouterr().out.count("copied-backup: nothing to change.") == 3
+
+    abroad = client("cloudformation", "eu-west-1").describe_stacks(StackName="copied-backup")["Stacks"][0]
+    assert {each["ParameterKey"]: each["ParameterValue"] for each in abroad["Parameters"]}["Part"] == "copy"
+    (copy_bucket,) = [each["OutputValue"] for each in abroad["Outputs"]]
+    here = made.stacks.parameters("copied-backup")
+    assert (here["Part"], here["CopyBucket"]) == ("home", copy_bucket)
+    assert names == {
+        "BackupBucket": made.stacks.outputs("copied-backup")["Bucket"],
+        "BackupCopyBucket": copy_bucket,
+        "BackupCopyRegion": "eu-west-1",
+    }
+    given = new_settings(read_template(TEMPLATES / "service.yaml"), made._service(ONE, names))
+    assert [given[f"BACKUP_{name}"] for name in ("BUCKET", "COPY_BUCKET", "COPY_REGION")] == list(names.values())
+
+
+def broken_off(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_copy_in_another_account_is_not_made_here_and_none_at_all_is_told_of(client, capsys) -> None:
+    theirs = {"CopyBucket": "their-copy", "CopyAccount": "210987654321", "KeepDays": "40"}
+    made = deployment(client, replace(COPIED, name="theirs", backup=theirs), Runs())
+    assert made.backup()["BackupCopyBucket"] == "their-copy"
+    assert made.stacks.parameters("theirs-backup")["KeepDays"] == "40"
+    with pytest.raises(client("cloudformation").exceptions.ClientError, match="does not exist"):
+        client("cloudformation", "eu-west-1").describe_stacks(StackName="theirs-backup")
+
+    names = deployment(client, replace(SMALL, name="alone"), Runs()).backup()
+    assert names["BackupBucket"]
+    assert (names["BackupCopyBucket"], names["BackupCopyRegion"]) == ("", "")
+    assert "No copy: copy_region is not set." in capsys.readouterr().out
+
+    with pytest.raises(DeployError, match="has Part, which"):
+        deployment(client, replace(COPIED, backup={"Part": "copy"}), Runs()).backup()
 
 
 def test_where_a_collector_is_named_the_image_can_send_to_it() -> None:
@@ -329,6 +385,14 @@ def test_the_settings_are_checked_all_at_once_and_what_nobody_reads_is_named(tmp
     with pytest.raises(DeployError, match="siez"):
         read_settings(file)
     assert read_settings(TEMPLATES / "deploy.example.toml").size == "Small"
+    for wrong, told in (
+        ('copy_region = "us-east-1"', "lost with the tables"),
+        ('[service]\nBackupCopyBucket = "mine"', "BackupCopyBucket: copy_region and"),
+        ('[backup]\nCopyBucket = "theirs"', "the region of CopyBucket"),
+    ):
+        file.write_text(f'host_name = "a.b"\nmail_from = "x@a.b"\nalarm_mail = "a@b.c"\n{wrong}\n')
+        with pytest.raises(DeployError, match=told):
+            read_settings(file)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from app.gateways.depots import DepotUnavailable
 from ..backup import nightly
 from .patient import FLASK, Check, Patient
 
-STACK = "aws cloudformation deploy --template-file deploy/aws/backup.yaml (docs: deploy/aws/README.md)"
+STACK = "scripts/deploy, which makes the stacks of deploy/aws/backup.yaml (docs: deploy/aws/README.md)"
+COPY = f"copy_region in deploy/aws/deploy.toml, another region than its own; then {STACK}"
 SERVICE = "of deploy/aws/service.yaml"
 
 
@@ -25,7 +26,7 @@ def backup_bucket(patient: Patient) -> Iterator[Finding]:
     config, home = patient.config, patient.vault.home
     if home is None:
         sentence = "BACKUP_BUCKET is not set: nothing is exported by night, and a lost account is lost."
-        yield wrong(sentence, f"{STACK}; then its bucket as BackupBucket {SERVICE}")
+        yield wrong(sentence, STACK)
         return
     region = _asked(home.region, f"BackupBucket {SERVICE}, or its policies")
     if region and region != config.aws_region:
@@ -43,10 +44,10 @@ def backup_copy(patient: Patient) -> Iterator[Finding]:
         return
     if vault.copy is None:
         sentence = "BACKUP_COPY_BUCKET is not set: the backup lies where the tables do, and is lost with them."
-        yield wrong(sentence, f"{STACK} with Part=copy in another region; then BackupCopyBucket {SERVICE}")
+        yield wrong(sentence, COPY)
         return
     if config.backup_copy_bucket == config.backup_bucket:
-        yield wrong("BACKUP_COPY_BUCKET is BACKUP_BUCKET: there is no copy.", f"{STACK} with Part=copy")
+        yield wrong("BACKUP_COPY_BUCKET is BACKUP_BUCKET: there is no copy.", COPY)
         return
     region = _asked(vault.copy.region, f"BackupCopyBucket and BackupCopyRegion {SERVICE}")
     named = config.backup_copy_region or config.aws_region
