@@ -216,7 +216,7 @@ WITHOUT_AN_ACT = {
 # Where an owner or Stripe does the same as an operator: the act is handed on, or there is none.
 WITH_AN_ACT_OR_NOT = {
     "services/account_notices.py: changed": "one's own second factor, or support's reset of it",
-    "services/accounts.py: delete": "one's own account; an operator's role ends with it",
+    "services/accounts.py: _delete": "one's own account; an operator's role ends with it",
     "services/payments.py: settle": "what Stripe tells, or what an operator decides",
     "services/seed.py: demo": "the demo customer, or the demo operator",
 }

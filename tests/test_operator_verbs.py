@@ -13,6 +13,7 @@ from app.cli import GROUPS
 from app.data.base import Base
 from app.data.codec import decode_item
 from app.data.transaction import Writes
+from app.domain.accounts import BROWSER, Session
 from app.domain.audit import ACTS
 from app.domain.by_hand import COMMAND_LINE
 from app.domain.clock import utcnow
@@ -257,6 +258,10 @@ def test_every_command_that_changes_something_writes_its_row_in_its_transaction(
     def customer() -> str:
         return make_account(store, f"c{next(numbers)}@example.com").email
 
+    def signed_in() -> str:
+        session = Session("a" * 32, BROWSER, utcnow(), utcnow())
+        return make_account(store, f"s{next(numbers)}@example.com", sessions={session.key: session}).email
+
     why = ("--reason", "Because")
     verbs = {
         "tasks claim": (world.task, run("tasks", "claim", "{}")),
@@ -275,6 +280,7 @@ def test_every_command_that_changes_something_writes_its_row_in_its_transaction(
         "books check --freeze": (differing, run("books", "check", "--freeze", status=1)),
         "books restate": (lambda: "differs@example.com", run("books", "restate", "{}", *why)),
         "books unfreeze": (lambda: "differs@example.com", run("books", "unfreeze", "{}", *why)),
+        "restore settle": (signed_in, run("restore", "settle")),
         "accounts reset-second-factor": (customer, run("accounts", "reset-second-factor", "{}", "--as", "me")),
     }
 

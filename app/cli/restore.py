@@ -14,17 +14,19 @@ import click
 from app.cli.backup import copies_of, depot_at, newest, progress, say
 from app.cli.groups import Group
 from app.cli.tables import print_table
+from app.cli.tasks import operator
 from app.config import Config
 from app.data import Store
 from app.data.recovery import Recovery
 from app.data.table_copies import TableCopies
 from app.data.table_setup import expire, protect
-from app.domain.clock import to_iso
-from app.domain.errors import InvalidInput
+from app.domain.audit import act_in_words
+from app.domain.clock import to_iso, utcnow
+from app.domain.errors import DomainError, InvalidInput
 from app.domain.formatting import count
 from app.gateways.depots import BUCKET, Depot
 from app.services import restored
-from app.services.backup import looking, moments, restoring, result_files
+from app.services.backup import looking, moments, restoring, result_files, settling
 from app.services.backup.looking import Backup
 from app.services.books import Difference
 from app.web import deps
@@ -119,6 +121,40 @@ def run(
     _say_next(prefix, moment)
 
 
+@group.command("settle")
+@click.option("--lost", metavar="PREFIX", help="Tables of before, where they can still be read: who has left since.")
+@operator
+def settle(lost: str | None, operator: str) -> None:
+    """Delete again whoever has deleted an account since, and sign everybody out. Before anybody is served.
+
+    A session that was ended since, and an account that was deleted, would be back. Safe to repeat and to break off.
+    """
+    found, config = deps.get(), deps.config()
+    before = None
+    if lost is not None:
+        if lost == config.table_prefix:
+            raise click.UsageError(f"{lost} is what is settled here: --lost takes the prefix of before.")
+        copies = copies_of(config, lost)
+        if copies.find("Users") is None or copies.find("Audit") is None:
+            raise click.UsageError(f"There are no tables {lost}Users and {lost}Audit: leave --lost out.")
+        before = Store(copies.client, lost)
+    try:
+        done = settling.settle(found.store, found.files, before, actor=operator, now=utcnow(), say=progress)
+    except DomainError as error:
+        raise click.ClickException(f"{error.message} What was done by then stands; run it again.") from error
+    if done.acts:
+        rows = [(act_in_words(act), about, times) for (act, about), times in sorted(done.acts.items())]
+        print_table(("what was done since, and is not here", "about", "times"), rows)
+        click.echo()
+    click.echo(f"{count(done.signed_out, 'account')} signed out, {done.deleted:,} deleted again.")
+    if before is None:
+        click.echo("Who has left since is not known without --lost: delete again who is known to have.")
+    for email in done.open_tasks:
+        click.echo(f"{email} had deleted the account, and has open tasks here: reject them, then run this again.")
+    if done.open_tasks:
+        sys.exit(1)
+
+
 def _chosen(depot: Depot, where: str, name: str, without: tuple[str, ...]) -> Backup:
     backup = looking.look(depot, name or newest(depot, where), without=without)
     if backup.torn:
@@ -150,9 +186,12 @@ def _say_next(prefix: str, moment: datetime | None) -> None:
 Nobody is served from these tables yet. Next:
 
   1. Look: TABLE_PREFIX={prefix} flask --app app.wsgi doctor --only store --only files
-  2. Serve: the service with TablePrefix={prefix} and its usual WebTasks (locally: TABLE_PREFIX={prefix} scripts/run)
-  3. Stripe: turn its endpoint on, then TABLE_PREFIX={prefix} flask --app app.wsgi books reconcile --since {since}
-  4. Tell customers: tasks, codes and adjustments since {since} (UTC) are lost; mails that waited then go out again.
+  2. Settle: TABLE_PREFIX={prefix} flask --app app.wsgi restore settle, with --lost and the prefix of before if those
+     tables can still be read: signs everybody out, and deletes again who has left since
+  3. Serve: the service with TablePrefix={prefix} and its usual WebTasks (locally: TABLE_PREFIX={prefix} scripts/run)
+  4. Stripe: turn its endpoint on, then TABLE_PREFIX={prefix} flask --app app.wsgi books reconcile --since {since}
+  5. Tell customers: tasks, codes and adjustments since {since} (UTC) are lost; passwords, passkeys and second factors
+     are those of then; mails that waited then go out again.
 
 docs/operating.md, "When the data is gone", has what is seen at each step.""")
 

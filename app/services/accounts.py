@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -231,9 +232,21 @@ def delete(store: Store, passwords: Passwords, account: Account, password: objec
     """
     check_password(passwords, account, password)
 
-    def attempt(current: Account) -> None:
+    def check(current: Account) -> None:
         if current.session_version != account.session_version:
             raise BadCredentials("That is not your current password.")  # it was replaced, or its session ended
+
+    _delete(store, account, check, now)
+
+
+def delete_again(store: Store, account: Account, *, now: datetime) -> None:
+    """What its owner has done before, in tables that were restored to a moment before. Raises WrongState."""
+    _delete(store, account, lambda current: None, now)
+
+
+def _delete(store: Store, account: Account, check: Callable[[Account], None], now: datetime) -> None:
+    def attempt(current: Account) -> None:
+        check(current)
         if current.open_tasks > 0:
             raise WrongState(
                 "Some of your tasks are open. Cancel them or wait for their results, then delete the account."

@@ -1,0 +1,74 @@
+"""What restored tables bring back that had ended since their moment: sessions, and accounts that were deleted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from app.data import Store
+from app.domain.accounts import Account, AccountKey
+from app.domain.errors import WrongState
+from app.gateways.files import FileStore
+
+from .. import accounts, customers
+
+ROWS_A_WORD = 1_000
+
+
+@dataclass(slots=True)
+class Settled:
+    """`open_tasks`: accounts that were deleted, and cannot be until their tasks have ended. `acts`: what the audit log
+    of the lost tables has and this one lacks, by what and about whom or what, with how often.
+    """
+
+    signed_out: int = 0
+    deleted: int = 0
+    open_tasks: list[AccountKey] = field(default_factory=list)
+    acts: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+def settle(
+    store: Store,
+    files: FileStore,
+    lost: Store | None,
+    *,
+    actor: str,
+    now: datetime,
+    say: Callable[[str], None] = lambda line: None,
+) -> Settled:
+    """Delete again whom `lost`, the tables of before, knows to have left since, and sign everybody out.
+
+    For tables that nobody is served from yet: a session that was ended since, by a sign-out or a new password, must
+    open nothing. Safe to repeat and to break off. Raises StoreUnavailable, FilesUnavailable, RowUnreadable.
+    """
+    done = Settled()
+    if lost is not None:
+        for number, there in enumerate(lost.accounts.every()):
+            if number % ROWS_A_WORD == 0:
+                say(f"who has left since: {number:,} accounts")
+            if there.life or there.deleted_at:
+                _follow(store, files, there, now, done)
+        say("the audit logs")
+        done.acts = Counter(lost.whole.acts()) - Counter(store.whole.acts())
+    for number, account in enumerate(store.accounts.every()):
+        if number % ROWS_A_WORD == 0:
+            say(f"sessions: {number:,} accounts")
+        if account.sessions:
+            customers.end_sessions(store, actor, account.email, now=now)
+            done.signed_out += 1
+    return done
+
+
+def _follow(store: Store, files: FileStore, there: Account, now: datetime, done: Settled) -> None:
+    here = store.accounts.find(there.email)
+    if here is None or here.deleted_at or (here.life >= there.life and not there.deleted_at):
+        return
+    try:
+        accounts.delete_again(store, here, now=now)
+    except WrongState:
+        done.open_tasks.append(here.email)
+        return
+    accounts.finish_erasure(store, files, here.email, deleted_at=now)
+    done.deleted += 1
