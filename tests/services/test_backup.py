@@ -380,6 +380,7 @@ def test_an_empty_folder_is_no_backup(depot):
 def test_the_commands_export_list_and_verify(app, copies, depot, tmp_path):
     run = app.test_cli_runner().invoke
     where = str(depot)
+    app.extensions["impacteragi"].files.create_bucket()
 
     assert run(args=["backup", "list", "--from", where]).output == f"There is no backup in {where}.\n"
     made = run(args=["backup", "export", "--to", where, "--name", "tonight"])
