@@ -52,6 +52,18 @@ def test_what_names_another_address_host_or_request_stays_behind(before_origin, 
     assert [name.lower() for name, _ in heard.headers].count(HEADER.lower()) == 1
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/metrics?x=1", "/%6Detric%73", "/x/../metrics"])
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
+def test_the_figures_of_a_server_are_never_the_publics(before_origin, origin, path, method):
+    """Not with the token either: any server would answer, and the token would have gone through the world."""
+    answer = before_origin.ask(path, method, headers={"Authorization": "Bearer of-whoever-has-it"})
+
+    assert (answer.status, origin.heard) == (404, [])
+    assert ("There is nothing here" in answer.text) == (method != "HEAD")
+    before_origin.ask(path.replace("metric", "metrix").replace("%6D", "n"), method)
+    assert len(origin.heard) == 1, "another address goes on"
+
+
 @pytest.mark.threat(119)
 @pytest.mark.parametrize(
     ("path", "decoded"),

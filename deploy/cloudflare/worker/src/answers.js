@@ -34,6 +34,7 @@ export const KINDS = {
   late: [504, "too_late", "This takes too long", "Our server has not answered in time.", "It is not known whether what you sent arrived: look at your history before you send it again. It is there and charged once, or it was never charged."],
   none: [503, "unreachable", "We cannot answer right now", "None of our servers is ready.", REFUSED],
   no_such_method: [405, "method_not_allowed", "That is not how this page works", "It cannot be opened like this.", REFUSED],
+  nothing: [404, "not_found", "There is nothing here", "The address is wrong, or what was here is gone.", ""],
   expired: [410, "expired", "This link has expired", "It is too old, or it was never good. Ask for a new one.", ""],
   broken: [500, "internal", "Something broke on our side", "It is not your doing, and it has been noted.", "If you were submitting a task, look at your history first: it is there and charged once, or it was never charged."],
 };

@@ -1,11 +1,12 @@
 // How much of a body is let through, by where it goes: the limits of the app, which knows better and judges again.
-// tests/edge/test_limits.py compares them with app/web/admission.py, app/web/files.py and app/routes.
+// tests/edge/test_words.py compares them with app/web/admission.py, app/web/files.py and app/routes.
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
 export const WEBHOOK = "/api/stripe/webhook";
 export const PROBES = ["/livez", "/readyz", "/healthz", "/healthz/as-seen"];
+export const METRICS = "/metrics"; // of one server, for who asks it by its own address
 
 export const LIMITS = {
   webhook: 256 * KIB,

@@ -40,7 +40,7 @@ async function keyOf(secret) {
 }
 
 /** The bytes of a path, each %xx taken for the byte that it means; what is no %xx stays. */
-function decoded(path) {
+export function decoded(path) {
   const bytes = [];
   for (const part of path.split(/(%[0-9a-f]{2})/i)) {
     if (/^%[0-9a-f]{2}$/i.test(part)) bytes.push(parseInt(part.slice(1), 16));

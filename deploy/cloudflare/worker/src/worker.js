@@ -3,8 +3,8 @@
 
 import { answer } from "./answers.js";
 import { NotWhole, isForm, read, streamed, typedIn } from "./body.js";
-import { PROBES, WEBHOOK, limitOf } from "./limits.js";
-import { HEADER, passUntil, visitorHeader } from "./signature.js";
+import { METRICS, PROBES, WEBHOOK, limitOf } from "./limits.js";
+import { HEADER, decoded, passUntil, visitorHeader } from "./signature.js";
 import { fromEdge, mayBeKept } from "./static_files.js";
 
 const PASS_PATH = "/.edge/pass";
@@ -43,6 +43,7 @@ export default {
 async function handle(request, url, env, context, asked) {
   if (!env.EDGE_SECRET) throw new Error("EDGE_SECRET is not set: npx wrangler secret put EDGE_SECRET");
   if (asked.path === PASS_PATH) return givePass(url, env, asked);
+  if (isMetrics(asked.path)) return answer("nothing", asked);
   if (NOT_HANDED_ON.test(asked.method)) return answer("no_such_method", asked);
 
   const contentType = request.headers.get("Content-Type") ?? "";
@@ -154,6 +155,11 @@ async function givePass(url, env, asked) {
 async function hasPass(request, env) {
   const sent = new RegExp(`(?:^|;\\s*)${PASS_COOKIE}=([^;]*)`).exec(request.headers.get("Cookie") ?? "");
   return sent !== null && (await passUntil(env.EDGE_SECRET, sent[1])) > 0;
+}
+
+/** However it is written: the app reads a path with its escapes taken away. */
+function isMetrics(path) {
+  return new TextDecoder().decode(decoded(path)) === METRICS;
 }
 
 /** Cloudflare's own name for the request where it has one, so that its logs, ours and the app's are found by one. */
