@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime
@@ -104,7 +105,7 @@ class Folder:
         path = self._root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
-        with part.open("wb") as opened:
+        with open(part, "wb", opener=_for_its_owner_alone) as opened:
             opened.write(content)
         part.replace(path)
 
@@ -124,6 +125,11 @@ class Folder:
 
     def remove(self, name: str) -> None:
         (self._root / name).unlink(missing_ok=True)
+
+
+def _for_its_owner_alone(path: str, flags: int) -> int:
+    """A backup has all that the tables have: addresses, hashes of passwords, what customers have written."""
+    return os.open(path, flags, 0o600)
 
 
 class Bucket:

@@ -91,6 +91,13 @@ def test_an_export_is_whole_and_holds_every_row(copies, depot):
     assert odd["empty"] == ODD["empty"]
 
 
+@pytest.mark.threat(116)
+def test_what_is_in_a_folder_is_nobody_elses_to_read(copies, depot):
+    exported(copies, depot)
+
+    assert {path.stat().st_mode & 0o077 for path in Path(str(depot)).rglob("*") if path.is_file()} == {0}
+
+
 def test_manifests_and_files_are_those_that_dynamodb_writes(copies, depot):
     done = exported(copies, depot)
     folder = folder_of(depot, done.name, "Users")
