@@ -239,6 +239,8 @@ class Deployment:
         wanted = self._service(image, outputs)
         if there.get("Image") not in (None, image):
             wanted["PreviousImage"] = there["Image"]
+        if not there:
+            wanted.setdefault("OutboxOneKey", "0")  # there is no release before it
         template = self.templates("service")
         if self.dry_run:
             say("  The doctor would be asked first, in this image and with these settings.")
@@ -253,7 +255,8 @@ class Deployment:
             self.stacks.bring(Stack(self.service_name, template, {**wanted, "Serving": "no"}))
             wanted.pop("PreviousImage", None)
         running = self._running()
-        self._ask_the_doctor(running, image, template, wanted)
+        kept = self.stacks.parameters(self.service_name)  # of what nobody says anything else
+        self._ask_the_doctor(running, image, template, {**kept, **wanted})
         before = running.ringing(self.service_name)
         self.stacks.bring(Stack(self.service_name, template, {**wanted, "Serving": "yes"}), beside=running.progress)
         self._watch(self._running(), before)

@@ -149,6 +149,7 @@ def test_all_containers_get_settings_that_the_app_accepts(size: str, proxies: st
         "BACKUP_COPY_BUCKET": "dashboard-copy",
         "BACKUP_COPY_REGION": "eu-west-1",
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+        "OUTBOX_ONE_KEY": "0",
         "JWT_SECRET": "0c5d1f9e7ab8426390" * 3,
         "METRICS_TOKEN": "41c8d0f7a2b96e3558" * 3,
         "EDGE_SECRETS": "7e20d4b91c5fa83612" * 3,

@@ -141,6 +141,7 @@ def test_from_nothing_to_a_release_to_the_next_and_back(client, capsys) -> None:
     assert after == ["doctor", "--only", "reach"]
     stacks = deployment(client, SMALL, runs).stacks
     assert stacks.parameters("dashboard-service")["Serving"] == "yes"
+    assert (stacks.parameters("dashboard-service")["OutboxOneKey"], environment["OUTBOX_ONE_KEY"]) == ("0", "0")
 
     capsys.readouterr()
     deployment(client, SMALL, runs, dry_run=True).run(TWO)
@@ -151,6 +152,8 @@ def test_from_nothing_to_a_release_to_the_next_and_back(client, capsys) -> None:
 
     deployment(client, SMALL, runs).run(TWO)
     assert [stacks.parameters("dashboard-service")[name] for name in ("Image", "PreviousImage")] == [TWO, ONE]
+    assert stacks.parameters("dashboard-service")["OutboxOneKey"] == "0", "it stays"
+    assert [asked[2]["OUTBOX_ONE_KEY"] for asked in runs.asked if asked[1]] == ["0", "0"], "and the doctor is told so"
     deployment(client, SMALL, runs).run(TWO)  # begun again: what ran before is still known
     assert stacks.parameters("dashboard-service")["PreviousImage"] == ONE
 

@@ -16,7 +16,7 @@ import pytest
 from app import create_app
 from app.config import Config
 from app.data import Store
-from app.data.migrations import MIGRATIONS, Migrations
+from app.data.migrations import MAILS_OF_BEFORE, MIGRATIONS, Migrations
 from app.data.table_setup import create_tables
 from app.data.tables import ALL, OUTBOX, OUTBOX_INDEX, RATE_LIMITS, USERS
 from app.domain.backups import (
@@ -253,6 +253,21 @@ def test_a_collector_that_answers_and_a_sender_that_looks_are_right(ward):
     ward.store.updates.heartbeats.note_waiting(Waiting(ward.now))
 
     assert [finding.state for name in ("collector", "measurements") for finding in ward.examine(name)] == [RIGHT] * 2
+
+
+def test_it_says_when_mails_need_not_stand_for_the_release_before_any_more(ward):
+    told = "0 may be set for every process"
+    assert [told in finding.sentence for finding in ward.examine("migrations")] == [False, True]
+
+    ward.change(outbox_one_key=False)
+    assert [told in finding.sentence for finding in ward.examine("migrations")] == [False]
+
+    ward.change(outbox_one_key=True)
+    ward.store.pending_migrations = lambda: [MAILS_OF_BEFORE]
+    (found,) = ward.examine("migrations")
+    assert (found.state, told in found.sentence) == (WRONG, False)
+    ward.store.pending_migrations = lambda: [MIGRATIONS[0]]
+    assert [finding.state for finding in ward.examine("migrations")] == [WRONG, RIGHT], "another one is no reason"
 
 
 # What can be wrong: what is done to the deployment, the check that finds it, words of its sentence, of what mends it

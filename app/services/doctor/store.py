@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from app.data.migrations import MAILS_OF_BEFORE
 from app.data.table_setup import Difference
 from app.domain.clock import machine_now
 from app.domain.clock_reading import OFF, RIGHT
@@ -88,6 +89,11 @@ def migrations(patient: Patient) -> Iterator[Finding]:
         yield wrong(f"{migration} is pending: run it once the release before has ended.", f"{FLASK} tables migrate")
     if not pending:
         yield right("No migration of stored rows is pending.")
+    if patient.config.outbox_one_key and MAILS_OF_BEFORE not in pending:
+        yield right(
+            "OUTBOX_ONE_KEY is 1: mails stand where the release before looks for them, too. Once none of it runs any "
+            "more, 0 may be set for every process: nothing is left to migrate for it."
+        )
 
 
 def _mend(difference: Difference) -> str:
