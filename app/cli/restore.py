@@ -189,7 +189,7 @@ Nobody is served from these tables yet. Next:
   2. Settle: TABLE_PREFIX={prefix} flask --app app.wsgi restore settle, with --lost and the prefix of before if those
      tables can still be read: signs everybody out, and deletes again who has left since
   3. Serve: the service with TablePrefix={prefix} and its usual WebTasks (locally: TABLE_PREFIX={prefix} scripts/run)
-  4. Stripe: turn its endpoint on, then TABLE_PREFIX={prefix} flask --app app.wsgi books reconcile --since {since}
+  4. Stripe: TABLE_PREFIX={prefix} flask --app app.wsgi books reconcile --since {since}
   5. Tell customers: tasks, codes and adjustments since {since} (UTC) are lost; passwords, passkeys and second factors
      are those of then; mails that waited then go out again.
 
