@@ -254,6 +254,7 @@ class Deployment:
             say("  The first time: everything but what serves, so that the doctor can look.")
             self.stacks.bring(Stack(self.service_name, template, {**wanted, "Serving": "no"}))
             wanted.pop("PreviousImage", None)
+            self._begin_the_tables(self._running())
         running = self._running()
         kept = self.stacks.parameters(self.service_name)  # of what nobody says anything else
         self._ask_the_doctor(running, image, template, {**kept, **wanted})
@@ -295,6 +296,16 @@ class Deployment:
                 "Not released: the doctor finds the above. Each line has what mends it; then start again."
                 + (" What cannot be told is taken with --accept-unknown." if status == 3 else "")
             )
+
+    def _begin_the_tables(self, running: Running) -> None:
+        """CloudFormation made them, and tells nobody that there is nothing to migrate; the books get a first check."""
+        for arguments in (["tables", "migrate"], ["books", "check"]):
+            say(f"  flask {' '.join(arguments)} ...")
+            status, lines = running.command(arguments)
+            if status:
+                for line in lines[-6:]:
+                    say(f"    {line}")
+                raise DeployError(f"flask {' '.join(arguments)} ended with {status}: mend that, and start again.")
 
     def _watch(self, running: Running, before: set[str]) -> None:
         say(f"10. Watching for {self.watch_seconds:.0f} s, and whether {self.settings.host_name} leads to this release")

@@ -134,7 +134,8 @@ def test_from_nothing_to_a_release_to_the_next_and_back(client, capsys) -> None:
     parts = ("", "-network", "-tables", "-backup", "-service")
     assert set(made) == {f"dashboard{part}" for part in parts}
     assert set(made.values()) <= {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
-    (before, image, environment), (after, *_) = runs.asked
+    (migrated, *_), (checked, *_), (before, image, environment), (after, *_) = runs.asked
+    assert (migrated, checked) == (["tables", "migrate"], ["books", "check"]), "the doctor would miss both"
     assert (before, image) == (["doctor", "--before-release"], ONE)
     assert environment["APP_URL"] == "https://dashboard.example.com"
     assert environment["MAIL_FROM"] == "Us <hello@example.com>"

@@ -65,6 +65,6 @@ def _host(patient: Patient) -> str:
 
 
 CHECKS = tuple(
-    Check(name, look, seconds=30)
+    Check(name, look, before_release=False, seconds=30)
     for name, look in {"Cloudflare settings": settings, "Cloudflare rules": rules, "Cloudflare way": way}.items()
 )

@@ -135,7 +135,7 @@ def _dkim_of(identity: dict[str, Any] | None) -> dict[str, Any]:
 CHECKS = (
     Check("mail sender", sender),
     Check("mail DKIM", dkim),
-    Check("mail sandbox", sandbox),
+    Check("mail sandbox", sandbox, before_release=False),
     Check("mail sending", sending),
     Check("mail quota", quota, before_release=False),
     Check("mail suppression", suppression),

@@ -95,7 +95,8 @@ class Patient:
 class Check:
     """One question. `look` says what it finds; what it raises is told as unknown, and so is an answer after `seconds`.
 
-    `before_release`: also asked of the settings of a release that is still to come, which mends what others find.
+    `before_release`: also asked of the settings of a release that is still to come. Not where the release is what mends
+    it, and not where it has nothing to do with it: who has no terms yet must be able to release all the same.
     """
 
     name: str
