@@ -250,6 +250,7 @@ class AccountWrites(LifeWrites):
         """
         same_keys, read = _unchanged(account, "searched_by")
         same_address, present = _unchanged(account, "present_address", "present")
+        same_password, checked = _unchanged(account, "password_hash", "checked")
         SearchKeyWrites.beside(self).follow(account.email, account.searched_by, ())
         if account.present_address:
             self.drop_alias(account, account.present_address)
@@ -265,10 +266,10 @@ class AccountWrites(LifeWrites):
                 **dict.fromkeys([*PERSONAL, *(f"{kept}_{purpose}" for kept in LINKS for purpose in PURPOSES)]),
             },
             add=SESSIONS_END | {"life": 1},
-            condition="#password_hash = :checked AND (attribute_not_exists(#open_tasks) OR #open_tasks <= :none)"
-            f" AND ({same_keys}) AND ({same_address})",
-            checked=account.password_hash,
+            condition="(attribute_not_exists(#open_tasks) OR #open_tasks <= :none)"
+            f" AND ({same_password}) AND ({same_keys}) AND ({same_address})",
             none=0,
+            **checked,
             **read,
             **present,
         )

@@ -73,6 +73,16 @@ def test_who_had_left_is_deleted_again_and_everybody_is_signed_out(store, lost, 
 
 
 @pytest.mark.threat(116)
+def test_who_had_no_password_at_the_moment_is_deleted_again(store, lost, files):
+    """Somebody who had bought as a guest, and set one only after it."""
+    store.updates.accounts.change(store.accounts.get(ADA), password_hash=None)
+
+    done = settling.settle(store, files, lost, actor=OP, now=LATER)
+
+    assert (store.accounts.get(ADA).deleted_at, done.deleted) == (LATER, 1)
+
+
+@pytest.mark.threat(116)
 def test_the_command_says_what_it_did_and_what_it_cannot_know(app, store, lost):
     run = app.test_cli_runner().invoke
 
