@@ -251,7 +251,8 @@ def test_accounts_and_payments_of_before_are_found_once_they_are_migrated(store,
     assert [migrations.count(migration) for migration in MIGRATIONS[1:3]] == [0, 0]
 
 
-def test_doctor_names_what_is_not_found_yet(store):
-    sentences = [finding.sentence for finding in of_the_store.migrations(type("Patient", (), {"store": store})())]
+def test_doctor_names_what_is_not_found_yet(store, config):
+    patient = type("Patient", (), {"store": store, "config": config})()
+    sentences = [finding.sentence for finding in of_the_store.migrations(patient)]
 
     assert any("any part of their address" in sentence for sentence in sentences)
