@@ -51,7 +51,7 @@ def test_local_aws_puts_nothing_into_the_common_temporary_folder(tmp_path):
     folders = "[cognito._RSA_KEY_PATH, s3.DATA_DIR, persistence.STATE_DIR]"
     program = (
         "import json, sys, pathlib; from scripts.local.aws_server import configure;"
-        "configure(1, pathlib.Path(sys.argv[1]) if sys.argv[1:] else None);"
+        "configure('127.0.0.1', 1, pathlib.Path(sys.argv[1]) if sys.argv[1:] else None);"
         "from ministack.core import persistence; from ministack.services import cognito, s3;"
         f"print(json.dumps({folders} if sys.argv[1:] else [cognito._RSA_KEY_PATH, persistence.STATE_DIR]))"
     )
