@@ -30,6 +30,13 @@ GOOD |= {
     "actor": "op@example.com",
     "password": "x y z 1 2 3",
 }
+ONE_OF = {"restore run": ["--moment=2026-11-01T00:00:00"]}  # where a command wants one of several options
+
+
+@pytest.fixture(autouse=True)
+def somewhere_else(tmp_path, monkeypatch):
+    """Where a command puts what it keeps beside itself."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -88,7 +95,8 @@ def test_a_store_that_is_away_ends_in_a_sentence(config, name):
     away = Store(make_client(config, endpoint_url=f"http://127.0.0.1:{free_port()}"), "Nothing_")
     app = create_app(config, store=away, sender=FakeSender(), stripe=Listed())
 
-    result = app.test_cli_runner().invoke(args=[*name.split(), *words_of(COMMANDS[name], "task_1")])
+    words = [*name.split(), *words_of(COMMANDS[name], "task_1"), *ONE_OF.get(name, [])]
+    result = app.test_cli_runner().invoke(args=words)
 
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)

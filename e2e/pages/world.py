@@ -209,6 +209,7 @@ NOT_PAGES = {
     "health.as_seen": "JSON for the doctor",
     "health.check": "JSON for a person or a monitor",
     "health.ready": "JSON for the load balancer",
+    "metrics.show": "text for Prometheus",
     "wellknown.robots": "plain text",
     "wellknown.security": "plain text",
     "account.export": "a JSON download",
