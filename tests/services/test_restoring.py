@@ -166,7 +166,7 @@ def test_rows_of_somebody_else_are_never_written_over(made, fresh, tmp_path, set
     (tmp_path / "checkpoint.json").unlink()
     with pytest.raises(InvalidInput, match="has ended: its rows are left as they are now"):
         restore(made, fresh, tmp_path)
-    with pytest.raises(InvalidInput, match="ImpacterAGI_Users has rows that are not of this restore"):
+    with pytest.raises(InvalidInput, match=r"ImpacterAGI_\w+ has rows that are not of this restore"):
         restore(made, TableCopies(setting_up, "ImpacterAGI_"), tmp_path)
     assert digests(fresh) == served
 
@@ -300,6 +300,7 @@ def test_the_window_of_a_table_is_what_dynamodb_says(store, setting_up):
 def test_the_command_restores_checks_and_says_what_comes_next(app, made, fresh, tmp_path, files):
     ours = app.extensions["impacteragi"].files
     ours.create_bucket()
+    before = set(ours.sizes())
     run = app.test_cli_runner().invoke
     words = ["restore", "run", "--prefix", FRESH, "--from", str(made), "--checkpoint", str(tmp_path / "c.json")]
 
@@ -308,7 +309,7 @@ def test_the_command_restores_checks_and_says_what_comes_next(app, made, fresh, 
     assert done.exit_code == 0, done.output
     assert "The tables, the files and the books agree." in done.output
     assert f"TABLE_PREFIX={FRESH} flask --app app.wsgi books reconcile --since 20" in done.output
-    ((key, _),) = ours.sizes()
+    ((key, _),) = set(ours.sizes()) - before
     task_id, file_id = key.split("/")[1:]
     found = ours.find(task_id, file_id)
     assert (found.name, found.size_bytes, ours.read(key)) == ("banks – résumé.txt", 16, b"One, two, three.")
