@@ -280,7 +280,7 @@ def test_every_command_that_changes_something_writes_its_row_in_its_transaction(
         "books check --freeze": (differing, run("books", "check", "--freeze", status=1)),
         "books restate": (lambda: "differs@example.com", run("books", "restate", "{}", *why)),
         "books unfreeze": (lambda: "differs@example.com", run("books", "unfreeze", "{}", *why)),
-        "restore settle": (signed_in, run("restore", "settle")),
+        "restore settle": (signed_in, run("restore", "settle", "--imported")),
         "accounts reset-second-factor": (customer, run("accounts", "reset-second-factor", "{}", "--as", "me")),
     }
 

@@ -123,14 +123,19 @@ def run(
 
 @group.command("settle")
 @click.option("--lost", metavar="PREFIX", help="Tables of before, where they can still be read: who has left since.")
+@click.option("--imported", is_flag=True, help="The tables are of a restore, though restore run has not made them.")
 @operator
-def settle(lost: str | None, operator: str) -> None:
+def settle(lost: str | None, imported: bool, operator: str) -> None:
     """Delete again whoever has deleted an account since, and sign everybody out. Before anybody is served.
 
     A session that was ended since, and an account that was deleted, would be back. Safe to repeat and to break off.
     """
     found, config = deps.get(), deps.config()
     before = None
+    if not imported and not copies_of(config).mark_of("Users"):
+        raise click.UsageError(
+            f"{config.table_prefix} was not made by restore run: name the restored one in TABLE_PREFIX."
+        )
     if lost is not None:
         if lost == config.table_prefix:
             raise click.UsageError(f"{lost} is what is settled here: --lost takes the prefix of before.")

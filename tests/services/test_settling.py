@@ -83,13 +83,28 @@ def test_who_had_no_password_at_the_moment_is_deleted_again(store, lost, files):
 
 
 @pytest.mark.threat(116)
+def test_who_has_come_back_stays_whatever_older_tables_say(store, lost, files):
+    """As when those of a drill are named: in them Ada has left, here she has left as often and come back."""
+    store.updates.accounts.change(store.accounts.get(ADA), life=1)
+
+    done = settling.settle(store, files, lost, actor=OP, now=LATER)
+
+    assert (store.accounts.get(ADA).deleted_at, done.deleted) == (None, 0)
+
+
+@pytest.mark.threat(116)
 def test_the_command_says_what_it_did_and_what_it_cannot_know(app, store, lost):
     run = app.test_cli_runner().invoke
 
-    with_them = run(args=["restore", "settle", "--lost", LOST])
+    served = run(args=["restore", "settle"])
+    with_them = run(args=["restore", "settle", "--imported", "--lost", LOST])
+    here = TableCopies(store.client, store.prefix)
+    here.mark("Users", "tonight 1234")
     without = run(args=["restore", "settle"])
     wrong = [run(args=["restore", "settle", "--lost", name]).output for name in (store.prefix, "Nowhere_")]
+    here.mark("Users", "")
 
+    assert (served.exit_code, "was not made by restore run" in served.output) == (2, True)
     assert with_them.exit_code == 1, with_them.output
     assert "2 accounts signed out, 1 deleted again." in with_them.output
     assert f"{BOB} had deleted the account, and has open tasks here" in with_them.output

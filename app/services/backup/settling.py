@@ -52,7 +52,7 @@ def settle(
         for number, there in enumerate(lost.accounts.every()):
             if number % ROWS_A_WORD == 0:
                 say(f"who has left since: {number:,} accounts")
-            if there.life or there.deleted_at:
+            if there.life:
                 _follow(store, files, there, now, done)
         say("the audit logs")
         done.acts = Counter(lost.whole.acts()) - Counter(store.whole.acts())
@@ -66,7 +66,7 @@ def settle(
 
 def _follow(store: Store, files: FileStore, there: Account, now: datetime, done: Settled) -> None:
     here = store.accounts.find(there.email)
-    if here is None or here.deleted_at or (here.life >= there.life and not there.deleted_at):
+    if here is None or here.deleted_at or here.life >= there.life:  # the last: who had left before, and came back
         return
     try:
         accounts.delete_again(store, here, now=now)
