@@ -51,6 +51,8 @@ class Settings:
             wrong.append(f"[service] has {', '.join(made)}: copy_region and [backup] decide that")
         if self.backup.get("CopyBucket") and not self.copy_region:
             wrong.append("copy_region is not set: the region of CopyBucket")
+        if self.backup.get("CopyAccount") and not self.backup.get("CopyBucket"):
+            wrong.append("[backup] has CopyAccount and no CopyBucket, which is made there with its credentials")
         if not re.fullmatch(r"[a-z][a-z0-9-]{1,30}", self.name):
             wrong.append(f"name is {self.name!r}: small letters, digits and hyphens; every stack's name begins with it")
         if wrong:

@@ -211,10 +211,12 @@ class Deployment:
             clients = (self.client("cloudformation", region), self.client("s3", region))
             there = Stacks(*clients, dry_run=self.dry_run, **self._waits)
             say(f"  In {region}:")
+            keep_its_part(there, name, "copy", region)
             there.bring(Stack(name, template, {**given, "Part": "copy"}))
             copy = there.outputs(name).get("Bucket", "")
         else:
             say("  No copy: copy_region is not set. What takes the account's tables takes the backup, too.")
+        keep_its_part(self.stacks, name, "home", self.settings.region)
         self.stacks.bring(Stack(name, template, {**given, "Part": "home", "CopyBucket": copy}))
         home = self.stacks.outputs(name).get("Bucket", "")
         if not home:
@@ -344,6 +346,16 @@ class Deployment:
         wanted = {"Image": previous, "PreviousImage": there["Image"]}
         self.stacks.bucket = self.stacks.outputs(self.settings.name).get("Templates", "")
         self.stacks.bring(Stack(self.service_name, template, wanted), beside=self._running().progress)
+
+
+def keep_its_part(stacks: Stacks, name: str, part: str, region: str) -> None:
+    """Raises DeployError where the stack is the other part: as this one it would lose its bucket, which has backups."""
+    there = stacks.parameters(name).get("Part", part)
+    if there != part:
+        raise DeployError(
+            f"{name} in {region} is the backup's part {there}, and its bucket holds backups: take another name or "
+            "another region in the settings."
+        )
 
 
 def read_template(path: Path) -> dict[str, Any]:

@@ -237,6 +237,14 @@ def test_the_copy_of_the_backup_is_made_first_and_the_service_is_told_of_both(cl
     assert [given[f"BACKUP_{name}"] for name in ("BUCKET", "COPY_BUCKET", "COPY_REGION")] == list(names.values())
 
 
+def test_a_bucket_that_holds_backups_is_never_made_another_part(client) -> None:
+    """After the loss of a region somebody may deploy anew where the copy is."""
+    deployment(client, replace(COPIED, name="moved"), Runs()).backup()
+    anew = deployment(client, replace(COPIED, name="moved", region="eu-west-1", copy_region="us-east-1"), Runs())
+    with pytest.raises(DeployError, match="moved-backup in us-east-1 is the backup's part home"):
+        anew.backup()
+
+
 def broken_off(*_: Any) -> None:
     raise KeyboardInterrupt
 
@@ -393,6 +401,7 @@ def test_the_settings_are_checked_all_at_once_and_what_nobody_reads_is_named(tmp
         ('copy_region = "us-east-1"', "lost with the tables"),
         ('[service]\nBackupCopyBucket = "mine"', "BackupCopyBucket: copy_region and"),
         ('[backup]\nCopyBucket = "theirs"', "the region of CopyBucket"),
+        ('[backup]\nCopyAccount = "210987654321"', "no CopyBucket"),
     ):
         file.write_text(f'host_name = "a.b"\nmail_from = "x@a.b"\nalarm_mail = "a@b.c"\n{wrong}\n')
         with pytest.raises(DeployError, match=told):
