@@ -33,10 +33,12 @@ from .book_rules import (
     account_differences,
     by_hand_differences,
     code_differences,
+    counted,
     no_account,
     no_payment,
     no_place,
     no_task,
+    odd_numbers,
     payment_differences,
     task_differences,
     unreadable_amount,
@@ -269,7 +271,7 @@ class Look:
             rows = []
             for account in some:
                 tell()
-                last, folded = account.ledger_sequence, account.folded_sequence
+                last, folded = counted(account.ledger_sequence) or 0, counted(account.folded_sequence) or 0
                 rows.append((account.email, last, folded, account.unexplained))
                 if known is None:
                     differences += account_differences(account, partial(self._store.ledger.links_of, account.email))
@@ -317,7 +319,8 @@ class Look:
             rows = []
             for paid in some:
                 tell()
-                credits = (paid.granted, paid.applied, target(paid))
+                odd = odd_numbers(paid, "granted", "applied", "total_cents")
+                credits = (0, 0, odd) if odd else (paid.granted, paid.applied, target(paid))
                 rows.append((paid.payment_id, paid.user_email, *credits, paid.resolution))
             self._work.write(name, {"payments": rows})
         self._work.write(name, {}, ends=True)
@@ -363,7 +366,8 @@ class Look:
                 yield no_task(moved[0][0], moved[-1][3])
                 continue
             charged, given_back = ([int(each[2]) for each in moved if each[1] == type] for type in (SPEND, REFUND))
-            yield from task_differences(_Task(*row), charged, given_back)
+            task = _Task(*row)
+            yield from task_differences(task._replace(credits_spent=int(task.credits_spent)), charged, given_back)
 
     def _payment_differences(self) -> Iterator[Difference]:
         for row, rows in told(self._work.payments(), "payments and their rows", self._progress):

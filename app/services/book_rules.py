@@ -22,7 +22,7 @@ from app.domain.credits import Link
 from app.domain.sales import OURS
 from app.domain.tasks import CANCELLED, REJECTED
 
-from .work_file import fitting
+from .work_file import LARGEST, fitting
 
 ADJUSTED = "adjust#"
 CROSSING = timedelta(minutes=6)  # how far two machines' clocks may differ unnoticed, and what a request may take
@@ -116,11 +116,15 @@ def account_differences(account: Account, read: Callable[[], Iterable[Link]]) ->
 
     Of an account only the rows up to its sequence number are looked at: they were durable before its row was read.
     """
-    email, chain = account.email, Chain(account)
-    for row in read():
+    email = account.email
+    chain = Chain(account)
+    odd = odd_numbers(account, "ledger_sequence")
+    for row in () if odd else read():
         chain.add(row)
     if account.unexplained:  # frozen it would be no safer: nothing moves it as it is
         yield Difference(email, "opening row", "a balance that the ledger explains", account.unexplained)
+    elif odd:
+        yield Difference(email, "numbers of the account", "whole numbers", odd, email)
     elif not chain.is_plain:
         rows = Rows()
         for row in read():
@@ -152,6 +156,15 @@ def balance_differences(account: Account, rows: Rows) -> Iterator[Difference]:
         if running != after:
             yield Difference(email, f"running balance at {sequence}", str(running), str(after), email)
             return
+
+
+def odd_numbers(row: object, *names: str) -> str:
+    """Those attributes of a row that count something and hold no whole number of 64 bits: somebody else wrote them."""
+    return ", ".join(f"{name} {value}" for name in names if counted(value := getattr(row, name)) is None)
+
+
+def counted(value: object) -> int | None:
+    return value if type(value) is int and -LARGEST <= value < LARGEST else None
 
 
 def no_account(email: AccountKey) -> Difference:
@@ -206,20 +219,23 @@ def no_task(task_id: str, owner: AccountKey) -> Difference:
 
 
 class Paid(NamedTuple):
-    """What the books ask of a payment; `target` is what its facts ask for."""
+    """What the books ask of a payment; `target` is what its facts ask for, or why that cannot be told."""
 
     payment_id: str
     user_email: AccountKey | None
     granted: int
     applied: int
-    target: int
+    target: int | str
 
 
 def payment_differences(paid: Paid, stands: int, owner: AccountKey | None) -> Iterator[Difference]:
-    """Whether the ledger holds what a payment says of it, and what its facts ask for.
+    """Whether the ledger holds what a payment says of it, and what its facts ask for; or that it says it in no numbers.
 
     `stands`: what its rows add up to; `owner`: whose spending stops.
     """
+    if isinstance(paid.target, str):
+        yield Difference(paid.payment_id, "numbers of the payment", "whole numbers", paid.target, owner)
+        return
     if stands != paid.applied:
         yield Difference(paid.payment_id, "credits of the payment", str(paid.applied), str(stands), owner)
     if paid.granted and paid.target != paid.applied:

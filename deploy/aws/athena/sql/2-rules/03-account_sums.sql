@@ -4,4 +4,4 @@ CREATE TABLE account_sums WITH (format = 'PARQUET') AS SELECT a.email, a.balance
                 count(CASE WHEN l.place <> 0 THEN 1 END) AS many, count(DISTINCT CASE WHEN l.place <> 0 THEN l.place END) AS different,
                 max(CASE WHEN l.place <> 0 THEN l.place END) AS last
             FROM accounts a LEFT JOIN ledger l ON l.email = a.email AND l.place <= a.ends
-            WHERE a.unexplained IS NULL GROUP BY a.email, a.balance, a.ends;
+            WHERE a.unexplained IS NULL AND a.odd IS NULL GROUP BY a.email, a.balance, a.ends;

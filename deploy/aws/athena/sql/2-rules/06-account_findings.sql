@@ -23,6 +23,8 @@ CREATE TABLE account_findings WITH (format = 'PARQUET') AS SELECT email AS subje
         WHERE l.place <> 0 AND l.place <= s.ends AND s.places = s.ends AND s.many = s.different) w WHERE balance_after IS NULL OR balance_after <> running) f WHERE nth = 1
             UNION ALL SELECT email, 'opening row', 'a balance that the ledger explains', unexplained, CAST(NULL AS VARCHAR)
                 FROM accounts WHERE unexplained IS NOT NULL
+            UNION ALL SELECT email, 'numbers of the account', 'whole numbers', odd, email
+                FROM accounts WHERE unexplained IS NULL AND odd IS NOT NULL
             UNION ALL SELECT email, 'ledger row ' || CAST(min(place) AS VARCHAR), 'counted in the balance',
                 'the account ends at ' || CAST(ends AS VARCHAR), email
                 FROM ledger WHERE has_account AND place > ends GROUP BY email, ends

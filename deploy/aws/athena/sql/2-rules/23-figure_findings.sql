@@ -33,5 +33,5 @@ CREATE TABLE figure_findings WITH (format = 'PARQUET') AS SELECT substr(place, 1
         coalesce(f."debt_fell", 0) AS stands FROM counted c FULL OUTER JOIN figures f ON f.place = c.place
         WHERE coalesce(c."debt_fell", 0) <> coalesce(f."debt_fell", 0)) e WHERE NOT EXISTS (SELECT 1 FROM account_findings)
             UNION ALL SELECT email, 'figures of finance: rows', CAST(ends AS VARCHAR), CAST(folded AS VARCHAR), CAST(NULL AS VARCHAR)
-            FROM accounts WHERE folded <> ends AND unexplained IS NULL AND EXISTS (SELECT 1 FROM status_export WHERE item.name.s = 'migration#4' AND item.finished_at.s IS NOT NULL)
+            FROM accounts WHERE folded <> ends AND unexplained IS NULL AND odd IS NULL AND EXISTS (SELECT 1 FROM status_export WHERE item.name.s = 'migration#4' AND item.finished_at.s IS NOT NULL)
                 AND NOT EXISTS (SELECT 1 FROM account_findings);
