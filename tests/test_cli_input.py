@@ -30,7 +30,8 @@ GOOD |= {
     "actor": "op@example.com",
     "password": "x y z 1 2 3",
 }
-ONE_OF = {"restore run": ["--moment=2026-11-01T00:00:00"]}  # where a command wants one of several options
+# Where a command wants one of several options, or another one first.
+ONE_OF = {"restore run": ["--moment=2026-11-01T00:00:00"], "restore settle": ["--imported"]}
 
 
 @pytest.fixture(autouse=True)

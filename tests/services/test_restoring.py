@@ -166,8 +166,10 @@ def test_rows_of_somebody_else_are_never_written_over(made, fresh, tmp_path, set
     (tmp_path / "checkpoint.json").unlink()
     with pytest.raises(InvalidInput, match="has ended: its rows are left as they are now"):
         restore(made, fresh, tmp_path)
+    others = TableCopies(setting_up, "ImpacterAGI_")
+    others.put("Drafts", [{"account_id": {"S": "acc_of_somebody"}}])
     with pytest.raises(InvalidInput, match=r"ImpacterAGI_\w+ has rows that are not of this restore"):
-        restore(made, TableCopies(setting_up, "ImpacterAGI_"), tmp_path)
+        restore(made, others, tmp_path)
     assert digests(fresh) == served
 
 
