@@ -239,6 +239,7 @@ def delete(store: Store, passwords: Passwords, account: Account, password: objec
     _delete(store, account, check, now)
 
 
+@verb
 def delete_again(store: Store, account: Account, *, now: datetime) -> None:
     """What its owner has done before, in tables that were restored to a moment before. Raises WrongState."""
     _delete(store, account, lambda current: None, now)
