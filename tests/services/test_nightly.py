@@ -103,6 +103,17 @@ def test_every_table_is_exported_at_one_moment_and_a_repeat_begins_none_anew(rec
     assert len(begun(recovery)) == before + 16
 
 
+def test_two_that_begin_in_the_same_second_are_two(recovery, home):
+    """Those of two deployments of one AWS account, on the same stroke of the clock."""
+    before, moment, copies = len(begun(recovery)), now(), TableCopies(recovery.client, recovery.prefix)
+    other = Bucket(HOME, f"{home.prefix}-other", "us-east-1", recovery.client.meta.endpoint_url)
+
+    for depot in (home, other):
+        nightly.export(recovery, copies, depot, clock=lambda: moment, sleep=lambda _: time.sleep(0.2))
+
+    assert len(begun(recovery)) == before + 32
+
+
 def test_one_that_failed_is_said_in_words_and_begun_anew_by_the_next_run(recovery, home, monkeypatch):
     before, ask = len(begun(recovery)), Recovery.export
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 from app.data.recovery import COMPLETED, FAILED, Export, Recovery
 from app.data.table_copies import TableCopies
@@ -109,7 +110,9 @@ def _begin(recovery: Recovery, copies: TableCopies, depot: Depot, plan: Plan, ta
     before = [one for one in recovery.exports_since(named.arn, plan.begun_at) if one.prefix == prefix]
     if alive := [one for one in before if one.state != FAILED]:
         return alive[-1]
-    token = f"{plan.name}-{plan.begun_at:%H%M%S}-{table}-{len(before)}"
+    # An AWS account may have several deployments, begun by the same second of their clocks.
+    of_this = sha256(f"{named.arn} {depot.bucket} {prefix}".encode()).hexdigest()[:12]
+    token = f"{plan.name}-{plan.begun_at:%H%M%S}-{of_this}-{len(before)}"
     return recovery.begin_export(named.arn, bucket=depot.bucket, prefix=prefix, moment=plan.moment, token=token)
 
 
