@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, wait
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
@@ -377,15 +378,14 @@ class Look:
             payment_id, email, granted, applied, asked_for, _ = row
             paid = Paid(payment_id, email, granted, applied, asked_for)
             differences = list(payment_differences(paid, sum(int(each[1]) for each in rows), email))
-            if (
-                differences
-                and email
-                and (account := self._work.accounts([email]).get(AccountKey(email)))
-                and account.unexplained
-            ):
+            if differences and email and self._is_unexplained(AccountKey(email)):
                 # an adoption that broke off: the next one ends it, and a freeze would outlast it
-                differences = list(payment_differences(paid, sum(int(each[1]) for each in rows), None))
+                differences = [replace(difference, email=None) for difference in differences]
             yield from differences
+
+    def _is_unexplained(self, email: AccountKey) -> bool:
+        account = self._work.accounts([email]).get(email)
+        return bool(account and account.unexplained)
 
     def _code_differences(self) -> Iterator[Difference]:
         before = {name: uses for _, name, uses in self._work.sums("codes before")}
