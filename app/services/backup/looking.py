@@ -61,13 +61,7 @@ class Backup:
 
 def names(depot: Depot) -> list[str]:
     """The backups of a depot, the oldest first; those that have not ended, too."""
-    return [name for name in depot.folders() if any(FOLDER in f"{key}" for key, _ in _some(depot, name))]
-
-
-def _some(depot: Depot, name: str) -> Iterator[tuple[str, int]]:
-    for found in depot.names(f"{name}/{FOLDER}"):
-        yield found
-        return
+    return [name for name in depot.folders() if any(depot.names(f"{name}/{FOLDER}"))]
 
 
 def look(depot: Depot, name: str, *, without: Iterable[str] = ()) -> Backup:
