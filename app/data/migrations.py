@@ -200,14 +200,13 @@ class Migrations(Base):
         still = (
             f"attribute_exists(#{table.key}) AND ({migration.condition})"  # an update would make a row that has gone
         )
+        change = {"set": migration.change(row), "condition": still, **migration.values}
         try:
             if migration.beside is None:
-                change = migration.change(row)
-                self._update_row(table.suffix, key, set=change, condition=still, **migration.values)
+                self._update_row(table.suffix, key, **change)
             else:
                 writes = Writes(self.client, self.prefix)
-                change = migration.change(row)
-                writes._update_row(table.suffix, key, set=change, condition=still, **migration.values)
+                writes._update_row(table.suffix, key, **change)
                 migration.beside(writes, row)
                 writes.commit()
         except Stale:  # another run, or the row has gone
