@@ -7,13 +7,12 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from botocore.exceptions import ClientError
 
 from app.domain.errors import BadCursor, StoreBusy, StoreUnavailable
-from app.domain.paging import Page, read_cursor, write_cursor
+from app.domain.paging import Page, batched, read_cursor, write_cursor
 
 from .client import Stale, call
 from .codec import Item, decode_item, encode, encode_item, item_size
@@ -278,13 +277,7 @@ class SearchBudget:
 
 def in_parts(ids: Iterable[str]) -> Iterator[list[str]]:
     """Each id once, as many at a time as one call can read."""
-    return batched(dict.fromkeys(ids))
-
-
-def batched(every: Iterable[Row], size: int = MAX_AT_ONCE) -> Iterator[list[Row]]:
-    rest = iter(every)
-    while some := list(islice(rest, size)):
-        yield some
+    return batched(dict.fromkeys(ids), MAX_AT_ONCE)
 
 
 def fits_a_key(value: object) -> bool:

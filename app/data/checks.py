@@ -10,8 +10,9 @@ from typing import Any
 
 from app.domain.checks import LEASE, Begun, Difference, Ended, Run
 from app.domain.errors import WrongState
+from app.domain.paging import batched
 
-from .base import Base, batched
+from .base import MAX_AT_ONCE, Base
 from .client import Stale
 from .records import Codec
 from .tables import STATUS
@@ -38,7 +39,7 @@ class CheckReads(Base):
     def ended_parts(self, begun: Begun) -> dict[int, tuple[Difference, ...]]:
         """What was found in the parts of a check that have ended; read by the hundred."""
         found: dict[int, tuple[Difference, ...]] = {}
-        for some in batched(range(begun.parts)):
+        for some in batched(range(begun.parts), MAX_AT_ONCE):
             rows = self._get_many([(STATUS.suffix, _part_key(part)) for part in some])
             ended = {part: ENDED.record(row) for part, row in zip(some, rows, strict=True) if row}
             found |= {part: one.differences for part, one in ended.items() if one.run == begun.run}

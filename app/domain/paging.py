@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from .errors import BadCursor
@@ -32,6 +33,13 @@ def each(read: Callable[[str | None], Page[Row]]) -> Iterator[Row]:
         cursor = page.next_cursor
         if cursor is None:
             return
+
+
+def batched(every: Iterable[Row], size: int) -> Iterator[list[Row]]:
+    """As many at a time; the last are fewer. (`itertools.batched` is of Python 3.12.)"""
+    rest = iter(every)
+    while some := list(islice(rest, size)):
+        yield some
 
 
 def write_cursor(place: list[Any]) -> str:

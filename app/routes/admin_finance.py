@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
 
 from flask import Blueprint, Response, flash, g, redirect, render_template, request, url_for
@@ -18,7 +17,7 @@ from app.domain.errors import InvalidInput, NotFound
 from app.domain.formatting import count
 from app.domain.ledger_figures import Month
 from app.domain.money import plain_amount
-from app.domain.paging import Page
+from app.domain.paging import Page, batched
 from app.domain.payment_list import STATES, Sums, state_of
 from app.domain.payments import PaymentRecord
 from app.domain.proposals import Proposal
@@ -173,8 +172,7 @@ def payments_csv() -> ResponseReturnValue:
 
 def _with_names(records: Iterable[PaymentRecord]) -> Iterator[PaymentRecord]:
     """The addresses of their accounts are read by the hundred."""
-    rest = iter(records)
-    while some := list(islice(rest, 100)):
+    for some in batched(records, 100):
         look_up_names(record.user_email for record in some)
         yield from some
 

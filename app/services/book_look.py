@@ -18,12 +18,13 @@ from threading import Event
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from app.data import Store
-from app.data.base import Part, batched
+from app.data.base import Part
 from app.data.threads import BOOKS
 from app.domain.accounts import AccountKey
 from app.domain.checks import Begun, Difference
 from app.domain.credits import PROMO, REFUND, SPEND, PostedEntry
 from app.domain.ledger_figures import NAMES, LedgerFigures, Place
+from app.domain.paging import batched
 from app.domain.payments import target
 
 from . import ledger_figures

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from app.data.codec import Item
 from app.data.table_copies import WRITTEN_AT_ONCE, TableCopies
 from app.data.table_setup import create_tables
 from app.data.tables import ALL
 from app.data.threads import WRITERS, side_by_side
 from app.domain.errors import DomainError, InvalidInput
 from app.domain.formatting import elapsed
+from app.domain.paging import batched
 from app.gateways.depots import Depot
 
 from ..books import Difference
@@ -172,7 +173,7 @@ class _Putting:
             done = self._checkpoint.done.get(key, 0)
             if done >= file.items:
                 continue
-            for window in _windows(looking.items_of(self._depot, export, file), done):
+            for window in batched(islice(looking.items_of(self._depot, export, file), done, None), WINDOW):
                 parts = [window[begin::WRITERS_AT_ONCE] for begin in range(WRITERS_AT_ONCE)]
                 side_by_side(WRITERS, [partial(self._copies.put, export.table, part) for part in parts if part])
                 done += len(window)
@@ -196,19 +197,6 @@ class _Putting:
         left = (self._rows - self._before - self._put) / rate
         done = self._before + self._put
         self._say(f"{table}: {done:,} of {self._rows:,} rows, {rate:,.0f} a second, {elapsed(int(left))} left")
-
-
-def _windows(items: Iterable[Item], skip: int) -> Iterator[list[Item]]:
-    window: list[Item] = []
-    for number, item in enumerate(items):
-        if number < skip:
-            continue
-        window.append(item)
-        if len(window) == WINDOW:
-            yield window
-            window = []
-    if window:
-        yield window
 
 
 def _compare(

@@ -9,10 +9,10 @@ from datetime import datetime
 from functools import partial
 
 from app.data import Store
-from app.data.base import batched
 from app.data.threads import WRITERS, side_by_side
 from app.domain.accounts import Account, AccountKey
 from app.domain.errors import WrongState
+from app.domain.paging import batched
 from app.gateways.files import FileStore
 
 from .. import accounts, customers
