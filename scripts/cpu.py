@@ -5,34 +5,14 @@ Those of the test's own process and of everything that it started: servers, brow
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Generator
-from pathlib import Path
 
 import pytest
 
-TICKS = os.sysconf("SC_CLK_TCK")
+from scripts.local.cpu_seconds import spent
+
 SHOWN = 60
-
-
-def spent(process: int | None = None) -> float:
-    """CPU seconds of a process, of the children that it has waited for, and of those that are alive."""
-    process = process or os.getpid()
-    try:
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        own = sum(int(ticks) for ticks in fields[11:15]) / TICKS  # utime, stime, cutime, cstime
-        children = [child for tasks in Path(f"/proc/{process}/task").iterdir() for child in _children(tasks)]
-    except OSError:  # it is over
-        return 0.0
-    return own + sum(spent(child) for child in children)
-
-
-def _children(task: Path) -> list[int]:
-    try:
-        return [int(child) for child in (task / "children").read_text().split()]
-    except OSError:
-        return []
 
 
 class CpuSeconds:

@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from botocore.loaders import JSONFileLoader
+
+from app.data import client
+
 REPO = Path(__file__).resolve().parents[1]
 # Libraries that one process in ten uses, and seldom: imported where they are.
 WHERE_USED = ("stripe", "webauthn", "requests", "markdown_it", "nh3", "fpdf", "zxcvbn")
@@ -21,3 +25,20 @@ def test_a_start_imports_no_library_that_most_processes_never_use_and_leaves_the
     assert sorted(set(imported) & set(WHERE_USED)) == []
     assert enabled
     assert kept > 10_000
+
+
+def test_workers_find_what_botocore_knows_of_dynamodb_read_by_the_server_that_forks_them(config, monkeypatch):
+    client._session.cache_clear()
+    client.read_descriptions()
+    load, read = JSONFileLoader.load_file, []
+
+    def noted(self, path):
+        if (found := load(self, path)) is not None:
+            read.append(path)
+        return found
+
+    monkeypatch.setattr(JSONFileLoader, "load_file", noted)
+
+    client.make_client(config)
+
+    assert read == []

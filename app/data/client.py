@@ -103,6 +103,18 @@ def _session() -> boto3.Session:
     return boto3.Session()
 
 
+def read_descriptions() -> None:
+    """Read what botocore knows of DynamoDB before workers are forked: they share it, and none reads it again.
+
+    Files alone: no client is made, no credentials are looked for, no connection is opened.
+    """
+    loader: Any = _session()._session.get_component("data_loader")
+    loader.load_service_model("dynamodb", "service-2")
+    loader.load_service_model("dynamodb", "endpoint-rule-set-1")
+    for data in ("partitions", "endpoints", "_retry", "sdk-default-configuration"):
+        loader.load_data(data)
+
+
 def call(client: Any, operation: str, **request: Any) -> dict[str, Any]:
     """Make one call. Raises Stale on a write conflict, StoreUnavailable when the store cannot answer.
 

@@ -28,6 +28,7 @@ from granian.http import HTTP1Settings
 from granian.log import logger
 from granian.server import MPServer
 
+from app.data.client import read_descriptions
 from app.telemetry.switch import switch
 from app.web.in_flight import InFlight
 from app.web.server_state import ServerState
@@ -219,6 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--target", default="app.wsgi:app", help="the WSGI app, as module:name")
     given = parser.parse_args(arguments)
     multiprocessing.set_start_method("fork")  # the leash is inherited, and so are the libraries that are imported here
+    read_descriptions()
     if status := problem(given.target, given.host, given.port):
         return status
     Server(given.target, given.host, given.port, given.workers, given.drain).run()

@@ -21,10 +21,10 @@ from app.domain.mails import Mail
 from app.services.links import Links
 from app.services.mail import MailRoom, deliver_due
 from scripts.benchmarks.world import SECRET, Visitor, World
-from scripts.cpu import spent
 from scripts.growth.acts import Act, measure
 from scripts.growth.people import Balancer, People, Tally, percentile
 from scripts.growth.served import Served
+from scripts.local.cpu_seconds import spent
 
 POLL_SECONDS = 3.0  # as app/templates/dashboard/show.html has it
 SES_SECONDS = 0.1  # of one answer, for the mail sender

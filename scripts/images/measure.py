@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.cpu import spent
 from scripts.images.build import BuildError
 from scripts.images.packages import size
 from scripts.local.aws import REPO, LocalAws
+from scripts.local.cpu_seconds import spent
 from scripts.local.ports import answers, free_port, wait_until
 from scripts.local.processes import say
 from scripts.local.settings import app_settings
