@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 PATIENCE_SECONDS = 8.0  # with what the request itself may take, within the 12 s of the threat table
-FREE = (*probes.PATHS, "/static/")  # a balancer must not take a busy server for a dead one; files need no store
+FREE = frozenset(probes.PATHS)  # a balancer must not take a busy server for a dead one
+FILES = "/static/"  # they need no store
 NO_SLOT = "app.no_slot"  # in the environ of a request that is only told to come again
 REFUSALS = 2  # that many of those at once: what they hold of a person's words is read, and given back
 PLACES = 2  # for searches and files
@@ -141,7 +142,8 @@ class WorkSlots:
             # The server hands on what has come of a body that breaks off as if it were the whole. Without this promise
             # Werkzeug counts, and half a form is refused instead of charged.
             environ.pop("wsgi.input_terminated", None)
-        if environ.get("PATH_INFO", "").startswith(FREE):
+        path = environ.get("PATH_INFO", "")
+        if path in FREE or path.startswith(FILES):
             return self._app(environ, start_response)
         with self._slots.held() as mine:
             if mine:

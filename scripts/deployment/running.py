@@ -107,10 +107,11 @@ class Running:
         return str(made["taskDefinition"]["taskDefinitionArn"])
 
     def _printed(self, task: str) -> list[str]:
-        events = self._logs.filter_log_events(
-            logGroupName=self._outputs["Logs"], logStreamNames=[f"dashboard/command/{task}"], limit=1000
+        """All of it: a page of this answer may hold few lines or none, and more to come."""
+        pages = self._logs.get_paginator("filter_log_events").paginate(
+            logGroupName=self._outputs["Logs"], logStreamNames=[f"dashboard/command/{task}"]
         )
-        return [event["message"].rstrip() for event in events["events"]]
+        return [event["message"].rstrip() for page in pages for event in page["events"]]
 
     def ringing(self, prefix: str) -> set[str]:
         pages = self._cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=prefix, StateValue="ALARM")

@@ -133,8 +133,10 @@ class Deployment:
                 say(f"  lacks {name}, which would be {'made' if name in OURS else 'asked for'}.")
             return
         made = [name for name in missing if name in OURS and not there.get(name)]
-        there |= self._asked(arn, [name for name in missing if name not in made])
-        there |= {name: token_hex(32) for name in made}
+        given = self._asked(arn, [name for name in missing if name not in made])
+        given |= {name: token_hex(32) for name in made}
+        # Read again: a person has taken their time, and somebody may have rolled another one meanwhile.
+        there = json.loads(client.get_secret_value(SecretId=arn)["SecretString"]) | given
         client.put_secret_value(SecretId=arn, SecretString=json.dumps(there))
         for name in made:
             say(f"  {name} is made: {SECRETS[name][1]}.")

@@ -226,10 +226,14 @@ def test_who_finds_no_slot_in_time_is_told_so_by_the_app_and_takes_nobodys():
         assert mine
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/static/app.css"])
-def test_health_and_files_need_no_slot(path):
-    slots = Slots(1, patience_seconds=0.01)
-    app = WorkSlots(lambda environ, start: (start("200 OK", []), [b""])[1], slots)
+@pytest.mark.parametrize(
+    ("path", "slot"), [("/healthz", False), ("/static/app.css", False), ("/healthz-of-mine", True), ("/livez/", True)]
+)
+def test_health_and_files_need_no_slot_and_what_only_begins_like_them_does(path, slot):
+    slots, refused = Slots(1, patience_seconds=0.01), []
+    app = WorkSlots(lambda environ, start: (refused.append(NO_SLOT in environ), start("200 OK", []), [b""])[2], slots)
 
     with slots.held():
         assert Client(app).get(path).status_code == 200
+
+    assert refused == [slot]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import boto3
 import pytest
@@ -189,11 +189,17 @@ def test_the_secret_gets_what_the_settings_need_and_a_token_of_ours_is_made(clie
         deployment(client, asking, Runs()).secret(arn)
     assert json.loads(manager.get_secret_value(SecretId=arn)["SecretString"]) == KEYS
     given = {"EDGE_SECRETS": "new-" * 8 + "," + "old-" * 8, "CLOUDFLARE_API_TOKEN": "cf_" + "0c5d1f9e" * 5}
-    deployment(client, asking, Runs(), ask=lambda text: given[text.split()[0]]).secret(arn)
+    rolled = {name: value + "0" for name, value in KEYS.items()}
+
+    def ask(text: str) -> str:
+        manager.put_secret_value(SecretId=arn, SecretString=json.dumps(rolled))  # by somebody else, meanwhile
+        return given[text.split()[0]]
+
+    deployment(client, asking, Runs(), ask=ask).secret(arn)
 
     stored = json.loads(manager.get_secret_value(SecretId=arn)["SecretString"])
     made = stored.pop("METRICS_TOKEN")
-    assert stored == KEYS | given
+    assert stored == rolled | given
     assert len(made) == 64
     shown = capsys.readouterr().out
     assert "METRICS_TOKEN is made" in shown
@@ -498,8 +504,14 @@ class Ecs:
 
 
 class Log:
-    def filter_log_events(self, logStreamNames: list[str], **_: Any) -> dict[str, Any]:
-        return {"events": [{"message": f"{logStreamNames[0]}\n"}]}
+    """Which hands on a page without a line before the one with all of them."""
+
+    def get_paginator(self, call: str) -> Self:
+        assert call == "filter_log_events"
+        return self
+
+    def paginate(self, logStreamNames: list[str], **_: Any) -> list[dict[str, Any]]:
+        return [{"events": []}, {"events": [{"message": f"{logStreamNames[0]}\n"}]}]
 
 
 def test_a_command_runs_in_the_new_image_beside_the_stacks_own_task_and_tells_its_end() -> None:
