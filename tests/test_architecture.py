@@ -270,6 +270,19 @@ def test_every_view_says_who_may_ask(app):
     assert not unknown
 
 
+def test_every_call_of_the_api_names_the_scope_that_it_asks_for(app):
+    """What a key may do is said at each call: a new one is a decision, and `session` shuts it to every key."""
+    from app.domain.api_keys import ANY, QUEUE_WORK, SCOPES, SESSION
+
+    calls = {name: view for name, view in app.view_functions.items() if "token" in getattr(view, "access", "")}
+    rules = {rule.endpoint for rule in app.url_map.iter_rules() if rule.rule.startswith("/api/")}
+
+    assert rules - PUBLIC == calls.keys()
+    assert {getattr(view, "scope", None) for view in calls.values()} == {*SCOPES, ANY, SESSION}
+    of_operators = {view.scope for view in calls.values() if view.access == "operator_token"}
+    assert of_operators == {QUEUE_WORK, SESSION}
+
+
 def test_public_views_are_the_ones_named_here(app):
     found = {name for name, view in app.view_functions.items() if getattr(view, "access", "public") == "public"}
 

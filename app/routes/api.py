@@ -9,6 +9,7 @@ from flask import Blueprint, g, request
 from flask.typing import ResponseReturnValue
 
 from app.domain.accounts import API
+from app.domain.api_keys import ANY, BILLING_READ, SESSION, TASKS_READ, TASKS_WRITE
 from app.domain.clock import utcnow
 from app.domain.credits import TYPES
 from app.domain.errors import BadCredentials, Malformed
@@ -62,20 +63,20 @@ def login() -> ResponseReturnValue:
 
 
 @bp.post("/auth/logout")
-@token_required
+@token_required(SESSION)
 def logout() -> ResponseReturnValue:
     sign_out(deps.store(), g.account, g.session_id)
     return SIGNED_OUT(signed_out=True)
 
 
 @bp.get("/user")
-@token_required
+@token_required(ANY)
 def user() -> ResponseReturnValue:
     return ACCOUNT(g.account)
 
 
 @bp.post("/tasks")
-@token_required
+@token_required(TASKS_WRITE)
 def submit_task() -> ResponseReturnValue:
     key = idempotency_key(request)
     brief = brief_of(read_json(request, bodies.SUBMIT))
@@ -84,7 +85,7 @@ def submit_task() -> ResponseReturnValue:
 
 
 @bp.get("/tasks")
-@token_required
+@token_required(TASKS_READ)
 def list_tasks() -> ResponseReturnValue:
     paging = read_paging(request)
     search = read_search(request)
@@ -101,14 +102,14 @@ def list_tasks() -> ResponseReturnValue:
 
 
 @bp.get("/tasks/<task_id>")
-@token_required
+@token_required(TASKS_READ)
 def get_task(task_id: str) -> ResponseReturnValue:
     task, result = deps.store().tasks.get_with_result(task_id, owner=g.account.email)
     return TASK_AND_RESULT(task.as_of(utcnow()), **RESULT(result))
 
 
 @bp.post("/tasks/<task_id>/cancel")
-@token_required
+@token_required(TASKS_WRITE)
 def cancel_task(task_id: str) -> ResponseReturnValue:
     with deps.get().throttle.cancelling(g.account.email):
         task, account = queue.cancel(deps.store(), g.account, task_id, now=utcnow())
@@ -116,21 +117,21 @@ def cancel_task(task_id: str) -> ResponseReturnValue:
 
 
 @bp.post("/tasks/<task_id>/redo")
-@token_required
+@token_required(TASKS_WRITE)
 def redo_task(task_id: str) -> ResponseReturnValue:
     note = text_field(read_json(request, bodies.REDO), "note")
     return TASK(queue.request_redo(deps.store(), g.account, task_id, note, now=utcnow())), 201
 
 
 @bp.get("/tasks/<task_id>/files/<int:number>")
-@token_required
+@token_required(TASKS_READ)
 def get_file(task_id: str, number: int) -> ResponseReturnValue:
     _, result = deps.store().tasks.get_with_result(task_id, owner=g.account.email)
     return file_link(result, number)
 
 
 @bp.get("/transactions")
-@token_required
+@token_required(BILLING_READ)
 def list_transactions() -> ResponseReturnValue:
     paging = read_paging(request)
     kind = request.args.get("type", "")

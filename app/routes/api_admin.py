@@ -9,6 +9,7 @@ from flask import Blueprint, g, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.domain.accounts import Account, AccountKey, normalise_email
+from app.domain.api_keys import QUEUE_WORK, SESSION
 from app.domain.clock import utcnow
 from app.domain.errors import InvalidInput, Malformed
 from app.domain.proposals import Proposal
@@ -44,7 +45,7 @@ DEPRECATED_SINCE = "@1795564800"  # 25 November 2026: addresses with an e-mail a
 
 
 @bp.get("/tasks")
-@operator_token_required
+@operator_token_required(QUEUE_WORK)
 def list_tasks() -> ResponseReturnValue:
     """The open tasks of one status, oldest first, each with its title for a description."""
     status, paging = request.args.get("status") or PENDING, read_paging(request)
@@ -59,14 +60,14 @@ def list_tasks() -> ResponseReturnValue:
 
 
 @bp.get("/tasks/<task_id>")
-@operator_token_required
+@operator_token_required(QUEUE_WORK)
 def get_task(task_id: str) -> ResponseReturnValue:
     task, result = deps.store().tasks.get_with_result(task_id)
     return QUEUED_TASK_AND_RESULT(task, **RESULT(result))
 
 
 @bp.post("/tasks/claim")
-@operator_token_required
+@operator_token_required(QUEUE_WORK)
 def claim_next() -> ResponseReturnValue:
     """The oldest free task, leased; `task` is null when nothing waits."""
     task = queue.claim_next(deps.store(), g.account.email, now=utcnow(), minutes=_minutes())
@@ -74,27 +75,27 @@ def claim_next() -> ResponseReturnValue:
 
 
 @bp.post("/tasks/<task_id>/claim")
-@operator_token_required
+@operator_token_required(QUEUE_WORK)
 def claim(task_id: str) -> ResponseReturnValue:
     minutes = _minutes()
     return QUEUED_TASK(queue.claim(deps.store(), g.account.email, task_id, now=utcnow(), minutes=minutes))
 
 
 @bp.post("/tasks/<task_id>/renew")
-@operator_token_required
+@operator_token_required(QUEUE_WORK)
 def renew(task_id: str) -> ResponseReturnValue:
     minutes = _minutes()
     return QUEUED_TASK(queue.renew(deps.store(), g.account.email, task_id, now=utcnow(), minutes=minutes))
 
 
 @bp.post("/tasks/<task_id>/release")
-@operator_token_required
+@operator_token_required(QUEUE_WORK)
 def release(task_id: str) -> ResponseReturnValue:
     return QUEUED_TASK(queue.release(deps.store(), g.account.email, task_id, now=utcnow()))
 
 
 @bp.post("/tasks/<task_id>/files")
-@operator_token_required
+@operator_token_required(QUEUE_WORK)
 def upload(task_id: str) -> ResponseReturnValue:
     """Store the body as a file for a task that one holds; its `file_id` goes into the completion."""
     request.max_content_length = MAX_FILE_BYTES
@@ -104,7 +105,7 @@ def upload(task_id: str) -> ResponseReturnValue:
 
 
 @bp.post("/tasks/<task_id>/complete")
-@operator_token_required
+@operator_token_required(QUEUE_WORK)
 def complete(task_id: str) -> ResponseReturnValue:
     """Answer with `result`, Markdown text, and `files`, a list of ids. Repeating the same answer is safe."""
     request.max_content_length = MAX_BODY
@@ -115,14 +116,14 @@ def complete(task_id: str) -> ResponseReturnValue:
 
 
 @bp.post("/tasks/<task_id>/reject")
-@operator_token_required
+@operator_token_required(QUEUE_WORK)
 def reject(task_id: str) -> ResponseReturnValue:
     reason = text_field(read_json(request, bodies.REJECT), "reason")
     return QUEUED_TASK(queue.reject(deps.store(), g.account.email, task_id, reason, now=utcnow()))
 
 
 @bp.get("/customers")
-@operator_token_required
+@operator_token_required(SESSION)
 def find_customer() -> ResponseReturnValue:
     """The one account of an address: a list of one or none."""
     account = deps.store().accounts.find_holder(normalise_email(request.args.get("email")))
@@ -130,7 +131,7 @@ def find_customer() -> ResponseReturnValue:
 
 
 @bp.get("/customers/search")
-@operator_token_required
+@operator_token_required(SESSION)
 def search_customers() -> ResponseReturnValue:
     """By any part of the address, or by the id of something of theirs."""
     paging = read_paging(request)
@@ -139,13 +140,13 @@ def search_customers() -> ResponseReturnValue:
 
 
 @bp.get("/customers/<account:account_id>")
-@operator_token_required
+@operator_token_required(SESSION)
 def get_customer(account_id: str) -> ResponseReturnValue:
     return CUSTOMER(deps.store().accounts.get_by_id(account_id))
 
 
 @bp.post("/customers/<account:account_id>/adjust")
-@operator_token_required
+@operator_token_required(SESSION)
 def adjust(account_id: str) -> ResponseReturnValue:
     """Adjust a balance by signed `amount` with a `reason`; the header Idempotency-Key is honoured.
 
@@ -155,14 +156,14 @@ def adjust(account_id: str) -> ResponseReturnValue:
 
 
 @bp.get("/users/<address:email>", merge_slashes=False)
-@operator_token_required
+@operator_token_required(SESSION)
 def get_customer_by_address(email: str) -> ResponseReturnValue:
     account = deps.store().accounts.get_holder(normalise_email(email))
     return CUSTOMER(account), _deprecated("api_admin.get_customer", account)
 
 
 @bp.post("/users/<address:email>/adjust", merge_slashes=False)
-@operator_token_required
+@operator_token_required(SESSION)
 def adjust_by_address(email: str) -> ResponseReturnValue:
     account = deps.store().accounts.get_holder(normalise_email(email))
     return (*_adjust(account.email), _deprecated("api_admin.adjust", account))

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, g, request
 from flask.typing import ResponseReturnValue
 
+from app.domain.api_keys import ANY, SESSION
 from app.domain.clock import utcnow
 from app.domain.errors import NotFound
 from app.domain.tasks import new_idempotency_key
@@ -23,13 +24,13 @@ csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge
 
 
 @bp.get("/packs")
-@token_required
+@token_required(ANY)
 def packs() -> ResponseReturnValue:
     return PACKS(packs=[PACK(pack, currency="usd") for pack in deps.config().packs])
 
 
 @bp.post("/checkout")
-@token_required
+@token_required(SESSION)
 def buy() -> tuple[dict[str, Any], int]:
     """Open a Checkout Session; a person pays at `checkout_url`, and the credits arrive by themselves."""
     key = idempotency_key(request) or new_idempotency_key()
@@ -51,7 +52,7 @@ def buy() -> tuple[dict[str, Any], int]:
 
 
 @bp.post("/redeem")
-@token_required
+@token_required(SESSION)
 def redeem() -> dict[str, Any]:
     key = idempotency_key(request)
     code = text_field(read_json(request, bodies.REDEEM), "code")

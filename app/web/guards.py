@@ -60,9 +60,11 @@ def login_required_while_reading(reading: Callable[[AccountKey], Callable[[], An
     return lambda view: _guarded(view, "customer", find)
 
 
-def token_required(view: View) -> View:
-    """A program with a live token may ask: `g.account` is set. The API takes no cookie."""
-    return _guarded(view, "token", _from_bearer)
+def token_required(scope: str) -> Callable[[View], View]:
+    """A program with a live token may ask: `g.account` is set. The API takes no cookie. `scope` is what it asks for:
+    one of api_keys.py, kept as `view.scope`.
+    """
+    return lambda view: _scoped(_guarded(view, "token", _from_bearer), scope)
 
 
 def operator_required(view: View) -> View:
@@ -73,9 +75,9 @@ def operator_required(view: View) -> View:
     return _guarded(view, "operator", lambda: _operator(_from_cookie()))
 
 
-def operator_token_required(view: View) -> View:
+def operator_token_required(scope: str) -> Callable[[View], View]:
     """An operator's program with a live token may ask; to change anything its sign-in proved a second factor too."""
-    return _guarded(view, "operator_token", lambda: _operator(_from_bearer()))
+    return lambda view: _scoped(_guarded(view, "operator_token", lambda: _operator(_from_bearer())), scope)
 
 
 def _operator(account: Account) -> Account:
@@ -98,6 +100,11 @@ def _guarded(view: View, access: str, find: Callable[[], Account]) -> View:
 
     guarded.access = access  # type: ignore[attr-defined]
     return guarded  # type: ignore[return-value]
+
+
+def _scoped(view: View, scope: str) -> View:
+    view.scope = scope  # type: ignore[attr-defined]
+    return view
 
 
 def opened_by_another(account: Account) -> bool:
