@@ -75,6 +75,7 @@ from app.web import (
     csrf,
     deps,
     edge,
+    etags,
     headers,
     logs,
     measured,
@@ -169,6 +170,7 @@ def create_app(
     app.config.update(COMPRESS_ALGORITHM=["zstd", "gzip"], COMPRESS_ZSTD_LEVEL=3, COMPRESS_LEVEL=6)
     Compress(app)
     static_files.register(app)
+    etags.register(app)
     addresses.register(app)
     for module in BLUEPRINTS:
         app.register_blueprint(module.bp)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, Response, g, request
 
+from app.web.etags import KEPT
 from app.web.static_files import shows_its_own_hash
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ def register(app: Flask, config: Config) -> None:
             # Without its hash an address may show something new.
             kept = shows_its_own_hash(app.static_folder)
             response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if kept else "no-cache"
-        elif request.endpoint != "api_description.show" or response.status_code != 200:
-            response.headers["Cache-Control"] = "no-store"
+        elif request.endpoint != "api_description.show" or response.status_code not in (200, 304):
+            is_named = request.path.startswith("/api/") and "ETag" in response.headers
+            response.headers["Cache-Control"] = KEPT if is_named else "no-store"
         return response
 
 

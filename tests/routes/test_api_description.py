@@ -90,7 +90,8 @@ def test_the_manual_names_every_code():
 
 
 def held(method, path, status, answer, **headers):
-    hold(method, path, status, {"Content-Type": "application/json", "X-Request-Id": "1", **headers}, answer.encode())
+    named = {"Content-Type": "application/json", "X-Request-Id": "1", **headers}
+    hold(method, path, status, named if status >= 400 else named | {"ETag": 'W/"0"'}, answer.encode())
 
 
 REFUSED = '{"error": "No.", "code": "not_found"}'

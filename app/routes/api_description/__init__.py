@@ -12,6 +12,7 @@ from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
 from app.web import deps
+from app.web.etags import described
 from app.web.guards import public
 
 from .calls import PATHS
@@ -43,6 +44,6 @@ def document(app_url: str) -> dict[str, Any]:
         "info": {"title": "ImpacterAGI Customer Dashboard", "version": "1", "description": DESCRIPTION},
         "servers": [{"url": app_url}],
         "tags": TAGS,
-        "paths": PATHS,
+        "paths": described(PATHS),
         "components": {"schemas": SCHEMAS, "headers": HEADERS, "securitySchemes": SECURITY_SCHEMES},
     }

@@ -9,6 +9,7 @@ from typing import Any
 from app.domain import errors
 from app.domain.tasks import MAX_IDEMPOTENCY_KEY
 from app.forms.paging import DEFAULT_LIMIT, MAX_LIMIT, MAX_SEARCH
+from app.web.etags import ETAG
 from app.web.refusals import CODES, status_of
 from app.web.shape import Json, Pages, Shape, ref
 
@@ -57,6 +58,7 @@ MEANING = {
 }
 HEADERS: dict[str, Json] = {
     "X-Request-Id": {"description": "Names this request in our logs.", "schema": {"type": "string"}, "required": True},
+    "ETag": ETAG,
     "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}, "required": True},
     "Deprecation": {"description": "Since when, RFC 9745.", "schema": {"type": "string"}, "required": True},
     "Link": {"description": "What to call instead.", "schema": {"type": "string"}, "required": True},
