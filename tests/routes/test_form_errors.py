@@ -28,6 +28,8 @@ from app.services import tasks as task_service
 from tests.routes.browser import Browser, soup
 from tests.support import NOW, make_account, make_operators
 
+pytestmark = pytest.mark.long
+
 GARBAGE = (
     *("", " ", "☃", "-1", "1e3", "0x10", "٣", "9" * 400, "9" * 5000, "x" * 6000, "\x00", "\ud800", "<b>&amp;"),
     *("a@", "a@b..c", "@", "2026-13-45", "2026-02-30", "31.12.2026", "0000-00-00", "{}", "[1]", "null"),

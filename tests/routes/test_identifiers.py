@@ -19,6 +19,8 @@ from tests.originals import put_account, put_task, put_transaction
 from tests.routes.browser import Browser, Program, soup
 from tests.support import all_mails, make_account, make_operators, post_webhook, session_event
 
+pytestmark = pytest.mark.long
+
 OPERATOR = "o'pera/tor+1&x=y?z%2f#!@example.com"
 ADDRESSES = [
     "a/b@example.com",

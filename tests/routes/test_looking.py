@@ -15,6 +15,8 @@ from app.web import deps
 from tests.routes.browser import Browser, Program
 from tests.support import make_account, post_webhook, session_event
 
+pytestmark = pytest.mark.long
+
 WRITES = {"UpdateItem", "PutItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"}
 # Differ from one GET to the next, or are told by making the file, which HEAD does not.
 ITS_OWN = {"Date", "Expires", "X-Request-Id", "Set-Cookie", "Content-Length", "X-Row-Count", "X-Sum"}

@@ -23,6 +23,8 @@ from tests.routes.test_identifiers import OPERATOR, furnish, getter, signed_in
 from tests.routes.test_typed import resumed
 from tests.support import every_task, make_account
 
+pytestmark = pytest.mark.long
+
 NOBODY = ""
 SECRET = "s3cr3t-w0rd"
 NOT_TYPED = {"hidden", "file", "checkbox", "radio", "submit", "password"}

@@ -21,6 +21,8 @@ from tests.routes.browser import Browser
 from tests.services.test_payments import paid, record
 from tests.support import NOW, make_account
 
+pytestmark = pytest.mark.long
+
 EMAIL = "ada@example.com"
 PATH = "/transactions/statement/2026-11.pdf"
 LONG = "Compare " + "the quotes in the attachment, and " * 140 + "say which is best."

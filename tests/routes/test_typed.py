@@ -20,6 +20,8 @@ from app.web.files import MAX_FILE_BYTES, MAX_FILES
 from tests.routes.browser import Browser, soup
 from tests.support import PASSWORD, every_task, make_account
 
+pytestmark = pytest.mark.long
+
 CHINESE = "请总结这份报告并列出三个风险。" * (MAX_DESCRIPTION // 15)
 LONG = "A task of many words.\n" * 200
 OPERATOR = "olga@example.com"

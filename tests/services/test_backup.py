@@ -23,6 +23,8 @@ from app.services.backup import looking, own_export
 from tests.services.test_payments import paid, record
 from tests.support import NOW, make_account
 
+pytestmark = pytest.mark.long
+
 ODD = {
     "account_id": {"S": "الحساب – 帳戶\u2028\x85 🦉"},
     "number": {"N": "12345678901234567890123456789012345678"},

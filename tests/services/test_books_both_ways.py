@@ -42,6 +42,8 @@ from tests.both_ways import PREFIX, Rows, by_sql, export_to
 from tests.services.test_payments import paid, record
 from tests.support import ledger, make_account, make_operators
 
+pytestmark = pytest.mark.long
+
 BEGINS = datetime(2026, 10, 20, tzinfo=UTC)
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 MIGRATED = encode_item(

@@ -18,6 +18,8 @@ from scripts.books.made_up import KINDS, MadeUp, Pages
 from tests.both_ways import export_to
 from tests.support import NOW, make_account
 
+pytestmark = pytest.mark.long
+
 PREFIX = "ImpacterAGI_"
 
 

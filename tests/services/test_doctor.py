@@ -55,6 +55,8 @@ from app.web.visitors import open_store
 from tests.gateways.cloudflare_zone import InOrder, in_order
 from tests.support import FakeSender, FakeStripe, session_event
 
+pytestmark = pytest.mark.long
+
 PREFIX = "Doctor_"
 EDGE_SECRET = "7e20d4b91c5fa836" * 3
 URL = "https://dashboard.example.com"

@@ -35,6 +35,8 @@ from app.services.passwords import Passwords
 from app.services.sealing import Sealer
 from tests.support import NOW, PASSWORD, all_mails, event, make_account, make_operators, session_event
 
+pytestmark = pytest.mark.long
+
 TIMES = 60
 
 

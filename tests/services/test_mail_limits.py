@@ -20,6 +20,8 @@ from app.services.links import RESET, Links
 from app.services.mail import PATIENCE, MailRoom, deliver_due
 from tests.support import NOW, make_account
 
+pytestmark = pytest.mark.long
+
 QUOTA = (429, "TooManyRequestsException", "Daily message quota exceeded.")
 SUPPRESSED = (400, "MessageRejected", "Address ada@example.com is on the suppression list for your account.")
 

@@ -18,6 +18,8 @@ from app.gateways.depots import Bucket, DepotUnavailable
 from app.services.backup import looking, nightly, own_export
 from tests.support import FakeSender, make_account
 
+pytestmark = pytest.mark.long
+
 HOME, COPY = "nightly-exports", "nightly-copy"
 
 

@@ -17,6 +17,8 @@ from scripts import setup_db
 from tests.services.test_payments import paid, record
 from tests.support import NOW, make_account, make_operators
 
+pytestmark = pytest.mark.long
+
 OP = "op@example.com"
 store = pytest.fixture(lambda empty_store: empty_store)
 

@@ -26,6 +26,8 @@ from tests.services.test_backup import ODD
 from tests.services.test_payments import paid, record
 from tests.support import NOW, make_account, make_operators
 
+pytestmark = pytest.mark.long
+
 OP, FRESH, NAME = "op@example.com", "Restored_", "tonight"
 
 

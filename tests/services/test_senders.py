@@ -72,9 +72,13 @@ def test_a_sender_that_is_killed_loses_nothing_and_sends_twice_only_what_it_had_
     sender = SlowSender()
     killed = Store(store.client, store.prefix)
     killed.updates.mails.mark_sent = lambda *_: (_ for _ in ()).throw(SystemExit)  # type: ignore[method-assign]
+    has_mails = threading.Event()  # others, on a busy machine, could send all of them before
+    lease = killed.updates.mails.lease
+    killed.updates.mails.lease = lambda *given: lease(*given) and not has_mails.set()  # type: ignore[method-assign]
 
     with ThreadPoolExecutor(3) as senders:
         dies = senders.submit(until_nothing_is_sent, killed, room, sender)
+        assert has_mails.wait(60)
         others = [senders.submit(until_nothing_is_sent, store, room, sender) for _ in range(2)]
         for other in others:
             other.result()
