@@ -13,7 +13,7 @@ from app.data.tables import ALL
 REPO = Path(__file__).resolve().parents[1]
 PAGES = sorted(
     page.relative_to(REPO).as_posix()
-    for place in (".", "docs", "deploy", "e2e", "app", "scripts")
+    for place in (".", "docs", "deploy", "e2e", "app", "scripts", "clients")
     for page in ((REPO / place).glob("*.md") if place == "." else (REPO / place).rglob("*.md"))
     if "node_modules" not in page.parts
 )

@@ -56,7 +56,7 @@ class FaultProxy:
                 if fault in ("throttle", "conflict", "error", "garbage"):
                     return self._refuse(fault)
                 connection = http.client.HTTPConnection(upstream.hostname or "", upstream.port, timeout=30)
-                connection.request("POST", self.path, body, dict(self.headers))
+                connection.request(self.command, self.path, body, dict(self.headers))
                 answer = connection.getresponse()
                 content = answer.read()
                 connection.close()

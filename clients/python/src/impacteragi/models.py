@@ -1,0 +1,171 @@
+"""What the API answers, typed. A field, a status or a type that is not known here survives: see `raw` of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+PENDING, IN_PROGRESS = "pending", "in-progress"
+COMPLETED, CANCELLED, REJECTED = "completed", "cancelled", "rejected"
+CLOSED = frozenset({COMPLETED, CANCELLED, REJECTED})
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of a result; `number` counts from 1."""
+
+    number: int
+    name: str
+    size_bytes: int
+    content_type: str
+    raw: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def read(cls, raw: Json) -> File:
+        return cls(
+            number=_whole(raw, "number") or 0,
+            name=_text(raw, "name") or "file",
+            size_bytes=_whole(raw, "size_bytes") or 0,
+            content_type=_text(raw, "content_type") or "application/octet-stream",
+            raw=raw,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task. Lists leave `result`, `files` and `reason` out: `get` and `wait` have them.
+
+    `status` is one of the words above, or one that came after this package was made: such a task counts as open.
+    `credits_remaining` is the balance after a submit or a cancel, None elsewhere.
+    """
+
+    task_id: str
+    status: str
+    description: str
+    credits_spent: int
+    created_at: datetime | None
+    updated_at: datetime | None
+    completed_at: datetime | None
+    reference: str | None
+    tags: tuple[str, ...]
+    key_id: str | None
+    result: str | None
+    files: tuple[File, ...]
+    reason: str | None
+    redo_of: str | None
+    redone_by: str | None
+    queue_position: int | None
+    estimated_minutes: int | None
+    credits_remaining: int | None
+    raw: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def read(cls, raw: Json) -> Task:
+        return cls(
+            task_id=_text(raw, "task_id") or "",
+            status=_text(raw, "status") or "",
+            description=_text(raw, "description") or "",
+            credits_spent=_whole(raw, "credits_spent") or 0,
+            created_at=_moment(raw, "created_at"),
+            updated_at=_moment(raw, "updated_at"),
+            completed_at=_moment(raw, "completed_at"),
+            reference=_text(raw, "reference"),
+            tags=tuple(tag for tag in raw.get("tags") or () if isinstance(tag, str)),
+            key_id=_text(raw, "key_id"),
+            result=_text(raw, "result"),
+            files=tuple(File.read(file) for file in raw.get("files") or () if isinstance(file, Mapping)),
+            reason=_text(raw, "reason"),
+            redo_of=_text(raw, "redo_of"),
+            redone_by=_text(raw, "redone_by"),
+            queue_position=_whole(raw, "queue_position"),
+            estimated_minutes=_whole(raw, "estimated_minutes"),
+            credits_remaining=_whole(raw, "credits_remaining"),
+            raw=raw,
+        )
+
+    @property
+    def is_open(self) -> bool:
+        return self.status not in CLOSED
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """One of a batch."""
+
+    description: str
+    reference: str | None = None
+    tags: Sequence[str] = ()
+
+    def body(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"description": self.description}
+        if self.reference is not None:
+            found["reference"] = self.reference
+        if self.tags:
+            found["tags"] = list(self.tags)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a batch became: all of its tasks, in the order in which they were sent, or none."""
+
+    tasks: tuple[Task, ...]
+    credits_spent: int
+    credits_remaining: int
+    raw: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def read(cls, raw: Json) -> Batch:
+        return cls(
+            tasks=tasks_of(raw),
+            credits_spent=_whole(raw, "credits_spent") or 0,
+            credits_remaining=_whole(raw, "credits_remaining") or 0,
+            raw=raw,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whose key it is, and what is left: `credits` can be below zero after a payment was refunded."""
+
+    email: str
+    credits: int
+    open_tasks: int
+    raw: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def read(cls, raw: Json) -> Account:
+        return cls(
+            email=_text(raw, "email") or "",
+            credits=_whole(raw, "credits") or 0,
+            open_tasks=_whole(raw, "open_tasks") or 0,
+            raw=raw,
+        )
+
+
+def tasks_of(raw: Json) -> tuple[Task, ...]:
+    return tuple(Task.read(task) for task in raw.get("tasks") or () if isinstance(task, Mapping))
+
+
+def _text(raw: Json, name: str) -> str | None:
+    value = raw.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _whole(raw: Json, name: str) -> int | None:
+    value = raw.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _moment(raw: Json, name: str) -> datetime | None:
+    """An aware moment; None for what is none."""
+    value = raw.get(name)
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
