@@ -1,18 +1,26 @@
-"""Measure everything and print one table: each ratio beside its floor and its ambition. A report, never a judge."""
+"""Measure everything and print one table: each ratio beside its floor and its ambition. A judge only when told."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
 import sys
+import tempfile
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 
-from scripts.benchmarks import clicks, cpu, measuring, wire
+from scripts.benchmarks import budgets, clicks, cpu, measuring, wire
+from scripts.benchmarks.recorded import INSTRUCTIONS, SECONDS
 from scripts.benchmarks.world import World
+from scripts.local.aws import REPO
 
 PARTS = ("cpu", "bytes", "race", "throughput")
 CLICKS = "clicks"  # opens a browser: only when it is asked for
+COUNTED = "instructions"  # needs valgrind, and a minute or two
 MEASURING = "measuring"  # needs the packages of requirements-dev.txt that nothing else does
 # Milliseconds from the click to the changed screen: the target and the ambition.
 SOON = {"submit": (150, 100), "filter": (150, 100), "page": (150, 100), "claim": (250, 150), "complete": (250, 150)}
@@ -47,19 +55,31 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def run(options: argparse.Namespace) -> list[Line]:
-    lines: list[Line] = []
+@dataclass
+class Report:
+    lines: list[Line] = field(default_factory=list)
+    beyond: list[budgets.Beyond] = field(default_factory=list)
+
+
+def run(options: argparse.Namespace) -> Report:
+    report = Report()
+    lines = report.lines
     tasks = 100_000 if options.full else 10_000
     with World() as world:
         say("Loading the histories ...")
         small = world.account("small@example.com", credits=1_000_000, tasks=1_000)
-        if "cpu" in options.only:
-            large = world.account("large@example.com", credits=1_000_000, tasks=tasks)
-            say("CPU, in turns ...")
-            found = cpu.measure(
-                cpu.actions(world, small, large), rounds=30 if options.full else 15, batch=20 if options.full else 10
+        if "cpu" in options.only or COUNTED in options.only:
+            large = (
+                world.account("large@example.com", credits=1_000_000, tasks=tasks) if "cpu" in options.only else None
             )
-            lines += _cpu_lines(found, tasks)
+            operator = world.account("desk@example.com", credits=10, operator=True)
+            recording = cpu.Recording(world, small, large, operator)
+            if "cpu" in options.only:
+                say("CPU, in turns ...")
+                rounds, batch = (30, 20) if options.full else (15, 10)
+                lines += _cpu_lines(recording.run(SECONDS, rounds=rounds, batch=batch), tasks)
+            if COUNTED in options.only:
+                _count(recording, options, report)
         if "bytes" in options.only or "race" in options.only:
             port = world.start_server(world.aws.port, 2)
             if "bytes" in options.only:
@@ -78,7 +98,50 @@ def run(options: argparse.Namespace) -> list[Line]:
         if MEASURING in options.only:
             say("What measuring costs ...")
             lines += _measuring_lines(measuring.measure(world, small, rounds=40 if options.full else 20))
-    return lines
+    return report
+
+
+def _count(recording: cpu.Recording, options: argparse.Namespace, report: Report) -> None:
+    """Instructions of each request, beside its budget, or beside those of another commit."""
+    say("Instructions ...")
+    found = recording.run(INSTRUCTIONS, rounds=3, batch=2, only=frozenset(budgets.BUDGETS))
+    before = None
+    if options.compare:
+        say(f"Instructions of {options.compare} ...")
+        with tree_of(options.compare) as tree:
+            before = recording.run(INSTRUCTIONS, rounds=3, batch=2, tree=tree, only=frozenset(budgets.BUDGETS))
+    report.lines += _instruction_lines(found, before)
+    report.beyond = budgets.beyond(found)
+    if options.keep:
+        budgets.keep(found)
+
+
+@contextmanager
+def tree_of(revision: str) -> Iterator[str]:
+    """The files of a commit, in a folder of their own for the time of the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = os.path.join(folder, "tree")
+        git = ["git", "-C", str(REPO), "worktree"]
+        added = subprocess.run([*git, "add", "--detach", tree, revision], capture_output=True, text=True, check=False)
+        if added.returncode:
+            sys.exit(f"{revision} cannot be compared with: {added.stderr.strip()}")
+        try:
+            yield tree
+        finally:
+            subprocess.run([*git, "remove", "--force", tree], capture_output=True, check=False)
+
+
+def _instruction_lines(found: cpu.Found, before: cpu.Found | None) -> list[Line]:
+    def line(name: str, to: str, floor: float, ambition: float) -> Line:
+        ratios = found.ratios(name, to)
+        note = f"{found.least(name) / 1e6:.2f} M, {min(ratios):.3f}–{max(ratios):.3f}"
+        if before:
+            note += f"; before {before.ratio(name, to):.3f}, {found.least(name) / before.least(name):.3f} × as many"
+        ratio = found.ratio(name, to)
+        return Line(f"{name}, instructions / {to}", ratio, floor, ambition, f"{ratio:.3f}", note)
+
+    lines = [line(name, cpu.FLOOR, budget * budgets.ROOM, budget) for name, budget in budgets.BUDGETS.items()]
+    return [*lines, line("submit", cpu.TRANSACTION, 1.6, 1.4)]
 
 
 def _measuring_lines(cost: measuring.Cost) -> list[Line]:
@@ -91,34 +154,17 @@ def _measuring_lines(cost: measuring.Cost) -> list[Line]:
     return lines
 
 
-def _cpu_lines(found: dict[str, list[float]], tasks: int) -> list[Line]:
-    def spent(name: str) -> str:
-        return f"{min(found[name]) * 1000:.2f} ms"
+def _cpu_lines(found: cpu.Found, tasks: int) -> list[Line]:
+    def line(name: str, to: str, floor: float, ambition: float, title: str) -> Line:
+        ratios = found.ratios(name, to)
+        note = f"{min(ratios):.2f}–{max(ratios):.2f}; {found.least(name) * 1000:.2f} ms of {found.least(to) * 1000:.2f}"
+        return Line(title, found.ratio(name, to), floor, ambition, note=note)
 
-    floor = f"floor {spent('floor')}"
     return [
-        Line(
-            "dashboard CPU / floor",
-            cpu.ratio(found, "dashboard", "floor"),
-            1.30,
-            0.75,
-            note=f"{spent('dashboard')}, {floor}",
-        ),
-        Line("unchanged poll CPU / floor", cpu.ratio(found, "poll", "floor"), 0.55, 0.40, note=spent("poll")),
-        Line(
-            "submit CPU / raw transaction",
-            cpu.ratio(found, "submit", "transaction"),
-            1.6,
-            1.3,
-            note=f"{spent('submit')}, transaction {spent('transaction')}",
-        ),
-        Line(
-            f"history page at {tasks:,} tasks / at 1,000",
-            cpu.ratio(found, "large", "small"),
-            1.1,
-            1.05,
-            note="the newest page and a deep one",
-        ),
+        line("dashboard", cpu.FLOOR, 1.30, 0.75, "dashboard CPU / floor"),
+        line("poll", cpu.FLOOR, 0.40, 0.30, "unchanged poll CPU / floor"),
+        line("submit", cpu.TRANSACTION, 1.6, 1.4, "submit CPU / raw transaction"),
+        line("large", "small", 1.1, 1.05, f"history pages at {tasks:,} tasks / at 1,000"),
     ]
 
 
@@ -154,18 +200,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--full", action="store_true", help="100,000 tasks, 100 rounds of the race, longer runs")
     parser.add_argument("--json", action="store_true", help="print the lines as JSON")
-    parser.add_argument(
-        "--only", nargs="+", choices=(*PARTS, CLICKS, MEASURING), default=PARTS, help="measure only these"
-    )
+    parser.add_argument("--only", nargs="+", choices=(*PARTS, COUNTED, CLICKS, MEASURING), help="measure only these")
+    parser.add_argument("--compare", metavar="REV", help="instructions beside those of another commit")
+    parser.add_argument("--judge", action="store_true", help="instructions beside their budgets; status 1 beyond one")
+    parser.add_argument("--keep", action="store_true", help=f"add the instructions to {budgets.HISTORY.name}")
     options = parser.parse_args()
+    counts = options.compare or options.judge or options.keep
+    options.only = {*(options.only or (() if counts else PARTS)), *((COUNTED,) if counts else ())}
     start = time.monotonic()
-    lines = run(options)
+    report = run(options)
+    lines = report.lines
     if options.json:
         print(json.dumps([asdict(line) | {"reached": line.verdict} for line in lines], ensure_ascii=False, indent=2))
     else:
         print(table(lines))
-    say(f"{time.monotonic() - start:.0f} seconds.")
-    return 0
+    load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
+    say(f"{time.monotonic() - start:.0f} seconds; load {load}.")
+    if not options.judge:
+        return 0
+    for each in report.beyond:
+        say(f"{each}.")
+    return 1 if report.beyond else 0
 
 
 if __name__ == "__main__":

@@ -17,8 +17,10 @@ from typing import Any
 from app.telemetry import instruments, otlp
 from app.telemetry.switch import switch
 from app.web.measured import Measured
-from scripts.benchmarks import cpu
-from scripts.benchmarks.world import Answer, Visitor, World
+from scripts.benchmarks.cpu import Found
+from scripts.benchmarks.recorded import Answer
+from scripts.benchmarks.recorded import measure as in_turns
+from scripts.benchmarks.world import Visitor, World
 
 TELEMETRY = "app/telemetry/"
 OFF, METRICS, TRACES = "off", "metrics", "traces"
@@ -31,7 +33,7 @@ class Cost:
     seconds: dict[str, list[float]]
 
     def ratio(self, way: str) -> float:
-        return cpu.ratio(self.seconds, way, OFF)
+        return Found(self.seconds).ratio(way, OFF)
 
 
 def measure(world: World, visitor: Visitor, *, rounds: int) -> Cost:
@@ -60,7 +62,7 @@ def measure(world: World, visitor: Visitor, *, rounds: int) -> Cost:
         return act
 
     acts = {OFF: way(False, False), METRICS: way(True, False), TRACES: way(True, True)}
-    seconds = cpu.measure(acts, rounds=rounds, batch=5)
+    seconds = in_turns(acts, rounds=rounds, batch=5)
     counted = {name: min((bytecodes(act) for _ in range(5)), key=Counter.total) for name, act in acts.items()}
     switch.off()
     within = sum(number for file, number in counted[OFF].items() if TELEMETRY in file)

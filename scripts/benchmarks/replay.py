@@ -9,13 +9,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import http.client
+import ssl
 import sys
 import zlib
 from asyncio import Future
+from email.utils import formatdate
 
 from scripts.local.ports import HOST
 
 HEALTH = b"GET "
+DATE = b"<the date>"  # of when it is sent: whoever reads it tells the time by it
 Key = tuple[bytes, bytes]
 
 
@@ -84,10 +87,11 @@ class Connection(asyncio.Protocol):
         self._answers.to(head, rest[:length]).add_done_callback(self._answer)
 
     def _answer(self, answer: Future[bytes]) -> None:
+        asked = answer.result().replace(DATE, formatdate(usegmt=True).encode(), 1)
         if self._latency:
-            asyncio.get_running_loop().call_later(self._latency, self._transport.write, answer.result())
+            asyncio.get_running_loop().call_later(self._latency, self._transport.write, asked)
         else:
-            self._transport.write(answer.result())
+            self._transport.write(asked)
 
 
 def _header(head: bytes, name: bytes) -> bytes:
@@ -103,7 +107,7 @@ def _response(body: bytes) -> bytes:
         (
             b"HTTP/1.1 200 OK",
             b"Server: Server",
-            b"Date: Sun, 22 Nov 2026 12:00:00 GMT",
+            b"Date: " + DATE,
             b"Content-Type: application/x-amz-json-1.0",
             b"Content-Length: %d" % len(body),
             b"Connection: keep-alive",
@@ -115,9 +119,14 @@ def _response(body: bytes) -> bytes:
     )
 
 
-async def serve(port: int, upstream: int, latency: float) -> None:
-    answers = Answers(upstream)
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(answers, latency), HOST, port)
+async def serve(port: int, upstream: int, latency: float, tls_port: int | None, certificate: str | None) -> None:
+    """On `port` in the clear, on `tls_port` by TLS."""
+    answers, loop = Answers(upstream), asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(answers, latency), HOST, port)
+    if tls_port and certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        await loop.create_server(lambda: Connection(answers, latency), HOST, tls_port, ssl=context)
     await server.serve_forever()
 
 
@@ -126,5 +135,8 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--upstream", type=int, required=True)
     parser.add_argument("--latency-ms", type=float, default=0)
+    parser.add_argument("--tls-port", type=int)
+    parser.add_argument("--certificate")
     options = parser.parse_args()
-    asyncio.run(serve(options.port, options.upstream, options.latency_ms / 1000))
+    latency = options.latency_ms / 1000
+    asyncio.run(serve(options.port, options.upstream, latency, options.tls_port, options.certificate))

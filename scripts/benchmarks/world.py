@@ -6,9 +6,10 @@ import io
 import logging
 import os
 import subprocess
-from collections.abc import Iterable
+import tempfile
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
 
@@ -22,6 +23,7 @@ from app.domain.credits import PROMO, LedgerEntry, post
 from app.domain.tasks import COMPLETED, Task
 from app.services.tokens import Tokens
 from app.web.visitors import open_store
+from scripts.benchmarks import certificates
 from scripts.local.aws import CHILD, REPO, LocalAws
 from scripts.local.ports import HOST, free_port, wait_for_answer
 
@@ -37,6 +39,7 @@ class World:
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._nowhere = self._stack.enter_context(open(os.devnull, "w"))  # noqa: SIM115
+        self._certificate = certificates.make(Path(self._stack.enter_context(tempfile.TemporaryDirectory())))
 
     def __enter__(self) -> Self:
         self.aws = self._stack.enter_context(LocalAws())
@@ -61,6 +64,18 @@ class World:
             **CREDENTIALS,
         }
 
+    def production(self, dynamodb_port: int) -> dict[str, str]:
+        """The settings of a deployment; the store is reached over TLS (`start_replay` with a certificate)."""
+        return self.environment(dynamodb_port) | {
+            "APP_ENV": "production",
+            "APP_URL": "https://dashboard.test",
+            "STRIPE_SECRET_KEY": "sk_test_51Hq9Zk2LwXv7RmTn4Pc8",
+            "STRIPE_WEBHOOK_SECRET": "whsec_" + "0123456789abcdef" * 2,
+            "DYNAMODB_ENDPOINT_URL": f"https://{HOST}:{dynamodb_port}",
+            "AWS_CA_BUNDLE": str(self._certificate),
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+
     def config(self, dynamodb_port: int) -> Config:
         return Config.from_env(self.environment(dynamodb_port))
 
@@ -74,12 +89,14 @@ class World:
                 handler.setStream(self._nowhere)
         return app
 
-    def start_replay(self, latency_ms: float = 0) -> int:
-        """A store that costs nothing but its latency; returns its port."""
-        port = free_port()
+    def start_replay(self, latency_ms: float = 0, *, certificate: bool = False) -> int:
+        """A store that costs nothing but its latency; returns its port, with a `certificate` that of TLS."""
+        port, tls_port = free_port(), free_port()
         command = ["-m", "scripts.benchmarks.replay", "--port", str(port), "--upstream", str(self.aws.port)]
+        if certificate:
+            command += ["--tls-port", str(tls_port), "--certificate", str(self._certificate)]
         self._start([*command, "--latency-ms", str(latency_ms)], {}, port, "/")
-        return port
+        return tls_port if certificate else port
 
     def start_server(self, dynamodb_port: int, workers: int) -> int:
         """The app as it is served: granian with a thread for each connection; returns its port."""
@@ -143,7 +160,7 @@ class World:
             with self.store.transaction() as tx:
                 for number in range(start, min(start + 100, tasks)):
                     moment = now - timedelta(minutes=number + 1)
-                    task_id = f"task_{email.partition('@')[0]}_{number:012d}"
+                    task_id = _task_id(email, number)
                     task = Task(
                         task_id=task_id,
                         user_email=AccountKey(email),
@@ -186,6 +203,19 @@ class Visitor:
             **{name.replace("_", "-"): value for name, value in more.items()},
         }
 
+    def task_id(self, number: int) -> str:
+        """Of the history's task that is the `number`-th from the newest."""
+        return _task_id(self.account.email, number)
+
+    def bearer(self, path: str) -> dict[str, Any]:
+        """What a program asks."""
+        headers = {"Host": "dashboard.test", "Authorization": f"Bearer {self.token}", "Accept": "application/json"}
+        return _environ("GET", path, headers, b"")
+
+    def stranger(self, path: str) -> dict[str, Any]:
+        """A browser that is signed in nowhere."""
+        return _environ("GET", path, {name: value for name, value in self.headers().items() if name != "Cookie"}, b"")
+
     def get(self, path: str, **headers: str) -> dict[str, Any]:
         """A WSGI environment, made beforehand so that making it is not measured."""
         return _environ("GET", path, self.headers(**headers), b"")
@@ -195,6 +225,18 @@ class Visitor:
         body = urlencode(form).encode()
         headers = self.headers(HX_Request="true", X_CSRFToken=self.csrf)
         return _environ("POST", "/tasks", headers, body)
+
+
+def _task_id(email: str, number: int) -> str:
+    return f"task_{email.partition('@')[0]}_{number:012d}"
+
+
+def secure(environ: dict[str, Any]) -> dict[str, Any]:
+    """The same request over HTTPS to a deployment: its cookie has another name, its forms say where they stood."""
+    cookie = environ.get("HTTP_COOKIE", "").replace("session=", "__Host-session=")
+    more = {"HTTP_COOKIE": cookie} if cookie else {}
+    more |= {"HTTP_REFERER": "https://dashboard.test/dashboard", "wsgi.url_scheme": "https", "SERVER_PORT": "443"}
+    return {name: value for name, value in (environ | more).items() if name != "wsgi.errors"}
 
 
 def _environ(method: str, path: str, headers: dict[str, str], body: bytes) -> dict[str, Any]:
@@ -218,16 +260,3 @@ def _environ(method: str, path: str, headers: dict[str, str], body: bytes) -> di
         **({"CONTENT_TYPE": "application/x-www-form-urlencoded", "CONTENT_LENGTH": str(len(body))} if body else {}),
         "body": body,
     }
-
-
-class Answer:
-    """The status, size and text of one request to a WSGI app in this process."""
-
-    def __init__(self, app: Any, environ: dict[str, Any]) -> None:
-        given: list[str] = []
-        request = environ | {"wsgi.input": io.BytesIO(environ["body"])}
-        chunks: Iterable[bytes] = app(request, lambda status, headers, exc_info=None: given.append(status))
-        self.body = b"".join(chunks)
-        if hasattr(chunks, "close"):
-            chunks.close()
-        self.status = int(given[0][:3])

@@ -28,7 +28,8 @@ from app.services import accounts, payments, queue
 from app.services.mail import deliver_due
 from app.services.passwords import Passwords
 from app.web import deps
-from scripts.benchmarks.world import WORDS, Answer, Visitor, World
+from scripts.benchmarks.recorded import Answer
+from scripts.benchmarks.world import WORDS, Visitor, World
 from scripts.growth.meter import Meter, Units, Where
 
 ANSWER = "The second quote is the best value: it is a tenth dearer and has three years of service in it. " * 8

@@ -1,0 +1,84 @@
+"""The bench cannot flatter: its floor is constant, and a request beyond its budget is told."""
+
+from __future__ import annotations
+
+import json
+import ssl
+
+import pytest
+
+from app.data.codec import item_size
+from scripts.benchmarks import budgets, certificates, recorded
+from scripts.benchmarks.cpu import FLOOR_ACCOUNT, FLOOR_TASKS, Found
+
+
+def found(**dearer: float) -> Found:
+    costs = {"floor": 1.0} | {name: budget * dearer.get(name, 1) for name, budget in budgets.BUDGETS.items()}
+    return Found({name: [100 * cost, 300 * cost, 200 * cost] for name, cost in costs.items()})
+
+
+def test_rows_of_the_floor_stay_as_large_as_they_are():
+    assert 290 <= item_size(FLOOR_ACCOUNT) <= 320
+
+    assert len(FLOOR_TASKS) == 20
+    assert {340 <= item_size(task) <= 370 for task in FLOOR_TASKS} == {True}
+
+
+@pytest.mark.parametrize(("times", "told"), [(1.0, []), (1.04, []), (1.06, ["poll"])])
+def test_request_beyond_its_budget_is_named(times, told):
+    assert [each.name for each in budgets.beyond(found(poll=times))] == told
+
+
+def test_request_that_was_not_measured_is_not_within_its_budget():
+    measured = found()
+    del measured.by_round["submit"]
+
+    with pytest.raises(KeyError):
+        budgets.beyond(measured)
+
+
+def test_history_gets_a_line_for_each_run(tmp_path):
+    file = tmp_path / "history.jsonl"
+
+    budgets.keep(found(), file)
+    budgets.keep(found(poll=2), file)
+
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line["ratios"]["poll"] for line in lines] == [budgets.BUDGETS["poll"], 2 * budgets.BUDGETS["poll"]]
+    assert all(line["commit"] and line["floor"] == 100 for line in lines)
+
+
+def test_batches_are_marked_in_turns(monkeypatch):
+    done: list[str] = []
+    monkeypatch.setattr(recorded.ctypes, "CDLL", lambda _: type("C", (), {"drand48": lambda self: done.append("|")})())
+
+    order = recorded.mark({"a": lambda: done.append("a"), "b": lambda: done.append("b")}, rounds=2, batch=2)
+
+    assert order == ["a", "b", "b", "a"]
+    assert "".join(done) == "aaabbb|aa||bb||bb||aa|"
+
+
+def test_store_on_loopback_is_trusted_by_its_own_certificate_alone(tmp_path):
+    file = certificates.make(tmp_path)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(file)
+
+    assert shaken_hands(server, ssl.create_default_context(cafile=str(file)))
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shaken_hands(server, ssl.create_default_context())
+
+
+def shaken_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> bool:
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [
+        client.wrap_bio(to_client, to_server, server_hostname="127.0.0.1"),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    ]
+    for _ in range(6):
+        for end in list(ends):
+            try:
+                end.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+            ends.remove(end)
+    return not ends
