@@ -32,6 +32,7 @@ def password_set(
             "confirmed_at": to_iso(account.confirmed_at or now),
             "deleted_at": None,
             "address_change": None,
+            "api_keys": None,  # whoever knew the password before may have made one
             **more,
         },
         "remove": [f"link_nonces.{name}" for name in used],

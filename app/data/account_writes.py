@@ -20,6 +20,7 @@ from app.domain.accounts import (
     as_address,
 )
 from app.domain.aliases import alias_of
+from app.domain.api_keys import ApiKey
 from app.domain.clock import to_iso, utcnow
 from app.domain.errors import AccountExists, AlreadyRecorded, BadCredentials
 from app.domain.marks import NewId, Pretence
@@ -48,7 +49,7 @@ from .transaction import Failure
 PERSONAL = (
     *("password_hash", "confirmed_at", "stripe_customer_id", "spend_by_day", "draft", "theme", "shortcuts"),
     *("unsent", "recent_marks", "low_since", "low_mailed_at", "unwanted_mails", "searched_by"),
-    *("present_address", "address_change", "stripe_behind"),
+    *("present_address", "address_change", "stripe_behind", "api_keys"),
     *("totp", "totp_pending", "totp_counter", "recovery_codes", "passkeys", "challenge", "low_balance_threshold"),
 )
 MOVED = (  # by a row of the ledger
@@ -87,14 +88,16 @@ class AccountWrites(LifeWrites):
         spending: bool = False,
         unless_confirmed: bool = False,
         if_confirmed: bool = False,
+        key: ApiKey | None = None,
         **settings: Unpack[Settings],
     ) -> None:
         """Take the account from `before` to `after` beside the ledger row that explains it.
 
         Conditioned on the sequence number and balance that were read, so balance and ledger cannot drift apart, and a
         spend cannot be decided on an old balance. With `spending` also on the account being open for it and on its
-        sessions not having been ended, with `unless_confirmed` on nobody having confirmed the address since, with
-        `if_confirmed` on its being confirmed still. Raises Stale with the row as it is now.
+        sessions not having been ended, or, where a `key` spends, on the account still having that key; with
+        `unless_confirmed` on nobody having confirmed the address since, with `if_confirmed` on its being confirmed
+        still. Raises Stale with the row as it is now.
         """
         self._moved.append((before, after))
         read: dict[str, Any] = {"sequence": before.ledger_sequence, "balance": before.credits_balance}
@@ -102,6 +105,9 @@ class AccountWrites(LifeWrites):
         same_sessions = NO_SESSIONS_ENDED
         if spending and before.session_version:
             same_sessions, read["sessions"] = "#session_version = :sessions", before.session_version
+        if spending and key:
+            same_sessions = f"attribute_exists(#api_keys.#{key.key_id})"
+            read.pop("sessions", None)
         self.update_account(
             Life.of(before),
             set=_attributes({**_moved(before, after), **settings}),
@@ -290,6 +296,7 @@ class AccountWrites(LifeWrites):
         failure: Failure = Stale,
         confirmed: bool = False,
         unconfirmed: bool = False,
+        same_sessions: bool = False,
         still: str = "",
         open_tasks: int = 0,
         searched_by: tuple[str, ...] | None = None,
@@ -298,11 +305,12 @@ class AccountWrites(LifeWrites):
         """Set attributes of an account that no ledger row explains; never the balance.
 
         Raises `failure` when the account was deleted meanwhile, with `confirmed` when its address is not, or it is
-        not open, with `unconfirmed` when somebody has confirmed it since, and when the field that `still` names is no
-        longer as it was read. With `searched_by`, by which addresses the account is found, its search keys are
-        written: name that as `still`, too.
+        not open, with `unconfirmed` when somebody has confirmed it since, with `same_sessions` when its sessions were
+        ended since, and when the field that `still` names is no longer as it was read. With `searched_by`, by which
+        addresses the account is found, its search keys are written: name that as `still`, too.
         """
         unchanged, read = _unchanged(account, still) if still else ("", {})
+        not_ended, ended = _unchanged(account, "session_version", "ended") if same_sessions else ("", {})
         of_the_mailbox = CONFIRMED_AND_OPEN if confirmed else NOT_CONFIRMED if unconfirmed else ""
         found_by: dict[str, Any] = {} if searched_by is None else {"searched_by": searched_by}
         if searched_by is not None:
@@ -311,9 +319,10 @@ class AccountWrites(LifeWrites):
             Life.of(account),
             set=_attributes({**settings, **found_by}),
             add=_counters(settings, open_tasks),
-            condition=_all_of(of_the_mailbox, unchanged),
+            condition=_all_of(of_the_mailbox, unchanged, not_ended),
             failure=failure,
             **read,
+            **ended,
         )
 
     def count_open_task(self, task: Task, change: int) -> None:

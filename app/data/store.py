@@ -18,6 +18,7 @@ from app.domain.clock_reading import ClockReading
 from .account_updates import AccountUpdates
 from .account_writes import AccountWrites
 from .accounts import AccountReads
+from .api_keys import ApiKeyReads, ApiKeyUpdates, ApiKeyWrites
 from .audit import AuditReads, AuditWrites
 from .base import Adopter, Base
 from .by_hand import ByHandReads, ByHandWrites
@@ -112,6 +113,10 @@ class Transaction(Writes):
         return DraftWrites.beside(self)
 
     @cached_property
+    def api_keys(self) -> ApiKeyWrites:
+        return ApiKeyWrites.beside(self)
+
+    @cached_property
     def search_keys(self) -> SearchKeyWrites:
         return SearchKeyWrites.beside(self)
 
@@ -131,6 +136,7 @@ class Updates:
         self.erasure = ErasureUpdates(client, prefix)
         self.doctor = DoctorUpdates(client, prefix)
         self.typed_drafts = TypedDraftUpdates(client, prefix)
+        self.api_keys = ApiKeyUpdates(client, prefix)
 
 
 class Store(Base):
@@ -159,6 +165,7 @@ class Store(Base):
         self.search_keys = SearchKeyReads(client, prefix, adopter)
         self.timeline = TimelineReads(client, prefix, adopter)
         self.typed_drafts = TypedDraftReads(client, prefix, adopter)
+        self.api_keys = ApiKeyReads(client, prefix, adopter)
         self.heartbeats = HeartbeatReads(client, prefix, adopter)
         self.checks = CheckReads(client, prefix, adopter)
         self.doctor = DoctorReads(client, prefix, adopter)

@@ -20,6 +20,7 @@ AUDIT_INDEX = "day-at-index"
 AUDIT_SUBJECT_INDEX = "subject-at-index"
 ADJUSTMENT_INDEX = "waiting-created_at-index"
 TYPED_DRAFT_INDEX = "account_id-index"
+API_KEY_INDEX = "account_id-index"
 
 QUEUE_PROJECTION = [
     "user_email",
@@ -96,9 +97,10 @@ DRAFTS = Table("Drafts", "account_id", ttl="expires_at")  # apart from the accou
 SEARCH_KEYS = Table("SearchKeys", "part", range_key="place")  # what operators find customers and payments by
 FIGURES = Table("Figures", "place")  # of the ledger by month, 64 rows for each: no row that every transaction touches
 TYPED_DRAFTS = Table("TypedDrafts", "draft_id", (Index(TYPED_DRAFT_INDEX, "account_id", None, ()),), ttl="expires_at")
+API_KEYS = Table("ApiKeys", "key_id", (Index(API_KEY_INDEX, "account_id", None, ()),), ttl="forget_at")
 STATUS = Table("Status", "name")  # facts about the service itself, such as the last webhook delivery
 
 ALL = (
     *(USERS, TRANSACTIONS, TASKS, PAYMENTS, OUTBOX, RATE_LIMITS),
-    *(REDEEM_CODES, AUDIT, RESULTS, ADJUSTMENTS, SALES, DRAFTS, TYPED_DRAFTS, SEARCH_KEYS, FIGURES, STATUS),
+    *(REDEEM_CODES, AUDIT, RESULTS, ADJUSTMENTS, SALES, DRAFTS, TYPED_DRAFTS, SEARCH_KEYS, FIGURES, API_KEYS, STATUS),
 )

@@ -179,6 +179,6 @@ TASK = Codec(Task, always={"version"}, but={"unexplained"}, beside=_beside, othe
 RESULT = Codec(Result, otherwise=lambda row: {} if "files" in row else {"files": ()})
 # What stays as the task moves on. An erasure takes the words out meanwhile, and no move brings them back.
 FOR_GOOD = {
-    *("task_id", "user_email", "title", "credits_spent", "created_at", "redo_of", "redo_note", "original"),
+    *("task_id", "user_email", "title", "credits_spent", "created_at", "redo_of", "redo_note", "original", "key_id"),
     *BRIEF_FIELDS,
 }

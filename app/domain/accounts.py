@@ -25,7 +25,6 @@ MIN_PASSWORD_CHARACTERS = 8
 MAX_PASSWORD_BYTES = 72  # bcrypt reads no further, and bcrypt 5 refuses more
 PRODUCT_WORDS = ("impacteragi", "impacter", "dashboard")
 
-MAX_SESSIONS = 20
 IDLE_LIFETIME = {"customer": timedelta(hours=12), "admin": timedelta(minutes=30)}
 ABSOLUTE_LIFETIME = {"customer": timedelta(days=30), "admin": timedelta(hours=12)}
 SEEN_GRAIN = timedelta(minutes=5)  # last-seen is written at most this often
@@ -44,8 +43,8 @@ THEMES = ("system", "light", "dark")
 
 NOT_ADOPTED = "from the original product, and not adopted yet"  # said of an account and of a task
 BROWSER, API, HALF = "browser", "api", "half"
-
-
+# Each kind has room of its own: a program that signs in ends no browser's session, and half a sign-in ends neither.
+MAX_SESSIONS = {BROWSER: 20, API: 20, HALF: 5}
 FIXED_LIFETIME = {API: API_TOKEN_LIFETIME, HALF: HALF_LIFETIME}
 
 
@@ -177,6 +176,7 @@ class Account:
     stripe_behind: bool = False  # Stripe has not been told the present address yet
     moved_away: bool = False  # of a deleted one: it had left its first address, by which nobody has it back
     unexplained: str | None = None  # why nothing may move this balance: see app/adoption
+    api_keys: frozenset[str] = frozenset()  # ids of those that are alive, or have run out: see api_keys.py
 
     @property
     def address(self) -> Address:
@@ -253,9 +253,9 @@ class Account:
     def sessions_to_drop(self, kind: str, now: datetime) -> list[str]:
         """Keys to remove so that one more session of `kind` fits: the dead ones, then the oldest of its own kind."""
         dead = [s.key for s in self.sessions.values() if not s.is_live(now, self.role)]
-        live = [s for s in self.sessions.values() if s.key not in dead]
-        excess = max(0, len(live) + 1 - MAX_SESSIONS)
-        oldest = sorted(live, key=lambda s: (s.kind != kind, s.created_at))
+        alike = [s for s in self.sessions.values() if s.key not in dead and s.kind == kind]
+        excess = max(0, len(alike) + 1 - MAX_SESSIONS[kind])
+        oldest = sorted(alike, key=lambda s: s.created_at)
         return dead + [s.key for s in oldest[:excess]]
 
 
@@ -291,6 +291,7 @@ class Settings(LowBalance, total=False):
     present_address: Address | None
     stripe_behind: bool | None
     moved_away: bool | None
+    api_keys: frozenset[str] | None
 
 
 def as_address(key: AccountKey) -> Address:

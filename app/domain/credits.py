@@ -37,6 +37,7 @@ class LedgerEntry:
     payment_id: str | None = None
     stripe_payment_intent: str | None = None
     cause: str | None = None
+    key_id: str | None = None
 
 
 class Link(NamedTuple):
@@ -74,6 +75,7 @@ class PostedEntry:
     cause: str | None = None  # of a clawback or a reinstatement: REFUNDED or DISPUTED; earlier rows say it in words
     unreadable: str | None = None  # what stands there where a whole number of credits should
     ahead_at: datetime | None = None  # its place in the list, where that is not its time
+    key_id: str | None = None  # of the API key that spent it
 
     @property
     def is_original(self) -> bool:
@@ -113,6 +115,7 @@ def post(account: Account, entry: LedgerEntry, now: datetime) -> tuple[PostedEnt
         stripe_payment_intent=entry.stripe_payment_intent,
         cause=entry.cause,
         ahead_at=ahead_at,
+        key_id=entry.key_id,
     )
     after = replace(_account_after(account, posted), credits_balance=balance)
     if entry.type == SPEND:
@@ -257,6 +260,7 @@ def spend_entry(task: Task) -> LedgerEntry:
         amount=-task.credits_spent,
         description=f"Task: {_first_words(task.description)}",
         task_id=task.task_id,
+        key_id=task.key_id,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 
@@ -63,6 +64,13 @@ class NotSignedIn(DomainError):
     message = "Please sign in."
 
 
+class KeyRefused(NotSignedIn):
+    """To who holds a whole key of ours: why it opens nothing any more."""
+
+    code = "key_refused"
+    message = "This API key was revoked. Make a new one under Account, API keys."
+
+
 class SignedInAsAnother(NotSignedIn):
     message = (
         "Another account has signed in at this browser since this page was opened. Nothing was sent or charged. "
@@ -106,6 +114,19 @@ class OperatorNotProven(Forbidden):
     message = "Operators prove a second factor before they change anything. Nothing was changed."
 
 
+class MissingScope(Forbidden):
+    """An API key may do less than the account that it belongs to."""
+
+    code = "missing_scope"
+
+    def __init__(self, scope: str, said: str = "") -> None:
+        self.scope = scope
+        super().__init__(said or f"This API key lacks the scope {scope}. Make one that has it.")
+
+    def details(self) -> dict[str, Any]:
+        return {"scope": self.scope}
+
+
 class AddressUnconfirmed(Forbidden):
     """Anybody can sign up with anybody's address: what is given away goes to who reads the mailbox."""
 
@@ -140,6 +161,24 @@ class InsufficientCredits(DomainError):
 
     def details(self) -> dict[str, Any]:
         return {"required": self.required, "available": self.available}
+
+
+class KeyLimitReached(DomainError):
+    """An API key would spend more in this UTC month than its owner lets it."""
+
+    code = "key_limit_reached"
+
+    def __init__(self, *, limit: int, used: int, resets_at: datetime) -> None:
+        self.limit = limit
+        self.used = used
+        self.resets_at = resets_at
+        super().__init__(
+            f"This API key has spent {used:,} of its {limit:,} credits for this month. It may spend again from "
+            f"{resets_at:%Y-%m-%d %H:%M} UTC. Nothing was charged."
+        )
+
+    def details(self) -> dict[str, Any]:
+        return {"limit": self.limit, "used": self.used, "resets_at": f"{self.resets_at:%Y-%m-%dT%H:%M:%S.%fZ}"}
 
 
 class AccountFrozen(Forbidden):

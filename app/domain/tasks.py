@@ -80,6 +80,7 @@ class Task(Brief):
     redo_of: str | None = None
     redo_note: str | None = None  # what the customer missed in the first result
     redone_by: str | None = None
+    key_id: str | None = None  # of the API key that submitted it
     original: bool = False  # from the original product: no spend of ours belongs to it
     unexplained: str | None = None  # why it cannot move: see app/adoption
 

@@ -80,7 +80,9 @@ def user() -> ResponseReturnValue:
 def submit_task() -> ResponseReturnValue:
     key = idempotency_key(request)
     brief = brief_of(read_json(request, bodies.SUBMIT))
-    done = tasks.submit(deps.store(), g.account, brief, now=utcnow(), idempotency_key=key, by_program=True)
+    done = tasks.submit(
+        deps.store(), g.account, brief, now=utcnow(), idempotency_key=key, by_program=True, key=g.api_key
+    )
     return TASK_AND_BALANCE(done.task, credits_remaining=done.credits_remaining), 201
 
 

@@ -207,7 +207,8 @@ def _write(store: Store, account: Account, change: AddressChange, session: Sessi
 
 @verb
 def refuse(store: Store, links: Links, token: str, *, now: datetime) -> Account:
-    """By the link in the present mailbox: drop the request and end every session, as whoever asked had the password.
+    """By the link in the present mailbox: drop the request and end every session and API key, as whoever asked had the
+    password.
 
     Raises LinkExpired, also for a repeat: then nothing is left to drop.
     """
@@ -219,7 +220,9 @@ def refuse(store: Store, links: Links, token: str, *, now: datetime) -> Account:
         if change is None or refused is None or change.from_nonce != refused.from_nonce:
             raise LinkExpired
         with store.transaction() as tx:
-            tx.accounts.change_settings(current, still="address_change", address_change=None, sessions={})
+            tx.accounts.change_settings(
+                current, still="address_change", address_change=None, sessions={}, api_keys=None
+            )
 
     store.accounts.decide(account, attempt)
     log.warning("change of address refused", extra={"email": mask_email(account.address)})

@@ -20,11 +20,13 @@ from app.domain.errors import (
     InvalidInput,
     WrongState,
 )
+from app.domain.formatting import count
 from app.domain.proposals import ADJUSTMENT, APPROVED, CODE, PAYMENT, SALE, Proposal
 from app.domain.tasks import check_reason
 from app.telemetry.spans import verb
 
 from . import by_hand, codes, parked, sales
+from .account_notices import changed
 from .acting import Act, acting
 from .by_hand import Authority, NeedsSecond
 from .payments import Outcome
@@ -150,7 +152,7 @@ def enable(store: Store, operator: str, email: AccountKey, reason: object, *, no
 
 def _set_disabled(store: Store, operator: str, account: Account, words: str, *, disabled: bool, now: datetime) -> bool:
     """Whether anything had to be changed; disabling ends every session."""
-    settings: Settings = {"disabled_at": now, "sessions": {}} if disabled else {"disabled_at": None}
+    settings: Settings = {"disabled_at": now, "sessions": {}, "api_keys": None} if disabled else {"disabled_at": None}
 
     def attempt(current: Account) -> bool:
         if current.disabled == disabled:
@@ -173,19 +175,31 @@ def _set_disabled(store: Store, operator: str, account: Account, words: str, *, 
 
 @verb
 def end_sessions(store: Store, operator: str, email: AccountKey, *, now: datetime) -> None:
-    """Sign an account out everywhere, browsers and programs. Raises NotFound."""
+    """Sign an account out everywhere, browsers and programs, and end its API keys, of which its owner is told by mail.
+
+    Raises NotFound.
+    """
 
     def attempt(current: Account) -> None:
+        keys = {"api_keys": len(current.api_keys)} if current.api_keys else {}
         act = Act(
             operator,
             "account.end_sessions",
             current.email,
             now,
-            before={"sessions": len(current.sessions)},
-            after={"sessions": 0},
+            before={"sessions": len(current.sessions), **keys},
+            after={"sessions": 0, **dict.fromkeys(keys, 0)},
         )
-        with acting(store, act) as tx:
-            tx.accounts.change_settings(current, sessions={})
+
+        def end(tx: Transaction) -> None:
+            tx.accounts.change_settings(current, still="api_keys", sessions={}, api_keys=None)
+
+        if keys:
+            what = f"An operator ended every session, and {count(len(current.api_keys), 'API key')}."
+            changed(store, current, what, now, end, act)
+        else:
+            with acting(store, act) as tx:
+                end(tx)
 
     store.accounts.decide(store.accounts.get(email), attempt)
 

@@ -10,6 +10,7 @@ from app.domain.accounts import Account, Address, mask_email
 from app.domain.errors import WrongState
 from app.telemetry.spans import verb
 
+from . import api_keys
 from .account_notices import notice
 from .acting import Act, acting
 
@@ -63,7 +64,8 @@ def revoke(store: Store, address: Address, *, actor: str, reason: str = "", now:
         if not current.is_operator:
             return
         with acting(store, _act(current, CUSTOMER, actor, reason, now)) as tx:
-            tx.accounts.change_settings(current, still="role", role=CUSTOMER)
+            left = api_keys.ending_the_queues(store, current) if current.api_keys else None
+            tx.accounts.change_settings(current, still="role", role=CUSTOMER, api_keys=left)
         log.warning("operator ended", extra={"email": mask_email(current.email), "actor": mask_email(actor)})
 
     store.accounts.decide(found, attempt)

@@ -12,6 +12,7 @@ from typing import TypedDict
 from app.data import Store
 from app.domain import credits, duplicates
 from app.domain.accounts import Account, mask_email
+from app.domain.api_keys import ApiKey
 from app.domain.duplicates import LOOKED_AT, may_repeat, remember
 from app.domain.errors import (
     AccountFrozen,
@@ -19,6 +20,8 @@ from app.domain.errors import (
     IdempotencyKeyReused,
     InsufficientCredits,
     InvalidInput,
+    KeyLimitReached,
+    KeyRefused,
     NotSignedIn,
     RateLimited,
 )
@@ -26,6 +29,7 @@ from app.domain.tasks import MAX_BATCH, Brief, Task, new_task, task_id_for
 from app.telemetry.spans import verb
 
 from . import notices
+from .api_keys import Purse
 
 log = logging.getLogger(__name__)
 
@@ -55,21 +59,28 @@ def submit(
     now: datetime,
     idempotency_key: str | None = None,
     by_program: bool = False,
+    key: ApiKey | None = None,
 ) -> Submitted:
     """Charge an account for a task and put the task in the queue, once per idempotency key.
 
-    What was kept of the composer while credits were bought is done with, unless it is a program that submits. Repeating
-    an idempotency key returns the first task, also on a drained balance. Raises InvalidInput, InsufficientCredits,
-    RateLimited, IdempotencyKeyReused (another brief) and StoreUnavailable; after any of these nothing was charged,
+    What was kept of the composer while credits were bought is done with, unless it is a program that submits. `key`:
+    the API key that it was let in by, whose month the task counts in. Repeating an idempotency key returns the first
+    task, also on a drained balance or month. Raises InvalidInput, InsufficientCredits, KeyLimitReached, RateLimited,
+    IdempotencyKeyReused (another brief) and StoreUnavailable; after any of these nothing was charged,
     but for StoreUnavailable after a lost answer: repeat with the same idempotency key.
     """
-    task = new_task(account.email, brief, idempotency_key or secrets.token_urlsafe(16), now)
+    task = replace(
+        new_task(account.email, brief, idempotency_key or secrets.token_urlsafe(16), now),
+        key_id=key.key_id if key else None,
+    )
+    purse = Purse(store, key)
 
     def attempt(current: Account) -> Submitted:
-        _check_signed_in(current, account)
+        _check_signed_in(current, account, key)
         try:
             posted, after = credits.post(current, credits.spend_entry(task), now)
-        except (AccountFrozen, InsufficientCredits, RateLimited):
+            charge = purse.charge(task.credits_spent, now)
+        except (AccountFrozen, InsufficientCredits, KeyLimitReached, RateLimited):
             if idempotency_key and store.tasks.find(task.task_id):
                 raise AlreadyRecorded from None
             raise
@@ -79,7 +90,10 @@ def submit(
             recent = remember(current.recent_marks, task.description)
             mail, noted = notices.low_balance(current, after, now)
             sent: Sent = {} if by_program else {"draft": None}
-            tx.accounts.move_balance(current, after, open_tasks=1, spending=True, recent_marks=recent, **noted, **sent)
+            tx.accounts.move_balance(
+                current, after, open_tasks=1, spending=True, key=key, recent_marks=recent, **noted, **sent
+            )
+            charge(tx)
             if mail:
                 tx.mails.enqueue(mail)
         # What the page shows next is this account: it has to know of the open task, or it would not start to poll.
@@ -97,34 +111,46 @@ def submit(
 
 @verb
 def submit_batch(
-    store: Store, account: Account, briefs: Sequence[Brief | str], *, now: datetime, idempotency_key: str
+    store: Store,
+    account: Account,
+    briefs: Sequence[Brief | str],
+    *,
+    now: datetime,
+    idempotency_key: str,
+    key: ApiKey | None = None,
 ) -> tuple[list[Task], Account]:
     """Charge an account for several tasks and queue them all, or none: one transaction, once per idempotency key.
 
-    Raises InvalidInput, InsufficientCredits, RateLimited, IdempotencyKeyReused and StoreUnavailable, as `submit` does.
+    A `key` is charged for the whole, or not at all. Raises InvalidInput, InsufficientCredits, KeyLimitReached,
+    RateLimited, IdempotencyKeyReused and StoreUnavailable, as `submit` does.
     """
     if not 1 <= len(briefs) <= MAX_BATCH:
         raise InvalidInput(f"A batch holds 1 to {MAX_BATCH} tasks.", field="lines")
     # A moment apart, so that they stay in their order wherever they are listed.
     tasks = [
-        new_task(account.email, brief, f"{idempotency_key}#{place}", now + timedelta(microseconds=place))
+        replace(
+            new_task(account.email, brief, f"{idempotency_key}#{place}", now + timedelta(microseconds=place)),
+            key_id=key.key_id if key else None,
+        )
         for place, brief in enumerate(briefs, 1)
     ]
+    total = sum(task.credits_spent for task in tasks)
+    purse = Purse(store, key)
 
     def attempt(current: Account) -> Account:
-        _check_signed_in(current, account)
+        _check_signed_in(current, account, key)
         after, recent, entries = current, current.recent_marks, []
         try:
             for task in tasks:
                 posted, after = credits.post(after, credits.spend_entry(task), now)
                 entries.append(posted)
                 recent = remember(recent, task.description)
-        except (AccountFrozen, InsufficientCredits, RateLimited) as refusal:
+            charge = purse.charge(total, now)
+        except (AccountFrozen, InsufficientCredits, KeyLimitReached, RateLimited) as refusal:
             if store.tasks.find(tasks[0].task_id):
                 raise AlreadyRecorded from None
             if not isinstance(refusal, InsufficientCredits):
                 raise
-            total = sum(task.credits_spent for task in tasks)
             several = len(tasks) > 1
             raise InsufficientCredits(required=total, available=current.credits_balance, several=several) from None
         with store.transaction() as tx:
@@ -133,7 +159,10 @@ def submit_batch(
             for task in tasks:
                 tx.tasks.add(task)
             mail, noted = notices.low_balance(current, after, now)
-            tx.accounts.move_balance(current, after, open_tasks=len(tasks), spending=True, recent_marks=recent, **noted)
+            tx.accounts.move_balance(
+                current, after, open_tasks=len(tasks), spending=True, key=key, recent_marks=recent, **noted
+            )
+            charge(tx)
             if mail:
                 tx.mails.enqueue(mail)
         return replace(after, open_tasks=after.open_tasks + len(tasks), **noted)
@@ -162,8 +191,15 @@ def find_twin(store: Store, account: Account, description: str, idempotency_key:
     return duplicates.find_twin(description, earlier)
 
 
-def _check_signed_in(current: Account, asking: Account) -> None:
-    """Raise NotSignedIn if whoever asked has been signed out since; a hash of higher cost is no change of password."""
+def _check_signed_in(current: Account, asking: Account, key: ApiKey | None) -> None:
+    """Raise NotSignedIn if whoever asked has been signed out since; a hash of higher cost is no change of password.
+
+    A key outlives the sessions: it is asked whether the account still has it.
+    """
+    if key is not None:
+        if not key.is_named_by(current):
+            raise KeyRefused
+        return
     if current.disabled or current.deleted_at or current.session_version != asking.session_version:
         raise NotSignedIn
 

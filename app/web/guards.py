@@ -10,15 +10,18 @@ from typing import Any, TypeVar
 from flask import g, request, session
 
 from app.domain.accounts import SEEN_GRAIN, Account, AccountKey, Session
+from app.domain.api_keys import SESSION, USED_GRAIN, looks_like_a_key
 from app.domain.clock import utcnow
 from app.domain.errors import (
     DomainError,
     Forbidden,
+    MissingScope,
     NotSignedIn,
     OperatorNotProven,
     SignedInAsAnother,
     StoreUnavailable,
 )
+from app.services import api_keys
 from app.services.accounts import note_seen
 from app.web import deps
 from app.web.fragments import is_fragment_request
@@ -61,10 +64,12 @@ def login_required_while_reading(reading: Callable[[AccountKey], Callable[[], An
 
 
 def token_required(scope: str) -> Callable[[View], View]:
-    """A program with a live token may ask: `g.account` is set. The API takes no cookie. `scope` is what it asks for:
-    one of api_keys.py, kept as `view.scope`.
+    """A program with a live token or API key may ask: `g.account` is set. The API takes no cookie.
+
+    `scope` is what the call asks of a key, which is in `g.api_key`: one of api_keys.py, kept as `view.scope`. A session
+    may do all that its account may.
     """
-    return lambda view: _scoped(_guarded(view, "token", _from_bearer), scope)
+    return lambda view: _scoped(_guarded(view, "token", lambda: _from_bearer(scope)), scope)
 
 
 def operator_required(view: View) -> View:
@@ -76,16 +81,21 @@ def operator_required(view: View) -> View:
 
 
 def operator_token_required(scope: str) -> Callable[[View], View]:
-    """An operator's program with a live token may ask; to change anything its sign-in proved a second factor too."""
-    return lambda view: _scoped(_guarded(view, "operator_token", lambda: _operator(_from_bearer())), scope)
+    """An operator's program may ask; to change anything its sign-in, or the one that made its key, proved a second
+    factor too.
+    """
+    return lambda view: _scoped(_guarded(view, "operator_token", lambda: _operator(_from_bearer(scope))), scope)
 
 
 def _operator(account: Account) -> Account:
-    """Raises Forbidden; OperatorNotProven for what could change something, unless this session has a second factor."""
+    """Raises Forbidden; OperatorNotProven for what could change something, unless this session has a second factor.
+
+    A key was made in a session that had: it works without one, as long as the account has the role.
+    """
     if not account.is_operator:
         raise Forbidden
     changes = request.method not in SAFE_METHODS
-    if changes and deps.config().require_operator_2fa and g.session.mfa_at is None:
+    if changes and g.api_key is None and deps.config().require_operator_2fa and g.session.mfa_at is None:
         raise OperatorNotProven
     return account
 
@@ -120,12 +130,28 @@ def _from_cookie() -> Account:
     return _live(AccountKey(email), session_id)
 
 
-def _from_bearer() -> Account:
+def _from_bearer(scope: str) -> Account:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
-        raise NotSignedIn("Send a bearer token: POST /api/auth/login gives you one.")
+        raise NotSignedIn("Send a bearer token: an API key, or what POST /api/auth/login gives you.")
+    if looks_like_a_key(token):
+        return _by_key(token.strip(), scope)
     key, session_id = deps.get().tokens.read(token.strip())
     return _live(key, session_id)
+
+
+def _by_key(secret: str, scope: str) -> Account:
+    """The account of an API key that may do this. Raises NotSignedIn, MissingScope."""
+    now = utcnow()
+    account, key = api_keys.let_in(deps.store(), secret, now=now)
+    g.account, g.api_key = account, key  # a refusal is logged with whose it was
+    if scope == SESSION:
+        raise MissingScope(scope, "No API key may do this: sign in with POST /api/auth/login, or at the pages.")
+    if not key.may(scope):
+        raise MissingScope(scope)
+    if (key.used_at is None or now - key.used_at >= USED_GRAIN) and not only_looking():
+        api_keys.note_used(deps.store(), key, now=now)
+    return account
 
 
 def _live(email: AccountKey, session_id: str) -> Account:

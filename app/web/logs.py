@@ -72,7 +72,7 @@ def register(app: Flask) -> None:
     def name_request() -> None:
         visitor = edge.visitor()
         g.request_id = visitor.reference if visitor else secrets.token_hex(8)
-        g.account = None
+        g.account = g.api_key = None
         g.started = time.perf_counter()
 
     @app.after_request
@@ -86,6 +86,7 @@ def register(app: Flask) -> None:
                 "status": response.status_code,
                 "ms": round((time.perf_counter() - g.get("started", time.perf_counter())) * 1000, 1),
                 "email": mask_email(g.account.email) if g.get("account") else None,
+                **({"key_id": g.api_key.key_id} if g.get("api_key") else {}),
             },
         )
         return response

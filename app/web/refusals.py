@@ -44,6 +44,7 @@ STATUS: dict[type[domain.DomainError], int] = {
     domain.Malformed: 400,
     domain.NotSignedIn: 401,
     domain.InsufficientCredits: 402,
+    domain.KeyLimitReached: 402,
     domain.Forbidden: 403,
     domain.NotFound: 404,
     domain.AccountExists: 409,

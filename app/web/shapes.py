@@ -85,8 +85,8 @@ BRIEF = asked(  # as a call is sent it, and as every answer has it
     Brief,
     description={"type": "string", "pattern": NOT_BLANK, "minLength": 1, "maxLength": MAX_DESCRIPTION},
 )
-TASK = Shape(
-    "Task",
+_OPEN = Shape(  # what a row of the queue's index has
+    "",
     Task,
     task_id=TASK_ID,
     status=one_of(STATUSES),
@@ -94,6 +94,10 @@ TASK = Shape(
     credits_spent=COUNT,
     created_at=MOMENT,
     updated_at=MOMENT,
+)
+TASK = _OPEN.with_(
+    "Task",
+    key_id=or_null(TEXT) | {"description": "Of the API key that submitted it; null for a person or a session."},
 )
 TASKS = Pages("tasks", TASK, MAX_LIMIT)
 TASK_AND_BALANCE = TASK.with_("TaskAndBalance", **given(credits_remaining=WHOLE))
@@ -123,7 +127,7 @@ ENDED: dict[str, Json] = {
     "redone_by": or_null(TASK_ID),
 }
 TASK_AND_RESULT = TASK.with_("TaskAndResult", **given(**RESULT.properties), **ENDED)
-QUEUED_TASK = TASK.with_(
+QUEUED_TASK = _OPEN.with_(
     "QueuedTask",
     user_email=Part(EMAIL, lambda task: address_of(task.user_email)),
     lease_owner=Part(or_null(EMAIL), lambda task: address_of(task.lease_owner) or None),
@@ -166,6 +170,7 @@ TRANSACTION = Shape(
     sequence=_unless_original("sequence"),
     task_id=or_null(TASK_ID),
     stripe_payment_intent=or_null(TEXT),
+    key_id=or_null(TEXT) | {"description": "Of the API key that spent it."},
 )
 TRANSACTIONS = Pages("transactions", TRANSACTION, MAX_LIMIT)
 PACK = Shape("Pack", Pack, pack_id=TEXT, credits=COUNT, price_cents=COUNT, **given(currency={"const": "usd"}))

@@ -23,6 +23,7 @@ from app.data.payments import PAYMENT
 from app.data.store import Transaction
 from app.domain.accounts import Account, AddressChange, LinkMails, Passkey, Session
 from app.domain.aliases import Alias
+from app.domain.api_keys import ENDED_KEPT, ApiKey
 from app.domain.audit import AuditRow
 from app.domain.by_hand import Hand
 from app.domain.checks import Begun, Difference
@@ -172,6 +173,13 @@ TYPED = TypedDraft(
     packed(Draft("/tasks", (("description", "Words"),), NOW)).fields,
     ("page00",),
     1,
+)
+AN_API_KEY = ApiKey(
+    *("key_1", ADA, "acc_1", 0, "ab" * 32, "imp_live_AbCd", "Nightly", frozenset({"tasks:read", "tasks:write"}), NOW),
+    credits_a_month=500,
+    expires_at=LATER,
+    spent={"2026-11": 70},
+    version=7,
 )
 DRAFT = Draft("/tasks", (("description", "Words"), ("request_id", "r1")), NOW)
 
@@ -381,6 +389,20 @@ CASES = {
         lambda s: s.updates.typed_drafts.save(replace(TYPED, version=0), TYPED),
         lambda s: s.typed_drafts.find_many([TYPED.draft_id], NOW),
         [TYPED],
+    ),
+    "API key": Case(
+        "ApiKeys",
+        {"key_id": "key_1"},
+        together(lambda tx: tx.api_keys.add(AN_API_KEY)),
+        lambda s: s.api_keys.find("key_1"),
+        AN_API_KEY,
+    ),
+    "API key, ended": Case(
+        "ApiKeys",
+        {"key_id": "key_1"},
+        together(lambda tx: tx.api_keys.add(AN_API_KEY), lambda tx: tx.api_keys.note_end(AN_API_KEY, LATER)),
+        lambda s: s.api_keys.find("key_1"),
+        replace(AN_API_KEY, ended_at=LATER, forget_at=int((LATER + ENDED_KEPT).timestamp())),
     ),
     "by hand, on the command line": Case(
         "Status",

@@ -197,17 +197,21 @@ def test_session_ids_are_random_and_long():
     assert min(map(len, ids)) >= 22
 
 
-def test_oldest_session_of_the_same_kind_makes_room():
-    browsers = [session(key=f"b{n}", age=timedelta(minutes=n)) for n in range(MAX_SESSIONS - 1)]
-    program = session("api", key="api", age=11 * HOUR)
+@pytest.mark.parametrize("kind", MAX_SESSIONS)
+def test_oldest_session_of_the_same_kind_makes_room_and_no_other(kind):
+    most = MAX_SESSIONS[kind]
+    alike = [session(kind, key=f"s{n}", age=timedelta(seconds=n)) for n in range(most)]
+    full = [
+        session(other, key=f"{other}{n}", age=timedelta()) for other in MAX_SESSIONS for n in range(MAX_SESSIONS[other])
+    ]
+    others = [one for one in full if one.kind != kind]
 
-    assert account(*browsers).sessions_to_drop("browser", NOW) == []
-    assert account(*browsers, program).sessions_to_drop("browser", NOW) == [f"b{MAX_SESSIONS - 2}"]
-    assert account(*browsers, program).sessions_to_drop("api", NOW) == ["api"]
+    assert account(*alike[1:], *others).sessions_to_drop(kind, NOW) == []
+    assert account(*alike, *others).sessions_to_drop(kind, NOW) == [f"s{most - 1}"]
 
 
 def test_dead_sessions_go_first():
-    browsers = [session(key=f"b{n}") for n in range(MAX_SESSIONS - 1)]
+    browsers = [session(key=f"b{n}") for n in range(MAX_SESSIONS["browser"] - 1)]
     dead = session(key="dead", age=31 * DAY)
 
     assert account(*browsers, dead).sessions_to_drop("browser", NOW) == ["dead"]

@@ -16,6 +16,7 @@ from app.domain.errors import (
     InvalidInput,
     InvalidPayload,
     InvalidSignature,
+    KeyLimitReached,
     LedgerWrong,
     NotFound,
     PaymentsUnavailable,
@@ -105,6 +106,7 @@ TASKS: Json = {
             answers={201: shapes.TASK_AND_BALANCE},
             refusals=[
                 InsufficientCredits,
+                KeyLimitReached,
                 AccountFrozen,
                 IdempotencyKeyReused,
                 InvalidInput,

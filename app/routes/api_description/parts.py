@@ -28,25 +28,32 @@ SECURITY_SCHEMES = {
         "scheme": "bearer",
         "bearerFormat": "JWT",
         "description": "From POST /api/auth/login: good for 12 hours, or until its session ends. Cookies are not read.",
-    }
+    },
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "imp_live_…",
+        "description": "An API key, made under Account.",
+    },
 }
 ANYBODY, CUSTOMER, OPERATOR = "anybody", "customer", "operator"
 # What every call may be answered with, by who may ask.
 READS: tuple[Refusal, ...] = (errors.StoreUnavailable, errors.StoreBusy)
 WRITES: tuple[Refusal, ...] = (*READS, errors.OutcomeUnknown)  # the last: sent, and its answer was lost
 MOVES_CREDITS: tuple[Refusal, ...] = (*WRITES, errors.BalanceUnexplained)
+BY_TOKEN: tuple[Refusal, ...] = (errors.Malformed, errors.NotSignedIn, errors.KeyRefused, errors.MissingScope, *READS)
 SHARED: dict[str, tuple[Refusal, ...]] = {
     ANYBODY: (errors.Malformed,),
-    CUSTOMER: (errors.Malformed, errors.NotSignedIn, *READS),
-    OPERATOR: (errors.Malformed, errors.NotSignedIn, errors.Forbidden, errors.OperatorNotProven, *READS),
+    CUSTOMER: BY_TOKEN,
+    OPERATOR: (*BY_TOKEN, errors.Forbidden, errors.OperatorNotProven),
 }
 
 # What a status means, whatever the call.
 MEANING = {
     400: "Not understood.",
-    401: "No live token, or wrong credentials.",
-    402: "Not enough credits. Nothing was charged.",
-    403: "Not open to this account.",
+    401: "No live token or API key, or wrong credentials.",
+    402: "Not enough credits, or an API key has spent its month. Nothing was charged.",
+    403: "Not open to this account, or to this API key.",
     404: "Not there, or not yours.",
     409: "In the way of what is there.",
     413: "The body is too large.",
@@ -64,6 +71,7 @@ HEADERS: dict[str, Json] = {
     "Link": {"description": "What to call instead.", "schema": {"type": "string"}, "required": True},
     "WWW-Authenticate": {"schema": {"const": "Bearer"}, "required": True},
 }
+REFUSAL_OF = {402: ("InsufficientCredits", "KeyLimitReached"), 403: ("Forbidden",), 422: ("InvalidInput",)}
 HEADERS_OF = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
 
 
@@ -106,7 +114,7 @@ def call(
         made["description"] = description
     if deprecated:
         made["deprecated"] = True
-    made["security"] = [] if who == ANYBODY else [{"token": []}]
+    made["security"] = [] if who == ANYBODY else [{"token": []}, {"key": []}]
     if parameters := list(parameters):
         made["parameters"] = parameters
     if body:
@@ -130,8 +138,9 @@ def _answer(said: Shape[Any] | Pages[Any] | Json | str) -> Json:
 
 
 def _refusal(status: int, codes: list[str]) -> Json:
-    shape = "InsufficientCredits" if status == 402 else "InvalidInput" if status == 422 else "Error"
-    schema = {"allOf": [ref(shape), {"properties": {"code": {"enum": codes}}}]}
+    shapes = [ref(shape) for shape in REFUSAL_OF.get(status, ("Error",))]
+    shape = {"anyOf": shapes} if len(shapes) > 1 else shapes[0]
+    schema = {"allOf": [shape, {"properties": {"code": {"enum": codes}}}]}
     return {
         "description": MEANING[status],
         "headers": _headers(*HEADERS_OF.get(status, ())),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.web import shapes
-from app.web.shape import COUNT, TEXT, WHOLE, Json, Shape, fields, optional
+from app.web.shape import COUNT, MOMENT, TEXT, WHOLE, Json, Shape, fields, optional
 
 ERROR = fields(
     error=TEXT | {"description": "A plain sentence for people."},
@@ -12,6 +12,13 @@ ERROR = fields(
 REFUSALS: dict[str, Json] = {
     "Error": ERROR,
     "InvalidInput": optional(ERROR, field=TEXT | {"description": "What to mend."}),
+    "Forbidden": optional(ERROR, scope=TEXT | {"description": "What an API key lacks."}),
+    "KeyLimitReached": fields(
+        **ERROR["properties"],
+        limit=COUNT | {"description": "Credits that the key may spend in a UTC month."},
+        used=COUNT,
+        resets_at=MOMENT,
+    ),
     "InsufficientCredits": fields(**ERROR["properties"], required=COUNT, available=WHOLE),
 }
 SCHEMAS: dict[str, Json] = REFUSALS | {

@@ -1,4 +1,4 @@
-"""What restored tables bring back that had ended since their moment: sessions, and accounts that were deleted."""
+"""What restored tables bring back that had ended since their moment: sessions, API keys, and deleted accounts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def settle(
     """Delete again whom `lost`, the tables of before, knows to have left since, and sign everybody out.
 
     For tables that nobody is served from yet: a session that was ended since, by a sign-out or a new password, must
-    open nothing. Safe to repeat and to break off. Raises StoreUnavailable, FilesUnavailable, RowUnreadable.
+    open nothing, nor an API key that was revoked. Safe to repeat and to break off. Raises StoreUnavailable,
+    FilesUnavailable, RowUnreadable.
     """
     done = Settled()
     if lost is not None:
@@ -56,7 +57,9 @@ def settle(
                 _follow(store, files, there, now, done)
         say("the audit logs")
         done.acts = Counter(lost.whole.acts()) - Counter(store.whole.acts())
-    for some in batched((account for account in store.accounts.every() if account.sessions), AT_ONCE):
+    for some in batched(
+        (account for account in store.accounts.every() if account.sessions or account.api_keys), AT_ONCE
+    ):
         ends = [partial(customers.end_sessions, store, actor, account.email, now=now) for account in some]
         side_by_side(WRITERS, ends)
         done.signed_out += len(some)

@@ -1,0 +1,217 @@
+"""API keys: made by the owner of an account, ended by the owner or an operator, and asked for at each request."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+
+from app.data import Store
+from app.data.store import Transaction
+from app.domain.accounts import Account, AccountKey, Session, mask_email
+from app.domain.api_keys import (
+    MAX_KEYS,
+    QUEUE_WORK,
+    ApiKey,
+    KeyWishes,
+    is_of,
+    is_whole,
+    key_id_of,
+    new_key,
+)
+from app.domain.errors import (
+    AddressUnconfirmed,
+    InvalidInput,
+    KeyRefused,
+    NotFound,
+    NotSignedIn,
+    OperatorNotProven,
+    StoreUnavailable,
+    WrongState,
+)
+from app.domain.tasks import check_reason
+from app.telemetry.spans import verb
+
+from .account_notices import changed
+from .acting import Act
+
+log = logging.getLogger(__name__)
+
+NOT_WHOLE = (
+    "That is no API key of ours, or not the whole of one: a key has 47 characters, of which the last are a check."
+)
+
+
+def let_in(store: Store, secret: str, *, now: datetime) -> tuple[Account, ApiKey]:
+    """The account that a key opens, and the key. Two consistent reads: what was revoked is dead in every worker.
+
+    Raises NotSignedIn; KeyRefused to who holds the whole of one that was ours.
+    """
+    if not is_whole(secret):
+        raise NotSignedIn(NOT_WHOLE)
+    key = store.api_keys.find(key_id_of(secret))
+    if key is None or not is_of(secret, key):
+        raise NotSignedIn("There is no such API key.")
+    account = store.accounts.find(key.user_email)
+    if key.expired(now):
+        raise KeyRefused(f"This API key ran out on {key.expires_at:%Y-%m-%d}. Make a new one under Account, API keys.")
+    if account is None or not key.is_named_by(account):
+        raise KeyRefused
+    return account, key
+
+
+def note_used(store: Store, key: ApiKey, *, now: datetime) -> None:
+    """Once an hour at most; a program does not wait for it to be well."""
+    with suppress(StoreUnavailable):
+        store.updates.api_keys.note_used(key, now)
+
+
+def alive(store: Store, account: Account, *, now: datetime) -> list[ApiKey]:
+    """Its keys that open something, newest first; read consistently."""
+    found = (key for key in store.api_keys.find_many(sorted(account.api_keys)) if key.is_named_by(account))
+    return sorted((key for key in found if not key.expired(now)), key=lambda key: (key.created_at, key.key_id))[::-1]
+
+
+@verb
+def make(
+    store: Store, account: Account, wanted: KeyWishes, session: Session, *, require_2fa: bool, now: datetime
+) -> tuple[ApiKey, str]:
+    """A key, and its secret: the only time that it is at hand. Its owner is told by mail.
+
+    The password was checked by the caller. The name is taken by no other key that is alive, so that a form which is
+    sent twice makes one. Raises InvalidInput, WrongState beyond MAX_KEYS, AddressUnconfirmed, and OperatorNotProven for
+    the scope of an operator in a session without a second factor.
+    """
+    works = QUEUE_WORK in wanted.scopes
+    if works and require_2fa and session.mfa_at is None:
+        raise OperatorNotProven("An operator's key is made in a session that has proven a second factor.")
+    key, secret = new_key(account, wanted, now)
+    about = {"key": key.key_id, "name": key.name, "scopes": sorted(key.scopes)}
+    act = Act(account.email, "key.create", account.email, now, after=about) if works else None
+    what = f"The API key “{key.name}” was made. Whoever holds it may: {', '.join(sorted(key.scopes))}."
+
+    def attempt(current: Account) -> None:
+        if not current.confirmed:
+            raise AddressUnconfirmed
+        if current.session_version != account.session_version or current.disabled or current.deleted_at:
+            raise NotSignedIn
+        if works and not current.is_operator:
+            raise InvalidInput("Only an operator's key can work the queue.", field="scopes")
+        others = alive(store, current, now=now)
+        if len(others) >= MAX_KEYS:
+            raise WrongState(f"An account has at most {MAX_KEYS} API keys. Revoke one that is no longer used.")
+        if any(other.name.casefold() == key.name.casefold() for other in others):
+            raise InvalidInput("You have a key of this name already. Revoke it first, or take another.", field="name")
+        named = frozenset({key.key_id, *(other.key_id for other in others)})
+
+        def add(tx: Transaction) -> None:
+            tx.api_keys.add(key)
+            tx.accounts.change_settings(current, confirmed=True, same_sessions=True, still="api_keys", api_keys=named)
+
+        changed(store, current, what, now, add, act)
+
+    store.accounts.decide(account, attempt)
+    log.info("API key made", extra={"email": mask_email(account.email), "key_id": key.key_id})
+    return key, secret
+
+
+@verb
+def revoke(store: Store, account: Account, key_id: str, *, now: datetime) -> ApiKey:
+    """By its owner: dead at the next request. Safe to repeat. Raises NotFound."""
+    key = find_own(store, account, key_id)
+
+    def attempt(current: Account) -> None:
+        if key.key_id in current.api_keys:
+            with store.transaction() as tx:
+                _end(tx, current, [key], now)
+
+    store.accounts.decide(account, attempt)
+    log.info("API key revoked", extra={"email": mask_email(account.email), "key_id": key.key_id})
+    return key
+
+
+@verb
+def revoke_by_operator(
+    store: Store, operator: str, email: AccountKey, key_id: str, reason: object, *, now: datetime
+) -> ApiKey:
+    """The same by an operator; its owner is told by mail.
+
+    Raises NotFound, InvalidInput, and WrongState for one that has ended.
+    """
+    words, account = check_reason(reason), store.accounts.get(email)
+    key = find_own(store, account, key_id)
+
+    def attempt(current: Account) -> None:
+        if key.key_id not in current.api_keys:
+            raise WrongState("This API key has ended already.")
+        about = {"key": key.key_id, "name": key.name}
+        act = Act(operator, "key.revoke", current.email, now, words, before=about)
+        what = f"The API key “{key.name}” was revoked by an operator: {words}"
+        changed(store, current, what, now, lambda tx: _end(tx, current, [key], now), act)
+
+    store.accounts.decide(account, attempt)
+    log.warning("API key revoked by an operator", extra={"email": mask_email(email), "key_id": key.key_id})
+    return key
+
+
+@verb
+def end_all(store: Store, account: Account, *, now: datetime) -> int:
+    """What an owner ticks beside a new password or a sign-out everywhere; how many ended. Safe to repeat."""
+
+    def attempt(current: Account) -> int:
+        if current.api_keys:
+            with store.transaction() as tx:
+                _end(tx, current, store.api_keys.find_many(sorted(current.api_keys)), now)
+        return len(current.api_keys)
+
+    return store.accounts.decide(account, attempt)
+
+
+def ending_the_queues(store: Store, current: Account) -> frozenset[str] | None:
+    """What is left of an account's keys once those that work the queue are gone: its role ends."""
+    keys = store.api_keys.find_many(sorted(current.api_keys))
+    return frozenset(key.key_id for key in keys if QUEUE_WORK not in key.scopes) or None
+
+
+def find_own(store: Store, account: Account, key_id: str) -> ApiKey:
+    """A key of the account, alive or ended. Raises NotFound, also for somebody else's."""
+    key = store.api_keys.find(key_id) if key_id.startswith("key_") else None
+    if key is None or (key.account_id, key.life) != (account.account_id, account.life):
+        raise NotFound("There is no such API key.")
+    return key
+
+
+def erase(store: Store, account: Account) -> None:
+    """Of an account that is deleted: the names of keys are words of its owner's. Safe to repeat."""
+    for key in store.api_keys.find_many(store.api_keys.ids_of(account.account_id)):
+        if key.life < account.life:
+            store.updates.api_keys.remove(key.key_id)
+
+
+class Purse:
+    """What a key has spent, read anew for each attempt but the first: the guard has only just read it."""
+
+    def __init__(self, store: Store, key: ApiKey | None) -> None:
+        self._store, self._key, self._fresh = store, key, True
+
+    def charge(self, credits: int, at: datetime) -> Callable[[Transaction], None]:
+        """What goes into the transaction of a spend. Raises KeyLimitReached, and NotSignedIn for a key that is gone.
+
+        The spend is noted on the condition that none came in between, so no two of them go over the month together.
+        """
+        if self._key is None:
+            return lambda tx: None
+        before = self._key if self._fresh else self._store.api_keys.find(self._key.key_id)
+        self._fresh = False
+        if before is None:
+            raise NotSignedIn
+        after = before.charged(credits, at)
+        return lambda tx: tx.api_keys.charge(before, after)
+
+
+def _end(tx: Transaction, current: Account, keys: list[ApiKey], now: datetime) -> None:
+    left = current.api_keys - {key.key_id for key in keys}
+    tx.accounts.change_settings(current, still="api_keys", api_keys=left or None)
+    for key in keys:
+        tx.api_keys.note_end(key, now)
