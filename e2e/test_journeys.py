@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from e2e.pages import AccountPage, Credits, Dashboard, Forgot, NewAddress, SetPassword, SignIn, SignUp, Unsent
+from e2e.pages import AccountPage, ApiKeys, Credits, Dashboard, Forgot, NewAddress, SetPassword, SignIn, SignUp, Unsent
 from e2e.pages.dashboard import POLL
 from scripts.local.states.made import PASSWORD
 
@@ -287,3 +288,20 @@ def test_the_present_mailbox_stops_a_change_of_the_address(site, ada, any_page, 
     expect(owner.get_by_role("heading", name="Your address stays as it is")).to_be_visible()
     any_page.reload()
     expect(any_page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_a_program_submits_by_a_key_until_it_is_revoked(site, ada, any_page):
+    def submit(secret: str) -> int:
+        asked = {"json": {"description": "By night"}, "headers": {"Authorization": f"Bearer {secret}"}}
+        return httpx.post(f"{site.url}/api/tasks", trust_env=False, **asked).status_code
+
+    SignIn(any_page).enter(ada)
+    keys = ApiKeys(any_page).open()
+    secret = keys.make("Nightly report", "Submit and cancel tasks")
+    assert submit(secret) == 201
+    expect(keys.open().alive).to_contain_text("10 credits this month")
+    keys.revoke("Nightly report")
+
+    expect(keys.ended).to_contain_text("Nightly report")
+    expect(any_page.locator("body")).not_to_contain_text(secret)
+    assert submit(secret) == 401

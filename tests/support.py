@@ -18,12 +18,14 @@ import pytest
 from urllib3 import HTTPConnectionPool
 
 from app.data import Store
-from app.domain.accounts import Account, AccountKey, new_account_id
+from app.domain.accounts import BROWSER, Account, AccountKey, Session, new_account_id
+from app.domain.api_keys import TASKS_READ, TASKS_WRITE, wishes
+from app.domain.clock import utcnow
 from app.domain.credits import CLAWBACK, PROMO, SPEND, LedgerEntry, post
 from app.domain.errors import NotFound, PaymentsUnavailable
 from app.domain.sales import GUEST, MARK
 from app.gateways.ses import MailRefused
-from app.services import ledger_figures
+from app.services import api_keys, ledger_figures
 from app.services.passwords import Passwords
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -51,6 +53,23 @@ def make_operators(store: Store, *emails: str) -> None:
     for email in emails or ("op@example.com",):
         if store.accounts.find(AccountKey(email)) is None:
             make_account(store, email, role="admin")
+
+
+def make_key(
+    store: Store,
+    email: str = "ada@example.com",
+    scopes: Iterable[str] = (TASKS_READ, TASKS_WRITE),
+    *,
+    name: str = "Nightly",
+    monthly: int | None = None,
+    days: int | None = None,
+    now: datetime | None = None,
+) -> str:
+    """A new API key, made in a session that has proven a second factor: itself, not its row."""
+    account, now = store.accounts.get(AccountKey(email)), now or utcnow()
+    wanted = wishes(name, scopes, monthly, days, operator=account.is_operator)
+    proven = Session("a" * 32, BROWSER, now, now, mfa_at=now)
+    return api_keys.make(store, account, wanted, proven, require_2fa=True, now=now)[1]
 
 
 def session_event(

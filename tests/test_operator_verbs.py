@@ -14,11 +14,12 @@ from app.data.base import Base
 from app.data.codec import decode_item
 from app.data.transaction import Writes
 from app.domain.accounts import BROWSER, Session
+from app.domain.api_keys import TASKS_READ, wishes
 from app.domain.audit import ACTS
 from app.domain.by_hand import COMMAND_LINE
 from app.domain.clock import utcnow
 from app.domain.payments import RefundFact
-from app.services import codes, customers, payments, queue, sales, tasks
+from app.services import api_keys, codes, customers, payments, queue, sales, tasks
 from tests.routes.browser import Browser, Program
 from tests.services.test_payments import paid, record
 from tests.support import all_mails, make_account, make_operators, session_event
@@ -66,6 +67,14 @@ class World:
         if claimed:
             queue.claim(self.store, OP, task.task_id, now=now)
         return task.task_id
+
+    def key(self) -> tuple[str, str]:
+        account, now = self.store.accounts.get(ADA), utcnow()
+        wanted = wishes(f"Key {next(numbers)}", [TASKS_READ], None, None, operator=False)
+        key, _ = api_keys.make(
+            self.store, account, wanted, Session("a" * 32, BROWSER, now, now), require_2fa=True, now=now
+        )
+        return account.account_id, key.key_id
 
     def payment(self) -> str:
         number = next(numbers)
@@ -177,6 +186,7 @@ def test_every_verb_of_the_pages_writes_its_row_in_its_transaction(app, store, m
         "admin.disable": (ada, post("/admin/customers/{}/disable", **why)),
         "admin.enable": (ada, post("/admin/customers/{}/enable", **why)),
         "admin.end_sessions": (ada, post("/admin/customers/{}/end-sessions")),
+        "admin.revoke_key": (lambda: world.key(), post("/admin/customers/{0[0]}/keys/{0[1]}/revoke", **why)),
         "admin.approve": (world.proposal, post("/admin/corrections/{}/approve")),
         "admin.decline": (world.proposal, post("/admin/corrections/{}/decline")),
         "admin.resend": (world.mail, post("/admin/mails/resend", mail_id=lambda target: target)),

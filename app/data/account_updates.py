@@ -67,10 +67,14 @@ class AccountUpdates(LifeUpdates):
             failure=NotSignedIn,
         )
 
-    def end_sessions(self, account: Account) -> None:
-        """Every browser and program is signed out. Safe to repeat, and when the account is deleted meanwhile."""
+    def end_sessions(self, account: Account, *, end_keys: bool = False) -> None:
+        """Every browser and program is signed out, with `end_keys` those that come with an API key, too.
+
+        Safe to repeat, and when the account is deleted meanwhile.
+        """
+        keys = ["api_keys"] if end_keys else []
         with suppress(Stale):  # a life that has ended has no session left
-            self._update_account(Life.of(account), set={"sessions": {}}, add=SESSIONS_END)
+            self._update_account(Life.of(account), set={"sessions": {}}, remove=keys, add=SESSIONS_END)
 
     def remove_session(self, account: Account, key: str) -> None:
         """One is signed out. Safe to repeat, and when the account is deleted meanwhile."""

@@ -169,8 +169,11 @@ class AccountWrites(LifeWrites):
             not_since=to_iso(not_since),
         )
 
-    def change_password(self, account: Account, password_hash: str, session: Session) -> None:
-        """Replace the password that was checked; `session` is the only one left, and no mailed link works any more."""
+    def change_password(self, account: Account, password_hash: str, session: Session, end_keys: bool = False) -> None:
+        """Replace the password that was checked; `session` is the only one left, and no mailed link works any more.
+
+        With `end_keys` no API key does either.
+        """
         self.update_account(
             Life.of(account),
             set={
@@ -178,7 +181,10 @@ class AccountWrites(LifeWrites):
                 "sessions": {session.key: SESSION.row(session)},
                 "address_change": None,
             },
-            remove=[f"link_nonces.{purpose}" for purpose in account.link_nonces if purpose != "confirm"],
+            remove=[
+                *(f"link_nonces.{purpose}" for purpose in account.link_nonces if purpose != "confirm"),
+                *(["api_keys"] if end_keys else []),
+            ],
             add=SESSIONS_END,
             condition="#password_hash = :checked AND attribute_not_exists(disabled_at)",
             failure=BadCredentials,

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from flask_wtf import FlaskForm
-from wtforms import BooleanField, HiddenField, PasswordField, StringField, ValidationError
+from wtforms import (
+    BooleanField,
+    HiddenField,
+    PasswordField,
+    SelectMultipleField,
+    StringField,
+    ValidationError,
+)
+from wtforms.validators import Optional
 
 from app.domain.accounts import MAX_LOW_BALANCE, check_new_password, normalise_email
 from app.domain.mails import OPTIONAL
 from app.domain.text import compact
 
-from .base import rule
+from .base import WholeNumber, rule
 
 
 class ChangePasswordForm(FlaskForm):
     current_password = PasswordField("Current password")
     new_password = PasswordField("New password", validators=[rule(check_new_password)])
+    keys_too = BooleanField("API keys")
 
 
 class ChangeEmailForm(FlaskForm):
@@ -60,6 +69,16 @@ class MailsForm(FlaskForm):
 
 class DeleteForm(FlaskForm):
     password = PasswordField("Your password")
+
+
+class KeyForm(FlaskForm):
+    """A new API key. `may` are its scopes; without a number it has no limit, and with 0 days it does not run out."""
+
+    name = StringField("Name")
+    may = SelectMultipleField("What it may do", choices=[], validate_choice=False, id="scopes")
+    credits_a_month = WholeNumber("Credits a month", such_as="500", validators=[Optional()])
+    days = WholeNumber("Runs out", such_as="90", default=0)
+    password = PasswordField("Your password", id="key-password")
 
 
 class PasswordAgainForm(FlaskForm):

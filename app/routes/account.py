@@ -49,6 +49,7 @@ def password() -> ResponseReturnValue:
                 form.current_password.data,
                 form.new_password.data,
                 g.session,
+                end_keys=bool(form.keys_too.data),
                 now=utcnow(),
             )
     except BadCredentials as error:
@@ -59,7 +60,8 @@ def password() -> ResponseReturnValue:
         return _page(password_form=form), 422
     deps.get().throttle.proven(g.account.address)
     start_browser_session(signed_in)
-    flash("Your password is changed. Every other browser and program is signed out.")
+    keys = " Your API keys have ended." if form.keys_too.data and g.account.api_keys else ""
+    flash(f"Your password is changed. Every other browser and program is signed out.{keys}")
     return redirect(url_for("account.show"), code=303)
 
 
@@ -147,7 +149,7 @@ def sign_out() -> ResponseReturnValue:
 @bp.post("/sign-out-everywhere")
 @login_required
 def sign_out_everywhere() -> ResponseReturnValue:
-    accounts.sign_out_everywhere(deps.store(), g.account)
+    accounts.sign_out_everywhere(deps.store(), g.account, end_keys="keys_too" in request.form)
     session.clear()
     deps.get().devices.remember(replace(g.account, session_version=g.account.session_version + 1))
     return redirect(url_for("auth.login", out=1), code=303)

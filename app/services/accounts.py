@@ -140,8 +140,9 @@ def sign_out_one(store: Store, account: Account, key: str) -> None:
         log.info("signed out by the list", extra={"email": mask_email(account.email)})
 
 
-def sign_out_everywhere(store: Store, account: Account) -> None:
-    store.updates.accounts.end_sessions(account)
+def sign_out_everywhere(store: Store, account: Account, *, end_keys: bool = False) -> None:
+    """Every browser and program is signed out; API keys go on unless told."""
+    store.updates.accounts.end_sessions(account, end_keys=end_keys)
     log.info("signed out everywhere", extra={"email": mask_email(account.email)})
 
 
@@ -162,9 +163,10 @@ def change_password(
     new: object,
     session: Session,
     *,
+    end_keys: bool = False,
     now: datetime,
 ) -> SignedIn:
-    """Replace the password. Every session and token ends; this browser gets a new session.
+    """Replace the password. Every session and token ends; this browser gets a new session. API keys go on unless told.
 
     Raises BadCredentials for a wrong current password and InvalidInput for a new one that will not do.
     """
@@ -175,8 +177,8 @@ def change_password(
     session_id = new_session_id()
     fresh = Session(session_key(session_id), BROWSER, now, now, session.label, session.mfa_at)
     hashed = passwords.hash(chosen)
-    what = "The password of your account was changed."
-    changed(store, account, what, now, lambda tx: tx.accounts.change_password(account, hashed, fresh))
+    what = "The password of your account was changed." + (" Its API keys have ended." if end_keys else "")
+    changed(store, account, what, now, lambda tx: tx.accounts.change_password(account, hashed, fresh, end_keys))
     log.info("password changed", extra={"email": mask_email(account.email)})
     after = replace(account, sessions={fresh.key: fresh}, session_version=account.session_version + 1)
     return SignedIn(after, session_id)

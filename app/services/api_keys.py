@@ -67,10 +67,15 @@ def note_used(store: Store, key: ApiKey, *, now: datetime) -> None:
         store.updates.api_keys.note_used(key, now)
 
 
-def alive(store: Store, account: Account, *, now: datetime) -> list[ApiKey]:
-    """Its keys that open something, newest first; read consistently."""
+def named(store: Store, account: Account) -> list[ApiKey]:
+    """Its keys that have not ended, also those that have run out, newest first. One read, none where it has none."""
     found = (key for key in store.api_keys.find_many(sorted(account.api_keys)) if key.is_named_by(account))
-    return sorted((key for key in found if not key.expired(now)), key=lambda key: (key.created_at, key.key_id))[::-1]
+    return sorted(found, key=lambda key: (key.created_at, key.key_id), reverse=True)
+
+
+def alive(store: Store, account: Account, *, now: datetime) -> list[ApiKey]:
+    """Those of them that open something."""
+    return [key for key in named(store, account) if not key.expired(now)]
 
 
 @verb
@@ -153,19 +158,6 @@ def revoke_by_operator(
     store.accounts.decide(account, attempt)
     log.warning("API key revoked by an operator", extra={"email": mask_email(email), "key_id": key.key_id})
     return key
-
-
-@verb
-def end_all(store: Store, account: Account, *, now: datetime) -> int:
-    """What an owner ticks beside a new password or a sign-out everywhere; how many ended. Safe to repeat."""
-
-    def attempt(current: Account) -> int:
-        if current.api_keys:
-            with store.transaction() as tx:
-                _end(tx, current, store.api_keys.find_many(sorted(current.api_keys)), now)
-        return len(current.api_keys)
-
-    return store.accounts.decide(account, attempt)
 
 
 def ending_the_queues(store: Store, current: Account) -> frozenset[str] | None:

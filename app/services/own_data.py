@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from app.data import Store
 from app.domain.accounts import Account, AccountKey, Address
+from app.domain.api_keys import ApiKey
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import PostedEntry
 from app.domain.drafts import Draft
@@ -31,7 +32,7 @@ def write_export(store: Store, email: AccountKey, file: IO[str]) -> None:
     LedgerBehind.
     """
     account, ledger = _account_and_ledger(store, email)
-    head = json.dumps(_about(account), ensure_ascii=False, indent=1).removesuffix("\n}")
+    head = json.dumps(_about(account, store.api_keys.of(account)), ensure_ascii=False, indent=1).removesuffix("\n}")
     file.write(head)
     counts = {}
     lists = {
@@ -63,7 +64,7 @@ def _account_and_ledger(store: Store, email: AccountKey) -> tuple[Account, list[
     raise StoreBusy
 
 
-def _about(account: Account) -> dict[str, Any]:
+def _about(account: Account, api_keys: list[ApiKey]) -> dict[str, Any]:
     return {
         "email": account.address,
         "addresses_before": list(account.addresses_but(account.address)),
@@ -85,6 +86,7 @@ def _about(account: Account) -> dict[str, Any]:
             "passkeys": [{"name": p.name, "created_at": to_iso(p.created_at)} for p in account.passkeys.values()],
             "recovery_codes_left": len(account.recovery_codes),
         },
+        "api_keys": [_key(key) for key in api_keys],
         "sessions": [
             {
                 "kind": session.kind,
@@ -94,6 +96,22 @@ def _about(account: Account) -> dict[str, Any]:
             }
             for session in account.sessions.values()
         ],
+    }
+
+
+def _key(key: ApiKey) -> dict[str, Any]:
+    """Without the hash: of no use to its owner."""
+    return {
+        "key_id": key.key_id,
+        "name": key.name,
+        "beginning": key.beginning,
+        "scopes": sorted(key.scopes),
+        "credits_a_month": key.credits_a_month,
+        "spent": dict(key.spent),
+        **{
+            name: to_iso(moment) if (moment := getattr(key, name)) else None
+            for name in ("created_at", "expires_at", "used_at", "ended_at")
+        },
     }
 
 
@@ -110,6 +128,7 @@ def _tasks(store: Store, account: Account) -> Iterator[dict[str, Any]]:
             **asdict(task.brief),
             "status": task.status,
             "credits_spent": task.credits_spent,
+            "key_id": task.key_id,
             "created_at": to_iso(task.created_at),
             "updated_at": to_iso(task.updated_at),
             "result": result.text if result else None,

@@ -34,6 +34,33 @@ class AccountPage(Screen):
         expect(self.heading("Sign in")).to_be_visible()
 
 
+class ApiKeys(Screen):
+    endpoints = ("keys.show",)
+    path = "/account/keys"
+
+    def __init__(self, page: Page):
+        super().__init__(page)
+        self.alive = page.locator("#keys li")
+        self.ended = page.locator("#ended li")
+        self.secret = page.locator("#api-key code")
+
+    def make(self, name: str, *scopes: str, password: str = PASSWORD) -> str:
+        """The key, as it is shown this once; back on the list."""
+        self.page.get_by_label("Name", exact=True).fill(name)
+        for scope in scopes:
+            self.page.get_by_label(scope).check()
+        self.page.get_by_label("Your password", exact=True).fill(password)
+        self.button("Make the key").click()
+        secret = self.secret.inner_text()
+        self.page.get_by_role("link", name="I have kept it").click()
+        return secret
+
+    def revoke(self, name: str) -> None:
+        row = self.alive.filter(has_text=name)
+        row.locator("summary").click()
+        row.get_by_role("button", name="Revoke it").click()
+
+
 class SecondFactor(Screen):
     endpoints = ("second_factor.show", "second_factor.totp")
     path = "/account/second-factor"

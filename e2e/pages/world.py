@@ -17,13 +17,15 @@ from bs4 import BeautifulSoup
 
 from app.data import Store
 from app.data.migrations import Migrations
-from app.domain.accounts import AccountKey
+from app.domain.accounts import BROWSER, AccountKey, Session
+from app.domain.api_keys import TASKS_READ, TASKS_WRITE, wishes
 from app.domain.clock import utcnow
 from app.domain.doctor import not_asked, right, unknown, wrong
 from app.domain.errors import PaymentsUnavailable
 from app.domain.tasks import Task
 from app.services import (
     addresses,
+    api_keys,
     books,
     codes,
     customers,
@@ -161,6 +163,9 @@ PAGES = [
     Visit("transactions.statement", "statement", "/transactions/statement/{month}", ADA),
     Visit("account.show", "account", "/account", ADA),
     Visit("account.show", "account, unconfirmed", "/account", NEWCOMER),
+    Visit("keys.show", "API keys", "/account/keys", ADA),
+    Visit("keys.show", "API keys, none", "/account/keys", CAREFUL),
+    Visit("keys.show", "API keys, unconfirmed", "/account/keys", NEWCOMER),
     Visit("second_factor.show", "second factor", "/account/second-factor", ADA),
     Visit("second_factor.show", "second factor, set up", "/account/second-factor", OPERATOR),
     Visit("second_factor.show", "second factor, to be proven", "/account/second-factor", COLLEAGUE),
@@ -269,6 +274,11 @@ def furnish(site: Any) -> World:
         names[name] = found.links.change_url(account, change.from_nonce, change.to, refuse=refusing).removeprefix(
             site.url
         )
+    for name, days in (("Nightly report", None), (LONG_WORD[:60], 30)):
+        wanted = wishes(name, [TASKS_READ, TASKS_WRITE], 500, days, operator=False)
+        session = Session("a" * 32, BROWSER, now, now)
+        key, _ = api_keys.make(store, store.accounts.get(ADA), wanted, session, require_2fa=True, now=now)
+    api_keys.revoke(store, store.accounts.get(ADA), key.key_id, now=now)
     names["month"] = f"{now:%Y-%m}"
     names["cursor"] = store.tasks.page(ADA, limit=20).next_cursor or ""
     assert not books.check(store)

@@ -8,21 +8,13 @@ from datetime import timedelta
 
 import pytest
 
-from app.domain.accounts import BROWSER, Session
-from app.domain.api_keys import ANY, BEGINNING, QUEUE_WORK, SCOPES, SESSION, TASKS_READ, TASKS_WRITE, checksum, wishes
+from app.domain.api_keys import ANY, BEGINNING, QUEUE_WORK, SCOPES, SESSION, checksum, hash_of
 from app.domain.clock import utcnow
 from app.services import api_keys, operators
-from tests.support import make_account, make_operators
+from tests.routes.browser import soup
+from tests.support import PASSWORD, all_mails, make_account, make_key, make_operators
 
 ADA, OP = "ada@example.com", "op@example.com"
-
-
-def key_of(store, email=ADA, scopes=(TASKS_READ, TASKS_WRITE), name="Nightly", monthly=None, days=None, now=None):
-    """The secret of a new key."""
-    account, now = store.accounts.get(email), now or utcnow()
-    proven = Session("a" * 32, BROWSER, now, now, mfa_at=now)
-    wanted = wishes(name, scopes, monthly, days, operator=account.is_operator)
-    return api_keys.make(store, account, wanted, proven, require_2fa=True, now=now)[1]
 
 
 @pytest.fixture
@@ -39,7 +31,7 @@ def asked(app):
 @pytest.mark.threat(134)
 def test_each_call_asks_for_its_scope_and_a_key_has_no_other(app, store, asked):
     make_operators(store, OP)
-    keys = {scope: key_of(store, OP, [scope], scope) for scope in SCOPES}
+    keys = {scope: make_key(store, OP, [scope], name=scope) for scope in SCOPES}
     wrong = []
     for rule in app.url_map.iter_rules():
         view = app.view_functions[rule.endpoint]
@@ -59,7 +51,7 @@ def test_each_call_asks_for_its_scope_and_a_key_has_no_other(app, store, asked):
 
 def test_a_key_submits_and_says_so_wherever_the_task_is_shown(store, asked):
     make_account(store, ADA, credits=100)
-    secret = key_of(store, scopes=SCOPES[:3])
+    secret = make_key(store, scopes=SCOPES[:3])
     key_id = api_keys.key_id_of(secret)
 
     submitted = asked("POST", "/api/tasks", secret, json={"description": "By night"})
@@ -74,7 +66,7 @@ def test_a_key_submits_and_says_so_wherever_the_task_is_shown(store, asked):
 
 def test_a_key_over_its_month_is_told_when_it_may_again(store, asked):
     make_account(store, ADA, credits=100)
-    secret = key_of(store, monthly=15)
+    secret = make_key(store, monthly=15)
 
     assert asked("POST", "/api/tasks", secret, json={"description": "One"}).status_code == 201
     refused = asked("POST", "/api/tasks", secret, json={"description": "Two"})
@@ -88,7 +80,7 @@ def test_a_key_over_its_month_is_told_when_it_may_again(store, asked):
 def test_a_wrong_key_is_told_apart_from_an_ended_one_to_its_holder_alone(store, asked):
     make_account(store, ADA)
     now = utcnow()
-    secret = key_of(store, now=now - timedelta(days=2), days=1)
+    secret = make_key(store, now=now - timedelta(days=2), days=1)
     other = BEGINNING + "0" * 32
     guessed = other + checksum(other)
 
@@ -112,7 +104,7 @@ def test_an_operator_s_key_works_the_queue_without_a_second_factor_until_the_rol
     strict = create_app(replace(config, require_operator_2fa=True), store=store, sender=sender, stripe=stripe)
     client = strict.test_client(use_cookies=False)
     make_operators(store, OP)
-    secret = key_of(store, OP, [QUEUE_WORK])
+    secret = make_key(store, OP, [QUEUE_WORK])
     header = {"Authorization": f"Bearer {secret}"}
 
     assert client.post("/api/admin/tasks/claim", headers=header).get_json() == {"task": None}
@@ -124,7 +116,7 @@ def test_an_operator_s_key_works_the_queue_without_a_second_factor_until_the_rol
 def test_a_key_opens_no_page_and_stands_in_no_log(store, asked, caplog):
     make_account(store, ADA, credits=100)
     with caplog.at_level("DEBUG"):
-        secret = key_of(store)
+        secret = make_key(store)
         asked("POST", "/api/tasks", secret, json={"description": "By night"})
         asked("POST", "/api/tasks", secret, json=[])
         page = asked("GET", "/dashboard", secret)
@@ -133,3 +125,121 @@ def test_a_key_opens_no_page_and_stands_in_no_log(store, asked, caplog):
     assert page.status_code == 303
     assert any(api_keys.key_id_of(secret) in line for line in said)
     assert not any(secret[13:] in line for line in said)
+
+
+# The page
+
+
+@pytest.fixture
+def ada(browser, store):
+    make_account(store, ADA, credits=100)
+    browser.sign_in(ADA)
+    return browser
+
+
+NEW = {"name": "Nightly", "may": ["tasks:read", "tasks:write"], "days": "0", "password": PASSWORD}
+
+
+def test_an_owner_makes_a_key_sees_it_once_and_revokes_it(ada, store, asked):
+    answer = ada.post("/account/keys", NEW | {"credits_a_month": "500", "days": "30"})
+    secret = soup(answer).select_one("#api-key").get_text()
+
+    assert answer.status_code == 200
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert asked("GET", "/api/user", secret).status_code == 200
+    page = ada.page("/account/keys")
+    row = page.select_one("#keys li")
+    assert "Nightly" in row.get_text()
+    assert "0 credits this month of 500" in row.get_text()
+    assert secret[:13] in row.get_text()
+    assert secret[13:] not in str(page)
+
+    ada.post(row.select_one("form")["action"], {})
+
+    assert asked("GET", "/api/user", secret).get_json()["code"] == "key_refused"
+    assert "Nightly" in ada.page("/account/keys").select_one("#ended li").get_text()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place", "said"),
+    [
+        ({"name": " "}, "name", "Give the key a name"),
+        ({"name": BEGINNING + "x"}, "name", "That is a key"),
+        ({"may": []}, "scopes", "Choose at least one"),
+        ({"may": ["queue:work"]}, "scopes", "Only an operator"),
+        ({"may": ["everything"]}, "scopes", "Choose at least one"),
+        ({"credits_a_month": "0"}, "credits_a_month", "from 1 to"),
+        ({"credits_a_month": "many"}, "credits_a_month", "whole number"),
+        ({"days": "soon"}, "days", "whole number"),
+        ({"password": "wrong"}, "key-password", "not your current password"),
+    ],
+)
+def test_what_is_wrong_with_a_new_key_stands_at_its_field(ada, store, wrong, place, said):
+    answer = ada.post("/account/keys", NEW | wrong)
+
+    assert answer.status_code == 422
+    assert said in soup(answer).select_one(f"#{place}-error").get_text()
+    assert store.accounts.get(ADA).api_keys == frozenset()
+
+
+def test_the_same_form_again_makes_no_second_key(ada, store):
+    ada.post("/account/keys", NEW)
+    again = ada.post("/account/keys", NEW)
+
+    assert again.status_code == 422
+    assert "of this name already" in again.text
+    assert len(store.accounts.get(ADA).api_keys) == 1
+
+
+def test_nobody_makes_a_key_before_the_address_is_confirmed(browser, store):
+    make_account(store, ADA, confirmed_at=None)
+    browser.sign_in(ADA)
+
+    assert browser.page("/account/keys").select_one("form[action='/account/keys']") is None
+    assert browser.post("/account/keys", NEW).status_code == 422
+    assert store.accounts.get(ADA).api_keys == frozenset()
+
+
+@pytest.mark.threat(131)
+@pytest.mark.parametrize("ticked", [True, False])
+def test_a_key_ends_with_a_new_password_or_a_sign_out_only_if_its_owner_ticks_so(ada, store, asked, ticked):
+    first, second = make_key(store, name="One"), make_key(store, name="Two")
+    tick = {"keys_too": "y"} if ticked else {}
+
+    ada.post("/account/password", {"current_password": PASSWORD, "new_password": "long enough words"} | tick)
+    after_password = asked("GET", "/api/user", first).status_code
+    third = second if not ticked else make_key(store, name="Three")
+    ada.post("/account/sign-out-everywhere", tick)
+
+    assert after_password == (401 if ticked else 200)
+    assert asked("GET", "/api/user", third).status_code == (401 if ticked else 200)
+
+
+def test_one_s_own_data_has_the_keys_without_what_proves_them(ada, store):
+    secret = make_key(store, monthly=500)
+
+    found = ada.get("/account/export.json")
+
+    (key,) = found.get_json(force=True)["api_keys"]
+    assert (key["name"], key["scopes"], key["credits_a_month"]) == ("Nightly", ["tasks:read", "tasks:write"], 500)
+    assert secret[13:] not in found.text
+    assert hash_of(secret) not in found.text
+
+
+def test_an_operator_sees_a_customer_s_keys_and_revokes_one_with_a_reason(browser, store, asked):
+    ada, _ = make_account(store, ADA), make_operators(store, OP)
+    secret = make_key(store)
+    browser.sign_in(OP)
+    page = browser.page(f"/admin/customers/{ada.account_id}")
+    form = page.select_one("#api-keys form")
+
+    refused = browser.post(form["action"], {"reason": " "})
+    done = browser.post(form["action"], {"reason": "Seen in a public file"})
+
+    assert secret[13:] not in str(page)
+    assert (refused.status_code, done.status_code) == (422, 303)
+    assert soup(refused).select_one("#api-keys details[open] input[aria-invalid]")
+    assert asked("GET", "/api/user", secret).get_json()["code"] == "key_refused"
+    told = [mail.context["what"] for mail in all_mails(store) if mail.kind == "security"]
+    assert any("revoked by an operator: Seen in a public file" in what for what in told)
+    assert "revoked an API key" in browser.page(f"/admin/customers/{ada.account_id}").get_text()

@@ -132,7 +132,7 @@ def desk(app, store) -> tuple[Browser, list[str]]:
     browser = Browser(app)
     browser.sign_in(OPERATOR)
     return browser, [
-        *("/dashboard", "/credits", "/account", "/account/second-factor", "/tasks/batch"),
+        *("/dashboard", "/credits", "/account", "/account/keys", "/account/second-factor", "/tasks/batch"),
         *("/admin", "/admin/finance/codes", f"/admin/customers/{ada.account_id}"),
         *(f"/admin/tasks/{task.task_id}" for task in (pending, working)),
     ]

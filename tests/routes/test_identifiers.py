@@ -17,7 +17,7 @@ from app.services import codes, customers, payments, queue, sales, tasks
 from tests.crawl import Answer, crawl
 from tests.originals import put_account, put_task, put_transaction
 from tests.routes.browser import Browser, Program, soup
-from tests.support import all_mails, make_account, make_operators, post_webhook, session_event
+from tests.support import all_mails, make_account, make_key, make_operators, post_webhook, session_event
 
 pytestmark = pytest.mark.long
 
@@ -186,6 +186,7 @@ def furnish(app, store, address: str) -> dict[str, list[str]]:
     queue.claim(store, OPERATOR, done.task_id, now=now)
     queue.complete(store, OPERATOR, done.task_id, "Done", files=[file], now=now)
     queue.claim(store, OPERATOR, held.task_id, now=now)
+    make_key(store, address)
     put_task(store, TASK, email=address)
     store.tasks.find(TASK)
     make_operators(store, OPERATOR, "two@example.com")

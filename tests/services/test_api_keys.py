@@ -239,7 +239,12 @@ ENDS = {
     "revoked by an operator": lambda store, account, key: api_keys.revoke_by_operator(
         store, "op@example.com", ADA, key.key_id, "Seen in a public file", now=NOW
     ),
-    "all ended": lambda store, account, key: api_keys.end_all(store, account, now=NOW),
+    "signed out everywhere, keys ticked": lambda store, account, key: accounts.sign_out_everywhere(
+        store, account, end_keys=True
+    ),
+    "a new password, keys ticked": lambda store, account, key: accounts.change_password(
+        store, Passwords(4), account, PASSWORD, "a new and long password", SESSION, end_keys=True, now=NOW
+    ),
     "disabled": lambda store, account, key: customers.disable(store, "op@example.com", ADA, "Abuse", now=NOW),
     "disabled and enabled": lambda store, account, key: [
         customers.disable(store, "op@example.com", ADA, "Abuse", now=NOW),

@@ -17,7 +17,7 @@ from app.domain.text import plain_address
 from app.forms.admin import AdjustForm, ReasonForm
 from app.forms.paging import read_paging, read_search
 from app.routes.admin.blueprint import bp
-from app.services import by_hand, customer_search, customers, payments, timeline
+from app.services import api_keys, by_hand, customer_search, customers, payments, timeline
 from app.services.customer_search import Found
 from app.web import deps, heavy
 from app.web.fragments import render
@@ -112,6 +112,19 @@ def end_sessions(account_id: str) -> ResponseReturnValue:
     return redirect(url_for("admin.customer", account_id=account_id), code=303)
 
 
+@bp.post("/customers/<account:account_id>/keys/<key_id>/revoke")
+@operator_required
+def revoke_key(account_id: str, key_id: str) -> ResponseReturnValue:
+    form, account = ReasonForm(), _account(account_id)
+    if not form.validate():
+        return _page(account, _blank_adjust_form(), ReasonForm(formdata=None), 422, key_form=(key_id, form))
+    key = api_keys.revoke_by_operator(
+        deps.store(), g.account.email, account.email, key_id, form.reason.data, now=utcnow()
+    )
+    flash(f"The API key {key.name} is revoked, and its owner is told.")
+    return redirect(url_for("admin.customer", account_id=account_id), code=303)
+
+
 @bp.get("/corrections")
 @operator_required
 def list_proposals() -> ResponseReturnValue:
@@ -183,7 +196,15 @@ def _blank_adjust_form() -> AdjustForm:
     return form
 
 
-def _page(account: Account, form: AdjustForm, reason_form: ReasonForm, status: int = 200) -> ResponseReturnValue:
+def _page(
+    account: Account,
+    form: AdjustForm,
+    reason_form: ReasonForm,
+    status: int = 200,
+    *,
+    key_form: tuple[str, ReasonForm | None] = ("", None),
+) -> ResponseReturnValue:
+    """`key_form`: which API key somebody would have revoked, and what is wrong with that."""
     kind, cursor = request.args.get("kind", ""), request.args.get("cursor") or None
     page = timeline.page(deps.store(), account, kind=kind, cursor=cursor)
     look_up_names(event.thing.actor for event in page.items if event.kind == "act")
@@ -197,6 +218,8 @@ def _page(account: Account, form: AdjustForm, reason_form: ReasonForm, status: i
         page=page,
         form=form,
         reason_form=reason_form,
+        api_keys=api_keys.named(deps.store(), account),
+        key_form=key_form,
         limit=deps.config().adjust_limit,
         now=utcnow(),
     )
