@@ -11,7 +11,7 @@ from werkzeug.serving import make_server
 from app.domain.clock import utcnow
 from app.services import queue, tasks
 from tests.routes.browser import Program
-from tests.support import all_mails, make_account
+from tests.support import all_mails, make_account, make_key
 
 WORKER = Path(__file__).parents[2] / "scripts" / "worker_example.py"
 PORT = 8249
@@ -195,10 +195,15 @@ def test_the_example_worker_empties_the_queue_when_it_runs_once(store, app, op, 
     made = [submit(store, f"Count these words, {number}") for number in range(3)]
     server = make_server("127.0.0.1", PORT, app, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    key = make_key(store, "op@example.com", ["queue:work"])
     try:
         done = subprocess.run(
             [sys.executable, str(WORKER), "--once"],
-            env={"API_URL": f"http://127.0.0.1:{PORT}", "OPERATOR_TOKEN": op.token, "HEARTBEAT_SECONDS": "0.01"},
+            env={
+                "API_URL": f"http://127.0.0.1:{PORT}",
+                "API_KEY": key,
+                "HEARTBEAT_SECONDS": "0.01",
+            },
             capture_output=True,
             text=True,
             timeout=60,
