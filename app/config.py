@@ -78,6 +78,7 @@ class Config:
     backup_copy_region: str | None = None
     adjust_limit: int = 5_000  # credits that one operator may add or take alone
     store_timeout_seconds: int = 2  # of one try of a call to DynamoDB
+    store_short_way: bool = True  # off: botocore makes each try of a call to DynamoDB, by all of its layers
     store_patience_seconds: int = 4  # of deciding again when others were quicker, before it says "busy"
     clock_tolerance_seconds: int = 300  # beyond it the store's time stands in for the machine's; 0: never
     outbox_one_key: bool = True  # mails that wait stand where the release before looks for them, too
@@ -133,6 +134,7 @@ class Config:
             backup_copy_region=read.text("BACKUP_COPY_REGION", "") or None,
             adjust_limit=read.number("ADJUST_LIMIT", 5_000, 0, 1_000_000_000),
             store_timeout_seconds=read.number("STORE_TIMEOUT_SECONDS", 2, 1, 60),
+            store_short_way=read.number("STORE_SHORT_WAY", 1, 0, 1) == 1,
             store_patience_seconds=read.number("STORE_PATIENCE_SECONDS", 4, 1, 600),
             clock_tolerance_seconds=read.number("CLOCK_TOLERANCE_SECONDS", 300, 0, 86_400),
             outbox_one_key=read.number("OUTBOX_ONE_KEY", 1, 0, 1) == 1,

@@ -53,21 +53,24 @@ def make_client(
     """A low-level client: connect 1 s, a whole answer 2 s, three attempts, a warm pool, a fixed user agent (17 % of a
     call).
 
-    DynamoDB's first attempt goes the short way (app/data/direct.py), the other two through botocore. A mail has one
+    DynamoDB's first attempt goes the short way (app/data/direct.py) unless that is switched off, the others through
+    botocore. A mail has one
     attempt in all: the outbox repeats, and a slow answer must not hold up the mails behind it. `patient` is for set-up,
     where nobody waits at a page: 30 s a try, five of them.
     """
     if patient:
         return _patient_client(config, service, endpoint_url)
-    short_way = service == "dynamodb"
+    store = service == "dynamodb"
+    short_way = store and config.store_short_way
+    attempts = 2 if short_way else 3 if store else 1
     client = _session().client(
         service,
         region_name=config.aws_region,
         endpoint_url=endpoint_url or None,
         config=BotoConfig(
             connect_timeout=1,
-            read_timeout=config.store_timeout_seconds if short_way else MAIL_SECONDS,
-            retries={"mode": "standard", "total_max_attempts": 2 if short_way else 1},
+            read_timeout=config.store_timeout_seconds if store else MAIL_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": attempts},
             max_pool_connections=32,
             user_agent=USER_AGENT,
             parameter_validation=False,
@@ -75,9 +78,13 @@ def make_client(
         ),
     )
     bound_answers(client)
+    if not store:
+        return client
+    watch(client)
     if short_way:
-        watch(client)
-    return direct_client(client, _session().get_credentials(), USER_AGENT) if short_way else client
+        return direct_client(client, _session().get_credentials(), USER_AGENT)
+    Answers(client)
+    return client
 
 
 def _patient_client(config: Config, service: str, endpoint_url: str | None) -> Any:

@@ -1,4 +1,5 @@
-"""The short way to DynamoDB for the calls of every request: botocore's signature and urllib3, without its layers.
+"""The short way to DynamoDB for the calls of every request: botocore's signature, without its layers (signing.py) and
+without urllib3's (wire.py).
 
 botocore spends half of a call's CPU on hooks, endpoint rules and models that say nothing about these few operations.
 Only the first try of a call goes the short way. Whatever is neither an answer nor a refusal of the write - throttling,
@@ -14,9 +15,6 @@ from threading import local
 from typing import Any
 from urllib.parse import urlsplit
 
-import urllib3
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError, ConnectionClosedError
 from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
@@ -24,8 +22,9 @@ from botocore.utils import get_environ_proxies
 from app.telemetry.switch import switch
 
 from .answers import REFUSALS, Answers
-from .connections import bounded_connection
 from .measuring import ask_for_units, note_try
+from .signing import Signer
+from .wire import NOT_SENT, Wire
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html
 OPERATIONS = {
@@ -44,13 +43,15 @@ def direct_client(client: Any, credentials: Any, user_agent: str, *, checksums: 
 
     Both ways take the same for an answer; `checksums` says whether one must be stated (None: where AWS is asked).
 
-    That is with a proxy between, with an endpoint that is not the root of its host, or without a key to sign with.
+    That is with a proxy between, with an endpoint that is not the root of its host, with one of FIPS or of two stacks,
+    or without a key to sign with.
     """
     answers = Answers(client, checksums=checksums)
-    endpoint = client.meta.endpoint_url
+    endpoint, config = client.meta.endpoint_url, client.meta.config
     # With NO_PROXY alone the environment names "no" as if it were a scheme of its own.
     proxies = get_environ_proxies(endpoint).keys() - {"no"}
-    if credentials is None or proxies or urlsplit(endpoint).path.strip("/"):
+    of_its_own = config.use_fips_endpoint or config.use_dualstack_endpoint
+    if credentials is None or proxies or of_its_own or urlsplit(endpoint).path.strip("/"):
         return client
     return DirectClient(client, credentials, user_agent, answers)
 
@@ -63,20 +64,16 @@ class DirectClient:
         self._client = client
         self._credentials = credentials
         self._url = client.meta.endpoint_url.rstrip("/") + "/"
-        self._user_agent = user_agent
         self._answers = answers
+        self._signer = Signer(self._url, client.meta.region_name, user_agent)
         verify = getattr(client._endpoint.http_session, "_verify", True)  # a bundle of one's own, as botocore found it
-        tls = (
-            {"cert_reqs": "CERT_REQUIRED", "ca_certs": get_cert_path(verify)} if self._url.startswith("https:") else {}
-        )
-        self._pool = urllib3.connection_from_url(
+        self._wire = Wire(
             self._url,
-            maxsize=config.max_pool_connections,
-            timeout=urllib3.Timeout(connect=config.connect_timeout, read=config.read_timeout),
-            retries=False,
-            **tls,
+            connect_seconds=config.connect_timeout,
+            answer_seconds=config.read_timeout,
+            most=config.max_pool_connections,
+            bundle=get_cert_path(verify) if self._url.startswith("https:") else None,
         )
-        self._pool.ConnectionCls = bounded_connection(self._pool.ConnectionCls)
         self._tries = local()
         client.meta.events.register("needs-retry.dynamodb", self._note_lost)
         for name, operation in OPERATIONS.items():
@@ -92,22 +89,24 @@ class DirectClient:
             ask_for_units(request)
         body = json.dumps(request).encode()
         self._tries.lost = True
-        answer = found = None
+        status = found = None
+        # Signed anew for each call: the credentials of a role change while the process lives.
+        head = self._signer.head(operation, body, self._credentials.get_frozen_credentials())
         try:
-            answer = self._pool.urlopen("POST", "/", body=body, headers=self._headers(operation, body))
-        except urllib3.exceptions.HTTPError:
+            status, headers, data = self._wire.post(head, body)
+        except NOT_SENT:
             pass
         else:
-            found = self._answers.read(operation, answer.status, answer.headers, answer.data)
-            if answer.status == 200 and found is not None:
+            found = self._answers.read(operation, status, headers, data)
+            if status == 200 and found is not None:
                 return found
-            if answer.status == 400 and found is not None and _code(found):
+            if status == 400 and found is not None and _code(found):
                 if _code(found) in REFUSALS:
                     raise self._refusal(found, operation)
                 self._tries.lost = False
         finally:
             if switch.on:
-                note_try(operation, request, found, answer.status if answer else None, _code(found or {}))
+                note_try(operation, request, found, status, _code(found or {}))
         try:
             answered: dict[str, Any] = getattr(self._client, name)(**request)
             return answered
@@ -121,14 +120,6 @@ class DirectClient:
         """Called by botocore after each of its tries, in the thread that makes it."""
         if response is None or not 400 <= response[0].status_code < 500:
             self._tries.lost = True
-
-    def _headers(self, operation: str, body: bytes) -> dict[str, str]:
-        """Signed anew for each call: the credentials of a role change while the process lives."""
-        headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": f"DynamoDB_20120810.{operation}"}
-        request = AWSRequest("POST", self._url, headers=headers, data=body)
-        signer = SigV4Auth(self._credentials.get_frozen_credentials(), "dynamodb", self._client.meta.region_name)
-        signer.add_auth(request)
-        return {**request.headers, "User-Agent": self._user_agent}
 
     def _refusal(self, found: dict[str, Any], operation: str) -> ClientError:
         code = _code(found)

@@ -18,15 +18,15 @@ from scripts.local.aws import REPO
 
 ROOM = 1.05
 BUDGETS = {
-    "dashboard": 1.67,
-    "poll": 0.31,
-    "news": 1.43,
-    "submit": 1.28,
-    "task": 0.68,
-    "transactions": 0.69,
-    "search": 1.37,
-    "tasks of the API": 0.79,
-    "queue": 1.72,
+    "dashboard": 1.37,
+    "poll": 0.22,
+    "news": 1.22,
+    "submit": 1.08,
+    "task": 0.48,
+    "transactions": 0.49,
+    "search": 1.08,
+    "tasks of the API": 0.61,
+    "queue": 0.95,
     "sign-in page": 0.36,
 }
 HISTORY = Path(__file__).with_name("history.jsonl")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from unittest.mock import patch
@@ -12,11 +13,12 @@ from unittest.mock import patch
 import boto3
 import pytest
 from botocore.credentials import Credentials
-from botocore.exceptions import ClientError, ConnectionClosedError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError
 from botocore.parsers import ResponseParserError
 
 from app.data.client import make_client
 from app.data.direct import OPERATIONS, DirectClient, direct_client
+from tests.faults.https import Authority, HttpsServer
 from tests.support import make_account
 
 TABLE = "ImpacterAGI_Users"
@@ -211,13 +213,45 @@ def test_botocore_keeps_the_calls_when_the_endpoint_has_a_path():
     assert direct_client(plain, LASTING, "agent") is plain
 
 
-def test_own_bundle_of_authorities_is_used(monkeypatch, tmp_path):
-    bundle = tmp_path / "authorities.pem"
-    bundle.write_text("")
-    monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
-    client = boto3.Session().client("dynamodb", region_name="us-east-1", endpoint_url="https://db.internal")
+def test_botocore_keeps_the_calls_of_endpoints_for_fips(monkeypatch):
+    monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
+    client = boto3.Session().client("dynamodb", region_name="us-east-1")
 
-    assert direct_client(client, LASTING, "agent")._pool.ca_certs == str(bundle)
+    assert client.meta.endpoint_url == "https://dynamodb-fips.us-east-1.amazonaws.com"
+    assert direct_client(client, LASTING, "agent") is client
+
+
+def test_short_way_can_be_switched_off(config, proxy, store):
+    """Then botocore makes all three tries, and takes nothing else for an answer."""
+    make_account(store, credits=100)
+    client = make_client(replace(config, store_short_way=False), endpoint_url=proxy.url)
+    assert not isinstance(client, DirectClient)
+
+    proxy.first(2, "garbage", "GetItem")
+    with pytest.raises(ResponseParserError):
+        client.get_item(**REQUESTS["get_item"])
+    proxy.every("error")
+    with pytest.raises(ClientError):
+        client.get_item(**REQUESTS["get_item"])
+    assert [fault for _, fault in proxy.calls] == ["garbage", "error", "error", "error"]
+
+
+def test_own_bundle_of_authorities_is_used(monkeypatch, tmp_path):
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.bundle))
+
+    with HttpsServer(authority.context(), {"Item": KEY}) as server:
+        client = boto3.Session().client("dynamodb", region_name="us-east-1", endpoint_url=server.url)
+        with patch.object(client, "_make_api_call", side_effect=AssertionError("went through botocore")):
+            assert direct_client(client, LASTING, "agent").get_item(**REQUESTS["get_item"]) == {"Item": KEY}
+
+
+def test_bundle_that_cannot_be_read_is_botocores_to_tell(monkeypatch, tmp_path):
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "not-there.pem"))
+    client = boto3.Session().client("dynamodb", region_name="us-east-1", endpoint_url="https://127.0.0.1:1")
+
+    with pytest.raises((BotoCoreError, OSError)):
+        direct_client(client, LASTING, "agent").get_item(**REQUESTS["get_item"])
 
 
 # What goes wrong
