@@ -2,11 +2,11 @@
 
 from flask import Flask
 
-from app.cli import accounts, backup, books, codes, demo, doctor, mail, migrations, operators, restore, tasks
+from app.cli import accounts, backup, books, codes, demo, doctor, keys, mail, migrations, operators, restore, tasks
 from app.cli.groups import Group
 
 GROUPS = (
-    *(tasks.group, mail.group, accounts.group, books.group, codes.group, operators.group, demo.group),
+    *(tasks.group, mail.group, accounts.group, books.group, codes.group, operators.group, demo.group, keys.group),
     *(migrations.group, backup.group, restore.group),
 )
 OLD_NAMES = {"users": accounts.group, "admin": operators.group}  # what runbooks may still say

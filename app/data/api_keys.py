@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
+from itertools import islice
 
 from app.domain.accounts import Account
 from app.domain.api_keys import ENDED_KEPT, USED_GRAIN, ApiKey
@@ -22,6 +23,7 @@ from .tables import API_KEY_INDEX, API_KEYS
 from .transaction import Writes
 
 TABLE = API_KEYS.suffix
+MOST_LISTED = 500  # those that an account names come beside
 API_KEY = Codec(ApiKey, always={"life", "version"})
 
 
@@ -40,7 +42,7 @@ class ApiKeyReads(Base):
 
         What the account names is read from its row; an index, which may lag by a moment, knows of the others.
         """
-        found = self.find_many([*sorted(account.api_keys), *self.ids_of(account.account_id)])
+        found = self.find_many([*sorted(account.api_keys), *islice(self.ids_of(account.account_id), MOST_LISTED)])
         own = (key for key in found if key.life == account.life)
         return sorted(own, key=lambda key: (key.created_at, key.key_id), reverse=True)
 

@@ -74,6 +74,9 @@ class ApiKey:
         same_life = (self.account_id, self.life) == (account.account_id, account.life)
         return same_life and self.key_id in account.api_keys and not account.disabled and account.deleted_at is None
 
+    def is_alive(self, account: Account, now: datetime) -> bool:
+        return self.is_named_by(account) and not self.expired(now)
+
     def may(self, scope: str) -> bool:
         return scope == ANY or scope in self.scopes
 

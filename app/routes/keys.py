@@ -10,6 +10,7 @@ from app.domain.clock import month_of, utcnow
 from app.domain.errors import BadCredentials, InvalidInput, OperatorNotProven, WrongState
 from app.forms.account import KeyForm
 from app.services import api_keys
+from app.services.throttle import KEYS_BY_ACCOUNT
 from app.web import deps
 from app.web.guards import login_required
 from app.web.password_again import check_password
@@ -34,6 +35,7 @@ def make() -> ResponseReturnValue:
         monthly, days = form.credits_a_month.data, form.days.data or None
         wanted = wishes(form.name.data or "", form.may.data or [], monthly, days, operator=account.is_operator)
         check_password(form.password.data or "")
+        deps.get().throttle.hit(KEYS_BY_ACCOUNT, "keys", account.email, said="You have made many keys.")
         key, secret = api_keys.make(
             deps.store(),
             account,
@@ -67,9 +69,7 @@ def revoke(key_id: str) -> ResponseReturnValue:
 
 def _page(form: KeyForm, *, error: str = "") -> str:
     now, account = utcnow(), g.account
-    found = deps.store().api_keys.of(account)
-    alive = [key for key in found if key.is_named_by(account) and not key.expired(now)]
-    ended = [key for key in found if key not in alive]
+    alive, ended = api_keys.listed(deps.store(), account, now=now)
     return render_template(
         "account/keys.html",
         form=form,

@@ -38,6 +38,8 @@ from .acting import Act
 
 log = logging.getLogger(__name__)
 
+ENDED_LISTED = 50
+
 NOT_WHOLE = (
     "That is no API key of ours, or not the whole of one: a key has 47 characters, of which the last are a check."
 )
@@ -76,6 +78,15 @@ def named(store: Store, account: Account) -> list[ApiKey]:
 def alive(store: Store, account: Account, *, now: datetime) -> list[ApiKey]:
     """Those of them that open something."""
     return [key for key in named(store, account) if not key.expired(now)]
+
+
+def listed(store: Store, account: Account, *, now: datetime) -> tuple[list[ApiKey], list[ApiKey]]:
+    """All that are alive, and the newest that have ended or run out."""
+    found = store.api_keys.of(account)
+    return (
+        [key for key in found if key.is_alive(account, now)],
+        [key for key in found if not key.is_alive(account, now)][:ENDED_LISTED],
+    )
 
 
 @verb

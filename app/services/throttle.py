@@ -40,6 +40,7 @@ CHECKOUT_BY_ACCOUNT = parse("30 per hour")
 CHECKOUT_BY_ADDRESS = parse("20 per hour")  # of guests, who have no account to be counted by
 GUEST_LOOKS_BY_ADDRESS = parse("200 per hour")  # questions to Stripe by the page that waits for a guest's payment
 REDEEM_BY_ACCOUNT = parse("10 per hour")
+KEYS_BY_ACCOUNT = parse("60 per hour")
 DRAFTS_BY_ACCOUNT = parse("240 per minute")  # a page keeps what is typed at most once a second
 # Submits are counted in the account's own row (domain/credits.py): no call of their own.
 

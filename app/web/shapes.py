@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.config import Pack
 from app.domain.accounts import Account
+from app.domain.api_keys import SCOPES, ApiKey
 from app.domain.credits import TYPES, PostedEntry
 from app.domain.proposals import APPROVED, DECLINED, WAITING, Proposal
 from app.domain.tasks import MAX_DESCRIPTION, STATUSES, Brief, Result, ResultFile, Task
@@ -177,5 +178,23 @@ PACK = Shape("Pack", Pack, pack_id=TEXT, credits=COUNT, price_cents=COUNT, **giv
 PACKS = Shape("", object, **given(packs=list_of(PACK)))
 CHECKOUT = Shape("", Pack, **given(checkout_url=TEXT | {"format": "uri"}), pack_id=TEXT, credits=WHOLE)
 REDEEMED = Shape("", object, **given(credits_added=WHOLE, credits=WHOLE))
+API_KEY = Shape(
+    "ApiKey",
+    ApiKey,
+    key_id=TEXT,
+    name=TEXT,
+    prefix=Part(TEXT | {"description": "Its first characters."}, lambda key: key.beginning),
+    scopes=Part({"type": "array", "items": one_of(SCOPES)}, lambda key: sorted(key.scopes)),
+    credits_a_month=or_null(WHOLE) | {"description": "The most that it may spend in a UTC month; null: no limit."},
+    spent=Part(
+        {"type": "object", "additionalProperties": COUNT, "description": "Credits by UTC month, of the last 13."},
+        lambda key: dict(key.spent),
+    ),
+    **given(alive=TRUTH),
+    created_at=MOMENT,
+    expires_at=or_null(MOMENT),
+    last_used_at=Part(or_null(MOMENT) | {"description": "To the hour."}, lambda key: key.used_at),
+    revoked_at=Part(or_null(MOMENT), lambda key: key.ended_at),
+)
 PROPOSAL = Shape("Proposal", Proposal, adjustment_id=TEXT, amount=WHOLE, state=one_of([WAITING, APPROVED, DECLINED]))
 RECEIVED = Shape("", object, **given(received={"const": True}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from datetime import timedelta
@@ -243,3 +244,25 @@ def test_an_operator_sees_a_customer_s_keys_and_revokes_one_with_a_reason(browse
     told = [mail.context["what"] for mail in all_mails(store) if mail.kind == "security"]
     assert any("revoked by an operator: Seen in a public file" in what for what in told)
     assert "revoked an API key" in browser.page(f"/admin/customers/{ada.account_id}").get_text()
+
+
+# The command line
+
+
+def test_commands_list_the_keys_of_an_account_and_end_one_that_somebody_has_found(app, store, asked):
+    make_account(store, ADA)
+    secret, other = make_key(store, monthly=500), make_key(store, name="Other")
+    run = app.test_cli_runner().invoke
+
+    ended = run(args=["keys", "revoke", secret, "--reason", "Found in a public file"])
+    again = run(args=["keys", "revoke", api_keys.key_id_of(secret), "--reason", "Found in a public file"])
+    unknown = run(args=["keys", "revoke", "key_unknown", "--reason", "Found in a public file"])
+    table, rows = run(args=["keys", "list", ADA]), json.loads(run(args=["keys", "list", ADA, "--json"]).output)
+
+    assert (ended.exit_code, again.exit_code, unknown.exit_code) == (0, 1, 1)
+    assert "has ended already" in again.output
+    assert asked("GET", "/api/user", secret).status_code == 401
+    assert asked("GET", "/api/user", other).status_code == 200
+    assert {row["name"]: row["alive"] for row in rows} == {"Nightly": False, "Other": True}
+    assert "Nightly" in table.output
+    assert secret[13:] not in ended.output + table.output + str(rows)
