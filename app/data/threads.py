@@ -2,6 +2,7 @@
 
 The low-level clients of botocore may be shared by threads. Calls to Stripe, SES and S3 have a thread each, made by
 `app/gateways/circuit_breaker.py`, which leaves one behind that never answers; so has each check of the doctor: `aside`.
+Requests that wait share three: `app/web/waiters.py`.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from app.web.arriving import ArrivingBody
 from app.web.server_state import KEY, ServerState
+from app.web.waiters import Waiters
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
@@ -28,6 +29,7 @@ class InFlight:
         self._state = state
         self._count = 0
         self._changed = threading.Condition()
+        self.waiters = Waiters(self.change, lambda: state.is_draining)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ["wsgi.input"] = ArrivingBody(environ["wsgi.input"], self.not_counted)

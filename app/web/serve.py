@@ -10,6 +10,7 @@ import argparse
 import faulthandler
 import multiprocessing
 import os
+import resource
 import select
 import signal
 import socket
@@ -26,15 +27,19 @@ from typing import Any
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.log import logger
-from granian.server import MPServer
+from granian.server import MPServer, mp
 
 from app.data.client import read_descriptions
 from app.telemetry.switch import switch
 from app.web.in_flight import InFlight
 from app.web.server_state import ServerState
 from app.web.stops import heed_no_stop
+from app.web.waiters import with_waiters
 
-CONNECTIONS = 512  # a thread for each connection of a worker: app/web/work_slots.py says how many work at once
+CONNECTIONS = 2_048  # of a worker: 1,500 may wait without a thread (app/web/waiters.py), and there is room for others
+# For what holds a thread all the while, as a body does that dribbles; app/web/work_slots.py says how many work at once.
+THREADS = 512
+FILES = CONNECTIONS + 256  # that a worker may have open: its connections, those to the store, and what it reads
 IDLE_SECONDS = 75.0  # longer than a balancer keeps a connection that nobody uses (ELB: 60), so that it is who closes it
 REQUEST_SECONDS = 20.0  # what a request in flight may still take once the server was asked to stop
 BODY_SECONDS = 1.0  # and clients that have not sent their whole request, or not read their whole answer
@@ -58,7 +63,7 @@ class Server(MPServer):
             workers=workers,
             websockets=False,
             backpressure=CONNECTIONS,
-            blocking_threads=CONNECTIONS,
+            blocking_threads=THREADS,
             http1_settings=HTTP1Settings(header_read_timeout=int(IDLE_SECONDS * 1000)),
             workers_kill_timeout=int(REQUEST_SECONDS + BODY_SECONDS) + 2,  # they end by themselves before
         )
@@ -164,6 +169,8 @@ def load(target: str, leash: int, leash_end: int, state: ServerState, worker: in
     loaded: list[InFlight] = []
     threading.Thread(target=stop_in_time, args=([leash, told], loaded), name="stop", daemon=True).start()
     loaded.append(InFlight(import_target(target), state))
+    plain = mp._wsgi_call_wrap  # type: ignore[attr-defined]
+    mp._wsgi_call_wrap = with_waiters(plain, loaded[0].waiters)  # type: ignore[attr-defined] # granian calls it next
     return loaded[0]
 
 
@@ -175,6 +182,7 @@ def stop_in_time(signs: list[int], loaded: list[InFlight]) -> None:
     # Should something hold on to the interpreter, this ends the process without it, and says where each thread was.
     ends_anyhow = partial(faulthandler.dump_traceback_later, exit=True)
     ends_anyhow(STUCK_SECONDS if loaded[0].owes_nothing else REQUEST_SECONDS + BODY_SECONDS + SENDING_SECONDS)
+    loaded[0].waiters.stop()  # each is answered with what there is
     os.kill(os.getpid(), signal.SIGTERM)  # granian lets nobody in any more, and ends by itself if nobody is left
     time.sleep(BODY_SECONDS)
     ends_anyhow(REQUEST_SECONDS + SENDING_SECONDS + TELLING_SECONDS)  # begun anew: bodies may have come meanwhile
@@ -189,6 +197,18 @@ def tell_the_rest() -> None:
     tell = threading.Thread(target=switch.send_the_rest, name="telemetry", daemon=True)
     tell.start()
     tell.join(TELLING_SECONDS)
+
+
+def allow_files() -> None:
+    """As many open files as a full worker has. Where the system allows fewer, it is said, and connections wait."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if most == resource.RLIM_INFINITY else min(FILES, most)
+    if allowed != resource.RLIM_INFINITY and allowed < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    if wanted < FILES:
+        logger.warning(
+            f"The system allows a process {most} open files: a worker of {CONNECTIONS} connections wants {FILES}"
+        )
 
 
 def import_target(target: str) -> Any:
@@ -219,6 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--drain", type=float, default=0.0, help="seconds of serving on once a stop was asked for")
     parser.add_argument("--target", default="app.wsgi:app", help="the WSGI app, as module:name")
     given = parser.parse_args(arguments)
+    allow_files()
     multiprocessing.set_start_method("fork")  # the leash is inherited, and so are the libraries that are imported here
     read_descriptions()
     if status := problem(given.target, given.host, given.port):

@@ -129,9 +129,17 @@ def test_half_a_form_is_not_charged_when_the_client_hangs_up(one_worker, store):
     assert [entry.amount for entry in ledger(store, EMAIL)] == [100]
 
 
-def test_the_image_has_a_thread_for_each_connection():
+def test_more_connections_are_taken_than_threads_and_one_of_them_is_answered(one_worker):
+    with ExitStack() as stack:
+        for _ in range(serve.THREADS + 100):
+            stack.enter_context(socket.create_connection(("127.0.0.1", one_worker.port), timeout=60))
+
+        assert httpx.get(f"{one_worker.url}/livez", timeout=30, trust_env=False).status_code == 200
+
+
+def test_the_image_has_a_thread_for_each_slow_sender():
     """As the server of these tests; with fewer, that many slow senders would hold all of them."""
-    assert serve.CONNECTIONS == 512
+    assert (serve.THREADS, serve.CONNECTIONS) == (512, 2_048)
     for path in ("Dockerfile", "scripts/local/parts.py", str(Path(__file__).with_name("server.py"))):
         assert re.search(r'-m"?,? "?app\.web\.serve', (REPO / path).read_text()), path
 
