@@ -87,6 +87,7 @@ from app.web import (
     templating,
     typed,
     typed_drafts,
+    waiting,
 )
 from app.web.devices import Devices
 from app.web.files import UploadRequest
@@ -172,6 +173,7 @@ def create_app(
     app.config.update(COMPRESS_ALGORITHM=["zstd", "gzip"], COMPRESS_ZSTD_LEVEL=3, COMPRESS_LEVEL=6)
     Compress(app)
     static_files.register(app)
+    waiting.register(app)
     etags.register(app)
     addresses.register(app)
     for module in BLUEPRINTS:

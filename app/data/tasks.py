@@ -15,7 +15,8 @@ from app.domain.tasks import BRIEF_FIELDS, OPEN_STATUSES, STATUSES, Result, Task
 from app.domain.text import finder, one_line
 
 from .base import WHOLE, Base, Part, in_parts
-from .codec import whole
+from .client import call
+from .codec import decode_item, encode_item, whole
 from .records import Codec
 from .tables import RESULTS, TASK_INDEX, TASK_STATUS_INDEX, TASKS
 from .transaction import Writes
@@ -42,6 +43,25 @@ class TaskReads(Base):
         if task is None or (owner is not None and task["user_email"] != owner):
             raise NotFound("There is no such task.")
         return TASK.record(adopted_task(self, task)), RESULT.record(result) if result else None
+
+    def versions(self, ids: list[str]) -> dict[str, object]:
+        """Of up to 100 tasks the version that each stands at, None for one that is gone; what DynamoDB left out is not
+        there. One call that may be a moment behind, for half a unit each 4 KB of a row.
+        """
+        names = {"#id": "task_id", "#version": "version"}
+        wanted = {
+            "Keys": [encode_item({"task_id": task_id}) for task_id in dict.fromkeys(ids)],
+            "ProjectionExpression": "#id, #version",
+            "ExpressionAttributeNames": names,
+        }
+        answer = call(self.client, "batch_get_item", RequestItems={self.prefix + TABLE: wanted})
+        found: dict[str, object] = dict.fromkeys(ids)
+        for item in answer["Responses"].get(self.prefix + TABLE, ()):
+            row = decode_item(item)
+            found[row["task_id"]] = row.get("version", 0)  # as the codec reads it
+        for left in (answer.get("UnprocessedKeys") or {}).get(self.prefix + TABLE, {}).get("Keys", ()):
+            found.pop(decode_item(left)["task_id"], None)
+        return found
 
     def descriptions(self, email: AccountKey, ids: Iterable[str]) -> Iterator[tuple[str, str]]:
         """The words of those tasks that are this account's, each with the task's id; read by the hundred."""

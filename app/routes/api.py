@@ -18,7 +18,7 @@ from app.forms.paging import read_month, read_paging, read_search, read_status
 from app.forms.tasks import brief_of
 from app.services import queue, statements, tasks
 from app.services.accounts import SignedIn, sign_out
-from app.web import bodies, deps, heavy
+from app.web import bodies, deps, heavy, waiting
 from app.web.csrf import csrf
 from app.web.files import file_link
 from app.web.guards import public, token_required
@@ -107,7 +107,9 @@ def list_tasks() -> ResponseReturnValue:
 @token_required(TASKS_READ)
 def get_task(task_id: str) -> ResponseReturnValue:
     task, result = deps.store().tasks.get_with_result(task_id, owner=g.account.email)
-    return TASK_AND_RESULT(task.as_of(utcnow()), **RESULT(result))
+    now = utcnow()
+    waiting.until_task_moves(deps.store(), task, now)
+    return TASK_AND_RESULT(task.as_of(now), **RESULT(result))
 
 
 @bp.post("/tasks/<task_id>/cancel")

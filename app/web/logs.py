@@ -78,6 +78,8 @@ def register(app: Flask) -> None:
     @app.after_request
     def log_request(response: Response) -> Response:
         """One line a request. The path stays out: it may hold the token of a mailed link."""
+        if g.get("waits"):  # it has no answer yet: app/web/waiting.py
+            return response
         quiet = request.endpoint in ("static", *probes.ENDPOINTS) and response.status_code < 400
         log.log(
             logging.DEBUG if quiet else logging.INFO,

@@ -65,3 +65,11 @@ def test_refusals_and_pages_have_no_name(ada, client):
     for answer in (client.get("/api/user"), ada.get("/api/tasks/none"), client.get("/login")):
         assert "ETag" not in answer.headers
         assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_where_no_server_of_ours_holds_requests_a_wait_is_answered_at_once(ada, store):
+    path = f"/api/tasks/{submitted(store)}?wait=60"
+    first = read(ada, path)
+
+    assert first.get_json()["status"] == "pending"
+    assert read(ada, path, If_None_Match=first.headers["ETag"]).status_code == 304

@@ -23,6 +23,7 @@ from app.domain.errors import (
     PlacesTaken,
     RateLimited,
     SecondFactorMissing,
+    TooBusy,
     WrongCode,
     WrongState,
 )
@@ -38,6 +39,7 @@ from app.web import bodies, shapes
 from app.web.files import MAX_FILE_BYTES
 from app.web.shape import EMAIL, TEXT, Json, fields
 from app.web.shapes import TASK_ID
+from app.web.waiting import WAIT
 
 from .parts import (
     ANYBODY,
@@ -132,9 +134,9 @@ TASKS: Json = {
             "get_task",
             "A task and its result",
             tag="tasks",
-            parameters=[TASK],
+            parameters=[TASK, WAIT],
             answers={200: shapes.TASK_AND_RESULT},
-            refusals=[NotFound],
+            refusals=[NotFound, RateLimited, TooBusy],
             links=then("cancel_task", "redo_task"),
         )
     },

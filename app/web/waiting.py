@@ -1,0 +1,83 @@
+"""`?wait=`: a call of the API that is answered once something has changed, or its time is over.
+
+A view says what its answer hangs on (`until_changed`); whether it waits is seen once the answer is there. With
+If-None-Match it waits for as long as that answer would be a 304, without it for as long as the view says. Where no
+server of ours holds requests (the test client, `flask run`), every call is answered at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, Response, current_app, g, request
+
+from app.domain.errors import DomainError, Malformed
+from app.web.looking import only_looking
+from app.web.waiters import KEY, Interest
+
+if TYPE_CHECKING:
+    from app.data import Store
+    from app.domain.tasks import Task
+
+MOST = 60
+LONGEST = 45  # seconds: what stands in front of us lets no answer take longer than 55
+WAIT: dict[str, Any] = {
+    "name": "wait",
+    "in": "query",
+    "description": "Seconds to wait for an answer that is news: with If-None-Match for one that differs, otherwise for "
+    f"the end of the task. Answered after at most {LONGEST}.",
+    "schema": {"type": "integer", "minimum": 0, "maximum": MOST},
+    "allowEmptyValue": True,
+}
+
+
+def read_wait() -> int:
+    """Seconds that this request may wait. Raises Malformed."""
+    text = request.args.get("wait", "")
+    if text and not (re.fullmatch("[0-9]{1,2}", text) and int(text) <= MOST):
+        raise Malformed(f"wait must be a whole number of seconds from 0 to {MOST}.")
+    return min(int(text or 0), LONGEST)
+
+
+def until_task_moves(store: Store, task: Task, now: datetime) -> None:
+    """Let this request wait, if it asks to, while the task stays as it is: `task` is its row, as it was just read."""
+    lease_ends = task.lease_until if task.as_of(now) is task and task.is_open else None
+    _wait(
+        Interest(
+            str(task.user_email),
+            store.tasks.versions,
+            task.task_id,
+            task.version,
+            max((lease_ends - now).total_seconds(), 0) + 0.001 if lease_ends else None,  # it is pending again then
+        ),
+        lambda: task.is_open,
+    )
+
+
+def _wait(interest: Interest, is_old: Callable[[], bool]) -> None:
+    if (seconds := read_wait()) and not only_looking():
+        g.wait = (interest, seconds, is_old)
+
+
+def register(app: Flask) -> None:
+    """Call before the answers get their names (etags.py): what ran later is asked first."""
+
+    @app.after_request
+    def wait_instead(response: Response) -> Response:
+        """An answer that is no news is dropped, and the server asks again later."""
+        interest, seconds, is_old = g.pop("wait", (None, 0, None))
+        asked = request.environ.get(KEY)
+        if interest is None or asked is None:
+            return response
+        if not (
+            response.status_code == 304 or (response.status_code == 200 and not request.if_none_match and is_old())
+        ):
+            return response
+        try:
+            g.waits = asked.wait(interest, seconds)
+        except DomainError as error:
+            return current_app.make_response(current_app.handle_user_exception(error))
+        return Response(status=304) if g.waits else response
