@@ -284,6 +284,22 @@ def test_every_call_of_the_api_names_the_scope_that_it_asks_for(app):
     assert of_operators == {QUEUE_WORK, SESSION}
 
 
+def test_a_submit_by_a_program_says_by_which_key():
+    """Without it a key would spend beyond its month."""
+    silent = [
+        f"app/{name}:{node.lineno}"
+        for name, tree in modules("routes")
+        if name.startswith("routes/api")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and re.search(r"\btasks\.submit", ast.unparse(node))
+        and ast.unparse(node.func).rpartition(".")[2] in ("submit", "submit_batch", "partial")
+        and "key" not in {keyword.arg for keyword in node.keywords}
+    ]
+
+    assert not silent
+
+
 def test_public_views_are_the_ones_named_here(app):
     found = {name for name, view in app.view_functions.items() if getattr(view, "access", "public") == "public"}
 

@@ -303,7 +303,7 @@ class AccountWrites(LifeWrites):
         confirmed: bool = False,
         unconfirmed: bool = False,
         same_sessions: bool = False,
-        still: str = "",
+        still: str | tuple[str, ...] = (),
         open_tasks: int = 0,
         searched_by: tuple[str, ...] | None = None,
         **settings: Unpack[Settings],
@@ -312,11 +312,11 @@ class AccountWrites(LifeWrites):
 
         Raises `failure` when the account was deleted meanwhile, with `confirmed` when its address is not, or it is
         not open, with `unconfirmed` when somebody has confirmed it since, with `same_sessions` when its sessions were
-        ended since, and when the field that `still` names is no longer as it was read. With `searched_by`, by which
+        ended since, and when a field that `still` names is no longer as it was read. With `searched_by`, by which
         addresses the account is found, its search keys are written: name that as `still`, too.
         """
-        unchanged, read = _unchanged(account, still) if still else ("", {})
-        not_ended, ended = _unchanged(account, "session_version", "ended") if same_sessions else ("", {})
+        fields = [*((still,) if isinstance(still, str) else still), *(["session_version"] if same_sessions else [])]
+        unchanged = [_unchanged(account, name, f"read_{place}") for place, name in enumerate(fields)]
         of_the_mailbox = CONFIRMED_AND_OPEN if confirmed else NOT_CONFIRMED if unconfirmed else ""
         found_by: dict[str, Any] = {} if searched_by is None else {"searched_by": searched_by}
         if searched_by is not None:
@@ -325,10 +325,9 @@ class AccountWrites(LifeWrites):
             Life.of(account),
             set=_attributes({**settings, **found_by}),
             add=_counters(settings, open_tasks),
-            condition=_all_of(of_the_mailbox, unchanged, not_ended),
+            condition=_all_of(of_the_mailbox, *(condition for condition, _ in unchanged)),
             failure=failure,
-            **read,
-            **ended,
+            **{param: value for _, read in unchanged for param, value in read.items()},
         )
 
     def count_open_task(self, task: Task, change: int) -> None:

@@ -36,14 +36,7 @@ def make() -> ResponseReturnValue:
         wanted = wishes(form.name.data or "", form.may.data or [], monthly, days, operator=account.is_operator)
         check_password(form.password.data or "")
         deps.get().throttle.hit(KEYS_BY_ACCOUNT, "keys", account.email, said="You have made many keys.")
-        key, secret = api_keys.make(
-            deps.store(),
-            account,
-            wanted,
-            g.session,
-            require_2fa=deps.config().require_operator_2fa,
-            now=utcnow(),
-        )
+        key, secret = api_keys.make(deps.store(), account, wanted, g.session, now=utcnow())
     except BadCredentials as error:
         form.password.errors = [error.message]
         return _page(form), 422

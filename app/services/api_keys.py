@@ -90,17 +90,15 @@ def listed(store: Store, account: Account, *, now: datetime) -> tuple[list[ApiKe
 
 
 @verb
-def make(
-    store: Store, account: Account, wanted: KeyWishes, session: Session, *, require_2fa: bool, now: datetime
-) -> tuple[ApiKey, str]:
+def make(store: Store, account: Account, wanted: KeyWishes, session: Session, *, now: datetime) -> tuple[ApiKey, str]:
     """A key, and its secret: the only time that it is at hand. Its owner is told by mail.
 
     The password was checked by the caller. The name is taken by no other key that is alive, so that a form which is
     sent twice makes one. Raises InvalidInput, WrongState beyond MAX_KEYS, AddressUnconfirmed, and OperatorNotProven for
-    the scope of an operator in a session without a second factor.
+    the scope of an operator in a session without a second factor, also where operators' sessions need none.
     """
     works = QUEUE_WORK in wanted.scopes
-    if works and require_2fa and session.mfa_at is None:
+    if works and session.mfa_at is None:
         raise OperatorNotProven("An operator's key is made in a session that has proven a second factor.")
     key, secret = new_key(account, wanted, now)
     about = {"key": key.key_id, "name": key.name, "scopes": sorted(key.scopes)}
@@ -171,8 +169,8 @@ def revoke_by_operator(
     return key
 
 
-def ending_the_queues(store: Store, current: Account) -> frozenset[str] | None:
-    """What is left of an account's keys once those that work the queue are gone: its role ends."""
+def but_the_queue_s(store: Store, current: Account) -> frozenset[str] | None:
+    """What an account keeps of its keys as its role begins or ends: none that works the queue."""
     keys = store.api_keys.find_many(sorted(current.api_keys))
     return frozenset(key.key_id for key in keys if QUEUE_WORK not in key.scopes) or None
 

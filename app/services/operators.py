@@ -44,7 +44,9 @@ def grant(store: Store, address: Address, *, actor: str, reason: str = "", now: 
             )
         told = notice(store, current, "Your account was made an operator's. Sign in anew.", now)
         with acting(store, _act(current, OPERATOR, actor, reason, now)) as tx:
-            tx.accounts.change_settings(current, confirmed=True, still="role", role=OPERATOR, sessions={})
+            left = api_keys.but_the_queue_s(store, current)
+            still = ("role", "api_keys")
+            tx.accounts.change_settings(current, confirmed=True, still=still, role=OPERATOR, sessions={}, api_keys=left)
             told(tx)
         log.warning("operator made", extra={"email": mask_email(current.email), "actor": mask_email(actor)})
 
@@ -64,8 +66,8 @@ def revoke(store: Store, address: Address, *, actor: str, reason: str = "", now:
         if not current.is_operator:
             return
         with acting(store, _act(current, CUSTOMER, actor, reason, now)) as tx:
-            left = api_keys.ending_the_queues(store, current) if current.api_keys else None
-            tx.accounts.change_settings(current, still="role", role=CUSTOMER, api_keys=left)
+            left = api_keys.but_the_queue_s(store, current)
+            tx.accounts.change_settings(current, still=("role", "api_keys"), role=CUSTOMER, api_keys=left)
         log.warning("operator ended", extra={"email": mask_email(current.email), "actor": mask_email(actor)})
 
     store.accounts.decide(found, attempt)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from flask import g, request, session
 
 from app.domain.accounts import SEEN_GRAIN, Account, AccountKey, Session
-from app.domain.api_keys import SESSION, USED_GRAIN, looks_like_a_key
+from app.domain.api_keys import BEGINNING, SESSION, USED_GRAIN
 from app.domain.clock import utcnow
 from app.domain.errors import (
     DomainError,
@@ -134,7 +134,7 @@ def _from_bearer(scope: str) -> Account:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise NotSignedIn("Send a bearer token: an API key, or what POST /api/auth/login gives you.")
-    if looks_like_a_key(token):
+    if token.strip().startswith(BEGINNING):
         return _by_key(token.strip(), scope)
     key, session_id = deps.get().tokens.read(token.strip())
     return _live(key, session_id)

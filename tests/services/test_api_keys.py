@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.data import Store
-from app.domain.accounts import BROWSER, Session
+from app.domain.accounts import BROWSER, MAX_SESSIONS, Session
 from app.domain.api_keys import MAX_KEYS, QUEUE_WORK, TASKS_READ, TASKS_WRITE, hash_of, wishes
 from app.domain.clock import month_of, utcnow
 from app.domain.errors import (
@@ -39,7 +39,7 @@ NEXT_MONTH = datetime(2026, 12, 1, tzinfo=UTC)
 def make(store: Store, account, name="Nightly", scopes=(TASKS_READ, TASKS_WRITE), monthly=None, days=None, **how):
     """The key and its secret; of NOW unless told."""
     wanted = wishes(name, scopes, monthly, days, operator=account.is_operator)
-    how = {"session": SESSION, "require_2fa": True, "now": NOW} | how
+    how = {"session": SESSION, "now": NOW} | how
     return api_keys.make(store, account, wanted, **how)
 
 
@@ -310,6 +310,26 @@ def test_no_key_is_made_by_a_session_that_was_ended_while_it_asked(store, monkey
     assert store.accounts.get(ADA).api_keys == frozenset()
 
 
+@pytest.mark.threat(131)
+def test_a_key_that_is_revoked_while_the_role_ends_stays_revoked(store, monkeypatch):
+    make_operators(store, "op@example.com")
+    _, secret = make(store, store.accounts.get("op@example.com"), "Reader", [TASKS_READ])
+    found = api_keys.but_the_queue_s
+
+    def revoked_meanwhile(store_, current):
+        left = found(store_, current)
+        if left:
+            api_keys.revoke(store, current, next(iter(left)), now=NOW)
+        return left
+
+    monkeypatch.setattr(api_keys, "but_the_queue_s", revoked_meanwhile)
+    operators.revoke(store, "op@example.com", actor="me", now=NOW)
+
+    with pytest.raises(KeyRefused):
+        api_keys.let_in(store, secret, now=NOW)
+    assert not store.accounts.get("op@example.com").is_operator
+
+
 @pytest.mark.threat(134)
 def test_a_key_that_works_the_queue_ends_with_the_role_and_the_others_stay(store):
     make_operators(store, "op@example.com")
@@ -369,3 +389,18 @@ def test_months_of_long_ago_are_dropped_and_the_present_one_counts(store):
 
     assert len(key.spent) == 13
     assert key.spent_in(month_of(NOW + timedelta(days=31 * 19))) == 10
+
+
+@pytest.mark.parametrize("kind", ["api", "half"])
+def test_a_program_s_sign_in_ends_none_of_twenty_browsers(store, kind):
+    """Nor does the half of one that asks for the second factor."""
+    browsers = {f"{n:032x}": Session(f"{n:032x}", BROWSER, NOW, NOW) for n in range(20)}
+    make_account(store, sessions=browsers, totp="sealed" if kind == "half" else None)
+
+    for _ in range(30):
+        accounts.sign_in(store, Passwords(4), ADA, PASSWORD, now=NOW, kind="api")
+
+    found = store.accounts.get(ADA).sessions
+    assert browsers.keys() <= found.keys()
+    assert {session.kind for session in found.values()} == {BROWSER, kind}
+    assert len(found) == 20 + MAX_SESSIONS[kind]
