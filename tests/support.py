@@ -8,7 +8,7 @@ import itertools
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ import pytest
 from urllib3 import HTTPConnectionPool
 
 from app.data import Store
+from app.data.wire import Wire
 from app.domain.accounts import BROWSER, Account, AccountKey, Session, new_account_id
 from app.domain.api_keys import TASKS_READ, TASKS_WRITE, wishes
 from app.domain.clock import utcnow
@@ -340,22 +341,41 @@ def all_mails(store: Store) -> list[Any]:
     return [MAIL.record(decode_item(item)) for page in pages for item in page["Items"]]
 
 
+def note_calls(patched: pytest.MonkeyPatch, note: Callable[[str, bytes], None]) -> None:
+    """`note` is told the operation and the body of each call that leaves for the store, on either way: one that is
+    asked again is told again.
+    """
+    send, post = HTTPConnectionPool.urlopen, Wire.post
+
+    def tell(target: str, body: bytes) -> None:
+        service, _, name = target.partition(".")
+        if service.startswith("DynamoDB"):
+            note(name, body)
+
+    def by_botocore(pool: Any, method: str, url: str, body: Any = None, headers: Any = None, **more: Any) -> Any:
+        target = (headers or {}).get("X-Amz-Target", "")
+        tell(target.decode() if isinstance(target, bytes) else target, body or b"")
+        return send(pool, method, url, body=body, headers=headers, **more)
+
+    def by_the_short_way(wire: Wire, head: bytes, body: bytes) -> Any:
+        tell(head.partition(b"\r\nX-Amz-Target: ")[2].partition(b"\r\n")[0].decode(), body)
+        return post(wire, head, body)
+
+    patched.setattr(HTTPConnectionPool, "urlopen", by_botocore)
+    patched.setattr(Wire, "post", by_the_short_way)
+
+
 @contextmanager
 def calls_made(monkeypatch: pytest.MonkeyPatch, *, consistent: bool = False) -> Iterator[list[Any]]:
     """Names of the calls that leave for the store inside the block; with `consistent`, and whether each asks for that.
 
-    Noted where both ways to the store come together, so a call that is asked again counts again.
+    Noted where each way to the store ends, so a call that is asked again counts again.
     """
     made: list[Any] = []
-    send = HTTPConnectionPool.urlopen
 
-    def note(pool: Any, method: str, url: str, body: Any = None, headers: Any = None, **more: Any) -> Any:
-        target = (headers or {}).get("X-Amz-Target", "")
-        service, _, name = (target.decode() if isinstance(target, bytes) else target).partition(".")
-        if service.startswith("DynamoDB"):
-            made.append((name, b'"ConsistentRead": true' in body) if consistent else name)
-        return send(pool, method, url, body=body, headers=headers, **more)
+    def note(name: str, body: bytes) -> None:
+        made.append((name, b'"ConsistentRead": true' in body) if consistent else name)
 
     with monkeypatch.context() as patched:
-        patched.setattr(HTTPConnectionPool, "urlopen", note)
+        note_calls(patched, note)
         yield made

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from urllib3.connectionpool import HTTPConnectionPool
 
 from app.web.work_slots import Places
 from tests.routes.test_looking import World, paths
+from tests.support import note_calls
 
 A_PAGE = 102  # rows: the longest page, and one to see whether there are more
 MORE = [  # what an address may ask for beyond its page
@@ -29,11 +29,13 @@ ALLOWED = {
 
 
 @contextmanager
-def noted(monkeypatch):
-    """Each read of more rows than a page has, or of all there are, that is made outside of the places."""
+def noted(monkeypatch, seen):
+    """Each read of more rows than a page has, or of all there are, that is made outside of the places; `seen` gets the
+    name of each call.
+    """
     outside: list[str] = []
     inside = 0
-    send, held = HTTPConnectionPool.urlopen, Places.held
+    held = Places.held
 
     @contextmanager
     def counting(places, who, what):
@@ -45,29 +47,28 @@ def noted(monkeypatch):
             finally:
                 inside -= 1
 
-    def note(pool, method, url, body=None, headers=None, **more):
-        target = (headers or {}).get("X-Amz-Target", "")
-        name = (target.decode() if isinstance(target, bytes) else target).rpartition(".")[2]
+    def note(name, body):
+        seen.append(name)
         asked: dict[str, Any] = json.loads(body) if name in ("Query", "Scan") else {"Limit": 0}
         if not inside and not 0 <= asked.get("Limit", -1) <= A_PAGE:
             outside.append(f"{name} {asked['TableName']} {asked.get('IndexName', '')} {asked.get('Limit')}")
-        return send(pool, method, url, body=body, headers=headers, **more)
 
     with monkeypatch.context() as patched:
         patched.setattr(Places, "held", counting)
-        patched.setattr(HTTPConnectionPool, "urlopen", note)
+        note_calls(patched, note)
         yield outside
 
 
 @pytest.mark.threat(40)
 def test_whatever_reads_many_rows_has_a_place(app, store, monkeypatch):
-    world, wrong = World(app, store), {}
+    world, wrong, seen = World(app, store), {}, []
     asked = [*paths(app, world.values), *(path.format(**world.values) for path in MORE)]
     allowed = {re.sub(r"\{(\w+)\}", lambda name: world.values[name[1]], path) for path in ALLOWED}
     for path in asked:
-        with noted(monkeypatch) as outside:
+        with noted(monkeypatch, seen) as outside:
             assert world.ask("GET", path).status_code < 500, path
         if outside and path not in allowed:
             wrong[path] = outside
 
     assert wrong == {}
+    assert {"GetItem", "Query"} <= set(seen)  # it does see what is asked
