@@ -195,17 +195,18 @@ class Base:
         if between and between[1] > between[2]:  # DynamoDB refuses such a range; nothing lies in it
             return Page()
         rows: list[tuple[Row, dict[str, Any]]] = []
-        budget = SearchBudget()
+        budget, first = SearchBudget(), start
         while True:
             chunk = limit + 1 - len(rows) if keep is None else budget.next_chunk()
             query = self._query(table, index, hash_key, chunk, start, between, newest_first)
-            answer = self._query_from(query, theirs=cursor is not None and budget.calls == 0)
+            answer = self._query_from(query, theirs=cursor is not None and start is first)
             for item in answer["Items"]:
                 values = decode_item(item)
                 row = make(values)
                 if keep is None or keep(row):
                     rows.append((row, {name: values[name] for name in key_names}))
-            budget.spend(answer["Items"])
+            if keep is not None:
+                budget.spend(answer["Items"])
             start = answer.get("LastEvaluatedKey")
             if len(rows) > limit:
                 return Page([row for row, _ in rows[:limit]], write_cursor(list(rows[limit - 1][1].values())))

@@ -10,12 +10,26 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, g, url_for
-from markupsafe import Markup
+from flask_wtf.csrf import generate_csrf
+from jinja2 import Template
+from markupsafe import Markup, escape
 
 from app.config import Config
 from app.domain.charts import HEIGHT, WIDE, Chart, stacked
 from app.domain.clock import utcnow
-from app.domain.formatting import FILTERS, credits, dollars, elapsed, exact_time, iso_time, month_name, relative_time
+from app.domain.formatting import (
+    FILTERS,
+    credits,
+    dollars,
+    elapsed,
+    exact_time,
+    excerpt,
+    iso_time,
+    month_name,
+    relative_time,
+    signed_credits,
+)
+from app.domain.tasks import Task
 from app.web import deps
 from app.web.markdown import render_markdown
 from app.web.static_files import content_hash
@@ -93,6 +107,21 @@ def chart_of_months(months: Sequence[Any]) -> Chart:
     return stacked([[level] for level in [*levels, *[0] * spare]], [*words, *[""] * spare])
 
 
+class Parts(Template):
+    """A template whose macros are made once. Jinja asks at each `from … import` whether it was loaded with globals of
+    its own, which none is; a page imports often, for a block does not see what stands around it.
+    """
+
+    def _get_default_module(self, ctx: Any = None) -> Any:
+        return self._module or super()._get_default_module(ctx)
+
+
+def csrf_token() -> str:
+    """As Flask-WTF's, which looks into the settings anew each time that a page names it."""
+    token: str = g.csrf_token if "csrf_token" in g else generate_csrf()
+    return token
+
+
 PARTS = {
     "plot": plot,
     "chart_of": chart_of,
@@ -107,6 +136,7 @@ PARTS = {
 def register(app: Flask, config: Config) -> None:
     app.jinja_env.filters.update(FILTERS)
     app.jinja_env.filters["markdown"] = render_markdown
+    app.jinja_env.template_class = Parts
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     static_folder = Path(str(app.static_folder))
 
@@ -134,11 +164,26 @@ def register(app: Flask, config: Config) -> None:
                 return url.replace(PLACE, value)
         return url_for(endpoint, **values)
 
+    def task_row(task: Task, fresh: bool = False) -> Markup:
+        """A task in a list: the history on the dashboard, and the fragment that adds a new one to it."""
+        mark = ' class="fresh"' if fresh else ""
+        cost = signed_credits(-task.credits_spent) if task.credits_spent else "free"
+        if task.credits_spent and task.status in ("cancelled", "rejected"):
+            cost = "given back"
+        return Markup(  # noqa: S704 # nosec B704 - what comes from outside is escaped
+            f'<li id="task-{escape(task.task_id)}"{mark}>\n'
+            f'<a href="{escape(fast_url_for("tasks.show", task_id=task.task_id))}">'
+            f"<bdi>{escape(excerpt(task.description))}</bdi></a>\n{status_pill(task.status)}\n"
+            f'<span class="when">{time_element(task.created_at)}</span>\n<span class="cost">{cost}</span>\n</li>'
+        )
+
     given = {"app_url": config.app_url, "support_email": config.support_email}
-    app.jinja_env.globals.update(PARTS, static_url=static_url, url_for=fast_url_for, **given)
+    app.jinja_env.globals.update(PARTS, static_url=static_url, url_for=fast_url_for, task_row=task_row, **given)
+    app.jinja_env.globals["csrf_token"] = csrf_token
     app.jinja_env.globals["doctor_is_red"] = lambda: deps.get().doctors_dot.is_red(utcnow())  # operators' pages ask
 
     @app.context_processor
     def who() -> dict[str, Any]:
         account = g.get("account")
-        return {"account": account, "theme": account.theme if account else "system"}
+        theme = account.theme if account else "system"
+        return {"account": account, "theme": theme, "csrf_token": csrf_token}
