@@ -156,6 +156,9 @@ SLOTS_USED = Instrument(UP_AND_DOWN, "dashboard.slots.used", "{slot}", (), "Requ
 SLOTS_WAITING = Instrument(
     UP_AND_DOWN, "dashboard.slots.waiting", "{request}", (), "Requests that wait for a work slot."
 )
+WAITERS = Instrument(
+    UP_AND_DOWN, "dashboard.waiters", "{request}", (), "Requests that wait for news (`?wait=`), without a slot."
+)
 SLOTS_REFUSED = Instrument(
     COUNTER, "dashboard.slots.refused", "{request}", (), "Requests that found no work slot in time."
 )

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.domain.errors import RateLimited, StoreUnavailable, TooBusy
 from app.domain.paging import batched
+from app.telemetry.instruments import WAITERS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -196,6 +197,7 @@ class Waiters:
         self._owe(1)
         with self._changed:
             self._waiting[asked] = None
+            WAITERS.add(1)
             heapq.heappush(self._turns, (turn, next(self._number), asked, interest))
             self._see_to_it()
 
@@ -240,6 +242,7 @@ class Waiters:
     def _take(self, asked: Asked | None) -> Asked | None:
         if asked is not None:
             del self._waiting[asked]
+            WAITERS.add(-1)
         return asked
 
     def answer(self, asked: Asked) -> None:
@@ -284,8 +287,7 @@ class Waiters:
 
     def _wake(self, who: Iterable[Asked]) -> None:
         for asked in who:
-            if asked in self._waiting:
-                del self._waiting[asked]
+            if asked in self._waiting and self._take(asked):
                 self._ready.append(asked)
         self._changed.notify_all()
 

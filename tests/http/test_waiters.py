@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from app.domain.errors import DomainError, StoreUnavailable, TooBusy
+from app.telemetry.instruments import WAITERS
 from app.web import waiters as waiting
 from app.web.waiters import KEY, Asked, Interest, Waiters, may_wait
 
@@ -85,12 +86,15 @@ class Worker:
         self.go_on()
 
 
-def test_one_look_for_all_wakes_whom_a_change_concerns():
+def test_one_look_for_all_wakes_whom_a_change_concerns(monkeypatch):
+    told: list[float] = []
+    monkeypatch.setattr(WAITERS, "told", lambda amount, labels: told.append(amount))
     worker = Worker()
     ones, twos = [worker.ask("one") for _ in range(40)], [worker.ask("two") for _ in range(40)]
     worker.waiters.look()
     worker.go_on()
     assert not any(answers.given for answers in [*ones, *twos])
+    assert sum(told) == 80
 
     worker.rows["two"] = 2
     worker.waiters.look()
@@ -99,7 +103,7 @@ def test_one_look_for_all_wakes_whom_a_change_concerns():
     assert [sorted(keys) for keys in worker.looks] == [["one", "two"]] * 2
     assert {answers.given[0][0] for answers in twos} == {200}
     assert not any(answers.given for answers in ones)
-    assert (worker.owed, len(worker.waiters)) == (40, 40)
+    assert (worker.owed, len(worker.waiters), sum(told)) == (40, 40, 40)
     assert {answers.closed for answers in twos} == {2}  # what was dropped, and what was given
 
 
