@@ -85,6 +85,16 @@ class ApiKeyWrites(Writes):
             version=before.version,
         )
 
+    def note_warned(self, key: ApiKey, now: datetime) -> None:
+        """Beside the mail that says that it will run out. Raises AlreadyRecorded."""
+        self.update(
+            TABLE,
+            {"key_id": key.key_id},
+            set={"warned_at": to_iso(now)},
+            condition="attribute_exists(key_id) AND attribute_not_exists(warned_at)",
+            failure=AlreadyRecorded,
+        )
+
 
 class ApiKeyUpdates(Base):
     def note_used(self, key: ApiKey, now: datetime) -> None:

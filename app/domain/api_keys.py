@@ -36,6 +36,7 @@ MAX_KEYS = 50  # alive at a time, of one account
 MAX_NAME = 60
 MAX_MONTHLY = 10_000_000  # credits
 MAX_DAYS = 3_650
+TOLD_BEFORE = timedelta(days=7)  # that it runs out; one that lasts no longer is not told of
 USED_GRAIN = timedelta(hours=1)  # the last use is written at most this often
 MONTHS_KEPT = 13
 ENDED_KEPT = timedelta(days=400)  # so long an ended key still names the tasks that it submitted
@@ -62,12 +63,20 @@ class ApiKey:
     expires_at: datetime | None = None
     used_at: datetime | None = None
     ended_at: datetime | None = None
+    warned_at: datetime | None = None  # its owner was told that it will run out
     forget_at: int = 0  # in seconds since 1970, once it has ended
     spent: Mapping[str, int] = field(default_factory=dict)
     version: int = 0
 
     def expired(self, now: datetime) -> bool:
         return self.expires_at is not None and self.expires_at <= now
+
+    def is_to_be_told_of(self, now: datetime) -> bool:
+        """Whether its owner is to hear that it will run out soon: a program would stop, and perhaps nobody look."""
+        if self.expires_at is None or self.warned_at is not None:
+            return False
+        lasts_longer = self.expires_at - self.created_at > TOLD_BEFORE
+        return lasts_longer and now < self.expires_at <= now + TOLD_BEFORE
 
     def is_named_by(self, account: Account) -> bool:
         """Whether the account still has this key: a revocation, a reset by mail or a deletion takes it out there."""

@@ -20,8 +20,10 @@ from app.domain.api_keys import (
     key_id_of,
     new_key,
 )
+from app.domain.clock import to_iso
 from app.domain.errors import (
     AddressUnconfirmed,
+    AlreadyRecorded,
     InvalidInput,
     KeyRefused,
     NotFound,
@@ -30,6 +32,7 @@ from app.domain.errors import (
     StoreUnavailable,
     WrongState,
 )
+from app.domain.mails import Mail
 from app.domain.tasks import check_reason
 from app.telemetry.spans import verb
 
@@ -63,10 +66,20 @@ def let_in(store: Store, secret: str, *, now: datetime) -> tuple[Account, ApiKey
     return account, key
 
 
-def note_used(store: Store, key: ApiKey, *, now: datetime) -> None:
-    """Once an hour at most; a program does not wait for it to be well."""
-    with suppress(StoreUnavailable):
+def note_used(store: Store, account: Account, key: ApiKey, *, now: datetime) -> None:
+    """Once an hour at most, and with it the mail that a key in use will run out; a program does not wait for it."""
+    with suppress(StoreUnavailable, AlreadyRecorded):
         store.updates.api_keys.note_used(key, now)
+        if key.is_to_be_told_of(now):
+            _tell_of_the_end(store, account, key, now)
+
+
+def _tell_of_the_end(store: Store, account: Account, key: ApiKey, now: datetime) -> None:
+    """Once for each key. Raises AlreadyRecorded."""
+    about = {"name": key.name, "expires_at": to_iso(key.expires_at or now)}
+    with store.transaction() as tx:
+        tx.api_keys.note_warned(key, now)
+        tx.mails.enqueue(Mail(f"key_runs_out#{key.key_id}", "key_runs_out", account.address, now, about))
 
 
 def named(store: Store, account: Account) -> list[ApiKey]:

@@ -150,7 +150,7 @@ def _by_key(secret: str, scope: str) -> Account:
     if not key.may(scope):
         raise MissingScope(scope)
     if (key.used_at is None or now - key.used_at >= USED_GRAIN) and not only_looking():
-        api_keys.note_used(deps.store(), key, now=now)
+        api_keys.note_used(deps.store(), account, key, now=now)
     return account
 
 

@@ -373,10 +373,10 @@ def test_its_last_use_is_written_once_an_hour(store):
     key, _ = make(store, account)
 
     for minutes in (0, 20, 59, 60):
-        api_keys.note_used(store, key, now=NOW + timedelta(minutes=minutes))
+        api_keys.note_used(store, account, key, now=NOW + timedelta(minutes=minutes))
 
     assert newest(store, key).used_at == NOW + timedelta(hours=1)
-    api_keys.note_used(store, replace(key, key_id="key_gone"), now=NOW)
+    api_keys.note_used(store, account, replace(key, key_id="key_gone"), now=NOW)
     assert store.api_keys.find("key_gone") is None
 
 

@@ -29,6 +29,8 @@ KINDS = sorted(
     path.name.split(".")[0] for path in (Path(app.__file__).parent / "templates/emails").glob("*.subject.txt")
 )
 CONTEXT = {
+    "name": "Nightly",
+    "expires_at": "2026-12-22T12:00:00.000000Z",
     "credits": 1000,
     "total_cents": 1000,
     "balance": 1010,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -17,11 +17,13 @@ import pytest
 
 from app.data.client import Stale
 from app.domain.accounts import BROWSER, Passkey, Session
+from app.domain.api_keys import key_id_of
 from app.domain.errors import AccountExists, DomainError, InvalidInput, RateLimited
 from app.services import (
     account_notices,
     accounts,
     addresses,
+    api_keys,
     customers,
     operators,
     payments,
@@ -33,7 +35,7 @@ from app.services.links import Links
 from app.services.mail import MailRoom
 from app.services.passwords import Passwords
 from app.services.sealing import Sealer
-from tests.support import NOW, PASSWORD, all_mails, event, make_account, make_operators, session_event
+from tests.support import NOW, PASSWORD, all_mails, event, make_account, make_key, make_operators, session_event
 
 pytestmark = pytest.mark.long
 
@@ -321,6 +323,21 @@ def address(store, number, now, *, agreed: bool = False) -> None:
             addresses.agree(store, LINKS, token, signed_in_as=ada(store), session=session, now=now)
 
 
+def key_that_runs_out(store) -> None:
+    person(store)
+    make_key(store, days=8, now=NOW - timedelta(days=6))
+
+
+def key_and_its_end(store, number, now) -> None:
+    made = make_key(store, name=f"Key {number}", now=now)
+    api_keys.revoke(store, ada(store), key_id_of(made), now=now)
+
+
+def use_of_key(store, now) -> None:
+    (key,) = api_keys.named(store, ada(store))
+    api_keys.note_used(store, ada(store), replace(key, warned_at=None), now=now)  # as another worker has read it
+
+
 LOOPS = {
     "another address asked for, its mailbox": Loop("address_new", 5, person, address),
     "another address asked for, the present one": Loop("address_present", 5, person, address),
@@ -342,6 +359,8 @@ LOOPS = {
     "adjustments": Loop("low_balance", 1, person, adjusted),
     "redo": Loop("task_completed", 2, person, redone),  # the task and its one redo
     "rejection": Loop("task_rejected", 1, person, lambda s, n, t: rejected(s, t)),
+    "an API key in use": Loop("key_runs_out", 1, key_that_runs_out, lambda s, n, t: use_of_key(s, t)),
+    "API keys": Loop("security", 10, person, lambda s, n, t: key_and_its_end(s, n, t)),
     "passkeys": Loop("security", 10, person, passkey),
     "authenticator": Loop(
         "security",
