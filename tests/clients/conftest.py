@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 import pytest
 
 from app.data import Store
@@ -18,7 +17,7 @@ from impacteragi import AsyncClient, Client
 from tests.conftest import PREFIX
 from tests.faults.proxy import FaultProxy
 from tests.http.server import Server
-from tests.support import PASSWORD, make_account, make_operators
+from tests.support import make_account, make_key, make_operators
 
 OPERATOR = "op@example.com"
 
@@ -81,10 +80,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def customer(store: Store, files: FileStore, server: Server) -> Customer:
     make_account(store, credits=100)
-    asked = {"email": "ada@example.com", "password": PASSWORD}
-    answer = httpx.post(f"{server.url}/api/auth/login", json=asked, timeout=30, trust_env=False)
-    assert answer.status_code == 200, answer.text
-    return Customer(store, files, server, answer.json()["token"])
+    return Customer(store, files, server, make_key(store))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 import traceback
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -17,7 +18,7 @@ from app.domain.credits import SPEND
 from impacteragi import Client, Task, calls, credentials
 from impacteragi.client import _Retries
 from impacteragi.downloads import safe_name
-from tests.support import every_task, ledger
+from tests.support import every_task, ledger, make_key
 
 WORDS = "Résumé für 東京\nмир — שלום 🌍"
 
@@ -119,6 +120,23 @@ def test_refusals_are_typed_and_nothing_of_them_is_tried_again(customer, between
     assert (empty.value.field, empty.value.code) == ("description", "invalid")
     assert empty.value.request_id
     assert len(between.calls) == begun + 4
+
+
+def test_a_key_says_what_it_may_not_do_and_what_it_has_spent(customer):
+    reader = make_key(customer.store, scopes=["tasks:read"], name="Reader")
+    spender = make_key(customer.store, scopes=["tasks:write"], name="Spender", monthly=15)
+    with Client(reader, customer.server.url) as client, pytest.raises(impacteragi.MissingScope) as missing:
+        client.submit("Not with this key")
+    with Client(spender, customer.server.url) as client:
+        task = client.submit("Within its limit")
+        with pytest.raises(impacteragi.KeyLimitReached) as reached:
+            client.submit("Beyond it")
+
+    assert missing.value.scope == "tasks:write"
+    assert (reached.value.limit, reached.value.used) == (15, 10)
+    assert datetime.fromisoformat(reached.value.resets_at) > datetime.now(UTC)
+    assert task.key_id
+    assert spends(customer) == 1
 
 
 def test_one_key_for_two_texts_is_refused(customer):
@@ -302,8 +320,8 @@ def test_a_name_of_a_file_leads_nowhere(given, kept):
 
 
 def test_what_the_api_learns_later_survives():
-    task = Task.read({"task_id": "t", "status": "translating", "created_at": "soon", "tags": None, "new": {"a": 1}})
-    assert (task.status, task.is_open, task.created_at, task.tags, task.raw["new"]) == (
+    task = Task.read({"task_id": "t", "status": "translating", "created_at": "soon", "files": None, "new": {"a": 1}})
+    assert (task.status, task.is_open, task.created_at, task.files, task.raw["new"]) == (
         "translating",
         True,
         None,

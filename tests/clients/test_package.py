@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from tests.support import every_task
 
 REPO = Path(__file__).resolve().parents[2]
 PACKAGE = REPO / "clients/python"
@@ -27,6 +30,24 @@ def test_each_example_of_the_readme_runs_as_it_stands(customer, number, tmp_path
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
+
+
+def test_the_commands_of_the_readme_run_as_they_stand(customer, tmp_path):
+    (commands,) = re.findall(r"(?ms)^```sh\n(.*?)^```", README)
+    program = tmp_path / "impacteragi"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m impacteragi "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    environment = customer.environment | {"PYTHONPATH": str(PACKAGE / "src")}
+    environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
+
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands], env=environment, capture_output=True, text=True, timeout=60
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("100 credits, 0 open tasks (ada@example.com)\n")
+    assert json.loads(done.stdout.splitlines()[-1])["description"] == "Check the names"
+    assert len(every_task(customer.store)) == 4
 
 
 def test_its_wheel_is_the_same_bytes_each_time_and_holds_its_licence_and_types(tmp_path):

@@ -1,10 +1,11 @@
 """ImpacterAGI for programs: submit tasks, wait for them, read their results. See README.md."""
 
-from .calls import Progress, Updates
+from .calls import Progress
 from .client import AsyncClient, Client
 from .errors import (
     ApiError,
     BadRequest,
+    BatchStopped,
     Conflict,
     FileThere,
     Forbidden,
@@ -20,7 +21,6 @@ from .errors import (
     NotFound,
     NotOurs,
     RateLimited,
-    ReferenceTaken,
     ServerFailed,
     Unauthorized,
     Unavailable,
@@ -35,9 +35,7 @@ from .models import (
     PENDING,
     REJECTED,
     Account,
-    Batch,
     File,
-    NewTask,
     Task,
 )
 from .version import __version__
@@ -53,7 +51,7 @@ __all__ = [
     "ApiError",
     "AsyncClient",
     "BadRequest",
-    "Batch",
+    "BatchStopped",
     "Client",
     "Conflict",
     "File",
@@ -66,19 +64,16 @@ __all__ = [
     "InvalidInput",
     "KeyLimitReached",
     "MissingScope",
-    "NewTask",
     "NoAnswer",
     "NotConfigured",
     "NotFound",
     "NotOurs",
     "Progress",
     "RateLimited",
-    "ReferenceTaken",
     "ServerFailed",
     "Task",
     "Unauthorized",
     "Unavailable",
-    "Updates",
     "WaitedInVain",
     "WrongState",
     "__version__",

@@ -9,16 +9,15 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
 
-from .errors import ApiError, NoAnswer, NotOurs, RateLimited, Unavailable, WaitedInVain, kind_of
-from .models import Account, Batch, NewTask, Task, tasks_of
+from .errors import ApiError, BatchStopped, NoAnswer, NotOurs, RateLimited, Unavailable, WaitedInVain, kind_of
+from .models import Account, Task, tasks_of
 
 Json = Mapping[str, Any]
 T = TypeVar("T")
@@ -26,10 +25,11 @@ log = logging.getLogger("impacteragi")
 
 WAIT_SECONDS = 30  # asked of the server at once; it allows 60, and what stands between may allow less
 FIRST_POLL, SLOWEST_POLL = 1.0, 15.0  # seconds, where the server answers without waiting
-LOOK_AGAIN_SECONDS = 300.0  # every open task is asked for itself now and then, whatever the list has told
+OTHERS_SECONDS = 15  # between two looks at those that no call waits for
 SILENCE_SECONDS = 600.0  # without any answer, until a wait gives up
 PAGE = 100
 SHOWN = 5  # tasks that a message names
+LONGEST_KEY = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +63,6 @@ class Answer:
 Steps = Generator[Call | Pause, Answer, T]
 Progress = Callable[[Mapping[str, Task]], None]
 """Called with what is known of each task, by id, whenever one has changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Updates:
-    """Tasks that have changed, oldest change first, and where to go on once they are dealt with."""
-
-    tasks: tuple[Task, ...]
-    until: str
 
 
 def read_answer(call: Call, answer: httpx.Response) -> Answer:
@@ -133,16 +125,24 @@ def id_of(task: Task | str) -> str:
     return found
 
 
-def submit(brief: NewTask, idempotency_key: str | None) -> Steps[Task]:
-    answer = yield Call("POST", "/api/tasks", body=brief.body(), idempotency_key=idempotency_key or new_key())
+def submit(description: str, idempotency_key: str | None) -> Steps[Task]:
+    key = idempotency_key or new_key()
+    answer = yield Call("POST", "/api/tasks", body={"description": description}, idempotency_key=key)
     return Task.read(answer.body)
 
 
-def batch(briefs: Iterable[NewTask | str], idempotency_key: str | None) -> Steps[Batch]:
-    tasks = [(NewTask(brief) if isinstance(brief, str) else brief).body() for brief in briefs]
+def batch(descriptions: Sequence[str], idempotency_key: str | None) -> Steps[list[Task]]:
+    """One after the other, each under a key that follows from the batch's. Raises BatchStopped."""
     key = idempotency_key or new_key()
-    answer = yield Call("POST", "/api/tasks/batch", body={"tasks": tasks}, idempotency_key=key)
-    return Batch.read(answer.body)
+    if len(key) > LONGEST_KEY - len("-9999999"):
+        raise ValueError("the idempotency key of a batch has at most 247 characters")
+    found: list[Task] = []
+    for number, description in enumerate(descriptions, 1):
+        try:
+            found.append((yield from submit(description, f"{key}-{number}")))
+        except (ApiError, NoAnswer, NotOurs) as error:
+            raise BatchStopped(found, len(descriptions), key, error) from error
+    return found
 
 
 def get(task: Task | str) -> Steps[Task]:
@@ -167,60 +167,16 @@ def list_page(params: Mapping[str, str], cursor: str | None) -> Steps[tuple[tupl
     return tasks_of(answer.body), following if isinstance(following, str) and following else None
 
 
-def filters(
-    *,
-    status: str | None,
-    q: str | None,
-    since: date | str | None,
-    until: date | str | None,
-    order: str | None,
-    reference: str | None,
-    tag: str | None,
-) -> dict[str, str]:
-    given = {
-        "status": status,
-        "q": q,
-        "from": moment(since),
-        "to": moment(until),
-        "order": order,
-        "reference": reference,
-        "tag": tag,
-        "limit": str(PAGE),
-    }
+def filters(status: str | None, q: str | None) -> dict[str, str]:
+    given = {"status": status, "q": q, "limit": str(PAGE)}
     return {name: value for name, value in given.items() if value}
-
-
-def moment(value: date | str | None) -> str | None:
-    """As it stands in an address: a day as it is, a moment in UTC."""
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise ValueError("a moment has a time zone: datetime.now(UTC)")
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return value.isoformat() if isinstance(value, date) else value
-
-
-def updates(since: str, until: float | None) -> Steps[Updates | None]:
-    """The next tasks that changed after `since`; None when there are none by then (of time.monotonic)."""
-    pace = _Pace()
-    while True:
-        answer = yield from _changes(since, until)
-        marker = answer.body.get("updated_until")
-        if not isinstance(marker, str):
-            raise NotOurs("This server does not tell what has changed: it is older than this package.")
-        found = tasks_of(answer.body)
-        if found:
-            return Updates(found, marker)
-        since = marker
-        if until is not None and time.monotonic() >= until:
-            return None
-        yield pace.pause(until)
 
 
 def wait(wanted: Sequence[Task | str], timeout: float | None, progress: Progress | None) -> Steps[dict[str, Task]]:
     """What became of each, by id, in the order asked for. Raises WaitedInVain when the time is over.
 
-    One task is asked for with `?wait=`. Of several the list of changes is, which holds one call open instead of one for
-    each; a server that has neither is asked again and again, slower each time, with the ETag of its last answer.
+    The server holds its answer about the first that is open (`?wait=`); now and then the others are asked for, with the
+    ETags of their last answers. A server that answers at once is asked again slower each time.
     """
     watch = _Watch(wanted, timeout, progress)
     while watch.open:
@@ -266,8 +222,6 @@ class _Watch:
         self._found: dict[str, Task] = {}
         self._etags: dict[str, str] = {}
         self._progress = progress
-        self._since: str | None = None
-        self._tells_changes = True
         self._looked = self._heard = self.begun
         self._silence = ""
 
@@ -283,25 +237,17 @@ class _Watch:
     def is_over(self) -> bool:
         return self.until is not None and time.monotonic() >= self.until
 
-    def seconds(self) -> int:
-        """How long to let the server wait."""
-        if self.until is None:
-            return WAIT_SECONDS
-        return max(0, min(WAIT_SECONDS, int(self.until - time.monotonic())))
-
     def look_on(self) -> Steps[None]:
         """One step of the wait: whichever call tells most."""
         unknown = [task_id for task_id in self.ids if task_id not in self._found]
-        late = time.monotonic() - self._looked > LOOK_AGAIN_SECONDS
+        others = self.open[1:]
         if unknown:
             yield from self._look_at(unknown)
-        elif len(self.open) == 1:
-            yield from self._look(self.open[0], waiting=True)
-        elif late or not self._tells_changes:
+        elif others and time.monotonic() - self._looked >= OTHERS_SECONDS:
             self._looked = time.monotonic()
-            yield from self._look_at(self.open)
+            yield from self._look_at(others)
         else:
-            self._tells_changes = yield from self._look_at_changes()
+            yield from self._look(self.open[0], waiting=OTHERS_SECONDS if others else WAIT_SECONDS)
         self._heard, self._silence = time.monotonic(), ""
 
     def heard_nothing(self, error: NoAnswer | RateLimited | Unavailable) -> None:
@@ -315,8 +261,9 @@ class _Watch:
         for task_id in task_ids:
             yield from self._look(task_id)
 
-    def _look(self, task_id: str, *, waiting: bool = False) -> Steps[None]:
-        seconds = self.seconds() if waiting else 0
+    def _look(self, task_id: str, *, waiting: int = 0) -> Steps[None]:
+        left = waiting if self.until is None else int(self.until - time.monotonic())
+        seconds = max(0, min(waiting, left))
         params = {"wait": str(seconds)} if seconds else {}
         # Without an ETag the server waits until the task is closed; with one, until anything about it has changed.
         etag = None if seconds else self._etags.get(task_id)
@@ -333,23 +280,6 @@ class _Watch:
             if self._progress:
                 self._progress(self.known)
 
-    def _look_at_changes(self) -> Steps[bool]:
-        """False when the server knows no such list."""
-        if self._since is None:
-            moments = [task.updated_at for task in self._found.values() if task.updated_at]
-            self._since = moment(min(moments)) if moments else "1970-01-01T00:00:00Z"
-        answer = yield from _changes(self._since or "", self.until)
-        marker = answer.body.get("updated_until")
-        if not isinstance(marker, str):
-            return False
-        self._since = marker
-        changed = {task.task_id: task for task in tasks_of(answer.body)}
-        for task_id in self.open:
-            told, known = changed.get(task_id), self._found.get(task_id)
-            if told and (known is None or told.updated_at != known.updated_at or told.status != known.status):
-                yield from self._look(task_id)
-        return True
-
     def told(self) -> str:
         """What to say when the time is over."""
         seconds = round(time.monotonic() - self.begun)
@@ -363,10 +293,3 @@ class _Watch:
             f"After {seconds:,} s {closed}; still open: {', '.join(left[:SHOWN])}{more}. "
             f"Nothing was cancelled: waiting again is safe.{self._silence}"
         )
-
-
-def _changes(since: str, until: float | None) -> Steps[Answer]:
-    seconds = WAIT_SECONDS if until is None else max(0, min(WAIT_SECONDS, int(until - time.monotonic())))
-    params = {"updated_since": since, "limit": str(PAGE), **({"wait": str(seconds)} if seconds else {})}
-    answer = yield Call("GET", "/api/tasks", params=params, patience=seconds, until=until)
-    return answer

@@ -7,8 +7,7 @@ import builtins
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from datetime import date
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TypeVar, overload
@@ -17,10 +16,10 @@ import httpx
 import stamina
 
 from . import calls, downloads
-from .calls import Answer, Call, Pause, Progress, Steps, Updates
+from .calls import Answer, Call, Pause, Progress, Steps
 from .credentials import find_base_url, find_key
 from .errors import ApiError, NoAnswer, NotOurs
-from .models import Account, Batch, File, NewTask, Task
+from .models import Account, File, Task
 from .version import __version__
 
 T = TypeVar("T")
@@ -136,20 +135,13 @@ class Client(_Base):
     def close(self) -> None:
         self._http.close()
 
-    def submit(
-        self,
-        description: str,
-        *,
-        reference: str | None = None,
-        tags: Sequence[str] = (),
-        idempotency_key: str | None = None,
-    ) -> Task:
-        """A new task, paid at once. The same `idempotency_key` or `reference` again is the first task, charged once."""
-        return self._run(calls.submit(NewTask(description, reference, tags), idempotency_key))
+    def submit(self, description: str, *, idempotency_key: str | None = None) -> Task:
+        """A new task, paid at once. The same `idempotency_key` again is the first task, charged once."""
+        return self._run(calls.submit(description, idempotency_key))
 
-    def batch(self, tasks: Iterable[NewTask | str], *, idempotency_key: str | None = None) -> Batch:
-        """All of these tasks or none, paid at once; the same `idempotency_key` again is the first batch."""
-        return self._run(calls.batch(tasks, idempotency_key))
+    def batch(self, descriptions: Iterable[str], *, idempotency_key: str | None = None) -> builtins.list[Task]:
+        """Many tasks, one after the other. Raises BatchStopped, which knows those before; `idempotency_key` goes on."""
+        return self._run(calls.batch([*descriptions], idempotency_key))
 
     def get(self, task: Task | str) -> Task:
         """A task with its result."""
@@ -188,19 +180,9 @@ class Client(_Base):
         found = [*self._run(calls.wait(wanted, timeout, progress)).values()]
         return found[0] if one else found
 
-    def list(
-        self,
-        *,
-        status: str | None = None,
-        q: str | None = None,
-        since: date | str | None = None,
-        until: date | str | None = None,
-        order: str | None = None,
-        reference: str | None = None,
-        tag: str | None = None,
-    ) -> Iterator[Task]:
-        """Tasks, newest first unless `order` is "oldest", read page by page. `since` and `until` are days, in UTC."""
-        params = calls.filters(status=status, q=q, since=since, until=until, order=order, reference=reference, tag=tag)
+    def list(self, *, status: str | None = None, q: str | None = None) -> Iterator[Task]:
+        """Tasks that fit, newest first, read page by page as they are asked for."""
+        params = calls.filters(status, q)
         cursor: str | None = None
         while True:
             tasks, cursor = self._run(calls.list_page(params, cursor))
@@ -233,20 +215,6 @@ class Client(_Base):
         except httpx.RequestError as error:
             raise _lost(call, downloads.unnamed(error)) from None
 
-    def updates(self, since: date | str, *, timeout: float | None = None) -> Iterator[Updates]:
-        """Tasks that have changed since then, as they change: for ever, or until nothing comes for `timeout` seconds.
-
-        Once the tasks of one are dealt with, keep its `until`: it is the `since` to go on with after a restart.
-        """
-        marker = calls.moment(since) or ""
-        while True:
-            until = None if timeout is None else time.monotonic() + timeout
-            found = self._run(calls.updates(marker, until))
-            if found is None:
-                return
-            yield found
-            marker = found.until
-
     def _run(self, steps: Steps[T]) -> T:
         try:
             step = next(steps)
@@ -277,7 +245,7 @@ class Client(_Base):
 
 
 class AsyncClient(_Base):
-    """As `Client`, for asyncio: each verb is awaited, and `list` and `updates` are asynchronous iterators."""
+    """As `Client`, for asyncio: each verb is awaited, and `list` is an asynchronous iterator."""
 
     def __init__(
         self,
@@ -303,18 +271,11 @@ class AsyncClient(_Base):
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def submit(
-        self,
-        description: str,
-        *,
-        reference: str | None = None,
-        tags: Sequence[str] = (),
-        idempotency_key: str | None = None,
-    ) -> Task:
-        return await self._run(calls.submit(NewTask(description, reference, tags), idempotency_key))
+    async def submit(self, description: str, *, idempotency_key: str | None = None) -> Task:
+        return await self._run(calls.submit(description, idempotency_key))
 
-    async def batch(self, tasks: Iterable[NewTask | str], *, idempotency_key: str | None = None) -> Batch:
-        return await self._run(calls.batch(tasks, idempotency_key))
+    async def batch(self, descriptions: Iterable[str], *, idempotency_key: str | None = None) -> builtins.list[Task]:
+        return await self._run(calls.batch([*descriptions], idempotency_key))
 
     async def get(self, task: Task | str) -> Task:
         return await self._run(calls.get(task))
@@ -347,18 +308,8 @@ class AsyncClient(_Base):
         found = [*(await self._run(calls.wait(wanted, timeout, progress))).values()]
         return found[0] if one else found
 
-    async def list(
-        self,
-        *,
-        status: str | None = None,
-        q: str | None = None,
-        since: date | str | None = None,
-        until: date | str | None = None,
-        order: str | None = None,
-        reference: str | None = None,
-        tag: str | None = None,
-    ) -> AsyncIterator[Task]:
-        params = calls.filters(status=status, q=q, since=since, until=until, order=order, reference=reference, tag=tag)
+    async def list(self, *, status: str | None = None, q: str | None = None) -> AsyncIterator[Task]:
+        params = calls.filters(status, q)
         cursor: str | None = None
         while True:
             tasks, cursor = await self._run(calls.list_page(params, cursor))
@@ -390,16 +341,6 @@ class AsyncClient(_Base):
                                 part.write(chunk)
         except httpx.RequestError as error:
             raise _lost(call, downloads.unnamed(error)) from None
-
-    async def updates(self, since: date | str, *, timeout: float | None = None) -> AsyncIterator[Updates]:
-        marker = calls.moment(since) or ""
-        while True:
-            until = None if timeout is None else time.monotonic() + timeout
-            found = await self._run(calls.updates(marker, until))
-            if found is None:
-                return
-            yield found
-            marker = found.until
 
     async def _run(self, steps: Steps[T]) -> T:
         try:

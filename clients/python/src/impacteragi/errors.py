@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,6 +38,21 @@ class WaitedInVain(ImpacterError, TimeoutError):
     def __init__(self, message: str, tasks: Mapping[str, Task]) -> None:
         super().__init__(message)
         self.tasks = tasks
+
+
+class BatchStopped(ImpacterError):
+    """A batch has stopped at `cause`: `tasks` are submitted and paid, those after them are not.
+
+    The same batch again with `idempotency_key` goes on from there, and charges nothing twice.
+    """
+
+    def __init__(self, tasks: Sequence[Task], wanted: int, idempotency_key: str, cause: ImpacterError) -> None:
+        super().__init__(
+            f"{len(tasks):,} of {wanted:,} tasks are submitted, and the next was not: {cause} "
+            f"Send the same batch again with the idempotency key {idempotency_key}: "
+            "it goes on from there, and charges nothing twice."
+        )
+        self.tasks, self.idempotency_key, self.cause = tuple(tasks), idempotency_key, cause
 
 
 class FileThere(ImpacterError, FileExistsError):
@@ -129,10 +144,6 @@ class Conflict(ApiError):
     """409: in the way of what is there."""
 
 
-class ReferenceTaken(Conflict):
-    """409: another task of this account, with other words, has this reference. Nothing was charged."""
-
-
 class IdempotencyKeyReused(Conflict):
     """409: this idempotency key was used with other contents. Nothing was charged."""
 
@@ -165,7 +176,6 @@ BY_CODE: dict[str, type[ApiError]] = {
     "insufficient_credits": InsufficientCredits,
     "key_limit_reached": KeyLimitReached,
     "missing_scope": MissingScope,
-    "reference_taken": ReferenceTaken,
     "idempotency_key_reused": IdempotencyKeyReused,
     "wrong_state": WrongState,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -50,16 +50,12 @@ class Task:
     created_at: datetime | None
     updated_at: datetime | None
     completed_at: datetime | None
-    reference: str | None
-    tags: tuple[str, ...]
     key_id: str | None
     result: str | None
     files: tuple[File, ...]
     reason: str | None
     redo_of: str | None
     redone_by: str | None
-    queue_position: int | None
-    estimated_minutes: int | None
     credits_remaining: int | None
     raw: Json = field(repr=False, compare=False)
 
@@ -73,16 +69,12 @@ class Task:
             created_at=_moment(raw, "created_at"),
             updated_at=_moment(raw, "updated_at"),
             completed_at=_moment(raw, "completed_at"),
-            reference=_text(raw, "reference"),
-            tags=tuple(tag for tag in raw.get("tags") or () if isinstance(tag, str)),
             key_id=_text(raw, "key_id"),
             result=_text(raw, "result"),
             files=tuple(File.read(file) for file in raw.get("files") or () if isinstance(file, Mapping)),
             reason=_text(raw, "reason"),
             redo_of=_text(raw, "redo_of"),
             redone_by=_text(raw, "redone_by"),
-            queue_position=_whole(raw, "queue_position"),
-            estimated_minutes=_whole(raw, "estimated_minutes"),
             credits_remaining=_whole(raw, "credits_remaining"),
             raw=raw,
         )
@@ -90,42 +82,6 @@ class Task:
     @property
     def is_open(self) -> bool:
         return self.status not in CLOSED
-
-
-@dataclass(frozen=True, slots=True)
-class NewTask:
-    """One of a batch."""
-
-    description: str
-    reference: str | None = None
-    tags: Sequence[str] = ()
-
-    def body(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"description": self.description}
-        if self.reference is not None:
-            found["reference"] = self.reference
-        if self.tags:
-            found["tags"] = list(self.tags)
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What a batch became: all of its tasks, in the order in which they were sent, or none."""
-
-    tasks: tuple[Task, ...]
-    credits_spent: int
-    credits_remaining: int
-    raw: Json = field(repr=False, compare=False)
-
-    @classmethod
-    def read(cls, raw: Json) -> Batch:
-        return cls(
-            tasks=tasks_of(raw),
-            credits_spent=_whole(raw, "credits_spent") or 0,
-            credits_remaining=_whole(raw, "credits_remaining") or 0,
-            raw=raw,
-        )
 
 
 @dataclass(frozen=True, slots=True)

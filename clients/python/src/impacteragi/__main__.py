@@ -1,0 +1,5 @@
+"""`python -m impacteragi` is the command line."""
+
+from .cli import main
+
+main()
