@@ -12,7 +12,7 @@ import boto3
 import httpx
 import pytest
 from botocore.config import Config as BotoConfig
-from flask import Flask, has_request_context, request
+from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, settings
 from jinja2 import BytecodeCache
@@ -26,12 +26,11 @@ from app.data.client import make_client
 from app.data.table_setup import create_tables
 from app.data.transaction import patience
 from app.domain.clock import store_time
-from app.forms.api import Sent
 from app.web.visitors import adopter
 from scripts.local.aws import LocalAws, keep_or_put_back
 from scripts.local.leftovers import remove_leftovers
 from scripts.local.settings import CREDENTIALS, NO_OTHER_AWS, app_settings, forget_other_aws, past_any_proxy
-from tests.described import MEANT, hold, hold_sent
+from tests.described import MEANT, hold
 from tests.faults.proxy import FaultProxy
 from tests.log_watch import log_watch  # noqa: F401 - every test's log is read
 from tests.support import FakeSender, FakeStripe, assert_books_agree
@@ -86,8 +85,7 @@ def addresses_compiled_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def answers_held_to_their_description() -> Iterator[None]:
-    """Whichever test asks, by Flask's client or over HTTP: an answer of the API is one that its document promises, and
-    its body is read as the document describes it."""
+    """Whichever test asks, by Flask's client or over HTTP: an answer of the API is one that its document promises."""
     ask, send = FlaskClient.open, httpx.Client.send
 
     def asked(client: FlaskClient, *args: Any, **more: Any) -> Any:
@@ -102,14 +100,7 @@ def answers_held_to_their_description() -> Iterator[None]:
             hold(request.method, answer.url.path, answer.status_code, answer.headers, answer.content)
         return answer
 
-    def read(body: Sent, sent: dict[str, Any], described: dict[str, Any]) -> None:
-        if has_request_context():
-            hold_sent(request.method, request.path, described)
-        keep(body, sent, described)
-
-    keep = Sent.__init__
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Sent, "__init__", read)
         patched.setattr(FlaskClient, "open", asked)
         patched.setattr(httpx.Client, "send", sent)
         yield

@@ -19,7 +19,7 @@ TEMPLATES = APP / "templates"
 PUBLIC = {
     "api.login",
     "api.signup",
-    "api_description.show",
+    "documents.openapi",
     "auth.confirm",
     "auth.forgot",
     "auth.login",
@@ -343,8 +343,8 @@ def test_no_view_of_the_api_writes_a_json_object_by_hand():
         f"app/routes/{path.name}:{node.lineno}"
         for path in [*sorted((APP / "routes").glob("api*.py")), APP / "routes/stripe_webhook.py"]
         for part in ast.parse(path.read_text()).body
-        if getattr(part, "name", "") != "_deprecated"
-        for node in ast.walk(part)
+        if isinstance(part, ast.FunctionDef) and part.name != "_instead"
+        for node in (node for line in part.body for node in ast.walk(line))
         if isinstance(node, ast.Dict) and node.keys
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,21 +22,30 @@ class DomainError(Exception):
         return {}
 
 
-class InvalidInput(DomainError):
-    """Well-formed but not acceptable; `field` names what to mend."""
+class Faulty(DomainError):
+    """A request with something to mend: `field` names the first, `errors` all of it where there is more to say."""
+
+    def __init__(
+        self, message: str | None = None, field: str | None = None, errors: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        super().__init__(message)
+        self.field = field
+        self.errors = errors or ([(field, self.message)] if field else [])
+
+    def details(self) -> dict[str, Any]:
+        if not self.field:
+            return {}
+        return {"field": self.field, "errors": [{"field": field, "error": error} for field, error in self.errors]}
+
+
+class InvalidInput(Faulty):
+    """Well-formed but not acceptable."""
 
     code = "invalid"
     message = "Please check what you entered."
 
-    def __init__(self, message: str | None = None, field: str | None = None) -> None:
-        super().__init__(message)
-        self.field = field
 
-    def details(self) -> dict[str, Any]:
-        return {"field": self.field} if self.field else {}
-
-
-class Malformed(DomainError):
+class Malformed(Faulty):
     code = "malformed"
     message = "The request could not be understood."
 

@@ -14,6 +14,7 @@ from app.domain.text import trimmed
 
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
 MAX_SEARCH = 200
+MAX_DIGITS = 18  # of a number in an address; more of them change nothing
 MONTH = re.compile(r"20[0-9]{2}-(0[1-9]|1[0-2])")
 
 
@@ -26,12 +27,13 @@ class Paging:
 def read_paging(request: Request) -> Paging:
     """`limit` is clamped to 1..100. Raises Malformed when it is no number."""
     text = request.args.get("limit", "")
-    limit = DEFAULT_LIMIT
-    if text:
-        if not re.fullmatch(r"-?[0-9]+", text):
-            raise Malformed("limit must be a whole number from 1 to 100.")
-        limit = min(max(int(text), 1), MAX_LIMIT)
-    return Paging(limit, request.args.get("cursor") or None)
+    return Paging(check_limit(text) if text else DEFAULT_LIMIT, request.args.get("cursor") or None)
+
+
+def check_limit(text: str) -> int:
+    if not re.fullmatch(r"-?[0-9]+", text):
+        raise Malformed("limit must be a whole number from 1 to 100.")
+    return min(max(int(text[:MAX_DIGITS]), 1), MAX_LIMIT)
 
 
 def read_status(request: Request) -> str:
@@ -42,7 +44,11 @@ def read_status(request: Request) -> str:
 
 
 def read_search(request: Request) -> str:
-    return trimmed(request.args.get("q", ""))[:MAX_SEARCH]
+    return as_search(request.args.get("q", ""))
+
+
+def as_search(text: str) -> str:
+    return trimmed(text)[:MAX_SEARCH]
 
 
 @dataclass(frozen=True, slots=True)

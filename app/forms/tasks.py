@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import MISSING, fields
 
 from flask_wtf import FlaskForm
 from wtforms import TextAreaField
@@ -12,11 +11,9 @@ from app.domain.errors import InvalidInput
 from app.domain.tasks import BRIEF_FIELDS, MAX_BATCH, Brief, check_description
 from app.domain.text import shows
 
-from .api import Sent, text_field
 from .base import IdempotencyKey, rule, unix_newlines
 from .tables import read_file, read_pasted
 
-OPTIONAL = frozenset(field.name for field in fields(Brief) if field.default is not MISSING)
 MAX_TABLE_BYTES = 2 * 1024 * 1024  # of a file
 
 
@@ -68,8 +65,3 @@ class TaskForm(FlaskForm):
         """Fill the form in with an earlier brief."""
         for name in BRIEF_FIELDS:
             self[name].data = getattr(brief, name)
-
-
-def brief_of(body: Sent) -> Brief:
-    """The brief of a JSON body. Raises InvalidInput; what may be left out may be absent."""
-    return Brief(**{name: text_field(body, name) for name in BRIEF_FIELDS if name in body or name not in OPTIONAL})

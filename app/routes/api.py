@@ -3,26 +3,50 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from flask import Blueprint, g, request
+from flask import Blueprint, g
 from flask.typing import ResponseReturnValue
 
-from app.domain.accounts import API
+from app.domain.accounts import (
+    API,
+    MAX_PASSWORD_BYTES,
+    MIN_PASSWORD_CHARACTERS,
+    check_new_password,
+    normalise_email,
+)
 from app.domain.api_keys import ANY, BILLING_READ, SESSION, TASKS_READ, TASKS_WRITE
 from app.domain.clock import utcnow
 from app.domain.credits import TYPES
-from app.domain.errors import BadCredentials, Malformed
-from app.forms.api import idempotency_key, read_json, text_field
-from app.forms.paging import read_month, read_paging, read_search, read_status
-from app.forms.tasks import brief_of
+from app.domain.errors import (
+    AccountExists,
+    AccountFrozen,
+    BadCredentials,
+    BadCursor,
+    IdempotencyKeyReused,
+    InsufficientCredits,
+    KeyLimitReached,
+    LedgerWrong,
+    NotFound,
+    PlacesTaken,
+    SecondFactorMissing,
+    TooBusy,
+    WrongCode,
+    WrongState,
+)
+from app.domain.tasks import BRIEF_FIELDS, MAX_DESCRIPTION, STATUSES, TASK_COST, Brief, check_description
+from app.forms.paging import MONTH, check_month
 from app.services import queue, statements, tasks
 from app.services.accounts import SignedIn, sign_out
-from app.web import bodies, deps, heavy, waiting
+from app.web import deps, heavy, waiting
+from app.web.asked import FileNumber, Keyed, Note, Paging, Search, TaskId
+from app.web.call import Body, call, checked, readable, told
 from app.web.csrf import csrf
 from app.web.files import file_link
 from app.web.guards import public, token_required
+from app.web.openapi import then
 from app.web.sessions import caller
+from app.web.shape import NOT_BLANK
 from app.web.shapes import (
     ACCOUNT,
     RESULT,
@@ -34,36 +58,112 @@ from app.web.shapes import (
     TASKS,
     TRANSACTIONS,
 )
+from app.web.waiting import Wait, Waited
 
 bp = Blueprint("api", __name__, url_prefix="/api")
 csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge
 
 
+class SignUp(Body):
+    email: Annotated[str, checked(normalise_email, format="email", examples=["ada@example.com"])]
+    password: Annotated[
+        str,
+        checked(
+            check_new_password,
+            description=f"At most {MAX_PASSWORD_BYTES} bytes in UTF-8, and none of the most common ones.",
+            minLength=MIN_PASSWORD_CHARACTERS,
+            maxLength=MAX_PASSWORD_BYTES,
+            examples=["correct horse battery"],
+        ),
+    ]
+
+
+class SignIn(Body):
+    """Whatever cannot be an address or a password is a wrong one: no answer tells which of them it was."""
+
+    more_schema = {"required": ["email", "password"]}
+
+    email: Annotated[Any, told(type="string", examples=["ada@example.com"])] = None
+    password: Annotated[Any, told(type="string", examples=["correct horse battery"])] = None
+    code: Annotated[Any, told("Of the authenticator app, or a recovery code: for a second factor.", type="string")] = (
+        None
+    )
+
+
+class SubmitTask(Body):
+    description: Annotated[
+        str,
+        checked(
+            check_description,
+            description="What is to be done, in any language.",
+            pattern=NOT_BLANK,
+            minLength=1,
+            maxLength=MAX_DESCRIPTION,
+            examples=["Summarise the report"],
+        ),
+    ]
+
+    @property
+    def brief(self) -> Brief:
+        return Brief(**{name: getattr(self, name) for name in BRIEF_FIELDS})
+
+
+if missing := set(BRIEF_FIELDS) - set(SubmitTask.__struct_fields__):
+    raise TypeError(f"A task is submitted without {missing}, which are of a brief")
+
+
+class Redo(Body):
+    note: Note
+
+
+class ListTasks(Paging):
+    status: Literal[STATUSES] | None = None  # type: ignore[valid-type]
+    q: Search = ""
+    updated_since: Annotated[str, told("Not in force yet, nor is wait: the answer is that without them.")] = ""
+    wait: Wait = 0
+
+
+class ListTransactions(Paging):
+    type: Literal[TYPES] | None = None  # type: ignore[valid-type]
+    month: Annotated[str, readable(check_month, description="Like 2026-11.", pattern=f"^{MONTH.pattern}$")] = ""
+
+
 @bp.post("/auth/signup")
 @public
-def signup() -> ResponseReturnValue:
-    body = read_json(request, bodies.SIGN_UP)
-    email, password = text_field(body, "email"), text_field(body, "password")
-    signed_in = deps.get().entrance.sign_up(email, password, caller(API), now=utcnow())
+@call(
+    "signup",
+    "Make an account and sign in",
+    tag="accounts",
+    answers={201: SIGNED_IN},
+    refusals=[AccountExists],
+)
+def signup(body: SignUp) -> ResponseReturnValue:
+    signed_in = deps.get().entrance.sign_up(body.email, body.password, caller(API), now=utcnow())
     return _token(signed_in), 201
 
 
 @bp.post("/auth/login")
 @public
-def login() -> ResponseReturnValue:
-    body = read_json(request, bodies.SIGN_IN)
-    email, password = body.get("email"), body.get("password")
-    if not isinstance(email, str) or not isinstance(password, str):
+@call(
+    "login",
+    "Get a token",
+    tag="accounts",
+    answers={200: SIGNED_IN},
+    refusals=[BadCredentials, SecondFactorMissing, WrongCode],
+)
+def login(body: SignIn) -> ResponseReturnValue:
+    if not isinstance(body.email, str) or not isinstance(body.password, str):
         raise BadCredentials
     entrance, who = deps.get().entrance, caller(API)
-    signed_in = entrance.sign_in(email, password, who, now=utcnow())
+    signed_in = entrance.sign_in(body.email, body.password, who, now=utcnow())
     if signed_in.half:
-        signed_in = entrance.finish_with_code(signed_in, body.get("code"), who, now=utcnow())
+        signed_in = entrance.finish_with_code(signed_in, body.code, who, now=utcnow())
     return _token(signed_in)
 
 
 @bp.post("/auth/logout")
 @token_required(SESSION)
+@call("logout", "End this token's session", tag="accounts", answers={200: SIGNED_OUT})
 def logout() -> ResponseReturnValue:
     sign_out(deps.store(), g.account, g.session_id)
     return SIGNED_OUT(signed_out=True)
@@ -71,50 +171,87 @@ def logout() -> ResponseReturnValue:
 
 @bp.get("/user")
 @token_required(ANY)
+@call("user", "Who am I, and what is left?", tag="accounts", answers={200: ACCOUNT})
 def user() -> ResponseReturnValue:
     return ACCOUNT(g.account)
 
 
 @bp.post("/tasks")
 @token_required(TASKS_WRITE)
-def submit_task() -> ResponseReturnValue:
-    key = idempotency_key(request)
-    brief = brief_of(read_json(request, bodies.SUBMIT))
+@call(
+    "submit_task",
+    f"Submit a task for {TASK_COST} credits",
+    tag="tasks",
+    answers={201: TASK_AND_BALANCE},
+    refusals=[InsufficientCredits, KeyLimitReached, AccountFrozen, IdempotencyKeyReused],
+    description="A repeated key is the first task, charged once; with another text it is a 409.",
+    links=then("get_task", "cancel_task"),
+)
+def submit_task(body: SubmitTask, headers: Keyed) -> ResponseReturnValue:
     done = tasks.submit(
-        deps.store(), g.account, brief, now=utcnow(), idempotency_key=key, by_program=True, key=g.api_key
+        deps.store(),
+        g.account,
+        body.brief,
+        now=utcnow(),
+        idempotency_key=headers.idempotency_key,
+        by_program=True,
+        key=g.api_key,
     )
     return TASK_AND_BALANCE(done.task, credits_remaining=done.credits_remaining), 201
 
 
 @bp.get("/tasks")
 @token_required(TASKS_READ)
-def list_tasks() -> ResponseReturnValue:
-    paging = read_paging(request)
-    search = read_search(request)
+@call(
+    "list_tasks",
+    "One's tasks, newest first",
+    tag="tasks",
+    answers={200: TASKS},
+    refusals=[BadCursor, PlacesTaken],
+    description="A search looks at a bounded number of rows: a page may be short and still have a next one. "
+    "It is limited by account.",
+)
+def list_tasks(query: ListTasks) -> ResponseReturnValue:
     read = partial(
         deps.store().tasks.page,
         g.account.email,
-        limit=paging.limit,
-        cursor=paging.cursor,
-        status=read_status(request),
-        search=search,
+        limit=query.limit,
+        cursor=query.cursor,
+        status=query.status or "",
+        search=query.q,
     )
-    page = heavy.search(read) if search else read()
+    page = heavy.search(read) if query.q else read()
     return TASKS(page)
 
 
 @bp.get("/tasks/<task_id>")
 @token_required(TASKS_READ)
-def get_task(task_id: str) -> ResponseReturnValue:
+@call(
+    "get_task",
+    "A task and its result",
+    tag="tasks",
+    answers={200: TASK_AND_RESULT},
+    refusals=[NotFound, TooBusy],
+    links=then("cancel_task", "redo_task"),
+)
+def get_task(task_id: TaskId, query: Waited) -> ResponseReturnValue:
     task, result = deps.store().tasks.get_with_result(task_id, owner=g.account.email)
     now = utcnow()
-    waiting.until_task_moves(deps.store(), task, now)
+    waiting.until_task_moves(deps.store(), task, query.wait, now)
     return TASK_AND_RESULT(task.as_of(now), **RESULT(result))
 
 
 @bp.post("/tasks/<task_id>/cancel")
 @token_required(TASKS_WRITE)
-def cancel_task(task_id: str) -> ResponseReturnValue:
+@call(
+    "cancel_task",
+    "Call a task off while nobody works on it",
+    tag="tasks",
+    answers={200: TASK_AND_BALANCE},
+    refusals=[NotFound, WrongState],
+    description="Its credits come back at once. Safe to repeat. Limited to 30 an hour and 100 a day.",
+)
+def cancel_task(task_id: TaskId) -> ResponseReturnValue:
     with deps.get().throttle.cancelling(g.account.email):
         task, account = queue.cancel(deps.store(), g.account, task_id, now=utcnow())
     return TASK_AND_BALANCE(task, credits_remaining=account.credits_balance)
@@ -122,36 +259,53 @@ def cancel_task(task_id: str) -> ResponseReturnValue:
 
 @bp.post("/tasks/<task_id>/redo")
 @token_required(TASKS_WRITE)
-def redo_task(task_id: str) -> ResponseReturnValue:
-    note = text_field(read_json(request, bodies.REDO), "note")
-    return TASK(queue.request_redo(deps.store(), g.account, task_id, note, now=utcnow())), 201
+@call(
+    "redo_task",
+    "Have a completed task done again, once and for free",
+    tag="tasks",
+    answers={201: TASK},
+    refusals=[NotFound, WrongState],
+    description="Safe to repeat: the answer is the first redo.",
+    links=then("get_task", "cancel_task"),
+)
+def redo_task(task_id: TaskId, body: Redo) -> ResponseReturnValue:
+    return TASK(queue.request_redo(deps.store(), g.account, task_id, body.note, now=utcnow())), 201
 
 
 @bp.get("/tasks/<task_id>/files/<int:number>")
 @token_required(TASKS_READ)
-def get_file(task_id: str, number: int) -> ResponseReturnValue:
+@call(
+    "get_file",
+    "A file of a result",
+    tag="tasks",
+    answers={303: "To an address that downloads the file; it opens for a minute."},
+    refusals=[NotFound],
+)
+def get_file(task_id: TaskId, number: FileNumber) -> ResponseReturnValue:
     _, result = deps.store().tasks.get_with_result(task_id, owner=g.account.email)
     return file_link(result, number)
 
 
 @bp.get("/transactions")
 @token_required(BILLING_READ)
-def list_transactions() -> ResponseReturnValue:
-    paging = read_paging(request)
-    kind = request.args.get("type", "")
-    if kind and kind not in TYPES:
-        raise Malformed(f"type must be one of {', '.join(TYPES)}.")
-    month = read_month(request)
+@call(
+    "list_transactions",
+    "One's ledger, newest first",
+    tag="credits",
+    answers={200: TRANSACTIONS},
+    refusals=[BadCursor, PlacesTaken, LedgerWrong],
+)
+def list_transactions(query: ListTransactions) -> ResponseReturnValue:
     read = partial(
         statements.list_page,
         deps.store(),
         g.account,
-        limit=paging.limit,
-        cursor=paging.cursor,
-        type=kind,
-        month=month,
+        limit=query.limit,
+        cursor=query.cursor,
+        type=query.type or "",
+        month=query.month,
     )
-    page = heavy.search(read) if kind else read()
+    page = heavy.search(read) if query.type else read()
     return TRANSACTIONS(page)
 
 

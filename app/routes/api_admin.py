@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from flask import Blueprint, g, request, url_for
 from flask.typing import ResponseReturnValue
@@ -11,18 +12,37 @@ from flask.typing import ResponseReturnValue
 from app.domain.accounts import Account, AccountKey, normalise_email
 from app.domain.api_keys import QUEUE_WORK, SESSION
 from app.domain.clock import utcnow
-from app.domain.errors import InvalidInput, Malformed
+from app.domain.errors import (
+    BadCursor,
+    FilesUnavailable,
+    IdempotencyKeyReused,
+    InvalidInput,
+    NotFound,
+    PlacesTaken,
+    WrongState,
+)
 from app.domain.proposals import Proposal
-from app.domain.tasks import DEFAULT_LEASE_MINUTES, OPEN_STATUSES, PENDING, ResultFile, new_idempotency_key
+from app.domain.tasks import (
+    DEFAULT_LEASE_MINUTES,
+    MAX_LEASE_MINUTES,
+    MAX_RESULT,
+    ResultFile,
+    check_lease,
+    check_result,
+    new_idempotency_key,
+)
 from app.domain.text import finder
-from app.forms.api import idempotency_key, read_json, text_field
-from app.forms.paging import read_paging, read_search
 from app.services import customer_search, customers, queue
-from app.web import bodies, deps, heavy
+from app.services.customers import MAX_ADJUSTMENT, check_amount
+from app.web import deps, heavy
+from app.web.asked import IN_ADDRESS, AccountId, EmailInPath, FileId, Keyed, Paging, Reason, Search, TaskId
+from app.web.call import Body, Deprecated, Query, Raw, call, checked, told
 from app.web.csrf import csrf
 from app.web.files import MAX_FILE_BYTES, MAX_FILES
 from app.web.guards import operator_token_required
 from app.web.names import look_up_names
+from app.web.openapi import then
+from app.web.shape import NOT_BLANK
 from app.web.shapes import (
     CLAIMED,
     CUSTOMER,
@@ -41,19 +61,78 @@ bp = Blueprint("api_admin", __name__, url_prefix="/api/admin")
 csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge
 
 MAX_BODY = 512 * 1024  # a result of the longest kind, escaped
-DEPRECATED_SINCE = "@1795564800"  # 25 November 2026: addresses with an e-mail address in their path
+BY_ADDRESS_SINCE = datetime(2026, 11, 25, tzinfo=UTC)  # calls with an e-mail address in their path
+IN_PATH = "The same by an e-mail address in the path."
+
+
+class ListQueue(Paging):
+    status: Literal["pending", "in-progress"] = "pending"
+    q: Search = ""
+
+
+class FindCustomer(Query):
+    email: Annotated[str, told("Of the account.", format="email")] = ""
+
+
+class SearchCustomers(Paging):
+    q: Search = ""
+
+
+class StoreFile(Query):
+    name: Annotated[str, told("How the file is offered, like report.pdf.", pattern=IN_ADDRESS)] = ""
+
+
+class Lease(Body):
+    minutes: Annotated[int, checked(check_lease, minimum=1, maximum=MAX_LEASE_MINUTES)] = DEFAULT_LEASE_MINUTES
+
+
+class Complete(Body):
+    more_schema = {
+        "anyOf": [
+            {"required": ["result"], "properties": {"result": {"pattern": NOT_BLANK}}},
+            {"required": ["files"], "properties": {"files": {"minItems": 1}}},
+        ]
+    }
+
+    result: Annotated[
+        str, checked(check_result, description="Markdown.", maxLength=MAX_RESULT, examples=["# The report\n\nDone."])
+    ] = ""
+    files: Annotated[tuple[FileId, ...], told("Ids of files that were stored for this task.", maxItems=MAX_FILES)] = ()
+
+
+class Reject(Body):
+    reason: Reason
+
+
+class Adjust(Body):
+    amount: Annotated[
+        int,
+        checked(
+            check_amount,
+            description="Signed credits; an adjustment never takes a balance below zero.",
+            minimum=-MAX_ADJUSTMENT,
+            maximum=MAX_ADJUSTMENT,
+            examples=[50],
+            **{"not": {"const": 0}},
+        ),
+    ]
+    reason: Reason
 
 
 @bp.get("/tasks")
 @operator_token_required(QUEUE_WORK)
-def list_tasks() -> ResponseReturnValue:
-    """The open tasks of one status, oldest first, each with its title for a description."""
-    status, paging = request.args.get("status") or PENDING, read_paging(request)
-    found = finder(read_search(request))
-    if status not in OPEN_STATUSES:
-        raise Malformed(f"status must be one of {', '.join(sorted(OPEN_STATUSES))}.")
+@call(
+    "list_queue",
+    "Open tasks of one status, oldest first",
+    tag="operators",
+    answers={200: QUEUE},
+    refusals=[BadCursor, PlacesTaken],
+    description="The description is cut to a title.",
+)
+def list_tasks(query: ListQueue) -> ResponseReturnValue:
+    found = finder(query.q)
     keep = (lambda task: found(f"{task.description} {task.user_email}")) if found else None
-    read = partial(deps.store().queue.page, status, limit=paging.limit, cursor=paging.cursor, keep=keep)
+    read = partial(deps.store().queue.page, query.status, limit=query.limit, cursor=query.cursor, keep=keep)
     page = heavy.beside("Searching", read) if found else read()
     look_up_names(name for task in page.items for name in (task.user_email, task.lease_owner))
     return QUEUE(page)
@@ -61,130 +140,222 @@ def list_tasks() -> ResponseReturnValue:
 
 @bp.get("/tasks/<task_id>")
 @operator_token_required(QUEUE_WORK)
-def get_task(task_id: str) -> ResponseReturnValue:
+@call(
+    "get_any_task",
+    "A task and its result, whoever's it is",
+    tag="operators",
+    answers={200: QUEUED_TASK_AND_RESULT},
+    refusals=[NotFound],
+)
+def get_task(task_id: TaskId) -> ResponseReturnValue:
     task, result = deps.store().tasks.get_with_result(task_id)
     return QUEUED_TASK_AND_RESULT(task, **RESULT(result))
 
 
 @bp.post("/tasks/claim")
 @operator_token_required(QUEUE_WORK)
-def claim_next() -> ResponseReturnValue:
-    """The oldest free task, leased; `task` is null when nothing waits."""
-    task = queue.claim_next(deps.store(), g.account.email, now=utcnow(), minutes=_minutes())
+@call(
+    "claim_next",
+    "Lease the oldest free task",
+    tag="operators",
+    answers={200: CLAIMED},
+    description="`task` is null when nothing waits.",
+    links=then("renew", "release", "complete", "reject", at="/task/task_id"),
+    body_required=False,
+)
+def claim_next(body: Lease) -> ResponseReturnValue:
+    task = queue.claim_next(deps.store(), g.account.email, now=utcnow(), minutes=body.minutes)
     return CLAIMED(task=QUEUED_TASK(task) if task else None)
 
 
 @bp.post("/tasks/<task_id>/claim")
 @operator_token_required(QUEUE_WORK)
-def claim(task_id: str) -> ResponseReturnValue:
-    minutes = _minutes()
-    return QUEUED_TASK(queue.claim(deps.store(), g.account.email, task_id, now=utcnow(), minutes=minutes))
+@call(
+    "claim",
+    "Lease this task",
+    tag="operators",
+    answers={200: QUEUED_TASK},
+    refusals=[NotFound, WrongState],
+    links=then("renew", "release", "complete", "reject"),
+    body_required=False,
+)
+def claim(task_id: TaskId, body: Lease) -> ResponseReturnValue:
+    return QUEUED_TASK(queue.claim(deps.store(), g.account.email, task_id, now=utcnow(), minutes=body.minutes))
 
 
 @bp.post("/tasks/<task_id>/renew")
 @operator_token_required(QUEUE_WORK)
-def renew(task_id: str) -> ResponseReturnValue:
-    minutes = _minutes()
-    return QUEUED_TASK(queue.renew(deps.store(), g.account.email, task_id, now=utcnow(), minutes=minutes))
+@call(
+    "renew",
+    "Extend one's lease",
+    tag="operators",
+    answers={200: QUEUED_TASK},
+    refusals=[NotFound, WrongState],
+    body_required=False,
+)
+def renew(task_id: TaskId, body: Lease) -> ResponseReturnValue:
+    return QUEUED_TASK(queue.renew(deps.store(), g.account.email, task_id, now=utcnow(), minutes=body.minutes))
 
 
 @bp.post("/tasks/<task_id>/release")
 @operator_token_required(QUEUE_WORK)
-def release(task_id: str) -> ResponseReturnValue:
+@call(
+    "release",
+    "Give a task back to the queue",
+    tag="operators",
+    answers={200: QUEUED_TASK},
+    refusals=[NotFound, WrongState],
+)
+def release(task_id: TaskId) -> ResponseReturnValue:
     return QUEUED_TASK(queue.release(deps.store(), g.account.email, task_id, now=utcnow()))
 
 
 @bp.post("/tasks/<task_id>/files")
 @operator_token_required(QUEUE_WORK)
-def upload(task_id: str) -> ResponseReturnValue:
-    """Store the body as a file for a task that one holds; its `file_id` goes into the completion."""
-    request.max_content_length = MAX_FILE_BYTES
+@call(
+    "store_file",
+    "Store a file for a task that one holds",
+    tag="operators",
+    raw=Raw({"maxLength": MAX_FILE_BYTES}, "application/octet-stream", required=False),
+    answers={201: STORED_FILE},
+    refusals=[NotFound, WrongState, InvalidInput, FilesUnavailable],
+    description="The body is the file; its file_id goes into the completion. Without a body the file is empty.",
+    most_bytes=MAX_FILE_BYTES,
+)
+def upload(task_id: TaskId, query: StoreFile) -> ResponseReturnValue:
     queue.check_holder(deps.store(), g.account.email, task_id, now=utcnow())
-    stored = deps.get().files.put(task_id, request.args.get("name", ""), request.get_data(cache=False))
+    stored = deps.get().files.put(task_id, query.name, request.get_data(cache=False))
     return STORED_FILE(stored), 201
 
 
 @bp.post("/tasks/<task_id>/complete")
 @operator_token_required(QUEUE_WORK)
-def complete(task_id: str) -> ResponseReturnValue:
-    """Answer with `result`, Markdown text, and `files`, a list of ids. Repeating the same answer is safe."""
-    request.max_content_length = MAX_BODY
-    body = read_json(request, bodies.COMPLETE)
-    text = text_field(body, "result") if "result" in body else ""
-    files = _files(task_id, body.get("files", []))
-    return QUEUED_TASK(queue.complete(deps.store(), g.account.email, task_id, text, files=files, now=utcnow()))
+@call(
+    "complete",
+    "Answer a task that one holds",
+    tag="operators",
+    answers={200: QUEUED_TASK},
+    refusals=[NotFound, WrongState, FilesUnavailable],
+    description="With text, files or both. Repeating the same answer is safe.",
+    links=then("get_any_task"),
+    most_bytes=MAX_BODY,
+)
+def complete(task_id: TaskId, body: Complete) -> ResponseReturnValue:
+    files = _files(task_id, body.files)
+    return QUEUED_TASK(queue.complete(deps.store(), g.account.email, task_id, body.result, files=files, now=utcnow()))
 
 
 @bp.post("/tasks/<task_id>/reject")
 @operator_token_required(QUEUE_WORK)
-def reject(task_id: str) -> ResponseReturnValue:
-    reason = text_field(read_json(request, bodies.REJECT), "reason")
-    return QUEUED_TASK(queue.reject(deps.store(), g.account.email, task_id, reason, now=utcnow()))
+@call(
+    "reject",
+    "Refuse a task and give its credits back",
+    tag="operators",
+    answers={200: QUEUED_TASK},
+    refusals=[NotFound, WrongState],
+    description="The customer reads the reason.",
+)
+def reject(task_id: TaskId, body: Reject) -> ResponseReturnValue:
+    return QUEUED_TASK(queue.reject(deps.store(), g.account.email, task_id, body.reason, now=utcnow()))
 
 
 @bp.get("/customers")
 @operator_token_required(SESSION)
-def find_customer() -> ResponseReturnValue:
-    """The one account of an address: a list of one or none."""
-    account = deps.store().accounts.find_holder(normalise_email(request.args.get("email")))
+@call(
+    "find_customer",
+    "The account of an e-mail address",
+    tag="operators",
+    answers={200: CUSTOMERS},
+    refusals=[InvalidInput],
+    description="A list of one or none.",
+)
+def find_customer(query: FindCustomer) -> ResponseReturnValue:
+    account = deps.store().accounts.find_holder(normalise_email(query.email))
     return CUSTOMERS(customers=[CUSTOMER(account)] if account else [])
 
 
 @bp.get("/customers/search")
 @operator_token_required(SESSION)
-def search_customers() -> ResponseReturnValue:
-    """By any part of the address, or by the id of something of theirs."""
-    paging = read_paging(request)
-    read = partial(customer_search.search, deps.store(), read_search(request), limit=paging.limit, cursor=paging.cursor)
+@call(
+    "search_customers",
+    "Customers by any part of their address, or by an id",
+    tag="operators",
+    answers={200: FOUND_CUSTOMERS},
+    refusals=[BadCursor, PlacesTaken],
+    description="At least three characters of the address, or the whole id of a task, payment, ledger row or account, "
+    "or of a session, refund, dispute or customer at Stripe.",
+)
+def search_customers(query: SearchCustomers) -> ResponseReturnValue:
+    read = partial(customer_search.search, deps.store(), query.q, limit=query.limit, cursor=query.cursor)
     return FOUND_CUSTOMERS(heavy.beside("Searching", read))
 
 
 @bp.get("/customers/<account:account_id>")
 @operator_token_required(SESSION)
-def get_customer(account_id: str) -> ResponseReturnValue:
+@call("get_customer", "An account", tag="operators", answers={200: CUSTOMER}, refusals=[NotFound])
+def get_customer(account_id: AccountId) -> ResponseReturnValue:
     return CUSTOMER(deps.store().accounts.get_by_id(account_id))
 
 
 @bp.post("/customers/<account:account_id>/adjust")
 @operator_token_required(SESSION)
-def adjust(account_id: str) -> ResponseReturnValue:
-    """Adjust a balance by signed `amount` with a `reason`; the header Idempotency-Key is honoured.
-
-    202 when the amount needs a second operator: nothing is booked yet.
-    """
-    return _adjust(deps.store().accounts.get_by_id(account_id).email)
+@call(
+    "adjust",
+    "Adjust a balance",
+    tag="operators",
+    answers={201: TRANSACTION, 202: PROPOSAL},
+    refusals=[NotFound, IdempotencyKeyReused, WrongState],
+    description="202: so large an amount waits for a second operator, and nothing is booked yet.",
+)
+def adjust(account_id: AccountId, body: Adjust, headers: Keyed) -> ResponseReturnValue:
+    return _adjust(deps.store().accounts.get_by_id(account_id).email, body, headers)
 
 
 @bp.get("/users/<address:email>", merge_slashes=False)
 @operator_token_required(SESSION)
-def get_customer_by_address(email: str) -> ResponseReturnValue:
+@call(
+    "get_customer_by_address",
+    "An account, by its address",
+    tag="operators",
+    answers={200: CUSTOMER},
+    refusals=[NotFound, InvalidInput],
+    description=IN_PATH,
+    deprecated=Deprecated(BY_ADDRESS_SINCE, instead="get_customer"),
+)
+def get_customer_by_address(email: EmailInPath) -> ResponseReturnValue:
     account = deps.store().accounts.get_holder(normalise_email(email))
-    return CUSTOMER(account), _deprecated("api_admin.get_customer", account)
+    return CUSTOMER(account), _instead("api_admin.get_customer", account)
 
 
 @bp.post("/users/<address:email>/adjust", merge_slashes=False)
 @operator_token_required(SESSION)
-def adjust_by_address(email: str) -> ResponseReturnValue:
+@call(
+    "adjust_by_address",
+    "Adjust a balance, by the account's address",
+    tag="operators",
+    answers={201: TRANSACTION, 202: PROPOSAL},
+    refusals=[NotFound, IdempotencyKeyReused, WrongState],
+    description=IN_PATH,
+    deprecated=Deprecated(BY_ADDRESS_SINCE, instead="adjust"),
+)
+def adjust_by_address(email: EmailInPath, body: Adjust, headers: Keyed) -> ResponseReturnValue:
     account = deps.store().accounts.get_holder(normalise_email(email))
-    return (*_adjust(account.email), _deprecated("api_admin.adjust", account))
+    return (*_adjust(account.email, body, headers), _instead("api_admin.adjust", account))
 
 
-def _deprecated(endpoint: str, account: Account) -> dict[str, str]:
-    """Headers of a call that carries an address in its path: since when, and what to call instead (RFC 9745)."""
-    successor = url_for(endpoint, account_id=account.account_id)
-    return {"Deprecation": DEPRECATED_SINCE, "Link": f'<{successor}>; rel="successor-version"'}
+def _instead(endpoint: str, account: Account) -> dict[str, str]:
+    """Where the same is that is not deprecated."""
+    return {"Link": f'<{url_for(endpoint, account_id=account.account_id)}>; rel="successor-version"'}
 
 
-def _adjust(email: AccountKey) -> tuple[dict[str, Any], int]:
-    body = read_json(request, bodies.ADJUST)
-    key = idempotency_key(request) or new_idempotency_key()
+def _adjust(email: AccountKey, body: Adjust, headers: Keyed) -> tuple[dict[str, Any], int]:
     done = customers.adjust(
         deps.store(),
         g.account.email,
         email,
-        body.get("amount"),
-        text_field(body, "reason"),
-        idempotency_key=key,
+        body.amount,
+        body.reason,
+        idempotency_key=headers.idempotency_key or new_idempotency_key(),
         limit=deps.config().adjust_limit,
         now=utcnow(),
     )
@@ -193,16 +364,10 @@ def _adjust(email: AccountKey) -> tuple[dict[str, Any], int]:
     return TRANSACTION(done), 201
 
 
-def _minutes() -> int:
-    body = read_json(request, bodies.LEASE, required=False)
-    minutes: int = body.get("minutes", DEFAULT_LEASE_MINUTES)  # the domain refuses what is no reasonable number
-    return minutes
-
-
-def _files(task_id: str, file_ids: object) -> list[ResultFile]:
-    if not isinstance(file_ids, list) or len(file_ids) > MAX_FILES:
+def _files(task_id: str, file_ids: tuple[str, ...]) -> list[ResultFile]:
+    if len(file_ids) > MAX_FILES:
         raise InvalidInput(f"files must be a list of at most {MAX_FILES} ids.", field="files")
-    found = [deps.get().files.find(task_id, str(file_id)) for file_id in file_ids]
+    found = [deps.get().files.find(task_id, file_id) for file_id in file_ids]
     stored = [file for file in found if file]
     if len(stored) != len(found):
         raise InvalidInput("One of the files was never stored for this task.", field="files")

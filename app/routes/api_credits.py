@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from flask import Blueprint, g, request
+from flask import Blueprint, g
 from flask.typing import ResponseReturnValue
 
 from app.domain.api_keys import ANY, SESSION
 from app.domain.clock import utcnow
-from app.domain.errors import NotFound
+from app.domain.codes import normalise_code
+from app.domain.errors import AddressUnconfirmed, NotFound, PaymentsUnavailable
 from app.domain.tasks import new_idempotency_key
-from app.forms.api import idempotency_key, read_json, text_field
+from app.gateways.stripe import PaymentRefused
 from app.services import checkout, codes
 from app.services.throttle import CHECKOUT_BY_ACCOUNT, REDEEM_BY_ACCOUNT
-from app.web import bodies, deps
+from app.web import deps
+from app.web.asked import Keyed
+from app.web.call import Body, call, checked, told
 from app.web.csrf import csrf
 from app.web.guards import token_required
 from app.web.shapes import CHECKOUT, PACK, PACKS, REDEEMED
@@ -23,19 +26,41 @@ bp = Blueprint("api_credits", __name__, url_prefix="/api")
 csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge
 
 
+class Buy(Body):
+    pack_id: Annotated[str, told("One of GET /api/packs.", examples=["pack-1000"])]
+
+
+class Redeem(Body):
+    code: Annotated[
+        str,
+        checked(
+            normalise_code,
+            description="5 to 40 letters, digits and dashes; spaces do not matter.",
+            examples=["SPRING-2026"],
+        ),
+    ]
+
+
 @bp.get("/packs")
 @token_required(ANY)
+@call("list_packs", "What is for sale", tag="credits", answers={200: PACKS})
 def packs() -> ResponseReturnValue:
     return PACKS(packs=[PACK(pack, currency="usd") for pack in deps.config().packs])
 
 
 @bp.post("/checkout")
 @token_required(SESSION)
-def buy() -> tuple[dict[str, Any], int]:
-    """Open a Checkout Session; a person pays at `checkout_url`, and the credits arrive by themselves."""
-    key = idempotency_key(request) or new_idempotency_key()
-    wanted = text_field(read_json(request, bodies.BUY), "pack_id")
-    pack = next((pack for pack in deps.config().packs if pack.pack_id == wanted), None)
+@call(
+    "buy",
+    "Open a payment page for a pack",
+    tag="credits",
+    answers={201: CHECKOUT},
+    refusals=[NotFound, PaymentRefused, PaymentsUnavailable],
+    description="A person pays at checkout_url; the credits arrive by themselves.",
+)
+def buy(body: Buy, headers: Keyed) -> tuple[dict[str, Any], int]:
+    key = headers.idempotency_key or new_idempotency_key()
+    pack = next((pack for pack in deps.config().packs if pack.pack_id == body.pack_id), None)
     if pack is None:
         raise NotFound("There is no such pack. GET /api/packs lists them.")
     deps.get().throttle.hit(CHECKOUT_BY_ACCOUNT, "checkout", g.account.email)
@@ -53,9 +78,17 @@ def buy() -> tuple[dict[str, Any], int]:
 
 @bp.post("/redeem")
 @token_required(SESSION)
-def redeem() -> dict[str, Any]:
-    key = idempotency_key(request)
-    code = text_field(read_json(request, bodies.REDEEM), "code")
+@call(
+    "redeem",
+    "Redeem a promotional code, once a person",
+    tag="credits",
+    answers={200: REDEEMED},
+    refusals=[AddressUnconfirmed],
+    description="The e-mail address of the account must be confirmed. Addresses that differ by case, dots or a +tag "
+    "before the @ are one person's.",
+)
+def redeem(body: Redeem, headers: Keyed) -> dict[str, Any]:
+    key, code = headers.idempotency_key, body.code
     deps.get().throttle.hit(REDEEM_BY_ACCOUNT, "redeem", g.account.email)
     added = codes.redeem(deps.store(), g.account, code, now=utcnow(), idempotency_key=key)
     return REDEEMED(credits_added=added, credits=deps.store().accounts.get(g.account.email).credits_balance)

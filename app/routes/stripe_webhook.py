@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
+from msgspec import field
 
 from app.domain.clock import utcnow
-from app.domain.errors import InvalidSignature
+from app.domain.errors import InvalidPayload, InvalidSignature, PaymentsUnavailable
 from app.gateways.stripe import SignatureOutOfTime, verify_webhook
 from app.services import endpoint, payments
 from app.services.heartbeats import note_delivery
 from app.web import deps
+from app.web.call import Headers, Raw, call, told
 from app.web.csrf import csrf
 from app.web.guards import public
+from app.web.shape import TEXT, fields
 from app.web.shapes import RECEIVED
 
 bp = Blueprint("stripe_webhook", __name__)
@@ -23,13 +26,30 @@ csrf.exempt(bp)  # the signature is the proof
 MAX_WEBHOOK_BODY = 256 * 1024
 
 
+class Signed(Headers):
+    """Read by what verifies it: see _verified."""
+
+    stripe_signature: Annotated[
+        str, told("HMAC-SHA256 over the moment and the exact bytes: https://docs.stripe.com/webhooks")
+    ] = field(default="", name="Stripe-Signature")
+
+
 @bp.post("/api/stripe/webhook")
 @public
-def receive() -> ResponseReturnValue:
+@call(
+    "stripe_webhook",
+    "What Stripe tells of a payment",
+    tag="machinery",
+    raw=Raw(fields(type=TEXT, data=fields(object={"type": "object"}))),
+    answers={200: RECEIVED},
+    refusals=[InvalidSignature, InvalidPayload, PaymentsUnavailable],
+    description="Answers 200 only once the write is durable. Repeats and events of other types change nothing.",
+    most_bytes=MAX_WEBHOOK_BODY,
+)
+def receive(headers: Signed) -> ResponseReturnValue:
     """Answers 2xx only once the write is durable: anything else makes Stripe try again."""
-    request.max_content_length = MAX_WEBHOOK_BODY
     config = deps.config()
-    event = _verified()
+    event = _verified(headers.stripe_signature or None)
     endpoint.note_event(event, livemode=config.livemode)
     now = utcnow()
     payments.handle_event(
@@ -44,9 +64,8 @@ def receive() -> ResponseReturnValue:
     return RECEIVED(received=True)
 
 
-def _verified() -> dict[str, Any]:
+def _verified(header: str | None) -> dict[str, Any]:
     """Raises InvalidSignature, InvalidPayload. What carries a signature that is none of ours rings an alarm."""
-    header = request.headers.get("Stripe-Signature")
     try:
         return verify_webhook(request.get_data(), header, deps.config().stripe_webhook_secrets)
     except InvalidSignature as error:

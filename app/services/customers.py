@@ -38,7 +38,7 @@ MAX_ADJUSTMENT = 10_000_000
 
 def preview(account: Account, amount: object) -> tuple[int, int]:
     """The amount as credits, and the balance after it. Raises InvalidInput; an adjustment never goes below zero."""
-    credits_delta = _check_amount(amount)
+    credits_delta = check_amount(amount)
     after = account.credits_balance + credits_delta
     if credits_delta < 0 and after < 0:
         raise InvalidInput(
@@ -71,7 +71,7 @@ def adjust(
     by_hand.not_for_oneself(store, operator, account)
     if account.moved_away:
         raise WrongState("This account is deleted and cannot come back: nobody could use the credits.")
-    checked = _check_amount(amount)
+    checked = check_amount(amount)
     wanted = by_hand.proposal(
         ADJUSTMENT,
         operator=operator,
@@ -204,7 +204,7 @@ def end_sessions(store: Store, operator: str, email: AccountKey, *, now: datetim
     store.accounts.decide(store.accounts.get(email), attempt)
 
 
-def _check_amount(amount: object) -> int:
+def check_amount(amount: object) -> int:
     if isinstance(amount, bool) or not isinstance(amount, int) or amount == 0 or abs(amount) > MAX_ADJUSTMENT:
         raise InvalidInput(f"Give a whole number of credits, up to {MAX_ADJUSTMENT:,}, and not 0.", field="amount")
     return amount

@@ -55,7 +55,7 @@ def register(app: Flask, config: Config) -> None:
             # Without its hash an address may show something new.
             kept = shows_its_own_hash(app.static_folder)
             response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if kept else "no-cache"
-        elif request.endpoint != "api_description.show" or response.status_code not in (200, 304):
+        elif request.endpoint != "documents.openapi" or response.status_code not in (200, 304):
             is_named = request.path.startswith("/api/") and "ETag" in response.headers
             response.headers["Cache-Control"] = KEPT if is_named else "no-store"
         return response

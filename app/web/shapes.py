@@ -43,7 +43,7 @@ SIGNED_IN = Shape(
     email=Part(EMAIL, lambda account: account.address),
     credits=Part(WHOLE, lambda account: account.credits_balance),
 )
-SIGNED_OUT = Shape("", object, **given(signed_out={"const": True}))
+SIGNED_OUT = Shape("", object, **given(signed_out=TRUTH))
 ACCOUNT = Shape(
     "User",
     Account,
@@ -174,7 +174,9 @@ TRANSACTION = Shape(
     key_id=or_null(TEXT) | {"description": "Of the API key that spent it."},
 )
 TRANSACTIONS = Pages("transactions", TRANSACTION, MAX_LIMIT)
-PACK = Shape("Pack", Pack, pack_id=TEXT, credits=COUNT, price_cents=COUNT, **given(currency={"const": "usd"}))
+PACK = Shape(
+    "Pack", Pack, pack_id=TEXT, credits=COUNT, price_cents=COUNT, **given(currency=TEXT | {"examples": ["usd"]})
+)
 PACKS = Shape("", object, **given(packs=list_of(PACK)))
 CHECKOUT = Shape("", Pack, **given(checkout_url=TEXT | {"format": "uri"}), pack_id=TEXT, credits=WHOLE)
 REDEEMED = Shape("", object, **given(credits_added=WHOLE, credits=WHOLE))
@@ -197,4 +199,4 @@ API_KEY = Shape(
     revoked_at=Part(or_null(MOMENT), lambda key: key.ended_at),
 )
 PROPOSAL = Shape("Proposal", Proposal, adjustment_id=TEXT, amount=WHOLE, state=one_of([WAITING, APPROVED, DECLINED]))
-RECEIVED = Shape("", object, **given(received={"const": True}))
+RECEIVED = Shape("", object, **given(received=TRUTH))

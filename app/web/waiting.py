@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from flask import Flask, Response, current_app, g, request
 
 from app.domain.errors import DomainError, Malformed
+from app.web.call import Query, readable
 from app.web.looking import only_looking
 from app.web.waiters import KEY, Interest
 
@@ -24,25 +25,32 @@ if TYPE_CHECKING:
 
 MOST = 60
 LONGEST = 45  # seconds: what stands in front of us lets no answer take longer than 55
-WAIT: dict[str, Any] = {
-    "name": "wait",
-    "in": "query",
-    "description": "Seconds to wait for an answer that is news: with If-None-Match for one that differs, otherwise for "
-    f"the end of the task. Answered after at most {LONGEST}.",
-    "schema": {"type": "integer", "minimum": 0, "maximum": MOST},
-    "allowEmptyValue": True,
-}
 
 
-def read_wait() -> int:
-    """Seconds that this request may wait. Raises Malformed."""
-    text = request.args.get("wait", "")
-    if text and not (re.fullmatch("[0-9]{1,2}", text) and int(text) <= MOST):
+def as_wait(text: str) -> int:
+    """Seconds that a request may wait. Raises Malformed."""
+    if not (re.fullmatch("[0-9]{1,2}", text) and int(text) <= MOST):
         raise Malformed(f"wait must be a whole number of seconds from 0 to {MOST}.")
-    return min(int(text or 0), LONGEST)
+    return min(int(text), LONGEST)
 
 
-def until_task_moves(store: Store, task: Task, now: datetime) -> None:
+Wait: TypeAlias = Annotated[
+    int,
+    readable(
+        as_wait,
+        description="Seconds to wait for an answer that is news: with If-None-Match for one that differs, otherwise "
+        f"for the end of the task. Answered after at most {LONGEST}.",
+        minimum=0,
+        maximum=MOST,
+    ),
+]
+
+
+class Waited(Query):
+    wait: Wait = 0
+
+
+def until_task_moves(store: Store, task: Task, seconds: int, now: datetime) -> None:
     """Let this request wait, if it asks to, while the task stays as it is: `task` is its row, as it was just read."""
     lease_ends = task.lease_until if task.as_of(now) is task and task.is_open else None
     _wait(
@@ -53,12 +61,13 @@ def until_task_moves(store: Store, task: Task, now: datetime) -> None:
             task.version,
             max((lease_ends - now).total_seconds(), 0) + 0.001 if lease_ends else None,  # it is pending again then
         ),
+        seconds,
         lambda: task.is_open,
     )
 
 
-def _wait(interest: Interest, is_old: Callable[[], bool]) -> None:
-    if (seconds := read_wait()) and not only_looking():
+def _wait(interest: Interest, seconds: int, is_old: Callable[[], bool]) -> None:
+    if seconds and not only_looking():
         g.wait = (interest, seconds, is_old)
 
 

@@ -32,10 +32,10 @@ from schemathesis.core.parameters import ParameterLocation
 from app.domain.accounts import API, Session, new_session_id, session_key
 from app.domain.clock import utcnow
 from app.domain.payments import READERS
-from app.routes.api_description import document
 from app.services import codes, queue, tasks
 from app.services.throttle import Throttle
-from tests.described import parts, strict
+from app.web.openapi import document
+from tests.described import described_calls, parts, strict
 from tests.support import PASSWORD, assert_books_agree, make_account, session_event, signed
 
 # Left out of all other runs by pyproject.toml: its import alone takes most of a second.
@@ -97,11 +97,11 @@ class Front:
 
 
 schema = schemathesis.openapi.from_dict(
-    to_ask(document("http://localhost")), config=SchemathesisConfig.from_dict(CONFIG)
+    to_ask(document(described_calls(), "http://localhost")), config=SchemathesisConfig.from_dict(CONFIG)
 )
 schema.app = front = Front()
 over_http = schemathesis.openapi.from_dict(
-    to_ask(document("http://localhost")), config=SchemathesisConfig.from_dict(CONFIG)
+    to_ask(document(described_calls(), "http://localhost")), config=SchemathesisConfig.from_dict(CONFIG)
 )
 
 

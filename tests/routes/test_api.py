@@ -266,7 +266,7 @@ def test_refused_in_plain_words_when_the_body_is_odd(ada, store, case, url):
 def test_login_never_breaks_on_an_odd_body(client, store, case):
     answer = client.post("/api/auth/login", data=BODIES[case][0], content_type="application/json")
 
-    assert answer.status_code in (400, 401, 413)
+    assert answer.status_code in (400, 401, 413, 422)
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
@@ -288,25 +288,24 @@ def test_text_comes_back_exactly(ada, text):
 
 
 @pytest.mark.threat(18)
-def test_what_a_client_may_not_set_is_ignored(ada, store):
+def test_what_a_client_may_not_set_is_refused_by_its_name(ada, store):
     forged = {"credits_spent": 0, "status": "completed", "user_email": "bob@example.com", "task_id": "task_mine"}
 
-    body = ada.submit({"description": "Summarise"} | forged).get_json()
+    answer = ada.submit({"description": "Summarise"} | forged)
 
-    assert (body["credits_spent"], body["status"]) == (10, "pending")
-    assert body["task_id"] != "task_mine"
-    (task,) = every_task(store)
-    assert task["user_email"] == "ada@example.com"
+    assert answer.status_code == 422
+    assert {error["field"] for error in answer.get_json()["errors"]} == set(forged)
+    assert every_task(store) == []
 
 
 @pytest.mark.threat(87)
 def test_signup_takes_nothing_but_e_mail_and_password(client, store):
     forged = {"credits": 999, "credits_balance": 999, "role": "admin", "is_admin": True, "confirmed_at": "2026-01-01"}
 
-    client.post("/api/auth/signup", json={"email": "eve@example.com", "password": PASSWORD} | forged)
+    answer = client.post("/api/auth/signup", json={"email": "eve@example.com", "password": PASSWORD} | forged)
 
-    account = store.accounts.get("eve@example.com")
-    assert (account.credits_balance, account.role, account.confirmed) == (0, "customer", False)
+    assert {error["field"] for error in answer.get_json()["errors"]} == set(forged)
+    assert store.accounts.find("eve@example.com") is None
 
 
 # Sign-up and sign-in
@@ -552,7 +551,7 @@ def test_cursor_of_another_customer_opens_only_my_own_rows(ada, bob):
         bob.submit({"description": f"Bob's {number}"})
     cursor = ada.get("/api/tasks", limit=1).get_json()["next_cursor"]
 
-    body = bob.get("/api/tasks", cursor=cursor, user_email="ada@example.com", email="ada@example.com").get_json()
+    body = bob.get("/api/tasks", cursor=cursor).get_json()
 
     assert all(task["description"].startswith("Bob") for task in body["tasks"])
 

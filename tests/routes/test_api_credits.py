@@ -32,7 +32,7 @@ def test_packs_are_listed(call):
 
 
 def test_checkout_hands_out_stripes_address_under_the_callers_key(call, stripe, store):
-    answer = call("POST", "/api/checkout", {"Idempotency-Key": "order-7"}, pack_id="pack-5250", price_cents=1)
+    answer = call("POST", "/api/checkout", {"Idempotency-Key": "order-7"}, pack_id="pack-5250")
 
     assert (answer.status_code, answer.json["checkout_url"]) == (201, "https://checkout.stripe.com/c/pay/cs_test_new")
     account = store.accounts.get(EMAIL)

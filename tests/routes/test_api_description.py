@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 from werkzeug.routing import Rule
 
-from app.forms.api import Sent
 from app.routes import api
-from app.routes.api_description import document
-from app.web import bodies
-from tests.described import hold
+from app.web.openapi import document
+from tests.described import described_calls, hold
 from tests.routes.browser import Program
 from tests.support import make_account
 
@@ -33,23 +31,34 @@ def rules_of(app) -> Iterator[tuple[Rule, str]]:
             yield rule, re.sub(r"<(\w+:)?(\w+)>", r"{\2}", rule.rule)
 
 
-def test_anybody_reads_the_document_and_may_keep_it_for_an_hour(client, config):
+def test_anybody_reads_the_document_and_may_keep_it_for_an_hour(app, client, config):
     answer = client.get("/api/openapi.json")
 
     assert answer.status_code == 200
-    assert answer.get_json() == document(config.app_url)
+    assert answer.get_json() == json.loads(json.dumps(document(app, config.app_url)))
     assert answer.headers["Cache-Control"] == "public, max-age=3600"
     assert "Set-Cookie" not in answer.headers
 
 
-def test_every_call_of_the_app_is_described_and_nothing_else(app):
-    found = {(method, path) for rule, path in rules_of(app) for method in rule.methods & METHODS}
+def test_a_view_under_api_without_a_definition_is_a_mistake_of_ours():
+    app = described_calls()
+    app.add_url_rule("/api/more", view_func=lambda: "", endpoint="more")
 
-    assert calls_of(document("")) == found
+    with pytest.raises(TypeError, match="/api/more"):
+        document(app, "")
+
+
+def test_every_call_has_a_name_of_its_own_and_every_tag_is_told():
+    described = document(described_calls(), "")
+    calls = [call for path in described["paths"].values() for call in path.values()]
+
+    names = [call["operationId"] for call in calls]
+    assert len(names) == len(set(names))
+    assert {tag for call in calls for tag in call["tags"]} <= {tag["name"] for tag in described["tags"]}
 
 
 def test_who_may_ask_is_what_the_view_says(app):
-    described = document("")["paths"]
+    described = document(described_calls(), "")["paths"]
 
     for rule, path in rules_of(app):
         call = described[path][(rule.methods & METHODS).pop().lower()]
@@ -61,7 +70,7 @@ def test_who_may_ask_is_what_the_view_says(app):
 @pytest.mark.parametrize("page", ["api.md", "operators.md"])
 def test_every_call_that_the_manual_names_is_described(page):
     named = re.findall(r"`(GET|POST) (/api/[^ `?·]+)", (DOCS / page).read_text())
-    known = {(method, re.sub(r"\{\w+\}", "{}", path)) for method, path in calls_of(document(""))}
+    known = {(method, re.sub(r"\{\w+\}", "{}", path)) for method, path in calls_of(document(described_calls(), ""))}
 
     assert named
     assert {(method, re.sub(r"<[^>]+>", "{}", path)) for method, path in named} <= known
@@ -69,9 +78,9 @@ def test_every_call_that_the_manual_names_is_described(page):
 
 def test_the_manual_names_every_call_of_customers():
     manual = (DOCS / "api.md").read_text()
-    described = document("")["paths"]
+    described = document(described_calls(), "")["paths"]
 
-    for method, path in calls_of(document("")):
+    for method, path in calls_of(document(described_calls(), "")):
         if "operators" not in described[path][method.lower()]["tags"]:
             written = path.replace("{", "<").replace("}", ">")
             assert re.search(rf"`{method} {re.escape(written)}[`?]", manual), written
@@ -79,7 +88,7 @@ def test_the_manual_names_every_call_of_customers():
 
 def test_the_manual_names_every_code():
     manual = (DOCS / "api.md").read_text()
-    codes = re.findall(r'"code": {"enum": \[([^]]+)]', json.dumps(document("")))
+    codes = re.findall(r'"x-codes": \[([^]]+)]', json.dumps(document(described_calls(), "")))
 
     assert codes
     for code in {word for words in codes for word in re.findall(r"\w+", words)}:
@@ -109,13 +118,13 @@ def test_an_answer_that_is_described_passes():
     ("method", "path", "status", "answer", "why"),
     [
         ("POST", "/api/auth/logout", 200, '{"signed_out": true, "by": "you"}', "'by' was unexpected"),
-        ("POST", "/api/auth/logout", 200, '{"signed_out": "yes"}', "signed_out: true was expected"),
+        ("POST", "/api/auth/logout", 200, '{"signed_out": "yes"}', "signed_out: .*boolean"),
         ("POST", "/api/auth/logout", 200, "{}", "required"),
         ("POST", "/api/auth/logout", 201, '{"signed_out": true}', "not described"),
         ("GET", "/api/packs", 200, '{"packs": [{"pack_id": 5}]}', "packs.0"),
         ("GET", "/api/tasks/task_1", 404, '{"error": "No.", "code": "forbidden"}', "code"),
         ("GET", "/api/tasks/task_1", 404, '{"error": "No.", "code": "not_found", "task": 1}', "'task' was unexpected"),
-        ("GET", "/api/user", 500, '{"error": "No.", "code": "internal"}', "not described"),
+        ("GET", "/api/user", 500, '{"error": "No.", "code": "internal"}', "internal"),
         ("GET", "/api/user", 503, '{"error": "No.", "code": "busy"}', "Retry-After"),
         ("GET", "/api/nothing", 200, "{}", "no such call"),
         ("GET", "/api/nothing", 404, '{"error": "No.", "code": "not_found", "path": "/"}', "'path' was unexpected"),
@@ -132,23 +141,4 @@ def test_the_clients_of_the_tests_hold_each_answer(app, store, monkeypatch):
     monkeypatch.setattr(api, "TASK_AND_BALANCE", lambda task, credits_remaining: {"stowaway": True})
 
     with pytest.raises(AssertionError, match="'stowaway' was unexpected"):
-        program.submit({"description": "A task"})
-
-
-def test_a_view_reads_what_its_call_describes_and_nothing_else():
-    body = Sent({"description": "A task", "stowaway": 1}, bodies.SUBMIT)
-
-    assert body.get("description") == "A task"
-    with pytest.raises(TypeError, match="stowaway is not described"):
-        body.get("stowaway")
-    with pytest.raises(TypeError, match="stowaway is not described"):
-        assert "stowaway" not in body
-
-
-def test_a_view_that_reads_its_body_by_another_description_fails(app, store, monkeypatch):
-    make_account(store, credits=100)
-    program = Program(app)
-    monkeypatch.setattr(bodies, "SUBMIT", bodies.REDO | {"properties": bodies.SUBMIT["properties"]})
-
-    with pytest.raises(AssertionError, match="500 is not described"):
         program.submit({"description": "A task"})
