@@ -1,6 +1,6 @@
 """`?wait=`: a call of the API that is answered once something has changed, or its time is over.
 
-A view says what its answer hangs on (`until_changed`); whether it waits is seen once the answer is there. With
+A view says what its answer hangs on (`until_task_moves`); whether it waits is seen once the answer is there. With
 If-None-Match it waits for as long as that answer would be a 304, without it for as long as the view says. Where no
 server of ours holds requests (the test client, `flask run`), every call is answered at once.
 """
