@@ -82,6 +82,11 @@ class DirectClient:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
+    @property
+    def usual_wait(self) -> float | None:
+        """Seconds that an answer of the store lets one wait, of late; None as long as nobody knows."""
+        return self._wire.usual_wait
+
     def _ask(self, name: str, operation: str, **request: Any) -> dict[str, Any]:
         if name == "transact_write_items":  # one token for all tries: a repeat of a write that happened changes nothing
             request.setdefault("ClientRequestToken", str(uuid.uuid4()))

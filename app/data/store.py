@@ -52,6 +52,8 @@ from .transaction import Writes
 from .typed_drafts import TypedDraftReads, TypedDraftUpdates
 from .whole import WholeReads
 
+WORTH_A_THREAD_SECONDS = 0.002
+
 
 class Transaction(Writes):
     """Writes by name; at most 100 writes, one for each item. It cannot read its own writes: read before the block."""
@@ -173,6 +175,12 @@ class Store(Base):
         self.ledger_figures = LedgerFigureReads(client, prefix, adopter)
         self.whole = WholeReads(client, prefix, adopter)
         self.updates = Updates(client, prefix)
+
+    @property
+    def answers_at_once(self) -> bool:
+        """Whether a second thread would cost more than the wait that it saves: an answer of late comes that soon."""
+        wait = getattr(self.client, "usual_wait", None)
+        return wait is not None and wait < WORTH_A_THREAD_SECONDS
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 MAX_HEAD = 65_536  # bytes; http.client takes no longer line
 AT_ONCE = 65_536
+LONG_SECONDS = 0.05  # one answer that comes late says no more than that about those that are usual
 NOT_SENT = (OSError, HTTPException, ValueError)  # what `Wire.post` raises
 Said = tuple[int, dict[str, str], bytes]  # status, headers by their names in small letters, body
 
@@ -36,6 +37,7 @@ class Wire:
         self._host, self._port = parts.hostname or "", parts.port
         self._connect_seconds, self._answer_seconds, self._most = connect_seconds, answer_seconds, most
         self._idle: deque[socket.socket] = deque()
+        self.usual_wait: float | None = None  # seconds for the first of an answer, of late; None before any
         self._secure, self._bundle = parts.scheme == "https", bundle
 
     def post(self, head: bytes, body: bytes) -> Said:
@@ -86,8 +88,12 @@ class Wire:
 
     def _read(self, sock: socket.socket) -> tuple[int, dict[str, str], bytes, bool]:
         """The answer, and whether the connection may be used again."""
-        ends = monotonic() + self._answer_seconds
+        begun = monotonic()
+        ends = begun + self._answer_seconds
         data = sock.recv(AT_ONCE)
+        wait = min(monotonic() - begun, LONG_SECONDS)
+        usual = wait if self.usual_wait is None else self.usual_wait
+        self.usual_wait = usual + (wait - usual) / 8
         while (end := data.find(b"\r\n\r\n")) < 0 and 0 < len(data) < MAX_HEAD:
             more = self._more(sock, ends)
             if not more:

@@ -43,7 +43,8 @@ def login_required(view: View) -> View:
 
 
 def login_required_while_reading(reading: Callable[[AccountKey], Callable[[], Any] | None]) -> Callable[[View], View]:
-    """As `login_required`, with a read of the view's own made beside that of the account: one wait instead of two.
+    """As `login_required`, with a read of the view's own made beside that of the account: one wait instead of two,
+    where the store lets one wait at all.
 
     `reading` gets the key in the signed cookie and returns what is to be called in another thread, or None; the
     view finds a future in `g.reading`, or reads itself. Nobody looks at what was read before the session is known to be
@@ -55,7 +56,7 @@ def login_required_while_reading(reading: Callable[[AccountKey], Callable[[], An
         if isinstance(email, str) and isinstance(session.get("sid"), str):
             with suppress(DomainError):  # a bad address bar: the view says so, once it is known who asks
                 read = reading(AccountKey(email))
-                begun = deps.get().readers.begin(read) if read else None
+                begun = deps.get().readers.begin(read) if read and not deps.store().answers_at_once else None
                 if begun:
                     g.reading = begun
         return _from_cookie()

@@ -189,3 +189,17 @@ def test_server_with_the_certificate_of_a_known_authority_is_asked(tmp_path):
         wire = wire_to(server.url, str(authority.bundle))
         assert [ask(wire)[2] for _ in range(2)] == [b"{}", b"{}"]
         assert len(wire._idle) == 1
+
+
+def test_what_the_server_lets_one_wait_is_known_and_one_long_wait_says_little(serving):
+    quick, slow = wire_to(serving(PLAIN).url), wire_to(serving(0.5, PLAIN).url)
+    assert quick.usual_wait is None
+
+    ask(slow)
+    first = slow.usual_wait
+    quick.usual_wait = 0.0
+    quick._idle = slow._idle  # now it is asked what answers late
+    ask(quick)
+
+    assert first == 0.05
+    assert 0 < quick.usual_wait <= 0.05 / 8

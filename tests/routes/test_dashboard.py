@@ -8,7 +8,8 @@ from threading import Barrier, Event
 import pytest
 from bs4 import BeautifulSoup
 
-from app.data.threads import THREADS
+from app.data.direct import DirectClient
+from app.data.threads import THREADS, Readers
 from app.domain.clock import utcnow
 from app.domain.errors import StoreUnavailable
 from app.services import tasks
@@ -415,8 +416,24 @@ def test_dashboard_costs_three_reads(ada, calls):
     assert sorted(made) == ["GetItem", "GetItem", "Query"]
 
 
+def usually_waits(monkeypatch, seconds: float | None) -> None:
+    """However soon the store of the tests answers."""
+    monkeypatch.setattr(DirectClient, "usual_wait", seconds)
+
+
+@pytest.mark.parametrize(("wait", "threads"), [(None, 1), (0.004, 1), (0.0005, 0)])
+def test_history_has_a_thread_where_the_store_lets_one_wait(ada, monkeypatch, wait, threads):
+    usually_waits(monkeypatch, wait)
+    begin, begun = Readers.begin, []
+    monkeypatch.setattr(Readers, "begin", lambda readers, read: begun.append(read) or begin(readers, read))
+
+    assert ada.get("/dashboard").status_code == 200
+    assert len(begun) == threads
+
+
 def test_dashboard_makes_its_two_reads_side_by_side(ada, store, monkeypatch):
     """Each of them waits for the other to have begun: one after the other, the first would wait in vain."""
+    usually_waits(monkeypatch, 0.004)
     both_begun = Barrier(2, timeout=10)
     for part, name in ((store.accounts, "find"), (store.tasks, "page")):
         read = getattr(part, name)
@@ -437,6 +454,7 @@ def test_nothing_of_the_history_is_shown_when_the_session_has_ended_meanwhile(ad
 
 def test_dead_sessions_keep_no_reader_waiting(app, ada, store, monkeypatch):
     """A cookie that was signed out still names an address: what is begun for it must not pile up."""
+    usually_waits(monkeypatch, 0.004)
     hold, begun = Event(), []
     read = store.tasks.page
 
