@@ -33,6 +33,7 @@ def password_set(
             "deleted_at": None,
             "address_change": None,
             "api_keys": None,  # whoever knew the password before may have made one
+            "webhooks": None,  # whoever made them may not have been who reads the mailbox
             **more,
         },
         "remove": [f"link_nonces.{name}" for name in used],

@@ -50,6 +50,7 @@ PERSONAL = (
     *("password_hash", "confirmed_at", "stripe_customer_id", "spend_by_day", "draft", "theme", "shortcuts"),
     *("unsent", "recent_marks", "low_since", "low_mailed_at", "unwanted_mails", "searched_by"),
     *("present_address", "address_change", "stripe_behind", "api_keys"),
+    "webhooks",
     *("totp", "totp_pending", "totp_counter", "recovery_codes", "passkeys", "challenge", "low_balance_threshold"),
 )
 MOVED = (  # by a row of the ledger

@@ -50,6 +50,7 @@ from .tasks import TaskReads, TaskWrites
 from .timeline import TimelineReads
 from .transaction import Writes
 from .typed_drafts import TypedDraftReads, TypedDraftUpdates
+from .webhooks import WebhookReads, WebhookUpdates, WebhookWrites
 from .whole import WholeReads
 
 WORTH_A_THREAD_SECONDS = 0.002
@@ -122,6 +123,10 @@ class Transaction(Writes):
     def search_keys(self) -> SearchKeyWrites:
         return SearchKeyWrites.beside(self)
 
+    @cached_property
+    def webhooks(self) -> WebhookWrites:
+        return WebhookWrites.beside(self)
+
 
 class Updates:
     """Single writes: each is one row, at once, on a condition of its own where it needs one."""
@@ -139,6 +144,7 @@ class Updates:
         self.doctor = DoctorUpdates(client, prefix)
         self.typed_drafts = TypedDraftUpdates(client, prefix)
         self.api_keys = ApiKeyUpdates(client, prefix)
+        self.webhooks = WebhookUpdates(client, prefix)
 
 
 class Store(Base):
@@ -173,6 +179,7 @@ class Store(Base):
         self.doctor = DoctorReads(client, prefix, adopter)
         self.figures = FigureReads(client, prefix, adopter)
         self.ledger_figures = LedgerFigureReads(client, prefix, adopter)
+        self.webhooks = WebhookReads(client, prefix, adopter)
         self.whole = WholeReads(client, prefix, adopter)
         self.updates = Updates(client, prefix)
 

@@ -21,6 +21,10 @@ AUDIT_SUBJECT_INDEX = "subject-at-index"
 ADJUSTMENT_INDEX = "waiting-created_at-index"
 TYPED_DRAFT_INDEX = "account_id-index"
 API_KEY_INDEX = "account_id-index"
+ENDPOINT_INDEX = "account_id-index"
+DELIVERY_DUE_INDEX = "due_shard-due_at-index"
+DELIVERY_LOG_INDEX = "endpoint_id-created_at-index"
+DELIVERY_WAITING_INDEX = "waiting-created_at-index"
 
 QUEUE_PROJECTION = [
     "user_email",
@@ -98,9 +102,24 @@ SEARCH_KEYS = Table("SearchKeys", "part", range_key="place")  # what operators f
 FIGURES = Table("Figures", "place")  # of the ledger by month, 64 rows for each: no row that every transaction touches
 TYPED_DRAFTS = Table("TypedDrafts", "draft_id", (Index(TYPED_DRAFT_INDEX, "account_id", None, ()),), ttl="expires_at")
 API_KEYS = Table("ApiKeys", "key_id", (Index(API_KEY_INDEX, "account_id", None, ()),), ttl="forget_at")
+WEBHOOK_ENDPOINTS = Table(
+    "WebhookEndpoints", "endpoint_id", (Index(ENDPOINT_INDEX, "account_id", None, ()),), ttl="expires_at"
+)
+WEBHOOK_DELIVERIES = Table(
+    "WebhookDeliveries",
+    "lane",  # an endpoint with a subject: what may not overtake one another is read together
+    (
+        Index(DELIVERY_DUE_INDEX, "due_shard", "due_at", ()),
+        Index(DELIVERY_LOG_INDEX, "endpoint_id", "created_at", ()),
+        Index(DELIVERY_WAITING_INDEX, "waiting", "created_at", ()),
+    ),
+    ttl="expires_at",
+    range_key="place",
+)
 STATUS = Table("Status", "name")  # facts about the service itself, such as the last webhook delivery
 
 ALL = (
     *(USERS, TRANSACTIONS, TASKS, PAYMENTS, OUTBOX, RATE_LIMITS),
     *(REDEEM_CODES, AUDIT, RESULTS, ADJUSTMENTS, SALES, DRAFTS, TYPED_DRAFTS, SEARCH_KEYS, FIGURES, API_KEYS, STATUS),
+    *(WEBHOOK_ENDPOINTS, WEBHOOK_DELIVERIES),
 )

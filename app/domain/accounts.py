@@ -175,6 +175,7 @@ class Account:
     address_change: AddressChange | None = None
     stripe_behind: bool = False  # Stripe has not been told the present address yet
     moved_away: bool = False  # of a deleted one: it had left its first address, by which nobody has it back
+    webhooks: Mapping[str, str] = field(default_factory=dict)  # endpoints, and which events each wants, with spaces
     unexplained: str | None = None  # why nothing may move this balance: see app/adoption
     api_keys: frozenset[str] = frozenset()  # ids of those that are alive, or have run out: see api_keys.py
 
@@ -292,6 +293,7 @@ class Settings(LowBalance, total=False):
     stripe_behind: bool | None
     moved_away: bool | None
     api_keys: frozenset[str] | None
+    webhooks: Mapping[str, str] | None
 
 
 def as_address(key: AccountKey) -> Address:

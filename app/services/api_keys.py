@@ -36,6 +36,7 @@ from app.domain.mails import Mail
 from app.domain.tasks import check_reason
 from app.telemetry.spans import verb
 
+from . import webhook_events
 from .account_notices import changed
 from .acting import Act
 
@@ -229,3 +230,4 @@ def _end(tx: Transaction, current: Account, keys: list[ApiKey], now: datetime) -
     tx.accounts.change_settings(current, still="api_keys", api_keys=left or None)
     for key in keys:
         tx.api_keys.note_end(key, now)
+        webhook_events.key_revoked(tx, current, key.key_id, key.name, now)

@@ -27,7 +27,7 @@ from app.domain.proposals import CODE, Proposal
 from app.domain.tasks import check_reason, new_idempotency_key
 from app.telemetry.spans import verb
 
-from . import by_hand
+from . import by_hand, webhook_events
 from .acting import Act, acting
 from .by_hand import Authority, NeedsSecond
 
@@ -163,6 +163,7 @@ def redeem(store: Store, account: Account, code: object, *, now: datetime, idemp
                 tx.ledger.not_recorded(earlier)
             tx.codes.use(found)
             tx.accounts.move_balance(current, after, if_confirmed=True)
+            webhook_events.credited(tx, current, posted, now)
             if idempotency_key:
                 tx.once.keep(current.account_id, act, idempotency_key, found.credits, now)
         return found.credits

@@ -25,7 +25,7 @@ from app.domain.proposals import ADJUSTMENT, APPROVED, CODE, PAYMENT, SALE, Prop
 from app.domain.tasks import check_reason
 from app.telemetry.spans import verb
 
-from . import by_hand, codes, parked, sales
+from . import by_hand, codes, parked, sales, webhook_events
 from .account_notices import changed
 from .acting import Act, acting
 from .by_hand import Authority, NeedsSecond
@@ -152,7 +152,8 @@ def enable(store: Store, operator: str, email: AccountKey, reason: object, *, no
 
 def _set_disabled(store: Store, operator: str, account: Account, words: str, *, disabled: bool, now: datetime) -> bool:
     """Whether anything had to be changed; disabling ends every session."""
-    settings: Settings = {"disabled_at": now, "sessions": {}, "api_keys": None} if disabled else {"disabled_at": None}
+    ended: Settings = {"disabled_at": now, "sessions": {}, "api_keys": None, "webhooks": None}
+    settings: Settings = ended if disabled else {"disabled_at": None}
 
     def attempt(current: Account) -> bool:
         if current.disabled == disabled:
@@ -192,7 +193,7 @@ def end_sessions(store: Store, operator: str, email: AccountKey, *, now: datetim
         )
 
         def end(tx: Transaction) -> None:
-            tx.accounts.change_settings(current, still="api_keys", sessions={}, api_keys=None)
+            tx.accounts.change_settings(current, still="api_keys", sessions={}, api_keys=None, webhooks=None)
 
         if keys:
             what = f"An operator ended every session, and {count(len(current.api_keys), 'API key')}."
@@ -274,6 +275,7 @@ def _book(
         with acting(store, act) as tx:
             tx.ledger.append_once(posted)
             tx.accounts.move_balance(current, after)
+            webhook_events.credited(tx, current, posted, now)
             stands.hold(tx)
             and_also(tx)
         return posted

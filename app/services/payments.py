@@ -23,7 +23,7 @@ from app.domain.sales import ELSEWHERE, OURS, Named, Sale, judge
 from app.telemetry.instruments import PAYMENT_DELAY
 from app.telemetry.spans import verb
 
-from . import by_hand, notices, sales
+from . import by_hand, notices, sales, webhook_events
 from .acting import Act, transaction
 from .links import SET_PASSWORD, new_nonce
 
@@ -317,6 +317,7 @@ def settle(
                 tx.accounts.create(replace(moved_account, **settings), failure=Stale)
             else:
                 tx.accounts.move_balance(account, moved_account, unless_confirmed="link_nonces" in settings, **settings)
+            webhook_events.credited(tx, account, posted, now)
             if not first_grant:
                 tx.mails.enqueue(notices.clawback_or_reinstatement(settled, account, posted, now))
         elif is_new:

@@ -18,7 +18,7 @@ from app.data.erasure import ERASED
 from app.data.store import Transaction
 from app.data.threads import KINDS, side_by_side
 from app.data.transaction import optimistic
-from app.domain import credits
+from app.domain import credits, webhooks
 from app.domain import tasks as rules
 from app.domain.accounts import Account, Address, as_address, mask_email
 from app.domain.desk import is_worked_on
@@ -44,8 +44,12 @@ from app.domain.tasks import (
     Task,
 )
 from app.domain.text import first_part, shows
+from app.domain.webhooks import COMPLETED as TASK_COMPLETED
+from app.domain.webhooks import REJECTED as TASK_REJECTED
+from app.domain.webhooks import STARTED
 from app.telemetry.spans import verb
 
+from . import webhook_events
 from .acting import Act, acting
 
 log = logging.getLogger(__name__)
@@ -60,7 +64,20 @@ Beside = Callable[[Transaction, Task], None]
 @verb
 def claim(store: Store, operator: str, task_id: str, *, now: datetime, minutes: int = DEFAULT_LEASE_MINUTES) -> Task:
     """Lease a chosen task for some minutes. Claiming what one holds already renews it. Raises NotFound, WrongState."""
-    return _move(store, task_id, lambda task: rules.claimed(task, operator, now, minutes), "task.claim", operator, now)
+
+    def beside(tx: Transaction, task: Task) -> None:
+        if task.started_at == now:  # and not renewed
+            _tell(tx, STARTED, task, store.accounts.find(task.user_email))
+
+    return _move(
+        store,
+        task_id,
+        lambda task: rules.claimed(task, operator, now, minutes),
+        "task.claim",
+        operator,
+        now,
+        beside=beside,
+    )
 
 
 @verb
@@ -147,7 +164,9 @@ def complete(
             "cut": cut,
             "redo": task.redo_of is not None,
         }
-        tx.mails.enqueue(Mail(f"task_completed#{task_id}", "task_completed", _mail_to(store, task), now, context))
+        owner = store.accounts.find(task.user_email)
+        tx.mails.enqueue(Mail(f"task_completed#{task_id}", "task_completed", _mail_to(owner, task), now, context))
+        _tell(tx, TASK_COMPLETED, task, owner)
 
     try:
         task = _move(
@@ -162,9 +181,13 @@ def complete(
     return task
 
 
-def _mail_to(store: Store, task: Task) -> Address:
+def _tell(tx: Transaction, kind: str, task: Task, owner: Account | None) -> None:
+    if owner is not None and owner.webhooks:
+        webhook_events.promise(tx, owner, webhooks.of_task(kind, task))
+
+
+def _mail_to(owner: Account | None, task: Task) -> Address:
     """Where its owner is reached at this moment; the sender looks again."""
-    owner = store.accounts.find(task.user_email)
     return owner.address if owner else as_address(task.user_email)
 
 
@@ -194,7 +217,9 @@ def reject(store: Store, operator: str, task_id: str, reason: object, *, now: da
             "credits": task.credits_spent,
             "redo": task.redo_of is not None,
         }
-        tx.mails.enqueue(Mail(f"task_rejected#{task_id}", "task_rejected", _mail_to(store, task), now, context))
+        owner = store.accounts.find(task.user_email)
+        tx.mails.enqueue(Mail(f"task_rejected#{task_id}", "task_rejected", _mail_to(owner, task), now, context))
+        _tell(tx, TASK_REJECTED, task, owner)
 
     task, _ = _give_back(
         store,

@@ -28,7 +28,7 @@ from app.domain.errors import (
 from app.domain.tasks import MAX_BATCH, Brief, Task, new_task, task_id_for
 from app.telemetry.spans import verb
 
-from . import notices
+from . import notices, webhook_events
 from .api_keys import Purse
 
 log = logging.getLogger(__name__)
@@ -96,6 +96,7 @@ def submit(
             charge(tx)
             if mail:
                 tx.mails.enqueue(mail)
+            webhook_events.fell_low(tx, after, noted, now)
         # What the page shows next is this account: it has to know of the open task, or it would not start to poll.
         draft = after.draft if by_program else ""
         shown = replace(after, open_tasks=after.open_tasks + 1, draft=draft, **noted)
@@ -165,6 +166,7 @@ def submit_batch(
             charge(tx)
             if mail:
                 tx.mails.enqueue(mail)
+            webhook_events.fell_low(tx, after, noted, now)
         return replace(after, open_tasks=after.open_tasks + len(tasks), **noted)
 
     try:
