@@ -24,6 +24,7 @@ from app.domain.clock import store_time
 from app.domain.errors import FilesUnavailable, PaymentsUnavailable
 from app.gateways.circuit_breaker import CircuitBreaker, through
 from app.gateways.files import FileStore
+from app.gateways.receivers import Receivers, Trial
 from app.gateways.ses import MailRefused, SesGateway
 from app.gateways.stripe import StripeGateway
 from app.routes import (
@@ -228,6 +229,7 @@ def wire(config: Config, store: Store, slots: Slots, stripe: StripeGateway | Non
             sender or SesGateway(config),
             "send",
         ),
+        receivers=Receivers(Trial(frozenset(config.webhook_trial_receivers), config.webhook_trial_authority)),
         passwords=passwords,
         passkeys=Passkeys(config.app_url),
         sealer=sealer,

@@ -86,6 +86,8 @@ class Config:
     credit_prices: tuple[str, ...] = ()
     credit_products: tuple[str, ...] = ()
     otlp_endpoint: str | None = None  # a collector that metrics and traces are sent to
+    webhook_trial_receivers: tuple[str, ...] = ()  # host:port that webhooks reach on this machine, in development
+    webhook_trial_authority: str | None = None  # a file: whose certificates such a receiver may have
     metrics_token: str | None = None  # whoever shows it reads /metrics; without one that address is not there
 
     @property
@@ -142,6 +144,8 @@ class Config:
             credit_prices=read.ids("CREDIT_PRICES", "price_"),
             credit_products=read.ids("CREDIT_PRODUCTS", "prod_"),
             otlp_endpoint=_collector(read.text("OTEL_EXPORTER_OTLP_ENDPOINT", "")) or None,
+            webhook_trial_receivers=_receivers(read.text("WEBHOOK_TRIAL_RECEIVERS", "")),
+            webhook_trial_authority=_file("WEBHOOK_TRIAL_AUTHORITY", read.text("WEBHOOK_TRIAL_AUTHORITY", "")) or None,
             metrics_token=_bearer("METRICS_TOKEN", read.text("METRICS_TOKEN", "")) or None,
         )
         config._check()
@@ -155,6 +159,9 @@ class Config:
             raise ConfigError("APP_URL must start with https:// in production.")
         if self.stripe_api_base:
             raise ConfigError("STRIPE_API_BASE is for development only: unset it in production.")
+        if self.webhook_trial_receivers or self.webhook_trial_authority:
+            both = "WEBHOOK_TRIAL_RECEIVERS and WEBHOOK_TRIAL_AUTHORITY"
+            raise ConfigError(f"{both} are for development only: unset them in production.")
         if not self.require_operator_2fa:
             raise ConfigError("REQUIRE_OPERATOR_2FA=0 is for development only: unset it in production.")
         if self.bcrypt_rounds < 10:
@@ -293,6 +300,23 @@ def _collector(text: str) -> str:
             f"OTEL_EXPORTER_OTLP_ENDPOINT must be an address like http://127.0.0.1:4318 (OTLP over HTTP), not {text!r}."
         )
     return text.rstrip("/")
+
+
+def _receivers(text: str) -> tuple[str, ...]:
+    """Names with their ports. Raises ConfigError."""
+    found = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    for one in found:
+        host, _, port = one.rpartition(":")
+        if not _host(host) or "." not in host or not port.isdigit() or not 1024 <= int(port) <= 65_535:
+            raise ConfigError(f"WEBHOOK_TRIAL_RECEIVERS must hold names like receiver.test:8443, not {one!r}.")
+    return found
+
+
+def _file(variable: str, text: str) -> str:
+    """A file that is there. Raises ConfigError."""
+    if text and not os.path.isfile(text):
+        raise ConfigError(f"{variable} must be a file that is there, not {text!r}.")
+    return text
 
 
 def _folder(variable: str, text: str) -> str:

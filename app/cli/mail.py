@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
+from threading import Event, Thread
 from typing import Any
 
 import click
@@ -17,11 +18,14 @@ from app.domain.errors import DomainError, Unavailable
 from app.services import measurements, outbox, waiting
 from app.services.mail import deliver_due
 from app.services.pace import Pace
+from app.services.webhook_sender import Done, WebhookSender
 from app.telemetry.switch import switch
 from app.web import deps
 
 log = logging.getLogger(__name__)
 
+SOON = 0.05  # seconds before the next look, where the last one began something
+STOP_SECONDS = 11.0  # what a request to a receiver may still take once the sender was asked to stop
 TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
 
 group = Group("mail", help="The outbox.")
@@ -42,6 +46,9 @@ def send(watch: bool, every: float) -> None:
     except Unavailable as error:
         raise click.ClickException(error.message) from error
     click.echo(f"{sent} sent, {put_off} put off")
+    hooks = _hooks_once()
+    if hooks.sent or hooks.put_off:
+        click.echo(f"Webhooks: {hooks.sent} sent, {hooks.put_off} put off")
     if put_off:
         raise SystemExit(1)
 
@@ -74,18 +81,55 @@ def _deliver_all() -> tuple[int, int]:
             return sent, put_off
 
 
+def _hooks() -> WebhookSender:
+    found = deps.get()
+    return WebhookSender(found.store, found.sealer, found.receivers)
+
+
+def _hooks_once() -> Done:
+    sender = _hooks()
+    try:
+        while sender.look():
+            sender.finish()
+    except Unavailable as error:
+        raise click.ClickException(error.message) from error
+    return sender.finish()
+
+
+def _watch_hooks(sender: WebhookSender, stop: Event, every: float) -> None:
+    """Beside the mails, in a thread of its own: neither waits for the other."""
+    while not stop.is_set():
+        try:
+            begun = sender.look()
+        except DomainError as error:  # the store is down or busy: the events stay where they are
+            log.error("webhooks out of reach: %s", error.code)
+            begun = 0
+        except Exception:
+            log.exception("a look at the webhooks failed")
+            begun = 0
+        stop.wait(SOON if begun else every)
+    sender.finish(STOP_SECONDS)
+
+
 def _watch(every: float) -> None:
     tell = EveryMinute(_tell)
     with until_stopped() as stop:
-        look = _Looks(stop.is_set)
-        while not stop.is_set():
-            try:
-                tell()
-                sent, _ = look()
-            except DomainError as error:  # the store is down or busy: the mails stay where they are
-                log.error("outbox out of reach: %s", error.code)
-                sent = 0
-            stop.wait(0 if sent else every)
+        hooks = Thread(target=_watch_hooks, args=(_hooks(), stop, every), name="webhooks", daemon=True)
+        hooks.start()
+        _watch_mails(every, tell, stop)
+        hooks.join(STOP_SECONDS + 1)
+
+
+def _watch_mails(every: float, tell: EveryMinute, stop: Event) -> None:
+    look = _Looks(stop.is_set)
+    while not stop.is_set():
+        try:
+            tell()
+            sent, _ = look()
+        except DomainError as error:  # the store is down or busy: the mails stay where they are
+            log.error("outbox out of reach: %s", error.code)
+            sent = 0
+        stop.wait(0 if sent else every)
 
 
 def _tell() -> None:

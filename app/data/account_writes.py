@@ -345,7 +345,9 @@ def _all_of(*conditions: str) -> str:
 def _unchanged(account: Account, name: str, param: str = "read") -> tuple[str, dict[str, Any]]:
     """Rows of the original product lack what holds its default."""
     value = getattr(account, name)
-    stored, is_default = ACCOUNT.attributes({name: value})[name], value == Account.__dataclass_fields__[name].default
+    field = Account.__dataclass_fields__[name]
+    default = field.default_factory() if callable(field.default_factory) else field.default
+    stored, is_default = ACCOUNT.attributes({name: value})[name], value == default
     if stored is None:
         return f"attribute_not_exists(#{name})", {}
     condition = f"attribute_not_exists(#{name}) OR #{name} = :{param}" if is_default else f"#{name} = :{param}"

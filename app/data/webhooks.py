@@ -7,15 +7,14 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import islice
 from typing import Any
 
-from app.domain.accounts import Account
 from app.domain.clock import to_iso
 from app.domain.errors import BadCursor, NotFound
 from app.domain.paging import Page, each, read_cursor
 from app.domain.webhooks import KEPT_FOR, SHARDS, Delivery, Endpoint, Event, Try, delivery_of, due_shard
 
-from .account_rows import ACCOUNT
 from .base import Base, fits_a_key, in_parts
 from .client import Stale
 from .codec import decode_item
@@ -25,7 +24,6 @@ from .tables import (
     DELIVERY_LOG_INDEX,
     DELIVERY_WAITING_INDEX,
     ENDPOINT_INDEX,
-    USERS,
     WEBHOOK_DELIVERIES,
     WEBHOOK_ENDPOINTS,
 )
@@ -46,12 +44,6 @@ class WebhookReads(Base):
         ids = list(endpoint_ids)
         rows = self._get_many([(ENDPOINTS, {"endpoint_id": one}) for one in ids]) if ids else []
         return [ENDPOINT.record(row) for row in rows if row]
-
-    def find_with_account(self, endpoint_id: str, email: str) -> tuple[Endpoint | None, Account | None]:
-        """An endpoint and the account whose row says whether it lives; one call."""
-        rows = self._get_many([(ENDPOINTS, {"endpoint_id": endpoint_id}), (USERS.suffix, {"email": email})])
-        endpoint, account = rows
-        return ENDPOINT.record(endpoint) if endpoint else None, ACCOUNT.record(account) if account else None
 
     def find_endpoint(self, endpoint_id: str) -> Endpoint | None:
         row = self._get(ENDPOINTS, {"endpoint_id": endpoint_id})
@@ -207,11 +199,11 @@ class WebhookUpdates(Base):
         writes.delete(ENDPOINTS, {"endpoint_id": endpoint_id}, condition=None, failure=Stale)
         writes.commit()
 
-    def remove_deliveries(self, endpoint_id: str) -> int:
-        """All that was sent to an endpoint, and what waits: how many. Safe to repeat."""
+    def remove_deliveries(self, endpoint_id: str, *, limit: int) -> int:
+        """What was sent to an endpoint, and what waits, up to `limit`: how many. Safe to repeat."""
         reads = WebhookReads(self.client, self.prefix)
         removed = 0
-        for one in list(each(lambda cursor: reads.page(endpoint_id, limit=100, cursor=cursor))):
+        for one in list(islice(each(lambda cursor: reads.page(endpoint_id, limit=100, cursor=cursor)), limit)):
             writes = Writes(self.client, self.prefix)
             writes.delete(DELIVERIES, _key_of(one), condition=None, failure=Stale)
             writes.commit()
@@ -249,8 +241,10 @@ class WebhookWrites(Writes):
             condition="attribute_exists(endpoint_id) AND attribute_not_exists(paused_at)",
         )
 
-    def remove_endpoint(self, endpoint_id: str) -> None:
-        self.delete(ENDPOINTS, {"endpoint_id": endpoint_id}, condition=None, failure=Stale)
+    def end_endpoint(self, endpoint_id: str, now: datetime) -> None:
+        """Its account names it no more; the row goes by itself, after the last of its deliveries."""
+        expires_at = int((now + KEPT_FOR + timedelta(days=2)).timestamp())
+        self.update(ENDPOINTS, {"endpoint_id": endpoint_id}, set={"expires_at": expires_at})
 
     def send_again(self, delivery: Delivery, now: datetime) -> None:
         """As new: its tries begin again. Raises NotFound where its time is over."""

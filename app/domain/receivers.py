@@ -1,4 +1,4 @@
-"""Addresses that webhooks may be sent to: which URLs a customer may name, and which of the internet they may lead to."""
+"""Addresses that webhooks may be sent to: which URLs a customer may name, and where they may lead."""
 
 from __future__ import annotations
 

@@ -83,6 +83,7 @@ class Endpoint:
     old_until: datetime | None = None
     paused_at: datetime | None = None
     paused_by: str = ""
+    resumed_at: datetime | None = None  # what was held meanwhile is tried for as long as what is new
     parked: bool = False  # some of what waits is not due before the endpoint goes on
     failing_since: datetime | None = None  # the first failure since the last success
     failures: int = 0  # in a row

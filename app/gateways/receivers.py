@@ -65,7 +65,9 @@ class Receivers:
     def __init__(self, trial: Trial | None = None, resolve: Resolve = look_up) -> None:
         self._trial = trial or Trial()
         self._resolve = resolve
-        self._names = ThreadPoolExecutor(16, thread_name_prefix="names")  # a resolver may take longer than anybody waits
+        self._names = ThreadPoolExecutor(
+            16, thread_name_prefix="names"
+        )  # a resolver may take longer than anybody waits
         self._lock = Lock()
         self._tls: ssl.SSLContext | None = None
 
@@ -120,7 +122,7 @@ class Receivers:
             return over(error=_words(error, connection.was_cut))
         finally:
             watch.cancel()
-            connection.close()
+            connection.end()
 
     def _context(self) -> ssl.SSLContext:
         with self._lock:
@@ -142,7 +144,6 @@ class _Pinned(HTTPSConnection):
             timeout=seconds,
             ssl_context=context,
             server_hostname=target.host,
-            assert_hostname=target.host,
         )
         self._pin = (address, target.port)
         self._seconds = seconds
@@ -163,8 +164,9 @@ class _Pinned(HTTPSConnection):
             with suppress(OSError):
                 self._end.shutdown(socket.SHUT_RDWR)
 
-    def close(self) -> None:
-        super().close()
+    def end(self) -> None:
+        """Not by `close`: http.client calls that before it reads an answer of unknown length."""
+        self.close()
         if self._end is not None:
             self._end.close()
 

@@ -36,7 +36,7 @@ from app.domain.tasks import Task
 from app.gateways.files import FileStore
 from app.telemetry.spans import verb
 
-from . import api_keys, typed_drafts
+from . import api_keys, typed_drafts, webhooks
 from .account_notices import changed
 from .acting import Act, transaction
 from .links import CONFIRM, LIFETIMES, RESET, SET_PASSWORD, Links, check_nonce, new_nonce
@@ -272,6 +272,7 @@ def _delete(store: Store, account: Account, check: Callable[[Account], None], no
     _forget_addresses(store, account.email)
     log.info("account deleted", extra={"email": mask_email(account.email)})
     typed_drafts.erase(store, store.accounts.get(account.email))
+    webhooks.erase(store, store.accounts.get(account.email))
     api_keys.erase(store, store.accounts.get(account.email))
     for task in islice(store.tasks.every_of(account.email), ERASED_AT_ONCE):
         _erase_words(store, task)
@@ -298,6 +299,7 @@ def finish_erasure(store: Store, files: FileStore, email: AccountKey, *, deleted
     """
     seen = 0
     typed_drafts.erase(store, store.accounts.get(email))
+    webhooks.erase(store, store.accounts.get(email))
     api_keys.erase(store, store.accounts.get(email))
     for task in store.tasks.every_of(email):
         if task.created_at <= deleted_at:

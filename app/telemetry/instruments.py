@@ -187,6 +187,13 @@ MAILS_OFFERED = Instrument(
     ("kind", "outcome"),
     "Mails that were offered to SES: sent, put off, given up. Of the mail sender, so over OTLP alone.",
 )
+WEBHOOKS_SENT = Instrument(
+    COUNTER,
+    "dashboard.webhooks.sent",
+    "{try}",
+    ("outcome",),
+    "Events sent to customers' endpoints: sent, put off, given up, dropped; paused: endpoints. Of the sender alone.",
+)
 COMMANDS = Instrument(
     HISTOGRAM,
     "dashboard.commands.duration",

@@ -15,6 +15,7 @@ from app.domain.sales import Named
 from app.gateways.cloudflare import Cloudflare
 from app.gateways.files import FileStore
 from app.gateways.own_address import OwnAddress
+from app.gateways.receivers import Receivers
 from app.gateways.stripe import StripeGateway
 from app.services.backup.vault import Vault
 from app.services.clock_check import ClockCheck
@@ -47,6 +48,7 @@ class Deps:
     stripe: StripeGateway
     files: FileStore
     sender: Sender
+    receivers: Receivers
     passwords: Passwords
     passkeys: Passkeys
     sealer: Sealer

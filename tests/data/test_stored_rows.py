@@ -21,6 +21,7 @@ from app.data.client import Stale
 from app.data.codec import decode_item
 from app.data.payments import PAYMENT
 from app.data.store import Transaction
+from app.domain import webhooks
 from app.domain.accounts import Account, AddressChange, LinkMails, Passkey, Session
 from app.domain.aliases import Alias
 from app.domain.api_keys import ENDED_KEPT, ApiKey
@@ -40,6 +41,7 @@ from app.domain.reversals import Amount
 from app.domain.sales import Line, Origin, Sale
 from app.domain.tasks import Result, ResultFile, Task, claimed, completed, new_task, rejected
 from app.domain.typed_drafts import TypedDraft
+from app.domain.webhooks import Endpoint, Try
 from tests.support import NOW
 
 STORED: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "stored_rows.json").read_text())
@@ -181,6 +183,31 @@ AN_API_KEY = ApiKey(
     spent={"2026-11": 70},
     version=7,
 )
+AN_ENDPOINT = Endpoint(
+    *("we_1", "acc_1", ADA, "https://example.com/hooks", ("task.completed",), NOW, "sealed"),
+    name="Shop",
+    old_secret="sealed before",
+    old_until=LATER,
+    paused_at=NOW,
+    paused_by="failing",
+    resumed_at=NOW,
+    parked=True,
+    failing_since=NOW,
+    failures=7,
+    rest_until=LATER,
+    slow=True,
+    version=3,
+)
+AN_EVENT = webhooks.test_event(NOW)
+A_DELIVERY = replace(
+    webhooks.delivery_of(AN_EVENT, "we_1"),
+    due_at=LATER,
+    attempts=1,
+    tries=(Try(NOW, 12, 500, "refused"),),
+    headers={"webhook-id": AN_EVENT.event_id},
+    answer_headers={"X-A": "b"},
+    answer="said",
+)
 DRAFT = Draft("/tasks", (("description", "Words"), ("request_id", "r1")), NOW)
 
 
@@ -299,6 +326,11 @@ def draft(store: Store) -> None:
     together(lambda tx: tx.drafts.keep(PLAIN_ACCOUNT, DRAFT))(store)
 
 
+def delivery(store: Store) -> None:
+    together(lambda tx: tx.webhooks.promise(AN_EVENT, "we_1"))(store)
+    store.updates.webhooks.note(A_DELIVERY, due_at=LATER)
+
+
 HAND = Hand("command line", "2026-11-22", 70)
 TROUBLE = MailTrouble("paused", NOW, LATER, 2)
 CASES = {
@@ -389,6 +421,20 @@ CASES = {
         lambda s: s.updates.typed_drafts.save(replace(TYPED, version=0), TYPED),
         lambda s: s.typed_drafts.find_many([TYPED.draft_id], NOW),
         [TYPED],
+    ),
+    "webhook endpoint": Case(
+        "WebhookEndpoints",
+        {"endpoint_id": "we_1"},
+        together(lambda tx: tx.webhooks.add_endpoint(AN_ENDPOINT)),
+        lambda s: s.webhooks.find_endpoint("we_1"),
+        AN_ENDPOINT,
+    ),
+    "webhook delivery": Case(
+        "WebhookDeliveries",
+        {"lane": A_DELIVERY.lane, "place": A_DELIVERY.place},
+        delivery,
+        lambda s: s.webhooks.find(A_DELIVERY.lane, A_DELIVERY.place),
+        A_DELIVERY,
     ),
     "API key": Case(
         "ApiKeys",
