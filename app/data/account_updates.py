@@ -70,10 +70,11 @@ class AccountUpdates(LifeUpdates):
 
     def end_sessions(self, account: Account, *, end_keys: bool = False) -> None:
         """Every browser and program is signed out, with `end_keys` those that come with an API key, too.
+        So are webhooks then ended.
 
         Safe to repeat, and when the account is deleted meanwhile.
         """
-        keys = ["api_keys"] if end_keys else []
+        keys = ["api_keys", "webhooks"] if end_keys else []
         with suppress(Stale):  # a life that has ended has no session left
             self._update_account(Life.of(account), set={"sessions": {}}, remove=keys, add=SESSIONS_END)
 

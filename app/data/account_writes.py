@@ -173,7 +173,7 @@ class AccountWrites(LifeWrites):
     def change_password(self, account: Account, password_hash: str, session: Session, end_keys: bool = False) -> None:
         """Replace the password that was checked; `session` is the only one left, and no mailed link works any more.
 
-        With `end_keys` no API key does either.
+        With `end_keys` no API key and no webhook endpoint does either.
         """
         self.update_account(
             Life.of(account),
@@ -184,7 +184,7 @@ class AccountWrites(LifeWrites):
             },
             remove=[
                 *(f"link_nonces.{purpose}" for purpose in account.link_nonces if purpose != "confirm"),
-                *(["api_keys"] if end_keys else []),
+                *(["api_keys", "webhooks"] if end_keys else []),
             ],
             add=SESSIONS_END,
             condition="#password_hash = :checked AND attribute_not_exists(disabled_at)",

@@ -221,7 +221,7 @@ def refuse(store: Store, links: Links, token: str, *, now: datetime) -> Account:
             raise LinkExpired
         with store.transaction() as tx:
             tx.accounts.change_settings(
-                current, still="address_change", address_change=None, sessions={}, api_keys=None
+                current, still="address_change", address_change=None, sessions={}, api_keys=None, webhooks=None
             )
 
     store.accounts.decide(account, attempt)

@@ -195,8 +195,9 @@ def end_sessions(store: Store, operator: str, email: AccountKey, *, now: datetim
         def end(tx: Transaction) -> None:
             tx.accounts.change_settings(current, still="api_keys", sessions={}, api_keys=None, webhooks=None)
 
-        if keys:
-            what = f"An operator ended every session, and {count(len(current.api_keys), 'API key')}."
+        if keys or current.webhooks:
+            ended = f"{count(len(current.api_keys), 'API key')} and {count(len(current.webhooks), 'webhook endpoint')}"
+            what = f"An operator ended every session, {ended}."
             changed(store, current, what, now, end, act)
         else:
             with acting(store, act) as tx:

@@ -198,7 +198,7 @@ AN_ENDPOINT = Endpoint(
     slow=True,
     version=3,
 )
-AN_EVENT = webhooks.test_event(NOW)
+AN_EVENT = webhooks.revoked_key("key_1", "Shop", NOW)
 A_DELIVERY = replace(
     webhooks.delivery_of(AN_EVENT, "we_1"),
     due_at=LATER,

@@ -43,6 +43,7 @@ def test_what_is_sent_arrives_as_it_is(receiver, monkeypatch):
     assert (headers["host"], headers["webhook-id"], body) == (receiver.authority_name, "evt_1", b'{"a":"\xc3\xa4"}')
 
 
+@pytest.mark.threat(160)
 @pytest.mark.parametrize(
     "addresses",
     [
@@ -62,6 +63,7 @@ def test_a_name_that_leads_inside_is_refused_whenever_it_is_looked_up(receiver, 
     assert (answer.status, answer.error, asked) == (0, NOT_PUBLIC, [])
 
 
+@pytest.mark.threat(160)
 def test_the_address_that_was_looked_up_is_the_one_connected_to(receiver, monkeypatch):
     """A name that leads elsewhere a moment later changes nothing: it is asked for once."""
     looked_up, connected, plain = [], [], socket.create_connection
@@ -95,6 +97,7 @@ def test_a_certificate_of_another_name_or_authority_is_refused():
     assert other.got == []
 
 
+@pytest.mark.threat(160)
 def test_a_redirect_is_an_answer_like_any_other(receiver):
     receiver.answer = lambda handler, number: say(handler, 307, Location="https://169.254.169.254/")
 
@@ -102,6 +105,7 @@ def test_a_redirect_is_an_answer_like_any_other(receiver):
     assert len(receiver.got) == 1
 
 
+@pytest.mark.threat(161)
 def test_an_answer_is_cut_and_never_unpacked(receiver):
     packed = gzip.compress(b"0" * 10_000_000)
 
@@ -114,6 +118,7 @@ def test_an_answer_is_cut_and_never_unpacked(receiver):
     assert trial(receiver).post(target_of(receiver.url), b"{}", {}).body == b"x" * 65_536
 
 
+@pytest.mark.threat(161)
 @pytest.mark.parametrize("where", ["status", "headers", "body"])
 def test_who_dribbles_is_left_when_the_time_is_over(receiver, where, monkeypatch):
     monkeypatch.setattr(receivers, "SECONDS", 0.6)
@@ -134,6 +139,7 @@ def test_who_dribbles_is_left_when_the_time_is_over(receiver, where, monkeypatch
     assert (answer.status, answer.error) == (0, TOO_SLOW)
 
 
+@pytest.mark.threat(161)
 def test_who_dribbles_the_handshake_is_left_too(monkeypatch):
     monkeypatch.setattr(receivers, "SECONDS", 0.6)
     over = threading.Event()

@@ -11,6 +11,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from app.domain import webhooks as rules
+from app.domain.accounts import BROWSER, Session
 from app.domain.api_keys import TASKS_READ, KeyWishes
 from app.domain.clock import from_iso
 from app.domain.errors import AddressUnconfirmed, InvalidInput, NotFound, StoreUnavailable, WrongState
@@ -189,6 +190,7 @@ def test_a_failing_event_of_one_task_holds_up_no_other_task(store, account, ther
     assert min(per_task.values(), key=len) == ["task.started", "task.completed"]
 
 
+@pytest.mark.threat(162)
 def test_two_senders_send_each_event_once(store, account, there, clock):
     make(store, there, account)
     for minutes in range(6):
@@ -210,6 +212,7 @@ def test_two_senders_send_each_event_once(store, account, there, clock):
     assert set(map(tuple, order.values())) == {("task.started", "task.completed")}
 
 
+@pytest.mark.threat(162)
 def test_a_killed_sender_loses_nothing_and_the_repeat_has_the_same_id(store, account, there, sender, clock):
     make(store, there, account)
     finished(store, account)
@@ -340,6 +343,7 @@ def test_a_delivery_is_shown_with_request_and_answer_and_sent_again_with_its_id(
             webhooks.find_delivery(store, owner, endpoint.endpoint_id, broken)
 
 
+@pytest.mark.threat(163)
 def test_who_makes_an_endpoint_is_held_to_the_rules(store, account, there):
     with pytest.raises(InvalidInput, match="public internet"):
         make(store, there, account, url="https://inside.example/")
@@ -358,6 +362,7 @@ def test_who_makes_an_endpoint_is_held_to_the_rules(store, account, there):
         make(store, there, make_account(store, "bob@example.com", confirmed_at=None))
 
 
+@pytest.mark.threat(163)
 def test_of_many_endpoints_made_at_once_no_more_than_ten_are(store, account, there):
     refused = []
 
@@ -379,6 +384,7 @@ def test_of_many_endpoints_made_at_once_no_more_than_ten_are(store, account, the
     assert len(refused) == 4
 
 
+@pytest.mark.threat(163)
 @pytest.mark.parametrize("end", ["disable", "end_sessions", "remove"])
 def test_an_endpoint_ends_and_what_waits_is_sent_no_more(store, account, there, sender, clock, end):
     endpoint, _ = make(store, there, account)
@@ -399,6 +405,7 @@ def test_an_endpoint_ends_and_what_waits_is_sent_no_more(store, account, there, 
         webhooks.find_own(store, store.accounts.get(account.email), endpoint.endpoint_id)
 
 
+@pytest.mark.threat(163)
 def test_another_password_by_mail_ends_them_and_a_deletion_erases_them(store, account, there, sender):
     from app.services.links import RESET, Links
     from app.services.passwords import Passwords
@@ -425,7 +432,7 @@ def test_a_revoked_key_is_told(store, account, there, sender):
     make(store, there, account)
     owner = store.accounts.get(account.email)
     wishes = KeyWishes("Shop", frozenset({TASKS_READ}))
-    key, _ = api_keys.make(store, owner, wishes, None, require_2fa=False, now=NOW)
+    key, _ = api_keys.make(store, owner, wishes, Session("a" * 32, BROWSER, NOW, NOW), now=NOW)
     api_keys.revoke(store, owner, key.key_id, now=NOW)
     api_keys.revoke(store, owner, key.key_id, now=NOW)
     run(sender)
@@ -433,6 +440,7 @@ def test_a_revoked_key_is_told(store, account, there, sender):
     assert [json.loads(body)["data"] for _, body, _ in there.got] == [{"key_id": key.key_id, "name": "Shop"}]
 
 
+@pytest.mark.threat(164)
 def test_a_crowd_of_one_account_hides_nobody_elses_events(store, account, there, sender, clock, monkeypatch):
     monkeypatch.setattr("app.services.webhook_sender.OF_A_SHARD", 3)
     crowded, _ = make(store, there, account)
@@ -487,6 +495,7 @@ def test_over_tls_to_a_real_receiver_what_fails_five_times_comes_once_and_verifi
         assert headers["webhook-signature"] == Webhook(secret).sign(headers["webhook-id"], at, body.decode())
 
 
+@pytest.mark.threat(160)
 def test_an_endpoint_that_was_public_when_it_was_made_is_asked_again_at_each_connect(store, account, there, clock):
     _, _ = make(store, there, account)
     finished(store, account)
