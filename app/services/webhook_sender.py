@@ -247,7 +247,7 @@ class WebhookSender:
             return
         context = {
             "name": endpoint.name,
-            "url": endpoint.url,
+            "place": endpoint.url.removeprefix("https://"),  # a mail links to our own pages alone
             "why": WHY_PAUSED[why],
             "since": to_iso(endpoint.failing_since or now),
         }

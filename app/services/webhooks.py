@@ -92,7 +92,7 @@ def make(
             tx.webhooks.add_endpoint(endpoint)
             tx.accounts.change_settings(current, confirmed=True, same_sessions=True, still="webhooks", webhooks=named)
 
-        what = f"A webhook endpoint was made: we send events of your account to {url}."
+        what = f"A webhook endpoint was made: we send events of your account to {url[8:]}."
         changed(store, current, what, now, add)
 
     store.accounts.decide(account, attempt)
@@ -126,7 +126,7 @@ def change(
             with store.transaction() as tx:
                 write(tx)
         else:
-            changed(store, current, f"A webhook endpoint was changed: events now go to {url}.", now, write)
+            changed(store, current, f"A webhook endpoint was changed: events now go to {url[8:]}.", now, write)
 
     store.accounts.decide(account, attempt)
     log.info("webhook endpoint changed", extra=_about(account, first))

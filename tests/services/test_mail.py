@@ -51,7 +51,7 @@ CONTEXT = {
     "present": "ada@example.com",
     "asked_at": "2026-11-22T12:00:00.000000Z",
     "label": "Firefox on Linux",
-    "url": "https://example.com/hooks",
+    "place": "example.com/hooks",
     "why": "It has answered 410 (Gone).",
     "since": "2026-11-22T12:00:00.000000Z",
 }

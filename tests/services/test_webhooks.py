@@ -433,8 +433,8 @@ def test_a_revoked_key_is_told(store, account, there, sender):
     owner = store.accounts.get(account.email)
     wishes = KeyWishes("Shop", frozenset({TASKS_READ}))
     key, _ = api_keys.make(store, owner, wishes, Session("a" * 32, BROWSER, NOW, NOW), now=NOW)
-    api_keys.revoke(store, owner, key.key_id, now=NOW)
-    api_keys.revoke(store, owner, key.key_id, now=NOW)
+    for _ in range(2):
+        api_keys.revoke(store, store.accounts.get(account.email), key.key_id, now=NOW)
     run(sender)
 
     assert [json.loads(body)["data"] for _, body, _ in there.got] == [{"key_id": key.key_id, "name": "Shop"}]
