@@ -167,7 +167,7 @@ def file_size(size_bytes: int) -> str:
 def spend(spend_by_day: Mapping[str, int] | None) -> Spend:
     """What the chart of the last 30 days shows."""
     days = daily_spend(spend_by_day)
-    words = [f"{_day(day)}: {count(spent, 'credit')}, {dollars(spent)}" if spent else "" for day, spent in days]
+    words = [f"{_day(day)}: {_spent(spent)}" if spent else "" for day, spent in days]
     chart = stacked([[spent] for _, spent in days], words)
     return Spend(sum(day.credits for day in days), max(days, key=lambda day: day.credits), chart)
 
@@ -176,6 +176,11 @@ def daily_spend(spend_by_day: Mapping[str, int] | None, days: int = 30, today: d
     """One entry for each of the last days, oldest first, with 0 for a day without spending."""
     spent = spend_by_day or {}
     return [DaySpend(day, int(spent.get(iso, 0))) for day, iso in _window(today or utcnow().date(), days)]
+
+
+@lru_cache(maxsize=1024)
+def _spent(amount: int) -> str:
+    return f"{count(amount, 'credit')}, {dollars(amount)}"
 
 
 @lru_cache(maxsize=64)

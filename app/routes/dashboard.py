@@ -18,6 +18,7 @@ from app.domain.tasks import MAX_DESCRIPTION, TASK_COST, Task, new_idempotency_k
 from app.forms.paging import Paging, TaskFilter, read_paging, read_task_filter
 from app.forms.tasks import TaskForm
 from app.web import deps, heavy
+from app.web.addresses import plain
 from app.web.fragments import is_fragment_request, render
 from app.web.guards import login_required, login_required_while_reading
 from app.web.refusals import status_of
@@ -125,7 +126,8 @@ def blank_form(*, keep_draft: bool = True) -> TaskForm:
 
 def place() -> str:
     """What the words of the composer are kept under: those of a task that is submitted again apart from all others."""
-    return url_for("tasks.submit", again=request.args.get("again") if request.method == "GET" else None)
+    again = request.args.get("again") if request.method == "GET" else None
+    return plain("tasks.submit") if again is None else url_for("tasks.submit", again=again)
 
 
 def composer_context(form: TaskForm) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask
+from flask import Flask, current_app, url_for
 from werkzeug.routing import BaseConverter
 
 
@@ -27,6 +27,14 @@ class EmailAddress(BaseConverter):
 def register(app: Flask) -> None:
     kinds: dict[str, Any] = {"account": AccountId, "address": EmailAddress}
     app.url_map.converters.update(kinds)
+
+
+def plain(endpoint: str) -> str:
+    """The address of a view without parts: built once, as most requests name some."""
+    known: dict[str, str] = current_app.extensions.setdefault("plain addresses", {})
+    if endpoint not in known:
+        known[endpoint] = url_for(endpoint)
+    return known[endpoint]
 
 
 def safe_path(target: str | None) -> str:

@@ -70,5 +70,5 @@ def render_beside(template: str, *, oob: Sequence[str], partials: Sequence[str] 
 def _varying(body: str) -> Response:
     """An answer that is another one for a browser than for HTMX."""
     response = make_response(body)
-    response.vary.add("HX-Request")
+    response.headers["Vary"] = "HX-Request"  # it has none yet, so none has to be read first
     return response

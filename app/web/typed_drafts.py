@@ -20,6 +20,7 @@ from app.domain.errors import DomainError, Forbidden, Malformed
 from app.domain.typed_drafts import Mark
 from app.services import typed_drafts
 from app.web import deps
+from app.web.addresses import plain
 from app.web.fragments import is_fragment_request
 from app.web.typed import LABELS, OURS
 
@@ -78,7 +79,7 @@ def draft_of(place: str, *, fresh: bool = False) -> Given:
         return Given(sent, unsaved=True)
     look_up([place])
     found: Given = g.drafts[place]
-    if place == url_for("tasks.submit") and not found.saved_at and g.account.draft:  # kept by an earlier release
+    if place == plain("tasks.submit") and not found.saved_at and g.account.draft:  # kept by an earlier release
         return Given(found.mark, values={"description": g.account.draft})
     return found
 

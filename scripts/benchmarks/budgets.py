@@ -18,10 +18,10 @@ from scripts.local.aws import REPO
 
 ROOM = 1.05
 BUDGETS = {
-    "dashboard": 1.13,
+    "dashboard": 1.09,
     "poll": 0.22,
     "news": 1.22,
-    "submit": 0.99,
+    "submit": 0.96,
     "task": 0.48,
     "transactions": 0.49,
     "search": 1.08,
