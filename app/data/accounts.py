@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from app.domain.accounts import Account, AccountKey, Address, LinkMails
 from app.domain.clock import from_iso
 from app.domain.errors import BadCursor, NotFound
-from app.domain.paging import Page
+from app.domain.paging import Page, read_cursor, write_cursor
 
 from .account_rows import (
     ACCOUNT,
@@ -28,7 +28,7 @@ from .account_rows import (
     new_id_key,
     no_link_key,
 )
-from .base import WHOLE, Base, Part, in_parts
+from .base import WHOLE, Base, Part, fits_a_key, in_parts
 from .client import Stale, call
 from .codec import decode_item, encode_item
 from .tables import ACCOUNT_INDEX, CUSTOMER_INDEX, RATE_LIMITS
@@ -194,12 +194,14 @@ class AccountReads(Base):
     def search(self, beginning: str, *, limit: int, cursor: str | None = None) -> Page[Account]:
         """Accounts whose address begins so, in no order. A page may be short and still have a next one.
 
-        The cursor is the address that the next page starts after.
+        The cursor holds the address that the next page starts after.
         """
-        if cursor and len(cursor.encode()) > MAX_EMAIL_BYTES:
+        of = ("accounts", beginning)
+        (after,) = read_cursor(cursor, 1, of) if cursor else (None,)
+        if cursor and not fits_a_key(after):
             raise BadCursor
         found: list[Account] = []
-        start = encode_item({"email": cursor}) if cursor else None
+        start = encode_item({"email": after}) if after else None
         chunk = SCAN_CHUNK if beginning else limit + 1
         looked_at = 0
         while True:
@@ -214,11 +216,11 @@ class AccountReads(Base):
             looked_at += chunk
             start = answer.get("LastEvaluatedKey")
             if len(found) > limit:
-                return Page(found[:limit], found[limit - 1].email)
+                return Page(found[:limit], write_cursor([found[limit - 1].email], of))
             if start is None:
                 return Page(found)
             if looked_at >= SCAN_BUDGET:
-                return Page(found, decode_item(start)["email"])
+                return Page(found, write_cursor([decode_item(start)["email"]], of))
 
     def every_to_erase(self) -> Iterator[tuple[AccountKey, datetime]]:
         """A scan: addresses of accounts that were deleted and are not erased to the end, and when they were deleted.

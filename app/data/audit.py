@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ from app.domain.accounts import Address
 from app.domain.audit import CHANGE_ADDRESS, AuditRow
 from app.domain.clock import to_iso
 from app.domain.errors import AlreadyRecorded, BadCursor
-from app.domain.paging import Page, each
+from app.domain.paging import Page, each, read_cursor, write_cursor
 
 from .base import Base
 from .records import Codec
@@ -34,24 +34,30 @@ class AuditReads(Base):
 
         The cursor names the day that it is in.
         """
-        day, _, place = (cursor or until.isoformat()).partition("~")
+        narrowed = (actor, action)
+        of = ("audit", until.isoformat(), *narrowed)
+        day, place = read_cursor(cursor, 2, of) if cursor else (until.isoformat(), None)
         rows: list[AuditRow] = []
         last = _day(day)
         keep = (lambda row: actor in ("", row.actor) and row.action.startswith(action)) if actor or action else None
         for back in range(days):
             current = (last - timedelta(days=back)).isoformat()
-            page = self._audit(AUDIT_INDEX, ("day", current), limit - len(rows), place or None, keep)
+            page = self._audit(AUDIT_INDEX, ("day", current), limit - len(rows), place, keep, narrowed)
             rows += page.items
             if page.next_cursor:
-                return Page(rows, f"{current}~{page.next_cursor}")
-            place = ""
+                return Page(rows, write_cursor([current, page.next_cursor], of))
+            place = None
             if len(rows) == limit:
-                return Page(rows, (last - timedelta(days=back + 1)).isoformat())
+                return Page(rows, write_cursor([(last - timedelta(days=back + 1)).isoformat(), None], of))
         return Page(rows, None)
 
-    def page_of(self, subject: str, *, limit: int, cursor: str | None = None) -> Page[AuditRow]:
-        """Everything done to one task, account, payment or code, newest first."""
-        return self._audit(AUDIT_SUBJECT_INDEX, ("subject", subject), limit, cursor)
+    def page_of(
+        self, subject: str, *, limit: int, cursor: str | None = None, narrowed: Sequence[str] = ()
+    ) -> Page[AuditRow]:
+        """Everything done to one task, account, payment or code, newest first. `narrowed`: by what whoever asks leaves
+        some of it out.
+        """
+        return self._audit(AUDIT_SUBJECT_INDEX, ("subject", subject), limit, cursor, narrowed=narrowed)
 
     def every_of(self, subject: str) -> Iterator[AuditRow]:
         """The same to the end, page by page."""
@@ -69,10 +75,18 @@ class AuditReads(Base):
         limit: int,
         cursor: str | None,
         keep: Callable[[AuditRow], bool] | None = None,
+        narrowed: Sequence[str] = (),
     ) -> Page[AuditRow]:
-        names = ("at", "audit_id")
         return self._page(
-            TABLE, index, key, key_names=names, make=AUDIT_ROW.record, limit=limit, cursor=cursor, keep=keep
+            TABLE,
+            index,
+            key,
+            key_names=("at", "audit_id"),
+            make=AUDIT_ROW.record,
+            limit=limit,
+            cursor=cursor,
+            keep=keep,
+            narrowed=narrowed,
         )
 
 
@@ -94,10 +108,10 @@ class AuditWrites(Writes):
         self.put(TABLE, AUDIT_ROW.row(row), condition="attribute_not_exists(audit_id)", failure=AlreadyRecorded)
 
 
-def _day(text: str) -> date:
+def _day(text: object) -> date:
     try:
-        day = date.fromisoformat(text)
-    except ValueError as error:
+        day = date.fromisoformat(text)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
         raise BadCursor from error
     if day.year < 2000:
         raise BadCursor

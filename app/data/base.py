@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
@@ -182,16 +182,25 @@ class Base:
         make: Callable[[dict[str, Any]], Row],
         limit: int,
         cursor: str | None = None,
+        place: Sequence[object] | None = None,
         keep: Callable[[Row], bool] | None = None,
         between: tuple[str, str, str] | None = None,
+        narrowed: Sequence[str] = (),
         newest_first: bool = True,
     ) -> Page[Row]:
         """A page of an index, or of the table itself where `index` is empty. `key_names` are the keys that a cursor
         carries (never the hash key: that is ours).
 
-        With `keep`, looks no further than a SearchBudget reaches and hands back where it stopped.
+        With `keep`, looks no further than a SearchBudget reaches and hands back where it stopped. `narrowed` says in
+        words what `keep` and `between` leave: a cursor opens that list alone, of this `hash_key` and in this order.
+        Raises BadCursor for another's. `place`: what a cursor of another kind has said, in its stead.
         """
-        start = self._start(cursor, key_names, hash_key) if cursor else None
+        if (keep or between) and not narrowed:
+            raise TypeError(f"a page of {table} is narrowed, and nothing says by what")
+        of = (table, index, hash_key[1], "newest" if newest_first else "oldest", *narrowed)
+        if cursor:
+            place = read_cursor(cursor, len(key_names), of)
+        start = self._start(place, key_names, hash_key) if place else None
         if between and between[1] > between[2]:  # DynamoDB refuses such a range; nothing lies in it
             return Page()
         rows: list[tuple[Row, dict[str, Any]]] = []
@@ -199,7 +208,7 @@ class Base:
         while True:
             chunk = limit + 1 - len(rows) if keep is None else budget.next_chunk()
             query = self._query(table, index, hash_key, chunk, start, between, newest_first)
-            answer = self._query_from(query, theirs=cursor is not None and start is first)
+            answer = self._query_from(query, theirs=place is not None and start is first)
             for item in answer["Items"]:
                 values = decode_item(item)
                 row = make(values)
@@ -209,12 +218,12 @@ class Base:
                 budget.spend(answer["Items"])
             start = answer.get("LastEvaluatedKey")
             if len(rows) > limit:
-                return Page([row for row, _ in rows[:limit]], write_cursor(list(rows[limit - 1][1].values())))
+                return Page([row for row, _ in rows[:limit]], write_cursor(list(rows[limit - 1][1].values()), of))
             if start is None:
                 return Page([row for row, _ in rows], None)
             if keep is not None and budget.is_spent:
                 last = decode_item(start)
-                return Page([row for row, _ in rows], write_cursor([last[name] for name in key_names]))
+                return Page([row for row, _ in rows], write_cursor([last[name] for name in key_names], of))
 
     def _query(
         self,
@@ -245,9 +254,8 @@ class Base:
         return request
 
     @staticmethod
-    def _start(cursor: str, key_names: tuple[str, ...], hash_key: tuple[str, str]) -> Item:
+    def _start(values: Sequence[object], key_names: tuple[str, ...], hash_key: tuple[str, str]) -> Item:
         """A cursor names a place only; whose list it is in comes from the session, so it opens nobody else's."""
-        values = read_cursor(cursor, len(key_names))
         if not all(fits_a_key(value) for value in values):
             raise BadCursor
         return encode_item(dict(zip(key_names, values, strict=True)) | {hash_key[0]: hash_key[1]})

@@ -63,6 +63,7 @@ class LedgerReads(Base):
             cursor=cursor,
             keep=(lambda entry: entry.type == type) if type else None,
             between=("timestamp", *(keys or (f"{month}-", f"{month}-~"))) if month or keys else None,
+            narrowed=(type, month),
         )
         if not type and not as_they_stand:  # rows of one type are no neighbours
             _check_chain(found.items)
@@ -105,6 +106,7 @@ class LedgerReads(Base):
             limit=1,
             between=between,
             keep=keep,
+            narrowed=between,
         )
         return next(each(lambda cursor: read(cursor=cursor)), None)
 

@@ -25,6 +25,7 @@ from .transaction import Writes
 TABLE = OUTBOX.suffix
 DUE = "due"
 FAILED = "failed"
+WAITING_LIST = ("mails", "waiting")  # what a cursor of `list_waiting` is bound to
 # Where mails that are to be sent are found. The last is where the release before puts, and looks for, all of them.
 SOURCES = (
     *((OUTBOX_DUE_INDEX, "due_shard", f"due#{number}") for number in range(DUE_SHARDS)),
@@ -127,7 +128,7 @@ class MailReads(Base):
         shown = places[:limit]
         mails = [MAIL.record(row) for row in self._rows([mail_id for _, mail_id in shown]) if is_due(row)]
         mails.sort(key=lambda mail: (to_iso(mail.due_at) if mail.due_at else "", mail.mail_id))
-        return Page(mails, write_cursor(list(shown[-1])) if len(places) > limit else None)
+        return Page(mails, write_cursor(list(shown[-1]), WAITING_LIST) if len(places) > limit else None)
 
     def _beyond(self, source: tuple[str, str, str], place: Place, limit: int) -> list[Place]:
         """The first places of a source beyond `place`: those of the same moment are in no order that is promised."""
@@ -168,6 +169,7 @@ class MailReads(Base):
             limit=limit,
             cursor=cursor,
             between=("due_at", to_iso(between[0]), to_iso(between[1])) if between else None,
+            narrowed=tuple(map(to_iso, between or ())),
         )
 
     def list_to(self, email: str, *, limit: int, cursor: str | None = None) -> Page[Mail]:
@@ -291,7 +293,7 @@ def _place_of(cursor: str | None) -> Place:
     """Raises BadCursor."""
     if not cursor:
         return "0", ""
-    due_at, mail_id = read_cursor(cursor, 2)
+    due_at, mail_id = read_cursor(cursor, 2, WAITING_LIST)
     if not (fits_a_key(due_at) and fits_a_key(mail_id)):
         raise BadCursor
     return due_at, mail_id

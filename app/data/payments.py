@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -78,9 +78,12 @@ class PaymentReads(Base):
         *,
         limit: int,
         cursor: str | None = None,
+        narrowed: Sequence[str] = (),
     ) -> Page[PaymentRecord]:
-        """Payments that were first heard of in a UTC month, newest first; `keep` looks at a bounded number of them."""
-        return self._payments(PAYMENT_MONTH_INDEX, ("created_month", month), limit, cursor, keep)
+        """Payments that were first heard of in a UTC month, newest first; `keep` looks at a bounded number of them, and
+        `narrowed` says which it leaves.
+        """
+        return self._payments(PAYMENT_MONTH_INDEX, ("created_month", month), limit, cursor, keep, narrowed)
 
     def _payments(
         self,
@@ -89,10 +92,18 @@ class PaymentReads(Base):
         limit: int,
         cursor: str | None,
         keep: Callable[[PaymentRecord], bool] | None = None,
+        narrowed: Sequence[str] = (),
     ) -> Page[PaymentRecord]:
-        names = ("created_at", "payment_id")
         return self._page(
-            TABLE, index, key, key_names=names, make=PAYMENT.record, limit=limit, cursor=cursor, keep=keep
+            TABLE,
+            index,
+            key,
+            key_names=("created_at", "payment_id"),
+            make=PAYMENT.record,
+            limit=limit,
+            cursor=cursor,
+            keep=keep,
+            narrowed=narrowed,
         )
 
     def every(self, part: Part = WHOLE) -> Iterator[PaymentRecord]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -40,6 +40,7 @@ class QueueReads(Base):
         cursor: str | None = None,
         keep: Callable[[Task], bool] | None = None,
         until: datetime | None = None,
+        narrowed: Sequence[str] = (),
         newest_first: bool = False,
     ) -> Page[Task]:
         """A page of the open tasks of one status, oldest first unless told, each with its title for a description.
@@ -47,8 +48,12 @@ class QueueReads(Base):
         One query for each shard, however long the queue is; `until` leaves out what was submitted after that moment.
 
         With `keep`, a page looks at no more than FILTER_CHUNK rows of each shard; it may be short and have a next one.
+        `narrowed` says in words what `keep` and `until` leave: a cursor opens that list alone. Raises BadCursor.
         """
-        starts = _read_starts(cursor)
+        if keep and cursor and not narrowed:
+            raise TypeError("a page of the queue is narrowed, and nothing says by what")
+        of = ("queue", status, "newest" if newest_first else "oldest", *narrowed)
+        starts = _read_starts(cursor, of)
         size = limit + 1 if keep is None else max(limit + 1, FILTER_CHUNK)
         chunks = side_by_side(
             SHARDS,
@@ -77,7 +82,7 @@ class QueueReads(Base):
             starts[shard] = place
             if keep is None or keep(task):
                 items.append(task)
-        return Page(items, write_cursor(starts) if more else None)
+        return Page(items, write_cursor(starts, of) if more else None)
 
     def count_before(self, task: Task, cap: int) -> int:
         """How many pending tasks are older than `task`, counted up to `cap` for each shard."""
@@ -132,11 +137,11 @@ def _start_key(shard: str, start: tuple[str, str]) -> Item:
     return encode_item({"queue_shard": shard} | dict(zip(KEYS, start, strict=True)))
 
 
-def _read_starts(cursor: str | None) -> list[tuple[str, str] | None]:
+def _read_starts(cursor: str | None, of: Sequence[str]) -> list[tuple[str, str] | None]:
     """Where each shard was left: equal times in two shards can then neither repeat a task nor skip one."""
     if not cursor:
         return [None] * QUEUE_SHARDS
-    starts = read_cursor(cursor, QUEUE_SHARDS)
+    starts = read_cursor(cursor, QUEUE_SHARDS, of)
     if not all(map(_is_start, starts)):
         raise BadCursor
     return [tuple(start) if start else None for start in starts]

@@ -48,6 +48,7 @@ class SearchKeyReads(Base):
             cursor=cursor,
             keep=lambda match: is_first(match, term),
             between=("place", beginning, beginning + LAST),
+            narrowed=(term,),
             newest_first=False,
         )
 

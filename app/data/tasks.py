@@ -101,6 +101,7 @@ class TaskReads(Base):
             between=("created_at", since.isoformat() if since else "0", f"{until.isoformat() if until else ''}~")
             if since or until
             else None,
+            narrowed=(search, str(since or ""), str(until or "")),
             newest_first=not oldest_first,
         )
 

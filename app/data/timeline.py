@@ -43,9 +43,8 @@ class Line:
     line_id: str
     thing: Any
 
-    @property
-    def cursor(self) -> str:
-        return write_cursor([self.at, self.rank, self.line_id])
+    def cursor(self, of: Sequence[str]) -> str:
+        return write_cursor([self.at, self.rank, self.line_id], of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +56,9 @@ class Place:
     line_id: str
 
     @classmethod
-    def read(cls, cursor: str) -> Place:
+    def read(cls, cursor: str, of: Sequence[str]) -> Place:
         """Raises BadCursor."""
-        at, rank, line_id = read_cursor(cursor, 3)
+        at, rank, line_id = read_cursor(cursor, 3, of)
         if not (isinstance(at, str) and at and isinstance(rank, int) and isinstance(line_id, str)):
             raise BadCursor
         return cls(at, rank, line_id)
@@ -130,6 +129,7 @@ class TimelineReads(Base):
     def _of_kind(self, email: str, rank: int, place: Place | None, limit: int) -> list[Line]:
         source = SOURCES[rank]
         own = place is not None and place.rank == rank
+        between = (source.at, "0", place.until(rank)) if place and not own else None
         page = self._page(
             source.table,
             source.index,
@@ -137,7 +137,8 @@ class TimelineReads(Base):
             key_names=(source.at, source.key),
             make=lambda row: Line(row[source.at], rank, row[source.key], source.make(row)),
             limit=limit,
-            cursor=write_cursor([place.at, place.line_id]) if place and own else None,
-            between=(source.at, "0", place.until(rank)) if place and not own else None,
+            place=(place.at, place.line_id) if place and own else None,
+            between=between,
+            narrowed=between or (),
         )
         return page.items

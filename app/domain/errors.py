@@ -61,7 +61,7 @@ class UnreadableCookies(Malformed):
 
 class BadCursor(Malformed):
     code = "bad_cursor"
-    message = "That page marker is not valid. Start again from the first page."
+    message = "That page marker is not one of this list with this filter. Start again from the first page."
 
 
 class NotFound(DomainError):

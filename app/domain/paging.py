@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Generic, TypeVar
@@ -42,18 +43,30 @@ def batched(every: Iterable[Row], size: int) -> Iterator[list[Row]]:
         yield some
 
 
-def write_cursor(place: list[Any]) -> str:
-    """A place in a list, as text for an address."""
-    text = json.dumps(place, separators=(",", ":"))
+def write_cursor(place: list[Any], of: Sequence[str]) -> str:
+    """A place in a list, as text for an address.
+
+    `of` says which list: whose it is, its order, and all that narrows it. It goes in as a digest, so that the cursor
+    opens no other list, where the place would mean something else and the page would leave rows out without a word.
+    It is no signature: a place that somebody made up opens nothing that its list does not show anyway.
+    """
+    text = json.dumps([*place, _digest(of)], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def read_cursor(cursor: str, parts: int) -> list[Any]:
-    """So many parts, each still to be looked at: a cursor comes from outside. Raises BadCursor."""
+def read_cursor(cursor: str, parts: int, of: Sequence[str]) -> list[Any]:
+    """So many parts, each still to be looked at: a cursor comes from outside. Raises BadCursor, also for one of another
+    list, and for one of a release that did not bind them.
+    """
     try:
         place = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii") + b"=="))
     except (ValueError, binascii.Error, RecursionError) as error:
         raise BadCursor from error
-    if not isinstance(place, list) or len(place) != parts:
+    if not isinstance(place, list) or len(place) != parts + 1 or place.pop() != _digest(of):
         raise BadCursor
     return place
+
+
+def _digest(of: Sequence[str]) -> str:
+    written = json.dumps(list(of)).encode()  # quotes and commas stand for themselves in it, so no two lists are one
+    return base64.urlsafe_b64encode(hashlib.blake2b(written, digest_size=9).digest()).decode()

@@ -141,7 +141,8 @@ class Delivery:
 
     @property
     def delivery_id(self) -> str:
-        return write_cursor([self.lane.partition("#")[2], self.place])
+        endpoint_id, _, subject = self.lane.partition("#")
+        return write_cursor([subject, self.place], ("delivery", endpoint_id))
 
     @property
     def waiting_since(self) -> datetime:
@@ -200,7 +201,7 @@ def lane_of(endpoint_id: str, subject: str) -> str:
 def place_of(endpoint_id: str, delivery_id: str) -> tuple[str, str]:
     """Lane and place by the id of a delivery. Raises NotFound."""
     try:
-        subject, place = read_cursor(delivery_id, 2)
+        subject, place = read_cursor(delivery_id, 2, ("delivery", endpoint_id))
     except BadCursor:
         raise NotFound("There is no such delivery.") from None
     if not (isinstance(subject, str) and isinstance(place, str) and subject and place):

@@ -132,7 +132,9 @@ class Adjust(Body):
 def list_tasks(query: ListQueue) -> ResponseReturnValue:
     found = finder(query.q)
     keep = (lambda task: found(f"{task.description} {task.user_email}")) if found else None
-    read = partial(deps.store().queue.page, query.status, limit=query.limit, cursor=query.cursor, keep=keep)
+    read = partial(
+        deps.store().queue.page, query.status, limit=query.limit, cursor=query.cursor, keep=keep, narrowed=(query.q,)
+    )
     page = heavy.beside("Searching", read) if found else read()
     look_up_names(name for task in page.items for name in (task.user_email, task.lease_owner))
     return QUEUE(page)

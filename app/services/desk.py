@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Any
 
 from app.data import Store
 from app.data.threads import KINDS, side_by_side
-from app.domain.desk import MOST_COUNTED, WAITING, Counts, QueueFilter, counted, is_worked_on
+from app.domain.desk import MINE, MOST_COUNTED, WAITING, Counts, QueueFilter, counted, is_worked_on
 from app.domain.paging import Page
 from app.domain.tasks import IN_PROGRESS, PENDING, Task
 
@@ -39,6 +40,7 @@ def look(store: Store, found: QueueFilter, operator: str, *, cursor: str | None,
             cursor=cursor,
             keep=matches if found.looks_into_rows else None,
             until=found.until(now),
+            narrowed=(*itertools.chain(*found.address().items()), operator if found.view == MINE else ""),
         ),
         partial(store.queue.page, IN_PROGRESS, limit=SURVEYED),
     ]

@@ -26,7 +26,10 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 def page_of(store: Store, wanted: PaymentFilter, *, limit: int, cursor: str | None) -> Page[PaymentRecord]:
     if wanted.month:
         wanted = _with_owners(store, wanted)
-        return store.payments.page_of_month(wanted.month, wanted.lets_through, limit=limit, cursor=cursor)
+        words = (wanted.q, wanted.state)
+        return store.payments.page_of_month(
+            wanted.month, wanted.lets_through, limit=limit, cursor=cursor, narrowed=words
+        )
     return Page(list(filter(wanted.lets_through, _named(store, wanted.q))))
 
 

@@ -45,7 +45,8 @@ def page(store: Store, account: Account, *, kind: str = "", cursor: str | None =
     """
     if kind and kind not in KINDS:
         raise Malformed(f"kind must be one of {', '.join(KINDS)}.")
-    place = Place.read(cursor) if cursor else None
+    of = ("timeline", account.account_id, kind)
+    place = Place.read(cursor, of) if cursor else None
     ranks = [KINDS.index(kind)] if kind else list(range(len(KINDS)))
     lines = store.timeline.lines(
         account.email,
@@ -62,7 +63,7 @@ def page(store: Store, account: Account, *, kind: str = "", cursor: str | None =
     shown = [at for at, line in enumerate(looked_at) if kind or not _is_told_by_its_cause(line)][:PAGE]
     end = shown[-1] + 1 if len(shown) == PAGE else len(looked_at)
     events = [Event(KINDS[lines[at].rank], lines[at].thing) for at in shown]
-    return Page(events, lines[end - 1].cursor if end < len(lines) else None)
+    return Page(events, lines[end - 1].cursor(of) if end < len(lines) else None)
 
 
 def _is_told_by_its_cause(line: Line) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import date, timedelta
 
@@ -9,8 +10,10 @@ import pytest
 
 from app.data import base
 from app.data.base import Base
+from app.data.tables import TASK_INDEX, TASKS
 from app.domain.credits import PROMO, LedgerEntry, post, spend_entry
 from app.domain.errors import BadCursor, NotFound
+from app.domain.paging import write_cursor
 from app.domain.tasks import new_task
 from tests.support import NOW, make_account
 
@@ -181,9 +184,8 @@ def test_each_customer_sees_only_their_own(any_store):
     add_tasks(any_store, bob, 2, "Bob")
     cursor = any_store.tasks.page(ada.email, limit=1).next_cursor
 
-    rows = any_store.tasks.page(bob.email, limit=10, cursor=cursor).items
-
-    assert {task.user_email for task in rows} <= {bob.email}
+    with pytest.raises(BadCursor):
+        any_store.tasks.page(bob.email, limit=10, cursor=cursor)
     task_id = any_store.tasks.page(ada.email, limit=1).items[0].task_id
     with pytest.raises(NotFound):
         any_store.tasks.get(task_id, owner=bob.email)
@@ -212,6 +214,52 @@ def test_ledger_is_filtered_by_month_and_type(any_store):
     assert amounts(type="spend") == [-10]
     assert amounts(type="promo", month="2026-11") == [100, 100]
     assert [entry.amount for entry in any_store.ledger.every_of(account.email)] == [-10, 100, 100, 100]
+
+
+NARROWED = [
+    {"status": "pending"},
+    {"search": "one"},
+    {"since": date(2026, 11, 1)},
+    {"until": date(2026, 12, 1)},
+    {"oldest_first": True},
+]
+
+
+@pytest.mark.parametrize("narrowed", NARROWED, ids=str)
+def test_a_cursor_opens_the_list_alone_that_handed_it_out(any_store, narrowed):
+    ada = make_account(any_store, credits=30)
+    add_tasks(any_store, ada, 3, "One")
+
+    def page(**more):
+        return any_store.tasks.page(ada.email, limit=2, **more)
+
+    whole, other = page().next_cursor, page(**narrowed).next_cursor
+
+    assert len(page(cursor=whole).items) == len(page(cursor=other, **narrowed).items) == 1
+    for cursor, asked in ((whole, narrowed), (other, {})):
+        with pytest.raises(BadCursor):
+            page(cursor=cursor, **asked)
+
+
+def test_a_cursor_of_the_release_before_is_refused(any_store):
+    """It says a place and not of which list: the next page could leave rows out without a word."""
+    before = base64.urlsafe_b64encode(b'["2026-11-22T12:00:00.000000Z","task_a"]').decode().rstrip("=")
+
+    with pytest.raises(BadCursor, match="Start again from the first page"):
+        any_store.tasks.page("ada@example.com", limit=5, cursor=before)
+
+
+def test_nothing_is_narrowed_without_a_name(any_store):
+    with pytest.raises(TypeError, match="nothing says by what"):
+        any_store._page("T", "", ("a", "b"), key_names=("c",), make=dict, limit=1, keep=bool)
+
+
+@pytest.mark.parametrize("place", [["", "x"], [1, 2], ["a"], ["a", "b", "c"], ["x" * 2_000, "y"], [None, None]])
+def test_refused_when_a_place_was_made_up(any_store, place):
+    of = (TASKS.suffix, TASK_INDEX, "ada@example.com", "newest", "", "", "")
+
+    with pytest.raises(BadCursor):
+        any_store.tasks.page("ada@example.com", limit=5, cursor=write_cursor(place, of))
 
 
 @pytest.mark.parametrize("cursor", ["x", "W10", "bnVsbA", "WyIiLCJ4Il0", "WzEsMl0", "WyJhIiwiYiIsImMiXQ", "é", "W1tb"])

@@ -82,7 +82,7 @@ def test_no_task_is_skipped_or_repeated_when_many_share_a_moment(moto_store, lim
 def test_a_filter_finds_all_when_the_pages_are_followed(empty_store):
     load(empty_store, 3000)
 
-    found, pages = walk(empty_store, limit=10, keep=lambda task: task.description.endswith("99"))
+    found, pages = walk(empty_store, limit=10, keep=lambda task: task.description.endswith("99"), narrowed=["99"])
 
     assert len(found) == 30
     assert pages <= 3 + 3000 // 900  # a page looks at about a thousand rows

@@ -111,12 +111,26 @@ def test_a_page_is_one_query_for_each_kind_however_long_the_account_is(lived, mo
     assert made == ["Query"]
 
 
-@pytest.mark.parametrize(
-    "cursor", ["x", write_cursor(["", 0, "a"]), write_cursor([1, 0, "a"]), write_cursor(["a", "0", "b"]), "W10"]
-)
+@pytest.mark.parametrize("place", [["", 0, "a"], [1, 0, "a"], ["a", "0", "b"], ["a", 0]])
+def test_a_place_that_is_none_is_refused(lived, place):
+    account = lived.accounts.get(ADA)
+
+    with pytest.raises(BadCursor):
+        timeline.page(lived, account, cursor=write_cursor(place, ("timeline", account.account_id, "")))
+
+
+@pytest.mark.parametrize("cursor", ["x", "W10"])
 def test_a_cursor_that_is_none_is_refused(lived, cursor):
     with pytest.raises(BadCursor):
         timeline.page(lived, lived.accounts.get(ADA), cursor=cursor)
+
+
+def test_a_cursor_of_one_kind_is_not_one_of_another(lived):
+    account = lived.accounts.get(ADA)
+    cursor = timeline.page(lived, account).next_cursor
+
+    with pytest.raises(BadCursor):
+        timeline.page(lived, account, kind="mail", cursor=cursor)
 
 
 def test_a_kind_that_is_none_is_refused(lived):

@@ -139,7 +139,7 @@ def _as_recorded(store: Store, found: AuditFilter) -> AuditFilter:
 def _audit_page(store: Store, found: AuditFilter, limit: int, cursor: str | None) -> Page[AuditRow]:
     found = _as_recorded(store, found)
     if found.subject:
-        page = store.audit.page_of(found.subject, limit=limit, cursor=cursor)
+        page = store.audit.page_of(found.subject, limit=limit, cursor=cursor, narrowed=(found.actor, found.action))
         kept = [r for r in page.items if r.action.startswith(found.action) and found.actor in ("", r.actor)]
         return Page(kept, page.next_cursor)
     return store.audit.search(
