@@ -67,6 +67,7 @@ def let_in(store: Store, secret: str, *, now: datetime) -> tuple[Account, ApiKey
     return account, key
 
 
+@verb
 def note_used(store: Store, account: Account, key: ApiKey, *, now: datetime) -> None:
     """Once an hour at most, and with it the mail that a key in use will run out; a program does not wait for it."""
     with suppress(StoreUnavailable, AlreadyRecorded):

@@ -198,5 +198,7 @@ API_KEY = Shape(
     last_used_at=Part(or_null(MOMENT) | {"description": "To the hour."}, lambda key: key.used_at),
     revoked_at=Part(or_null(MOMENT), lambda key: key.ended_at),
 )
+API_KEYS = Shape("", object, **given(keys=list_of(API_KEY)))
+NEW_API_KEY = API_KEY.with_("NewApiKey", **given(key=TEXT | {"description": "The key itself: shown this once."}))
 PROPOSAL = Shape("Proposal", Proposal, adjustment_id=TEXT, amount=WHOLE, state=one_of([WAITING, APPROVED, DECLINED]))
 RECEIVED = Shape("", object, **given(received=TRUTH))

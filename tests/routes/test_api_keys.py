@@ -12,7 +12,7 @@ import pytest
 from app.domain.api_keys import ANY, BEGINNING, QUEUE_WORK, SCOPES, SESSION, checksum, hash_of
 from app.domain.clock import utcnow
 from app.services import api_keys, operators
-from tests.routes.browser import soup
+from tests.routes.browser import Program, soup
 from tests.support import PASSWORD, all_mails, make_account, make_key, make_operators
 
 ADA, OP = "ada@example.com", "op@example.com"
@@ -266,3 +266,78 @@ def test_commands_list_the_keys_of_an_account_and_end_one_that_somebody_has_foun
     assert {row["name"]: row["alive"] for row in rows} == {"Nightly": False, "Other": True}
     assert "Nightly" in table.output
     assert secret[13:] not in ended.output + table.output + str(rows)
+
+
+# Over JSON
+
+
+@pytest.fixture
+def program(app, store):
+    make_account(store, ADA, credits=100)
+    return Program(app)
+
+
+WANTED = {"name": "Nightly", "scopes": ["tasks:read", "tasks:write"], "password": PASSWORD}
+
+
+def test_a_program_makes_lists_and_revokes_keys_by_its_session(program, asked):
+    made = program.post("/api/keys", json=WANTED | {"credits_a_month": 500, "days": 30})
+    secret, key_id = made.get_json()["key"], made.get_json()["key_id"]
+    asked("POST", "/api/tasks", secret, json={"description": "By night"})
+
+    listed = program.get("/api/keys")
+    one = program.get(f"/api/keys/{key_id}").get_json()
+    header = {"Authorization": f"Bearer {program.token}"}
+    ended = [program.client.delete(f"/api/keys/{key_id}", headers=header) for _ in range(2)]
+
+    assert made.status_code == 201
+    assert made.headers["Cache-Control"] == "no-store"
+    assert listed.get_json() == {"keys": [one]}
+    assert (one["alive"], one["credits_a_month"], list(one["spent"].values())) == (True, 500, [10])
+    assert secret[13:] not in listed.text
+    assert [(answer.status_code, answer.get_json()["alive"]) for answer in ended] == [(200, False)] * 2
+    assert asked("GET", "/api/user", secret).get_json()["code"] == "key_refused"
+
+
+@pytest.mark.threat(134)
+def test_no_key_makes_or_ends_another(program, store, asked):
+    secret = make_key(store, scopes=SCOPES[:3])
+    key_id = api_keys.key_id_of(secret)
+
+    answers = [
+        asked("POST", "/api/keys", secret, json=WANTED | {"name": "Another"}),
+        asked("DELETE", f"/api/keys/{key_id}", secret),
+        asked("GET", "/api/keys", secret),
+    ]
+
+    assert [(answer.status_code, answer.get_json()["scope"]) for answer in answers] == [(403, "session")] * 3
+    assert store.accounts.get(ADA).api_keys == {key_id}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "code"),
+    [
+        ({"password": "wrong"}, 401, "bad_credentials"),
+        ({"name": ""}, 422, "invalid"),
+        ({"scopes": []}, 422, "invalid"),
+        ({"scopes": ["queue:work"]}, 422, "invalid"),
+        ({"scopes": "tasks:read"}, 422, "invalid"),
+        ({"credits_a_month": 0}, 422, "invalid"),
+        ({"credits_a_month": 1.5}, 422, "invalid"),
+        ({"days": -1}, 422, "invalid"),
+        ({"everything": True}, 422, "invalid"),
+    ],
+)
+def test_what_is_wrong_with_a_key_is_said_over_json(program, store, wrong, status, code):
+    answer = program.post("/api/keys", json=WANTED | wrong)
+
+    assert (answer.status_code, answer.get_json()["code"]) == (status, code)
+    assert store.accounts.get(ADA).api_keys == frozenset()
+
+
+def test_an_account_that_nobody_has_confirmed_makes_none_over_json(app, store):
+    make_account(store, ADA, confirmed_at=None)
+
+    answer = Program(app).post("/api/keys", json=WANTED)
+
+    assert (answer.status_code, answer.get_json()["code"]) == (403, "email_not_confirmed")
