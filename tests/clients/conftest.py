@@ -80,7 +80,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def customer(store: Store, files: FileStore, server: Server) -> Customer:
     make_account(store, credits=100)
-    return Customer(store, files, server, make_key(store))
+    return Customer(store, files, server, make_key(store, scopes=["tasks:read", "tasks:write", "billing:read"]))
 
 
 @pytest.fixture

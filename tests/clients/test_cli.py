@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import logging
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 import stamina.instrumentation
 
-from impacteragi import cli, inputs
+from impacteragi import Client, Statement, Transaction, cli, inputs
 from tests.support import every_task
 
 REPO = Path(__file__).resolve().parents[2]
@@ -95,6 +96,26 @@ def test_a_wait_prints_results_that_cannot_change_the_terminal_and_says_how_it_e
     saved = run(customer, "download", done.task_id, "--to", str(tmp_path))
     assert (saved.status, saved.printed.decode()) == (0, f"{tmp_path}/a.txt\n")
     assert run(customer, "download", done.task_id, "--to", str(tmp_path)).status == 1
+
+
+def test_a_statement_adds_up_and_no_cell_of_its_table_is_a_formula(customer, monkeypatch):
+    monkeypatch.setattr("impacteragi.calls.PAGE", 2)
+    with customer.client() as client:
+        task = client.submit("Spend")
+        client.submit("Spend more")
+        client.cancel(task)
+        month = f"{task.created_at:%Y-%m}"
+        found = client.statement(month)
+    assert (found.opening, [row.amount for row in found.rows], found.closing) == (100, [-10, -10, 10], 90)
+
+    assert b"100 credits at its beginning, 90 after its last row" in run(customer, "statement", month).said
+    table = run(customer, "statement", month, "--csv").printed.decode().splitlines()
+    assert [row["balance_after"] for row in csv.DictReader(table)] == ["90", "80", "90"]
+    assert json.loads(run(customer, "statement", month, "--json").printed)["closing"] == 90
+    assert run(customer, "statement", "soon").status == 1
+    formula = Transaction.read({"transaction_id": "=1+1", "amount": -10})
+    monkeypatch.setattr(Client, "statement", lambda *_: Statement(month, (formula,)))
+    assert run(customer, "statement", month, "--csv").printed.endswith(b",-10,,,,'=1+1\n")
 
 
 def test_each_way_to_fail_has_a_status_and_a_sentence(customer, tmp_path):

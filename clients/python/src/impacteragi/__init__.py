@@ -27,6 +27,7 @@ from .errors import (
     WaitedInVain,
     WrongState,
 )
+from .listening import Event, NotVerified, Receiver, verify
 from .models import (
     CANCELLED,
     CLOSED,
@@ -36,7 +37,9 @@ from .models import (
     REJECTED,
     Account,
     File,
+    Statement,
     Task,
+    Transaction,
 )
 from .version import __version__
 
@@ -54,6 +57,7 @@ __all__ = [
     "BatchStopped",
     "Client",
     "Conflict",
+    "Event",
     "File",
     "FileThere",
     "Forbidden",
@@ -68,13 +72,18 @@ __all__ = [
     "NotConfigured",
     "NotFound",
     "NotOurs",
+    "NotVerified",
     "Progress",
     "RateLimited",
+    "Receiver",
     "ServerFailed",
+    "Statement",
     "Task",
+    "Transaction",
     "Unauthorized",
     "Unavailable",
     "WaitedInVain",
     "WrongState",
     "__version__",
+    "verify",
 ]

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import httpx
 
 from .errors import ApiError, BatchStopped, NoAnswer, NotOurs, RateLimited, Unavailable, WaitedInVain, kind_of
-from .models import Account, Task, tasks_of
+from .models import Account, Statement, Task, Transaction, tasks_of, transactions_of
 
 Json = Mapping[str, Any]
 T = TypeVar("T")
@@ -165,6 +165,18 @@ def list_page(params: Mapping[str, str], cursor: str | None) -> Steps[tuple[tupl
     answer = yield Call("GET", "/api/tasks", params={**params, **({"cursor": cursor} if cursor else {})})
     following = answer.body.get("next_cursor")
     return tasks_of(answer.body), following if isinstance(following, str) and following else None
+
+
+def statement(month: str) -> Steps[Statement]:
+    rows: list[Transaction] = []
+    params = {"month": month, "limit": str(PAGE)}
+    while True:
+        answer = yield Call("GET", "/api/transactions", params=params)
+        rows.extend(transactions_of(answer.body))
+        cursor = answer.body.get("next_cursor")
+        if not isinstance(cursor, str) or not cursor:
+            return Statement(month, tuple(reversed(rows)))
+        params = {**params, "cursor": cursor}
 
 
 def filters(status: str | None, q: str | None) -> dict[str, str]:

@@ -1,7 +1,9 @@
-"""The command line: `impacteragi submit|batch|show|wait|list|balance|download|cancel`."""
+"""The command line: `impacteragi submit|batch|show|wait|list|balance|statement|download|cancel|listen`."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import logging
 import os
@@ -10,6 +12,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,7 +37,8 @@ from .errors import (
     Unauthorized,
     WaitedInVain,
 )
-from .models import COMPLETED, Task
+from .listening import Event, Receiver
+from .models import COMPLETED, Statement, Task
 from .version import __version__
 
 # Exit statuses, beside 0
@@ -58,6 +62,7 @@ EPILOG = (
     "rejected or cancelled; 130 stopped by Ctrl+C."
 )
 
+FROM = "IMPACTERAGI_WEBHOOK_SECRET"
 OVERRIDES = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # turn the order of what is shown around
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, as the API answers it.")
@@ -206,6 +211,62 @@ def balance(as_json: bool) -> None:
         _print_json(account.raw)
     else:
         _print(f"{account.credits:,} credits, {account.open_tasks:,} open tasks ({account.email})")
+
+
+@cli.command()
+@click.argument("month", metavar="YYYY-MM")
+@click.option("--csv", "as_csv", is_flag=True, help="Print a CSV table.")
+@as_json
+def statement(month: str, as_csv: bool, as_json: bool) -> None:
+    """Print what a month (UTC) has moved, oldest first. The key needs the scope billing:read."""
+    with client() as api:
+        found = api.statement(month)
+    if as_json:
+        rows = [dict(row.raw) for row in found.rows]
+        _print_json({"month": month, "opening": found.opening, "closing": found.closing, "transactions": rows})
+    elif as_csv:
+        _write_table(found)
+    else:
+        for row in found.rows:
+            balance = "" if row.balance_after is None else f"{row.balance_after:,}"
+            _print(f"{_at(row.timestamp)}  {row.type:<12}  {row.amount:>+10,}  {balance:>10}  {row.description}")
+        if found.opening is not None and found.closing is not None:
+            _say(f"{month}: {found.opening:,} credits at its beginning, {found.closing:,} after its last row.")
+        else:
+            _say(f"{month}: {len(found.rows):,} rows.")
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--seen",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file that remembers which events were printed; without it a restart may print one again.",
+)
+def listen(host: str, port: int, seen: Path | None) -> None:
+    """Receive webhooks and print each event once, as JSON on a line.
+
+    The secret of the endpoint is read from IMPACTERAGI_WEBHOOK_SECRET; while it is being replaced, both, with a comma
+    between them. This server speaks HTTP: put it behind your own TLS.
+    """
+    secrets = [secret.strip() for secret in os.environ.get(FROM, "").split(",") if secret.strip()]
+    if not secrets:
+        raise NotConfigured(f"There is no secret: set {FROM} to that of the endpoint (whsec_…).")
+
+    def handle(event: Event) -> None:
+        try:
+            _json_line({"id": event.event_id, **event.raw})
+        except OSError:  # nobody reads any more: the event is not dealt with, and is sent again
+            signal.raise_signal(signal.SIGTERM)
+            raise SystemExit from None
+
+    receiver = Receiver(secrets, handle, host=host, port=port, seen=seen or ":memory:")
+    _say(f"Listening on {receiver.url}")
+    try:
+        receiver.run()
+    finally:
+        receiver.close()
 
 
 @cli.command()
@@ -366,9 +427,12 @@ def _print_task(task: Task) -> None:
 
 
 def _line(task: Task) -> str:
-    at = f"{task.created_at:%Y-%m-%d %H:%M}" if task.created_at else "                "
     words = " ".join(task.description.split())
-    return f"{task.task_id}  {at}  {task.status:<11}  {words[:60]}{'…' if len(words) > 60 else ''}"
+    return f"{task.task_id}  {_at(task.created_at)}  {task.status:<11}  {words[:60]}{'…' if len(words) > 60 else ''}"
+
+
+def _at(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}" if moment else " " * 16
 
 
 def _left(credits: int | None) -> str:
@@ -399,11 +463,32 @@ def _moves(char: str) -> bool:
     return (unicodedata.category(char) == "Cc" and char not in "\n\t") or char in OVERRIDES
 
 
+def _write_table(found: Statement) -> None:
+    """For a spreadsheet: no cell is taken for a formula, since descriptions are typed by people."""
+    names = ("timestamp", "type", "amount", "balance_after", "description", "task_id", "transaction_id")
+    table = io.StringIO(newline="")
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(names)
+    for row in found.rows:
+        cells = [row.raw.get(name) for name in names]
+        rows.writerow([f"'{cell}" if isinstance(cell, str) and cell[:1] in tuple("=+-@\t") else cell for cell in cells])
+    _print(table.getvalue().rstrip("\n"))
+
+
+def _json_line(value: Any) -> None:
+    sys.stdout.write(f"{_json(value, None)}\n")
+    sys.stdout.flush()
+
+
 def _print_json(value: Any, indent: int | None = 2) -> None:
+    _write(_json(value, indent))
+
+
+def _json(value: Any, indent: int | None) -> str:
     """Characters as they are where the terminal knows them all, escaped as JSON does otherwise."""
     unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
     text = json.dumps(value, indent=indent, ensure_ascii=not unicode)
-    _write(text.replace("\x7f", "\\u007f").translate({code: f"\\u{code:04x}" for code in range(0x80, 0xA0)}))
+    return text.replace("\x7f", "\\u007f").translate({code: f"\\u{code:04x}" for code in range(0x80, 0xA0)})
 
 
 def _say(text: str) -> None:

@@ -19,7 +19,7 @@ from . import calls, downloads
 from .calls import Answer, Call, Pause, Progress, Steps
 from .credentials import find_base_url, find_key
 from .errors import ApiError, NoAnswer, NotOurs
-from .models import Account, File, Task
+from .models import Account, File, Statement, Task
 from .version import __version__
 
 T = TypeVar("T")
@@ -154,6 +154,10 @@ class Client(_Base):
     def balance(self) -> Account:
         return self._run(calls.account())
 
+    def statement(self, month: str) -> Statement:
+        """What a month, such as 2026-11 (UTC), has moved. The key needs the scope billing:read."""
+        return self._run(calls.statement(month))
+
     @overload
     def wait(  # type: ignore[overload-overlap] # a text is an iterable of texts, and the first that fits is taken
         self, task: Task | str, timeout: float | None = None, *, progress: Progress | None = None
@@ -285,6 +289,9 @@ class AsyncClient(_Base):
 
     async def balance(self) -> Account:
         return await self._run(calls.account())
+
+    async def statement(self, month: str) -> Statement:
+        return await self._run(calls.statement(month))
 
     @overload
     async def wait(  # type: ignore[overload-overlap]

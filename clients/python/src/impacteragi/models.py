@@ -103,6 +103,58 @@ class Account:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A row of the ledger; `amount` is signed credits. Rows of the original product have no balance and no sequence."""
+
+    transaction_id: str
+    type: str
+    amount: int
+    timestamp: datetime | None
+    description: str
+    balance_after: int | None
+    sequence: int | None
+    task_id: str | None
+    key_id: str | None
+    raw: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def read(cls, raw: Json) -> Transaction:
+        return cls(
+            transaction_id=_text(raw, "transaction_id") or "",
+            type=_text(raw, "type") or "",
+            amount=_whole(raw, "amount") or 0,
+            timestamp=_moment(raw, "timestamp"),
+            description=_text(raw, "description") or "",
+            balance_after=_whole(raw, "balance_after"),
+            sequence=_whole(raw, "sequence"),
+            task_id=_text(raw, "task_id"),
+            key_id=_text(raw, "key_id"),
+            raw=raw,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """The ledger of one month, oldest row first. Balances are None where no row tells them."""
+
+    month: str
+    rows: tuple[Transaction, ...]
+
+    @property
+    def opening(self) -> int | None:
+        first = self.rows[0] if self.rows else None
+        return None if first is None or first.balance_after is None else first.balance_after - first.amount
+
+    @property
+    def closing(self) -> int | None:
+        return self.rows[-1].balance_after if self.rows else None
+
+
+def transactions_of(raw: Json) -> tuple[Transaction, ...]:
+    return tuple(Transaction.read(row) for row in raw.get("transactions") or () if isinstance(row, Mapping))
+
+
 def tasks_of(raw: Json) -> tuple[Task, ...]:
     return tuple(Task.read(task) for task in raw.get("tasks") or () if isinstance(task, Mapping))
 
