@@ -68,8 +68,15 @@ def test_the_acts_cost_what_the_document_says():
     acts = measure(alone=False).acts
 
     _, _, section = SCALING.read_text().partition("## Acts")
-    told = dict(re.findall(r"^\| ([a-z, ]+) \| ([\d.]+ \| [\d.]+) \|", section, re.M))
-    assert told == {name: f"{act.read:g} | {act.write:g}" for name, act in acts.items()}
+    told = re.findall(r"^\| ([a-z, ]+) \| ([\d.]+ \| [\d.]+) \| [\d.]+ \| ([\d.]+) \|", section, re.M)
+    assert told == [
+        (name, f"{act.read:g} | {act.write:g}", f"{simulate.usd_for_1000(act):.4f}") for name, act in acts.items()
+    ]
+
+
+def test_a_thousand_acts_cost_what_their_units_do():
+    assert round(simulate.usd_for_1000(Act(2, 0)), 6) == 0.00025
+    assert round(simulate.usd_for_1000(Act(1, 14)), 6) == 0.008875
 
 
 def test_a_month_is_what_its_acts_and_rows_add_up_to():

@@ -162,6 +162,11 @@ class HotKey:
         return tasks_a_second / self.breaks_at
 
 
+def usd_for_1000(act: Act) -> float:
+    """What DynamoDB charges on demand for a thousand of an act, both releases' places of mails written."""
+    return 1_000 * (act.read * READ_USD + act.write * WRITE_USD)
+
+
 def hot_keys(acts: Mapping[str, Act]) -> list[HotKey]:
     """Keys that many accounts share, hottest first. What no task causes counts as often as it happens beside one."""
     writes: dict[tuple[str, str], float] = defaultdict(float)
@@ -208,9 +213,9 @@ def tell(measured: Measured, alone: Measured) -> str:
         ],
     )
     acts = table(
-        ["act", "RCU", "WCU", "WCU with `OUTBOX_ONE_KEY=0`"],
+        ["act", "RCU", "WCU", "WCU with `OUTBOX_ONE_KEY=0`", "US$ for 1,000"],
         [
-            [name, f"{act.read:g}", f"{act.write:g}", f"{alone.acts[name].write:g}"]
+            [name, f"{act.read:g}", f"{act.write:g}", f"{alone.acts[name].write:g}", f"{usd_for_1000(act):.4f}"]
             for name, act in measured.acts.items()
         ],
     )
