@@ -12,7 +12,7 @@ import pytest
 
 from app.domain.clock import utcnow
 from app.domain.payments import RefundFact
-from app.services import queue, tasks
+from app.services import payments, queue, tasks
 from tests.routes.browser import Browser, soup
 from tests.services.test_payments import paid, record
 from tests.support import make_account
@@ -53,7 +53,8 @@ def world(app, store):
         tasks.submit(store, store.accounts.get(ADA), f"The {word} task", now=utcnow()).task
         for word in ("first", "second", "third")
     ]
-    record(store, RefundFact("pi_1", "re_1", 250, "succeeded"))
+    # Now, as the rows before it: a row of before behind them says that their clock was ahead, and moves their month.
+    payments.record_fact(store, RefundFact("pi_1", "re_1", 250, "succeeded"), now=utcnow())
     queue.claim(store, OP, made[1].task_id, now=utcnow())
     queue.reject(store, OP, made[0].task_id, "No", now=utcnow() - timedelta(seconds=1))
     people = {name: Browser(app) for name in ("customer", "operator")}
