@@ -23,7 +23,7 @@ from standardwebhooks import Webhook
 import impacteragi
 
 REPO = Path(__file__).resolve().parents[2]
-OLD, NEW, OTHER = ("whsec_" + base64.b64encode(bytes([number]) * 24).decode() for number in range(3))
+OLD, NEW, OTHER = ("whsec_" + base64.b64encode(bytes([number]) * (24 + number)).decode() for number in range(3))
 BODY = json.dumps(
     {"type": "task.completed", "timestamp": "2026-12-01T00:00:00.5Z", "data": {"task_id": "task_東"}},
     ensure_ascii=False,

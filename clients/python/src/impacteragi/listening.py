@@ -184,8 +184,9 @@ def _handler(take: Callable[[Mapping[str, str], bytes], int]) -> type[BaseHTTPRe
 
 def _webhook(secret: str) -> Webhook:
     """Raises NotConfigured for what is no secret, without showing it."""
+    plain = secret.removeprefix("whsec_").rstrip("=")
     try:
-        key = base64.b64decode(secret.removeprefix("whsec_") + "==", validate=True)
+        key = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except ValueError:
         key = b""
     if not key:
