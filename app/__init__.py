@@ -36,6 +36,7 @@ from app.routes import (
     api_admin,
     api_credits,
     api_keys,
+    api_webhooks,
     auth,
     buy,
     credits,
@@ -55,6 +56,7 @@ from app.routes import (
     transactions,
     unsent,
     unsubscribe,
+    webhooks,
     wellknown,
 )
 from app.services.clock_check import ClockCheck
@@ -120,6 +122,7 @@ BLUEPRINTS = (
     drafts,
     unsent,
     unsubscribe,
+    webhooks,
     wellknown,
     design,
     admin,
@@ -128,6 +131,7 @@ BLUEPRINTS = (
     api_credits,
     api_keys,
     api_admin,
+    api_webhooks,
     documents,
     stripe_webhook,
     health,

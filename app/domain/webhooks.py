@@ -234,6 +234,7 @@ def of_task(kind: str, task: Task) -> Event:
         "created_at": to_iso(task.created_at),
         "updated_at": to_iso(task.updated_at),
         "redo_of": task.redo_of,
+        "key_id": task.key_id,
     }
     return Event(kind, event_id, task.updated_at, data, task.task_id, f"{task.version:010d}")
 

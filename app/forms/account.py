@@ -81,6 +81,15 @@ class KeyForm(FlaskForm):
     password = PasswordField("Your password", id="key-password")
 
 
+class EndpointForm(FlaskForm):
+    """A new webhook endpoint. `types` are the events that it wants; the service says what is wrong with a field."""
+
+    url = StringField("Address")
+    name = StringField("Name")
+    types = SelectMultipleField("Events", choices=[], validate_choice=False)
+    password = PasswordField("Your password", id="endpoint-password")
+
+
 class PasswordAgainForm(FlaskForm):
     """The password again, before the second factor is changed."""
 

@@ -179,6 +179,8 @@ def _kept(headers: Any) -> dict[str, str]:
         room -= len(name) + len(value)
         if room < 0:
             break
+        if not name:  # the store has no name for it
+            continue
         found[name] = "…" if name.lower() == "set-cookie" else value.encode("latin-1", "replace").decode("latin-1")
     return found
 

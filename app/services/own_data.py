@@ -17,8 +17,9 @@ from app.domain.drafts import Draft
 from app.domain.errors import StoreBusy
 from app.domain.mails import OPTIONAL, Mail
 from app.domain.paging import Page, each
+from app.domain.webhooks import Delivery
 
-from . import drafts, typed_drafts
+from . import drafts, typed_drafts, webhooks
 from .statements import whole_ledger
 
 CHUNK = 500
@@ -41,6 +42,8 @@ def write_export(store: Store, email: AccountKey, file: IO[str]) -> None:
         "tasks": _tasks(store, account),
         "ledger": iter(ledger),
         "mails": _mails(store, account),
+        "webhooks": _webhooks(store, account),
+        "webhook_deliveries": _deliveries(store, account),
     }
     for name, rows in lists.items():
         file.write(f',\n "{name}": [')
@@ -113,6 +116,37 @@ def _key(key: ApiKey) -> dict[str, Any]:
             for name in ("created_at", "expires_at", "used_at", "ended_at")
         },
     }
+
+
+def _webhooks(store: Store, account: Account) -> Iterator[dict[str, Any]]:
+    """Without their secrets, which their pages show."""
+    for endpoint in webhooks.alive(store, account):
+        yield {
+            "endpoint_id": endpoint.endpoint_id,
+            "url": endpoint.url,
+            "name": endpoint.name,
+            "types": list(endpoint.types),
+            "created_at": to_iso(endpoint.created_at),
+            "paused_at": to_iso(endpoint.paused_at) if endpoint.paused_at else None,
+        }
+
+
+def _deliveries(store: Store, account: Account) -> Iterator[dict[str, Any]]:
+    for endpoint_id in sorted(account.webhooks):
+        for one in each(partial(_page_of, store, endpoint_id)):
+            yield {
+                "endpoint_id": endpoint_id,
+                "event_id": one.event_id,
+                "body": one.body,
+                "created_at": to_iso(one.created_at),
+                "state": one.state,
+                "tries": [{"at": to_iso(t.at), "status": t.status, "error": t.error} for t in one.tries],
+                "answer": one.answer,
+            }
+
+
+def _page_of(store: Store, endpoint_id: str, cursor: str | None) -> Page[Delivery]:
+    return store.webhooks.page(endpoint_id, limit=100, cursor=cursor)
 
 
 def _unsent(found: Iterable[Draft]) -> Iterator[dict[str, Any]]:

@@ -182,8 +182,19 @@ class WebhookSender:
             log.error("what came of a webhook could not be noted: %s", error.code, extra=_about(delivery))
         except Exception:
             log.exception("a webhook could not be sent", extra=_about(delivery))
+            self._put_off(delivery)
         finally:
             self._leave(delivery, endpoint, slow)
+
+    def _put_off(self, delivery: Delivery) -> None:
+        """After a fault of ours: it waits as after a failure, and no endpoint is blamed."""
+        now, attempts = self._now(), delivery.attempts + 1
+        one = Try(now, 0, error="A fault on our side.")
+        tried = replace(delivery, attempts=attempts, tries=(*delivery.tries, one)[-MAX_TRIES_SHOWN:])
+        try:
+            self._store.updates.webhooks.note(tried, due_at=now + timedelta(seconds=rules.next_wait(attempts)))
+        except DomainError as error:
+            log.error("what came of a webhook could not be noted: %s", error.code, extra=_about(delivery))
 
     def _post(self, endpoint: Endpoint, delivery: Delivery, headers: dict[str, str]) -> Answer:
         try:

@@ -8,6 +8,8 @@ from app.domain.api_keys import SCOPES, ApiKey
 from app.domain.credits import TYPES, PostedEntry
 from app.domain.proposals import APPROVED, DECLINED, WAITING, Proposal
 from app.domain.tasks import MAX_DESCRIPTION, STATUSES, Brief, Result, ResultFile, Task
+from app.domain.webhooks import TEST, Delivery, Endpoint, Try
+from app.domain.webhooks import TYPES as EVENTS
 from app.forms.paging import MAX_LIMIT
 from app.services.customer_search import THINGS, Found, Thing
 
@@ -202,3 +204,45 @@ API_KEYS = Shape("", object, **given(keys=list_of(API_KEY)))
 NEW_API_KEY = API_KEY.with_("NewApiKey", **given(key=TEXT | {"description": "The key itself: shown this once."}))
 PROPOSAL = Shape("Proposal", Proposal, adjustment_id=TEXT, amount=WHOLE, state=one_of([WAITING, APPROVED, DECLINED]))
 RECEIVED = Shape("", object, **given(received=TRUTH))
+
+# Webhooks
+
+WEBHOOK_ENDPOINT = Shape(
+    "WebhookEndpoint",
+    Endpoint,
+    endpoint_id=TEXT,
+    url=TEXT,
+    name=TEXT,
+    types=Part({"type": "array", "items": one_of(EVENTS)}, lambda endpoint: list(endpoint.types)),
+    created_at=MOMENT,
+    paused=TRUTH,
+    paused_by=Part(
+        or_null(TEXT) | {"description": "owner, failing, gone or secret; more may come."},
+        lambda endpoint: endpoint.paused_by or None,
+    ),
+    failing_since=or_null(MOMENT),
+    failures=COUNT | {"description": "In a row."},
+)
+WEBHOOK_ENDPOINTS = Shape("", object, **given(endpoints=list_of(WEBHOOK_ENDPOINT)))
+WEBHOOK_ENDPOINT_AND_SECRET = WEBHOOK_ENDPOINT.with_("WebhookEndpointAndSecret", **given(secret=TEXT))
+WEBHOOK_LISTED = Shape(
+    "WebhookListed",
+    Delivery,
+    delivery_id=TEXT,
+    event_id=TEXT | {"description": "The header webhook-id: the same whenever the event is sent again."},
+    type=one_of([*EVENTS, TEST]),
+    state=one_of(["waiting", "held", "delivered", "failed", "dropped"]),
+    created_at=MOMENT,
+    attempts=COUNT,
+)
+WEBHOOK_DELIVERIES = Pages("deliveries", WEBHOOK_LISTED, MAX_LIMIT)
+WEBHOOK_TRY = Shape("WebhookTry", Try, at=MOMENT, took_ms=COUNT, status=COUNT, error=TEXT)
+HEADERS_KEPT: Json = {"type": "object", "additionalProperties": TEXT}
+WEBHOOK_DELIVERY = WEBHOOK_LISTED.with_(
+    "WebhookDelivery",
+    tries=Part(list_of(WEBHOOK_TRY), lambda delivery: [WEBHOOK_TRY(one) for one in delivery.tries]),
+    headers=Part(HEADERS_KEPT, lambda delivery: dict(delivery.headers)),
+    body=TEXT,
+    answer_headers=Part(HEADERS_KEPT, lambda delivery: dict(delivery.answer_headers)),
+    answer=TEXT | {"description": "The first 64 KiB of the newest."},
+)

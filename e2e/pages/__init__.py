@@ -3,7 +3,7 @@
 To look at all of the product there is world.py; what each page is held to is in eyes.py.
 """
 
-from e2e.pages.account import AccountPage, ApiKeys, SecondFactor
+from e2e.pages.account import AccountPage, ApiKeys, SecondFactor, Webhooks
 from e2e.pages.checkout import Checkout
 from e2e.pages.credits import Credits, CreditsReturn, GuestReturn
 from e2e.pages.dashboard import Dashboard
@@ -51,5 +51,6 @@ __all__ = [
     "TaskPage",
     "Transactions",
     "Unsent",
+    "Webhooks",
     "every_screen",
 ]

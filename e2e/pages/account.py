@@ -34,6 +34,11 @@ class AccountPage(Screen):
         expect(self.heading("Sign in")).to_be_visible()
 
 
+class Webhooks(Screen):
+    endpoints = ("webhooks.show", "webhooks.one", "webhooks.delivery")
+    path = "/account/webhooks"
+
+
 class ApiKeys(Screen):
     endpoints = ("keys.show",)
     path = "/account/keys"

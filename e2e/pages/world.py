@@ -17,12 +17,14 @@ from bs4 import BeautifulSoup
 
 from app.data import Store
 from app.data.migrations import Migrations
+from app.domain import webhooks
 from app.domain.accounts import BROWSER, AccountKey, Session
 from app.domain.api_keys import TASKS_READ, TASKS_WRITE, wishes
 from app.domain.clock import utcnow
 from app.domain.doctor import not_asked, right, unknown, wrong
 from app.domain.errors import PaymentsUnavailable
 from app.domain.tasks import Task
+from app.domain.webhooks import TYPES, Endpoint, Try
 from app.services import (
     addresses,
     api_keys,
@@ -40,6 +42,7 @@ from app.services import (
     tasks,
 )
 from app.services.links import CONFIRM, RESET, SET_PASSWORD
+from app.services.sealing import Sealer
 from scripts.local.states.made import PASSWORD
 from scripts.local.states.makers import COLLEAGUE, States
 from tests.support import event, session_event
@@ -166,6 +169,12 @@ PAGES = [
     Visit("keys.show", "API keys", "/account/keys", ADA),
     Visit("keys.show", "API keys, none", "/account/keys", CAREFUL),
     Visit("keys.show", "API keys, unconfirmed", "/account/keys", NEWCOMER),
+    Visit("webhooks.show", "webhooks", "/account/webhooks", ADA),
+    Visit("webhooks.show", "webhooks, none", "/account/webhooks", CAREFUL),
+    Visit("webhooks.show", "webhooks, unconfirmed", "/account/webhooks", NEWCOMER),
+    Visit("webhooks.one", "webhook endpoint", "/account/webhooks/we_ada", ADA),
+    Visit("webhooks.one", "webhook endpoint, paused", "/account/webhooks/we_paused", ADA),
+    Visit("webhooks.delivery", "webhook delivery", "/account/webhooks/we_ada/deliveries/{delivery}", ADA),
     Visit("second_factor.show", "second factor", "/account/second-factor", ADA),
     Visit("second_factor.show", "second factor, set up", "/account/second-factor", OPERATOR),
     Visit("second_factor.show", "second factor, to be proven", "/account/second-factor", COLLEAGUE),
@@ -279,6 +288,7 @@ def furnish(site: Any) -> World:
         session = Session("a" * 32, BROWSER, now, now)
         key, _ = api_keys.make(store, store.accounts.get(ADA), wanted, session, now=now)
     api_keys.revoke(store, store.accounts.get(ADA), key.key_id, now=now)
+    names["delivery"] = _webhooks(store, found.sealer, now)
     names["month"] = f"{now:%Y-%m}"
     names["cursor"] = store.tasks.page(ADA, limit=20).next_cursor or ""
     assert not books.check(store)
@@ -462,3 +472,39 @@ def _give_second_factor(store: Store, sealer: Any, email: str, now: datetime) ->
         recovery_codes=frozenset("abcd"),
         sessions=sessions,
     )
+
+
+def _webhooks(store: Store, sealer: Sealer, now: datetime) -> str:
+    """Two endpoints of Ada's, one of them paused, and an event that was answered; its id."""
+    ada = store.accounts.get(ADA)
+    about = {"account_id": ada.account_id, "user_email": ada.email, "created_at": now, "secret": sealer.seal("whsec_")}
+    well = Endpoint("we_ada", url="https://example.com/hooks", types=TYPES, name=LONG_WORD[:60], **about)
+    paused = Endpoint(
+        "we_paused",
+        url="https://example.com/" + "a" * 300,
+        types=("task.completed",),
+        paused_at=now,
+        paused_by="failing",
+        **about,
+    )
+    with store.transaction() as tx:
+        for endpoint in (well, paused):
+            tx.webhooks.add_endpoint(endpoint)
+        named = {one.endpoint_id: " ".join(one.types) for one in (well, paused)}
+        tx.accounts.change_settings(ada, still="webhooks", webhooks=named)
+    event = webhooks.test_event(now)
+    with store.transaction() as tx:
+        tx.webhooks.promise(event, "we_ada")
+    sent = webhooks.delivery_of(event, "we_ada")
+    tries = (Try(now, 12, 503), Try(now, 9, error="The connection was refused."), Try(now, 10_000, 200))
+    done = replace(
+        sent,
+        tries=tries,
+        sent_at=now,
+        attempts=3,
+        headers={"webhook-id": event.event_id},
+        answer="x" * 500,
+        answer_headers={"Server": "nginx"},
+    )
+    store.updates.webhooks.note(done, due_at=None)
+    return sent.delivery_id

@@ -28,7 +28,7 @@ def pages(browser, store, config) -> dict[str, str]:
     found = {path: browser.follow(path).text for path in paths}
     browser.sign_in()
     signed_in = ["/", "/dashboard", "/dashboard?q=nothing", f"/tasks/{task.task_id}", "/tasks/none", "/account"]
-    signed_in += ["/account/keys", "/credits", "/transactions", "/transactions/statement/2026-11"]
+    signed_in += ["/account/keys", "/account/webhooks", "/credits", "/transactions", "/transactions/statement/2026-11"]
     found |= {f"{path}, signed in": browser.get(path).text for path in signed_in}
     refused = {"description": "", "request_id": "r"}
     found["composer, 422"] = browser.post("/tasks", refused).text

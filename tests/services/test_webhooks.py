@@ -6,6 +6,7 @@ import json
 import threading
 from collections import deque
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from standardwebhooks import Webhook
@@ -13,7 +14,7 @@ from standardwebhooks import Webhook
 from app.domain import webhooks as rules
 from app.domain.accounts import BROWSER, Session
 from app.domain.api_keys import TASKS_READ, KeyWishes
-from app.domain.clock import from_iso
+from app.domain.clock import from_iso, utcnow
 from app.domain.errors import AddressUnconfirmed, InvalidInput, NotFound, StoreUnavailable, WrongState
 from app.domain.webhooks import MAX_ENDPOINTS, TYPES
 from app.gateways.receivers import NOT_PUBLIC, Answer, NoWay, Receivers, Trial
@@ -505,3 +506,25 @@ def test_an_endpoint_that_was_public_when_it_was_made_is_asked_again_at_each_con
 
     tried = [row for row in store._scan("WebhookDeliveries") if row["attempts"]]
     assert [row["tries"][0]["error"] for row in tried] == [NOT_PUBLIC]
+
+
+def test_the_code_of_the_docs_knows_what_is_ours(store, account, there, clock):
+    """docs/api.md: as it stands there."""
+    text = (Path(__file__).resolve().parents[2] / "docs/api.md").read_text(encoding="utf-8")
+    code = text.partition("```python\n")[2].partition("```")[0]
+    made: dict = {}
+    exec(code, made)
+    clock.now = utcnow()
+    endpoint, secret = make(store, there, account)
+    webhooks.test(store, store.accounts.get(account.email), endpoint.endpoint_id, now=clock.now)
+    run(WebhookSender(store, SEALER, there, clock))
+    _, body, headers = there.got[0]
+    is_ours = made["is_ours"]
+
+    assert is_ours(secret, headers, body.encode())
+    assert not is_ours(secret, headers, body.encode() + b" ")
+    assert not is_ours(rules.new_secret(), headers, body.encode())
+    assert not is_ours(secret, headers | {"webhook-timestamp": "1"}, body.encode())
+    assert not is_ours(secret, headers | {"webhook-timestamp": "²"}, body.encode())
+    assert is_ours(secret, headers | {"webhook-signature": f"v1,ä {headers['webhook-signature']}"}, body.encode())
+    assert Webhook(secret).verify(body, headers)["type"] == "webhook.test"
