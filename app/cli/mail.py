@@ -134,6 +134,7 @@ def _watch_mails(every: float, tell: EveryMinute, stop: Event) -> None:
 
 def _tell() -> None:
     waiting.tell_mail(deps.store(), utcnow())
+    waiting.tell_webhook(deps.store(), utcnow())
     if switch.on:
         measurements.look(deps.store(), utcnow())
 

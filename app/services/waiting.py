@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 LOOKED_AT = 100  # mails by when they are next, as many as a page has: where more wait, those put off are not the news
 LATE = timedelta(minutes=30)
-MAIL, CHECK = "mail", "check"
+MAIL, CHECK, WEBHOOK = "mail", "check", "webhook"
 
 
 def longest_waiting(store: Store) -> Mail | None:
@@ -43,6 +43,15 @@ def tell_mail(store: Store, now: datetime) -> None:
 
 def tell_check(store: Store, now: datetime) -> None:
     _tell(CHECK, asked_check(store), now)
+
+
+def overdue_webhook(store: Store, now: datetime) -> datetime | None:
+    """Since when the oldest has been due that nobody has taken: what a receiver fails is put off, and is not ours."""
+    return min((one.due_at for one in store.webhooks.list_due(now, limit=1) if one.due_at), default=None)
+
+
+def tell_webhook(store: Store, now: datetime) -> None:
+    _tell(WEBHOOK, overdue_webhook(store, now), now)
 
 
 def _tell(what: str, since: datetime | None, now: datetime) -> None:

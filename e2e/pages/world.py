@@ -477,7 +477,12 @@ def _give_second_factor(store: Store, sealer: Any, email: str, now: datetime) ->
 def _webhooks(store: Store, sealer: Sealer, now: datetime) -> str:
     """Two endpoints of Ada's, one of them paused, and an event that was answered; its id."""
     ada = store.accounts.get(ADA)
-    about = {"account_id": ada.account_id, "user_email": ada.email, "created_at": now, "secret": sealer.seal("whsec_")}
+    about: dict[str, Any] = {
+        "account_id": ada.account_id,
+        "user_email": ada.email,
+        "created_at": now,
+        "secret": sealer.seal("whsec_"),
+    }
     well = Endpoint("we_ada", url="https://example.com/hooks", types=TYPES, name=LONG_WORD[:60], **about)
     paused = Endpoint(
         "we_paused",

@@ -33,7 +33,9 @@ def pinned(receiver: Receiver, *addresses: str) -> Receivers:
 
 def test_what_is_sent_arrives_as_it_is(receiver, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-    receiver.answer = lambda handler, number: say(handler, 201, b"thanks", Set_Cookie="a=secret", X_Thing="1", **{"": "x"})
+    receiver.answer = lambda handler, number: say(
+        handler, 201, b"thanks", Set_Cookie="a=secret", X_Thing="1", **{"": "x"}
+    )
 
     answer = trial(receiver).post(target_of(receiver.url + "?a=b"), b'{"a":"\xc3\xa4"}', {"webhook-id": "evt_1"})
 

@@ -20,6 +20,7 @@ from app.domain.webhooks import MAX_ENDPOINTS, TYPES
 from app.gateways.receivers import NOT_PUBLIC, Answer, NoWay, Receivers, Trial
 from app.services import accounts, api_keys, customers, queue, tasks, webhooks
 from app.services.sealing import Sealer
+from app.services.waiting import overdue_webhook
 from app.services.webhook_sender import WebhookSender
 from app.services.webhooks import Wishes
 from tests.receiver import Receiver, say
@@ -528,3 +529,15 @@ def test_the_code_of_the_docs_knows_what_is_ours(store, account, there, clock):
     assert not is_ours(secret, headers | {"webhook-timestamp": "²"}, body.encode())
     assert is_ours(secret, headers | {"webhook-signature": f"v1,ä {headers['webhook-signature']}"}, body.encode())
     assert Webhook(secret).verify(body, headers)["type"] == "webhook.test"
+
+
+def test_what_nobody_takes_is_told_by_how_long_it_has_been_due(store, account, there, sender, clock):
+    endpoint, _ = make(store, there, account)
+    assert overdue_webhook(store, NOW) is None
+    webhooks.test(store, store.accounts.get(account.email), endpoint.endpoint_id, now=NOW)
+    clock.now = NOW + timedelta(hours=1)
+    assert overdue_webhook(store, clock.now) == NOW
+    there.answers.append(500)
+    run(sender)
+
+    assert overdue_webhook(store, clock.now) is None

@@ -17,7 +17,7 @@ from app.domain.text import plain_address
 from app.forms.admin import AdjustForm, ReasonForm
 from app.forms.paging import read_paging, read_search
 from app.routes.admin.blueprint import bp
-from app.services import api_keys, by_hand, customer_search, customers, payments, timeline
+from app.services import api_keys, by_hand, customer_search, customers, payments, timeline, webhooks
 from app.services.customer_search import Found
 from app.web import deps, heavy
 from app.web.fragments import render
@@ -219,6 +219,7 @@ def _page(
         form=form,
         reason_form=reason_form,
         api_keys=api_keys.named(deps.store(), account),
+        webhooks=webhooks.alive(deps.store(), account),
         key_form=key_form,
         limit=deps.config().adjust_limit,
         now=utcnow(),
