@@ -62,6 +62,7 @@ CALLERS: dict[str, set[str]] = {
     "table_setup.differences": EVERYBODY,
     "table_setup.expire": ADMINISTRATOR,
     "table_setup.protect": ADMINISTRATOR,
+    "tasks.versions": {WEB},
     "transaction._update_row": EVERYBODY,
     "transaction.check": EVERYBODY,
     "transaction.commit": EVERYBODY,
