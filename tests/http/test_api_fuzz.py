@@ -30,13 +30,14 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.core.parameters import ParameterLocation
 
 from app.domain.accounts import API, Session, new_session_id, session_key
+from app.domain.api_keys import key_id_of
 from app.domain.clock import utcnow
 from app.domain.payments import READERS
 from app.services import codes, queue, tasks
 from app.services.throttle import Throttle
 from app.web.openapi import document
 from tests.described import described_calls, parts, strict
-from tests.support import PASSWORD, assert_books_agree, make_account, session_event, signed
+from tests.support import PASSWORD, assert_books_agree, make_account, make_key, session_event, signed
 
 # Left out of all other runs by pyproject.toml: its import alone takes most of a second.
 pytest_plugins = ["schemathesis.pytest.plugin"]
@@ -125,6 +126,13 @@ class World:
     task_ids: list[str] = field(default_factory=list)
     files: dict[str, list[str]] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
+    key_id: str = ""
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What stands in paths."""
+        by_id = {"account_id": self.account_id, "key_id": self.key_id}
+        return {"task_id": self.task_ids[0], "email": CUSTOMER, "number": 1, **by_id}
 
     @property
     def account_id(self) -> str:
@@ -159,8 +167,7 @@ class World:
             return False
         luck //= 8
         if path and not case.meta.is_negative_at(ParameterLocation.PATH):
-            task_id = self.task_ids[luck % len(self.task_ids)]
-            known = {"task_id": task_id, "email": CUSTOMER, "account_id": self.account_id, "number": 1}
+            known = self.known | {"task_id": self.task_ids[luck % len(self.task_ids)]}
             case.path_parameters.update({name: known[name] for name in case.path_parameters})
         if "email" in case.query and not case.meta.is_negative_at(ParameterLocation.QUERY):
             case.query["email"] = CUSTOMER
@@ -171,7 +178,7 @@ class World:
         for given in (case.query, case.body):  # JSON Schema takes 5.0 for an integer; a count of credits is none
             for name, value in given.items() if isinstance(given, dict) else ():
                 given[name] = int(value) if isinstance(value, float) and value.is_integer() else value
-        return case.operation.definition.raw["operationId"] not in ("redeem", "stripe_webhook")
+        return case.operation.definition.raw["operationId"] not in ("redeem", "make_key", "stripe_webhook")
 
     def _fill_body(self, case: Any, luck: int) -> None:
         name, body = case.operation.definition.raw["operationId"], case.body
@@ -181,6 +188,8 @@ class World:
             body.update(email=CUSTOMER, password=PASSWORD)
         elif name == "redeem":
             body.update(code=CODE)
+        elif name == "make_key":
+            body.update(name=f"Key {luck % 100}", scopes=["tasks:read"], password=PASSWORD)
         elif name == "buy":
             body.update(pack_id=PACK)
         elif name == "complete":
@@ -211,7 +220,9 @@ def world(app, store, monkeypatch) -> World:
 def populated(made: World) -> World:
     store, files = made.store, made.app.extensions["impacteragi"].files
     files.create_bucket()
-    ada = make_account(store, CUSTOMER, credits=300)
+    make_account(store, CUSTOMER, credits=300)
+    made.key_id = key_id_of(make_key(store, CUSTOMER))
+    ada = store.accounts.get(CUSTOMER)
     make_account(store, STRANGER)
     make_account(store, OPERATOR, role="admin")
     now = utcnow()
@@ -266,7 +277,7 @@ def test_every_answer_of_two_workers_is_as_described_when_requests_are_made_up(c
 
 @pytest.mark.threat(85, 88)
 def test_nothing_opens_when_somebody_else_asks(world):
-    known = {"task_id": world.task_ids[0], "email": CUSTOMER, "account_id": world.account_id, "number": 1}
+    known = world.known
     for operation in (result.ok() for result in schema.get_all_operations()):
         ids = {name: known[name] for name in known if f"{{{name}}}" in operation.path}
         case = operation.Case(path_parameters=ids, body={"note": "x"}, media_type="application/json")
@@ -279,7 +290,7 @@ def test_nothing_opens_when_somebody_else_asks(world):
             assert status(None) == 401, operation.label
         if "operators" in operation.tags:
             assert status(CUSTOMER) == 403, operation.label
-        elif "task_id" in ids:
+        elif {"task_id", "key_id"} & ids.keys():
             assert status(STRANGER) == 404, operation.label
 
 
