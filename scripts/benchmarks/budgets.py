@@ -18,16 +18,16 @@ from scripts.local.aws import REPO
 
 ROOM = 1.05
 BUDGETS = {
-    "dashboard": 1.09,
+    "dashboard": 1.10,
     "poll": 0.22,
-    "news": 1.22,
+    "news": 0.99,
     "submit": 0.96,
-    "task": 0.48,
-    "transactions": 0.49,
-    "search": 1.08,
-    "tasks of the API": 0.61,
-    "queue": 0.95,
-    "sign-in page": 0.36,
+    "task": 0.45,
+    "transactions": 0.47,
+    "search": 0.96,
+    "tasks of the API": 0.57,
+    "queue": 0.78,
+    "sign-in page": 0.35,
 }
 HISTORY = Path(__file__).with_name("history.jsonl")
 
