@@ -181,6 +181,7 @@ def test_the_key_is_shown_nowhere(customer, between, caplog):
     told = "".join(line for each in every for line in each.format())
     shown = f"{client!r} {vars(client)!r} {errors!r} {told} {caplog.text}"
     assert [type(error) for error in errors] == [impacteragi.NoAnswer, impacteragi.Unauthorized]
+    assert errors[0].__cause__ is None  # whose frames hold the request as it was sent
     assert "tried again" in caplog.text
     assert customer.key not in shown
     assert "imp_live_wrong" not in shown
@@ -317,6 +318,34 @@ def test_a_file_that_does_not_come_whole_leaves_nothing_behind(customer, tmp_pat
 )
 def test_a_name_of_a_file_leads_nowhere(given, kept):
     assert safe_name(given) == kept
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (httpx.Response(200, html="<p>Sign in to this network"), "sends text/html"),
+        (httpx.Response(200, json=["a", "list"]), "sends application/json"),
+        (httpx.Response(200, headers={"Content-Type": "application/json"}, content=b"{"), "sends application/json"),
+        (httpx.Response(204), "sends nothing"),
+        (httpx.Response(301, headers={"Location": "https://example.com/"}), "leads to https://example.com/"),
+        (httpx.Response(304), "sends nothing"),
+    ],
+)
+def test_what_is_no_answer_of_the_api_is_said_to_be_none(answer, said):
+    with pytest.raises(impacteragi.NotOurs, match=said):
+        calls.read_answer(calls.Call("GET", "/api/user"), answer)
+
+
+def test_a_key_that_is_none_never_passes_for_a_new_one(customer):
+    with customer.client() as client:
+        for key in ("", " ", "é", "a\nb", "x" * 256):
+            with pytest.raises(impacteragi.Unusable):
+                client.submit("Once", idempotency_key=key)
+            with pytest.raises(impacteragi.Unusable):
+                client.batch(["Once"], idempotency_key=key)
+        with pytest.raises(impacteragi.Unusable):
+            client.get("..")
+    assert every_task(customer.store) == []
 
 
 def test_what_the_api_learns_later_survives():

@@ -24,6 +24,7 @@ from .errors import (
     ServerFailed,
     Unauthorized,
     Unavailable,
+    Unusable,
     WaitedInVain,
     WrongState,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "Transaction",
     "Unauthorized",
     "Unavailable",
+    "Unusable",
     "WaitedInVain",
     "WrongState",
     "__version__",

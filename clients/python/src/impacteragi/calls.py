@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import httpx
 
-from .errors import ApiError, BatchStopped, NoAnswer, NotOurs, RateLimited, Unavailable, WaitedInVain, kind_of
+from .errors import ApiError, BatchStopped, NoAnswer, NotOurs, RateLimited, Unavailable, Unusable, WaitedInVain, kind_of
 from .models import Account, Statement, Task, Transaction, tasks_of, transactions_of
 
 Json = Mapping[str, Any]
@@ -26,6 +26,7 @@ log = logging.getLogger("impacteragi")
 WAIT_SECONDS = 30  # asked of the server at once; it allows 60, and what stands between may allow less
 FIRST_POLL, SLOWEST_POLL = 1.0, 15.0  # seconds, where the server answers without waiting
 OTHERS_SECONDS = 15  # between two looks at those that no call waits for
+NEWS_SECONDS = 2  # the same, once something has changed
 SILENCE_SECONDS = 600.0  # without any answer, until a wait gives up
 PAGE = 100
 SHOWN = 5  # tasks that a message names
@@ -40,6 +41,7 @@ class Call:
     body: Json | None = None
     idempotency_key: str | None = None
     etag: str | None = None
+    leads_on: bool = False  # the answer names another address
     patience: float = 0  # seconds that the server may take on top of the usual
     until: float | None = None  # of time.monotonic: no try begins after it
 
@@ -67,9 +69,7 @@ Progress = Callable[[Mapping[str, Task]], None]
 
 def read_answer(call: Call, answer: httpx.Response) -> Answer:
     """The answer, or what it says raised as an error of ours. Safe to call once an answer is read whole."""
-    if answer.status_code == 304:
-        return Answer(304, None, answer.headers)
-    if answer.is_redirect:
+    if (answer.status_code == 304 and call.etag is not None) or (answer.status_code == 303 and call.leads_on):
         return Answer(answer.status_code, None, answer.headers)
     kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     body: Any = None
@@ -78,12 +78,15 @@ def read_answer(call: Call, answer: httpx.Response) -> Answer:
             body = answer.json()
         except ValueError:
             body = None
-    if answer.is_success:
-        if isinstance(body, Mapping) or (kind and not kind.endswith(("json", "html"))):
-            return Answer(answer.status_code, body if body is not None else answer.text, answer.headers)
+    if answer.is_success and isinstance(body, Mapping):
+        return Answer(answer.status_code, body, answer.headers)
+    if answer.status_code < 400:
+        what = (
+            f"leads to {answer.headers['Location']}" if answer.has_redirect_location else f"sends {kind or 'nothing'}"
+        )
         raise NotOurs(
-            f"{call.method} {call.path} was answered with {kind or 'no type'}, which the API never does: "
-            "is that the address of the server, and is nothing in between?"
+            f"{call.method} {call.path}: status {answer.status_code}, which {what}, is no answer of the API. "
+            "Is that the address of the server, and is nothing in between?"
         )
     raise refusal(call, answer, body if isinstance(body, Mapping) else {})
 
@@ -119,23 +122,31 @@ def task_path(task: Task | str) -> str:
 
 
 def id_of(task: Task | str) -> str:
+    """Raises Unusable for what can be the id of no task."""
     found = task.task_id if isinstance(task, Task) else task
     if not found or found in (".", ".."):
-        raise ValueError("a task has an id")
+        raise Unusable(f"{found!r} is the id of no task.")
     return found
 
 
+def key_of(given: str | None, most: int = LONGEST_KEY) -> str:
+    """The key that was given, else a new one. Raises Unusable: an empty one must not pass for none."""
+    if given is None:
+        return new_key()
+    if not 1 <= len(given) <= most or not given.isascii() or not given.isprintable() or given != given.strip():
+        raise Unusable(f"An idempotency key has 1 to {most} printable ASCII characters.")
+    return given
+
+
 def submit(description: str, idempotency_key: str | None) -> Steps[Task]:
-    key = idempotency_key or new_key()
+    key = key_of(idempotency_key)
     answer = yield Call("POST", "/api/tasks", body={"description": description}, idempotency_key=key)
     return Task.read(answer.body)
 
 
 def batch(descriptions: Sequence[str], idempotency_key: str | None) -> Steps[list[Task]]:
     """One after the other, each under a key that follows from the batch's. Raises BatchStopped."""
-    key = idempotency_key or new_key()
-    if len(key) > LONGEST_KEY - len("-9999999"):
-        raise ValueError("the idempotency key of a batch has at most 247 characters")
+    key = key_of(idempotency_key, LONGEST_KEY - len("-9999999"))
     found: list[Task] = []
     for number, description in enumerate(descriptions, 1):
         try:
@@ -236,6 +247,7 @@ class _Watch:
         self._progress = progress
         self._looked = self._heard = self.begun
         self._silence = ""
+        self._news = False  # what one of them says, others may say, too
 
     @property
     def known(self) -> dict[str, Task]:
@@ -250,16 +262,18 @@ class _Watch:
         return self.until is not None and time.monotonic() >= self.until
 
     def look_on(self) -> Steps[None]:
-        """One step of the wait: whichever call tells most."""
-        unknown = [task_id for task_id in self.ids if task_id not in self._found]
-        others = self.open[1:]
-        if unknown:
-            yield from self._look_at(unknown)
-        elif others and time.monotonic() - self._looked >= OTHERS_SECONDS:
+        """One step of the wait: a look at those that are due, and then the server holds its answer about the first."""
+        due = [task_id for task_id in self.ids if task_id not in self._found]
+        if not due and time.monotonic() - self._looked >= (NEWS_SECONDS if self._news else OTHERS_SECONDS):
+            due = self.open[1:]
+        if due:
             self._looked = time.monotonic()
-            yield from self._look_at(others)
-        else:
-            yield from self._look(self.open[0], waiting=OTHERS_SECONDS if others else WAIT_SECONDS)
+            for task_id in due:
+                yield from self._look(task_id)
+        self._news = False
+        left = self.open
+        if left and not self.is_over:
+            yield from self._look(left[0], waiting=OTHERS_SECONDS if left[1:] else WAIT_SECONDS)
         self._heard, self._silence = time.monotonic(), ""
 
     def heard_nothing(self, error: NoAnswer | RateLimited | Unavailable) -> None:
@@ -268,10 +282,6 @@ class _Watch:
             raise error
         self._silence = f" The server has not answered lately: {error}"
         log.warning("Still waiting, though the server does not answer: %s", error)
-
-    def _look_at(self, task_ids: Sequence[str]) -> Steps[None]:
-        for task_id in task_ids:
-            yield from self._look(task_id)
 
     def _look(self, task_id: str, *, waiting: int = 0) -> Steps[None]:
         left = waiting if self.until is None else int(self.until - time.monotonic())
@@ -288,6 +298,7 @@ class _Watch:
         before = self._found.get(task_id)
         self._found[task_id] = task
         if before is None or before.status != task.status:
+            self._news = True
             self.pace.calm()
             if self._progress:
                 self._progress(self.known)

@@ -20,7 +20,7 @@ import click
 import stamina.instrumentation
 
 from . import inputs
-from .calls import new_key
+from .calls import key_of
 from .client import RETRY_SECONDS, Client
 from .errors import (
     ApiError,
@@ -35,6 +35,7 @@ from .errors import (
     RateLimited,
     ServerFailed,
     Unauthorized,
+    Unusable,
     WaitedInVain,
 )
 from .listening import Event, Receiver
@@ -54,6 +55,7 @@ STATUSES: tuple[tuple[type[ImpacterError], int], ...] = (
     (NotOurs, NO_SERVER),
     (RateLimited, NO_SERVER),
     (ServerFailed, NO_SERVER),
+    (Unusable, USAGE),
     (inputs.Unreadable, USAGE),
 )
 EPILOG = (
@@ -346,7 +348,7 @@ def client() -> Iterator[Client]:
 @contextmanager
 def key_told(given: str | None) -> Iterator[str]:
     """Whoever stops a submit does not know whether it went through: the key is what settles it."""
-    key = given or new_key()
+    key = key_of(given)
     try:
         yield key
     except KeyboardInterrupt:

@@ -57,7 +57,7 @@ def places(files: Sequence[File], folder: Path, *, overwrite: bool) -> list[tupl
 
 
 def call(task: Task, file: File) -> Call:
-    return Call("GET", f"{task_path(task)}/files/{file.number}")
+    return Call("GET", f"{task_path(task)}/files/{file.number}", leads_on=True)
 
 
 def ask(asked: Call) -> Steps[Answer]:

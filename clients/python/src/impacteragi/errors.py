@@ -17,6 +17,10 @@ class NotConfigured(ImpacterError):
     """There is no key, no address, or one that must not be used as it is."""
 
 
+class Unusable(ImpacterError, ValueError):
+    """What was given can be no id or no idempotency key. Nothing was sent."""
+
+
 class NoAnswer(ImpacterError):
     """The server could not be reached, or its answer was lost, and so were those of the tries after it.
 

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 from .client import AsyncClient
+from .credentials import find_base_url, find_key
 from .errors import ImpacterError, InsufficientCredits, KeyLimitReached, NoAnswer, NotConfigured, WaitedInVain
 from .models import Task
 from .version import __version__
@@ -206,7 +207,7 @@ async def balance(context: Here) -> Balance:
 def main() -> None:
     """Serves until standard input ends. Exits with 3 when there is no key or no address."""
     try:
-        AsyncClient()  # so that what is missing is said at once, and not by the first tool
+        find_base_url(), find_key()  # so that what is missing is said at once, and not by the first tool
     except NotConfigured as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(3)
