@@ -154,6 +154,8 @@ def signup(body: SignUp) -> ResponseReturnValue:
 def login(body: SignIn) -> ResponseReturnValue:
     if not isinstance(body.email, str) or not isinstance(body.password, str):
         raise BadCredentials
+    if not isinstance(body.code, str | None):
+        raise WrongCode
     entrance, who = deps.get().entrance, caller(API)
     signed_in = entrance.sign_in(body.email, body.password, who, now=utcnow())
     if signed_in.half:

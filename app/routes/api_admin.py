@@ -71,7 +71,7 @@ class ListQueue(Paging):
 
 
 class FindCustomer(Query):
-    email: Annotated[str, told("Of the account.", format="email")] = ""
+    email: Annotated[str, told("Of the account.", format="email")]
 
 
 class SearchCustomers(Paging):

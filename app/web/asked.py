@@ -13,6 +13,7 @@ from app.forms.paging import DEFAULT_LIMIT, MAX_LIMIT, MAX_SEARCH, as_search, ch
 from .call import Headers, Query, checked, readable, told
 from .shape import NOT_BLANK
 
+IN_ADDRESS = r"^[^\u0000]*$"
 TaskId: TypeAlias = Annotated[str, told(minLength=1, examples=["task_fmg2xoq4bm7ky4l6d4xkzjm7py"])]
 AccountId: TypeAlias = Annotated[str, told(pattern="^[A-Za-z0-9_-]{1,64}$")]
 FileNumber: TypeAlias = Annotated[int, Meta(ge=1)]
@@ -26,9 +27,9 @@ Note: TypeAlias = Annotated[
     checked(check_note, pattern=NOT_BLANK, minLength=1, maxLength=MAX_REASON, examples=["Page 2 is missing."]),
 ]
 Search: TypeAlias = Annotated[
-    str, readable(as_search, description=f"Words to look for; the first {MAX_SEARCH} characters count.")
+    str,
+    readable(as_search, description=f"Words to look for; the first {MAX_SEARCH} characters count.", pattern=IN_ADDRESS),
 ]
-IN_ADDRESS = r"^[^\u0000]*$"
 
 
 class Keyed(Headers):

@@ -171,6 +171,8 @@ class World:
             case.path_parameters.update({name: known[name] for name in case.path_parameters})
         if "email" in case.query and not case.meta.is_negative_at(ParameterLocation.QUERY):
             case.query["email"] = CUSTOMER
+        if "wait" in case.query and not case.meta.is_negative_at(ParameterLocation.QUERY):
+            case.query["wait"] = luck % 2  # seconds: nothing happens meanwhile
         if "cursor" in case.query and not case.meta.is_negative_at(ParameterLocation.QUERY):
             case.query["cursor"] = ""
         if isinstance(case.body, dict) and not case.meta.is_negative_at(ParameterLocation.BODY):
