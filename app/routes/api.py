@@ -85,9 +85,9 @@ class SignIn(Body):
 
     email: Annotated[Any, told(type="string", examples=["ada@example.com"])] = None
     password: Annotated[Any, told(type="string", examples=["correct horse battery"])] = None
-    code: Annotated[Any, told("Of the authenticator app, or a recovery code: for a second factor.", type="string")] = (
-        None
-    )
+    code: Annotated[
+        Any, told("Of the authenticator app, or a recovery code: for a second factor.", type=["string", "null"])
+    ] = None
 
 
 class SubmitTask(Body):

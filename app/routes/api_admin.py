@@ -42,7 +42,6 @@ from app.web.files import MAX_FILE_BYTES, MAX_FILES
 from app.web.guards import operator_token_required
 from app.web.names import look_up_names
 from app.web.openapi import then
-from app.web.shape import NOT_BLANK
 from app.web.shapes import (
     CLAIMED,
     CUSTOMER,
@@ -87,12 +86,9 @@ class Lease(Body):
 
 
 class Complete(Body):
-    more_schema = {
-        "anyOf": [
-            {"required": ["result"], "properties": {"result": {"pattern": NOT_BLANK}}},
-            {"required": ["files"], "properties": {"files": {"minItems": 1}}},
-        ]
-    }
+    """At least one of them: text in which something shows, or a file."""
+
+    more_schema = {"minProperties": 1}
 
     result: Annotated[
         str, checked(check_result, description="Markdown.", maxLength=MAX_RESULT, examples=["# The report\n\nDone."])

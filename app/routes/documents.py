@@ -15,7 +15,7 @@ bp = Blueprint("documents", __name__)
 
 @bp.get("/api/openapi.json")
 @public
-@call("openapi", "This document", tag="machinery", answers={200: {"type": "object"}})
+@call("openapi", "This document", tag="machinery", answers={200: {}})
 def openapi() -> ResponseReturnValue:
     response = jsonify(document(current_app, deps.config().app_url))
     response.headers["Cache-Control"] = "public, max-age=3600"

@@ -40,7 +40,7 @@ class Signed(Headers):
     "stripe_webhook",
     "What Stripe tells of a payment",
     tag="machinery",
-    raw=Raw(fields(type=TEXT, data=fields(object={"type": "object"}))),
+    raw=Raw(fields(type=TEXT, data={"type": "object"})),
     answers={200: RECEIVED},
     refusals=[InvalidSignature, InvalidPayload, PaymentsUnavailable],
     description="Answers 200 only once the write is durable. Repeats and events of other types change nothing.",

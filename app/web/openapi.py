@@ -6,6 +6,7 @@ refusal by the one schema `Refusal`: a program that was generated from the docum
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -138,6 +139,8 @@ def document(app: Flask, app_url: str) -> Json:
     for method, path, view, call in calls_of(app):
         paths.setdefault(path, {})[method.lower()] = _operation(method, view, call)
         models |= {call.body} if call.body else set()
+    paths = described(paths)
+    schemas = {"Refusal": REFUSAL} | _answers() | _bodies(models)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -148,10 +151,10 @@ def document(app: Flask, app_url: str) -> Json:
         },
         "servers": [{"url": app_url}],
         "tags": TAGS,
-        "paths": described(paths),
+        "paths": paths,
         "components": {
-            "schemas": {"Refusal": REFUSAL} | _answers() | _bodies(models),
-            "headers": HEADERS,
+            "schemas": _used(schemas, paths, "schemas"),
+            "headers": _used(HEADERS, paths, "headers"),
             "securitySchemes": SECURITY_SCHEMES,
         },
     }
@@ -290,8 +293,22 @@ def _bodies(models: Iterable[type[Struct]]) -> dict[str, Json]:
 
 
 def _plain(schema: Json) -> Json:
-    """Without the title that only repeats the name."""
+    """Without the title that only repeats the name, and without null where a field is left out."""
+    for field in schema.get("properties", {}).values():
+        if "default" in field and field["default"] is None:
+            del field["default"]
     return {key: value for key, value in schema.items() if key != "title"}
+
+
+def _used(known: dict[str, Json], said: Json, kind: str) -> dict[str, Json]:
+    """What is referred to, by the calls or by one another."""
+    found: set[str] = set()
+    ahead = [said]
+    while ahead:
+        names = set(re.findall(rf'"#/components/{kind}/([^"]+)"', json.dumps(ahead.pop()))) - found
+        found |= names
+        ahead += [known[name] for name in names]
+    return {name: made for name, made in known.items() if name in found}
 
 
 def _path(rule: Rule) -> str:

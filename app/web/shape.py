@@ -6,6 +6,7 @@ is read. Nullable fields are there all the same: an answer has every field that 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass
 from dataclasses import fields as fields_of
@@ -17,7 +18,10 @@ from app.domain.clock import to_iso
 from app.domain.paging import Page
 from app.domain.text import CONTROLS, INVISIBLE
 
-NOT_BLANK = rf"^[^\u0000]*[^\s{CONTROLS}{INVISIBLE}][^\u0000]*$"  # something shows, and no NUL: app/domain/text.py
+# Something shows, and no NUL: app/domain/text.py. Without what is beyond four digits of hexadecimals, which is two
+# characters to a JavaScript that was not told otherwise, and no range.
+_UNSEEN = re.sub("[\U00010000-\U0010ffff](-[\U00010000-\U0010ffff])?", "", INVISIBLE)
+NOT_BLANK = rf"^[^\u0000]*[^\s{CONTROLS}{_UNSEEN}][^\u0000]*$"
 Json = dict[str, Any]
 Thing = TypeVar("Thing")
 
