@@ -19,6 +19,7 @@ TEMPLATES = APP / "templates"
 PUBLIC = {
     "api.login",
     "api.signup",
+    "documents.docs",
     "documents.openapi",
     "auth.confirm",
     "auth.forgot",

@@ -1,16 +1,69 @@
-"""What programmers read: the OpenAPI document of the JSON API."""
+"""What programmers read: the OpenAPI document of the JSON API, and the page that explains it."""
 
 from __future__ import annotations
 
-from flask import Blueprint, current_app, jsonify
+from types import SimpleNamespace
+
+from flask import Blueprint, current_app, jsonify, render_template
 from flask.typing import ResponseReturnValue
 
-from app.web import deps
+from app.domain.credits import SUBMITS_A_MINUTE
+from app.domain.tasks import TASK_COST
+from app.services import throttle
+from app.web import deps, manual
 from app.web.call import call
-from app.web.guards import public
-from app.web.openapi import document
+from app.web.guards import public, signed_in_account_or_none
+from app.web.openapi import VERSION, document
 
 bp = Blueprint("documents", __name__)
+
+LIMITS = (
+    ("Submits", f"{SUBMITS_A_MINUTE} a minute for an account"),
+    ("Searches", f"{throttle.SEARCH_BY_ACCOUNT} for an account"),
+    ("Cancels", f"{throttle.CANCEL_BY_ACCOUNT} and {throttle.CANCEL_BY_DAY} for an account"),
+    ("Payment pages", f"{throttle.CHECKOUT_BY_ACCOUNT} for an account"),
+    ("Codes", f"{throttle.REDEEM_BY_ACCOUNT} for an account"),
+    ("Sign-ins", f"{throttle.SIGN_IN_BY_ACCOUNT} for an account, {throttle.SIGN_IN_BY_ADDRESS} for an address"),
+    ("A body", "64 KiB, unless the call says otherwise"),
+)
+CHANGES = (
+    (
+        "2026-12-01",
+        "API keys with scopes. A task can be waited for. Unknown fields and parameters are refused by their name; "
+        "before, they were ignored. A request is told everything that is wrong with it.",
+    ),
+    ("2026-11-25", "Customers are called by the id of their account: calls by an e-mail address are deprecated."),
+)
+SHELL = """\
+KEY='imp_live_…'
+
+curl {app_url}/api/tasks \\
+  -H "Authorization: Bearer $KEY" \\
+  -H 'Idempotency-Key: report-2026-11' \\
+  -H 'Content-Type: application/json' \\
+  -d '{{"description": "Summarise the report"}}'
+
+curl {app_url}/api/tasks -H "Authorization: Bearer $KEY"
+"""
+PYTHON = '''\
+import json
+from urllib.request import Request, urlopen
+
+KEY = "imp_live_…"
+
+
+def call(path, body=None, **headers):
+    """The answer of a call. Raises HTTPError, whose text says what was wrong."""
+    data = json.dumps(body).encode() if body is not None else None
+    headers |= {{"Authorization": f"Bearer {{KEY}}", "Content-Type": "application/json"}}
+    with urlopen(Request("{app_url}/api" + path, data, headers)) as answer:
+        return json.load(answer)
+
+
+task = call("/tasks", {{"description": "Summarise the report"}}, **{{"Idempotency-Key": "report-2026-11"}})
+print(task["task_id"], "costs", task["credits_spent"], "credits;", task["credits_remaining"], "are left")
+print(call(f"/tasks/{{task['task_id']}}")["status"])
+'''
 
 
 @bp.get("/api/openapi.json")
@@ -20,3 +73,20 @@ def openapi() -> ResponseReturnValue:
     response = jsonify(document(current_app, deps.config().app_url))
     response.headers["Cache-Control"] = "public, max-age=3600"
     return response
+
+
+@bp.get("/docs")
+@public
+def docs() -> ResponseReturnValue:
+    app_url = deps.config().app_url
+    return render_template(
+        "docs/show.html",
+        account=signed_in_account_or_none(),
+        version=VERSION,
+        chapters=manual.chapters(current_app, app_url),
+        refusals=manual.refusals(current_app),
+        limits=LIMITS,
+        changes=CHANGES,
+        cost=TASK_COST,
+        quick=SimpleNamespace(curl=SHELL.format(app_url=app_url), python=PYTHON.format(app_url=app_url)),
+    )

@@ -19,7 +19,9 @@ PROJECT = "security@impacteragi.com"
 @bp.get("/robots.txt")
 @public
 def robots() -> ResponseReturnValue:
-    return _text("User-agent: *\nAllow: /$\nAllow: /contact$\nAllow: /terms$\nAllow: /privacy$\nDisallow: /\n")
+    return _text(
+        "User-agent: *\nAllow: /$\nAllow: /contact$\nAllow: /docs$\nAllow: /terms$\nAllow: /privacy$\nDisallow: /\n"
+    )
 
 
 @bp.get("/.well-known/security.txt")

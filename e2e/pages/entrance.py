@@ -26,7 +26,7 @@ class FrontPage(Screen):
 class About(Screen):
     """Who runs this installation, and what holds: three pages that every footer leads to."""
 
-    endpoints = ("texts.contact", "texts.terms", "texts.privacy")
+    endpoints = ("texts.contact", "texts.terms", "texts.privacy", "documents.docs")
     path = "/{name}"
 
     def of_footer(self, name: str) -> About:

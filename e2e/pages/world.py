@@ -110,6 +110,7 @@ PAGES = [
     Visit("home.index", "front page", "/", NOBODY),
     Visit("home.index", "front page, signed in", "/", ADA),
     Visit("design.show", "components", "/design", NOBODY),
+    Visit("documents.docs", "API, for programs", "/docs", NOBODY),
     Visit("texts.contact", "contact", "/contact", NOBODY),
     Visit("texts.terms", "terms", "/terms", NOBODY),
     Visit("texts.privacy", "privacy", "/privacy", ADA),

@@ -1,0 +1,144 @@
+"""What /docs shows: the calls of the API as their definitions have them, each with a request and its answer.
+
+The requests and answers are kept in app/web/examples.json. tests/routes/test_docs_page.py sends each request
+to the app and holds the answer to the one that is shown; `WRITE_EXAMPLES=1` writes them anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+
+from app.domain.errors import DomainError
+
+from .call import Call
+from .openapi import MEANING, TAGS, calls_of, codes_of, document, scope_of
+from .refusals import status_of
+from .shape import Json
+
+EXAMPLES = Path(__file__).resolve().parent / "examples.json"
+NOT_SHOWN = {"stripe_webhook", "openapi"}  # Stripe's, and the document itself
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A call, as the page shows it."""
+
+    name: str
+    method: str
+    path: str
+    summary: str
+    description: str
+    scope: str
+    deprecated: bool
+    takes: list[tuple[str, str, str, bool]]  # name, where, what, whether it must be there
+    codes: list[tuple[int, list[str]]]
+    request: str  # for curl
+    status: int | None
+    answer: str
+
+
+def chapters(app: Flask, app_url: str) -> list[tuple[str, str, list[Shown]]]:
+    """Title, sentence and calls of each chapter that has any."""
+    said = document(app, app_url)
+    found: dict[str, list[Shown]] = {tag["name"]: [] for tag in TAGS}
+    for method, path, view, call in calls_of(app):
+        if call.name not in NOT_SHOWN:
+            found[call.tag].append(_shown(method, path, view, call, said, app_url))
+    return [(tag["name"], tag["description"], found[tag["name"]]) for tag in TAGS if found[tag["name"]]]
+
+
+def refusals(app: Flask) -> list[tuple[int, str, list[tuple[str, str]]]]:
+    """Each status with what it means, and its codes with the sentence that is common for them."""
+    codes: dict[int, set[str]] = {}
+    for method, _, view, call in calls_of(app):
+        if call.name not in NOT_SHOWN:
+            for status, words in codes_of(method, view, call).items():
+                codes.setdefault(status, set()).update(words)
+    sentences = {(status_of(kind), kind.code): kind.message for kind in _kinds(DomainError)}
+    return [
+        (status, MEANING[status], [(code, sentences.get((status, code), "")) for code in sorted(codes[status])])
+        for status in sorted(codes)
+    ]
+
+
+def _kinds(kind: type[DomainError]) -> Iterator[type[DomainError]]:
+    for each in kind.__subclasses__():
+        yield from _kinds(each)
+    yield kind
+
+
+@cache
+def examples() -> Mapping[str, Json]:
+    """By the name of the call: method, path, headers and body of a request, status and answer."""
+    found: Mapping[str, Json] = json.loads(EXAMPLES.read_text(encoding="utf-8")) if EXAMPLES.exists() else {}
+    return found
+
+
+def _shown(method: str, path: str, view: Any, call: Call, said: Json, app_url: str) -> Shown:
+    operation = said["paths"][path][method.lower()]
+    example = examples().get(call.name)
+    return Shown(
+        name=call.name,
+        method=method,
+        path=path,
+        summary=call.summary,
+        description=call.description,
+        scope=scope_of(view),
+        deprecated=call.deprecated is not None,
+        takes=list(_takes(operation, said)),
+        codes=list(codes_of(method, view, call).items()),
+        request=curl(example, app_url) if example else "",
+        status=example["status"] if example else next(iter(call.answers)),
+        answer=json.dumps(example["answer"], indent=2, ensure_ascii=False) if example and example["answer"] else "",
+    )
+
+
+def _takes(operation: Json, said: Json) -> Iterator[tuple[str, str, str, bool]]:
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] != "If-None-Match":
+            what = _what(parameter["schema"], parameter.get("description", ""))
+            yield parameter["name"], parameter["in"], what, parameter.get("required", False)
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    schema = said["components"]["schemas"].get(body.get("$ref", "").rpartition("/")[2], body)
+    for name, field in schema.get("properties", {}).items():
+        yield name, "body", _what(field, field.get("description", "")), name in schema.get("required", ())
+
+
+def _what(schema: Json, description: str) -> str:
+    kind = schema.get("type", "")
+    words = [kind[0] if isinstance(kind, list) else kind]
+    if "enum" in schema:
+        words = ["one of " + ", ".join(schema["enum"])]
+    if "maxLength" in schema:
+        words.append(f"up to {schema['maxLength']:,} characters")
+    if "minimum" in schema and "maximum" in schema:
+        words.append(f"{schema['minimum']:,} to {schema['maximum']:,}")
+    if "default" in schema and schema["default"] not in ("", [], None):
+        words.append(f"{schema['default']} when left out")
+    said = ", ".join(word for word in words if word)
+    return f"{said}. {description}" if description else f"{said}."
+
+
+def curl(example: Json, app_url: str) -> str:
+    """The request of an example, for a shell."""
+    lines = [f"curl {_quoted(app_url + example['path'])}"]
+    if example["method"] != ("POST" if example["body"] is not None else "GET"):
+        lines.append(f"-X {example['method']}")
+    if example["signed_in"]:
+        lines.append('-H "Authorization: Bearer $KEY"')
+    lines += [f"-H {_quoted(f'{name}: {value}')}" for name, value in example["headers"].items()]
+    if example["body"] is not None:
+        lines.append("-H 'Content-Type: application/json'")
+        lines.append(f"-d {_quoted(json.dumps(example['body'], ensure_ascii=False))}")
+    return " \\\n  ".join(lines)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"
