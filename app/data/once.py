@@ -6,6 +6,7 @@ import hashlib
 from datetime import datetime
 from typing import Any
 
+from app.domain.errors import AlreadyRecorded
 from app.domain.marks import Done
 
 from .base import Base
@@ -29,6 +30,11 @@ class OnceWrites(Writes):
         """Beside what it tells of, in the same transaction. The row goes by itself."""
         row = _key(account_id, act, key) | DONE.row(Done.at(now, done))
         self.put(RATE_LIMITS.suffix, row, condition=None, failure=Stale)
+
+    def keep_first(self, account_id: str, act: str, key: str, done: Any, now: datetime) -> None:
+        """The same, unless something is kept under this key: then raises AlreadyRecorded."""
+        row = _key(account_id, act, key) | DONE.row(Done.at(now, done))
+        self.put(RATE_LIMITS.suffix, row, condition="attribute_not_exists(expires_at)", failure=AlreadyRecorded)
 
 
 def _key(account_id: str, act: str, key: str) -> dict[str, str]:

@@ -35,6 +35,18 @@ def usable_key(text: str | None) -> str | None:
         return None
 
 
+def form_key(text: str | None) -> str:
+    """The key of a form that has no place for an error: a new one where there is none.
+
+    Raises Malformed for one that is there and cannot be used.
+    """
+    if text is None:
+        return new_idempotency_key()
+    if usable_key(text) is None:
+        raise Malformed("This form has lost the key under which it is done once. Nothing was done: load it again.")
+    return text
+
+
 class IdempotencyKey(HiddenField):
     """The key under which a form is done once, however often it comes. One that cannot be used is replaced.
 
@@ -48,7 +60,7 @@ class IdempotencyKey(HiddenField):
         self._required = required
 
     def pre_validate(self, form: Any) -> None:
-        if (self.data or self._required) and usable_key(self.data) is None:
+        if (self.raw_data or self._required) and usable_key(self.data) is None:
             self.data = new_idempotency_key()
             raise ValidationError(LOST_KEY)
 

@@ -12,7 +12,6 @@ from .base import IdempotencyKey, rule
 
 class BuyForm(FlaskForm):
     pack = HiddenField()
-    request_id = HiddenField()
 
 
 class RedeemForm(FlaskForm):

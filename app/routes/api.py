@@ -40,7 +40,7 @@ from app.services import queue, statements, tasks
 from app.services.accounts import SignedIn, sign_out
 from app.web import deps, heavy, waiting
 from app.web.asked import FileNumber, Keyed, Note, Paging, Search, TaskId
-from app.web.call import Body, call, checked, readable, told
+from app.web.call import Body, call, checked, readable, replayed, told
 from app.web.csrf import csrf
 from app.web.files import file_link
 from app.web.guards import public, token_required
@@ -188,6 +188,7 @@ def user() -> ResponseReturnValue:
     refusals=[InsufficientCredits, KeyLimitReached, AccountFrozen, IdempotencyKeyReused],
     description="A repeated key is the first task, charged once; with another text it is a 409.",
     links=then("get_task", "cancel_task"),
+    replays=True,
 )
 def submit_task(body: SubmitTask, headers: Keyed) -> ResponseReturnValue:
     done = tasks.submit(
@@ -199,7 +200,7 @@ def submit_task(body: SubmitTask, headers: Keyed) -> ResponseReturnValue:
         by_program=True,
         key=g.api_key,
     )
-    return TASK_AND_BALANCE(done.task, credits_remaining=done.credits_remaining), 201
+    return TASK_AND_BALANCE(done.task, credits_remaining=done.credits_remaining), 201, replayed(done.replayed)
 
 
 @bp.get("/tasks")
@@ -252,11 +253,14 @@ def get_task(task_id: TaskId, query: Waited) -> ResponseReturnValue:
     answers={200: TASK_AND_BALANCE},
     refusals=[NotFound, WrongState],
     description="Its credits come back at once. Safe to repeat. Limited to 30 an hour and 100 a day.",
+    replays=True,
 )
 def cancel_task(task_id: TaskId) -> ResponseReturnValue:
+    now = utcnow()
     with deps.get().throttle.cancelling(g.account.email):
-        task, account = queue.cancel(deps.store(), g.account, task_id, now=utcnow())
-    return TASK_AND_BALANCE(task, credits_remaining=account.credits_balance)
+        task, account = queue.cancel(deps.store(), g.account, task_id, now=now)
+    answer = TASK_AND_BALANCE(task, credits_remaining=account.credits_balance)
+    return answer, 200, replayed(task.updated_at != now)
 
 
 @bp.post("/tasks/<task_id>/redo")
@@ -266,12 +270,16 @@ def cancel_task(task_id: TaskId) -> ResponseReturnValue:
     "Have a completed task done again, once and for free",
     tag="tasks",
     answers={201: TASK},
-    refusals=[NotFound, WrongState],
-    description="Safe to repeat: the answer is the first redo.",
+    refusals=[NotFound, WrongState, IdempotencyKeyReused],
+    description="Safe to repeat: the answer is the first redo. A key that was another redo's, or this one's with "
+    "another note, is a 409.",
     links=then("get_task", "cancel_task"),
+    replays=True,
 )
-def redo_task(task_id: TaskId, body: Redo) -> ResponseReturnValue:
-    return TASK(queue.request_redo(deps.store(), g.account, task_id, body.note, now=utcnow())), 201
+def redo_task(task_id: TaskId, body: Redo, headers: Keyed) -> ResponseReturnValue:
+    now, key = utcnow(), headers.idempotency_key
+    again = queue.request_redo(deps.store(), g.account, task_id, body.note, now=now, idempotency_key=key)
+    return TASK(again), 201, replayed(again.created_at != now)
 
 
 @bp.get("/tasks/<task_id>/files/<int:number>")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated
 
 from flask import Blueprint, g
 from flask.typing import ResponseReturnValue
@@ -10,14 +11,14 @@ from flask.typing import ResponseReturnValue
 from app.domain.api_keys import ANY, SESSION
 from app.domain.clock import utcnow
 from app.domain.codes import normalise_code
-from app.domain.errors import AddressUnconfirmed, NotFound, PaymentsUnavailable
+from app.domain.errors import AddressUnconfirmed, IdempotencyKeyReused, NotFound, PaymentsUnavailable
 from app.domain.tasks import new_idempotency_key
 from app.gateways.stripe import PaymentRefused
 from app.services import checkout, codes
 from app.services.throttle import CHECKOUT_BY_ACCOUNT, REDEEM_BY_ACCOUNT
 from app.web import deps
 from app.web.asked import Keyed
-from app.web.call import Body, call, checked, told
+from app.web.call import Body, call, checked, replayed, told
 from app.web.csrf import csrf
 from app.web.guards import token_required
 from app.web.shapes import CHECKOUT, PACK, PACKS, REDEEMED
@@ -55,16 +56,17 @@ def packs() -> ResponseReturnValue:
     "Open a payment page for a pack",
     tag="credits",
     answers={201: CHECKOUT},
-    refusals=[NotFound, PaymentRefused, PaymentsUnavailable],
-    description="A person pays at checkout_url; the credits arrive by themselves.",
+    refusals=[NotFound, PaymentRefused, PaymentsUnavailable, IdempotencyKeyReused],
+    description="A person pays at checkout_url; the credits arrive by themselves. A repeated key is the same page for "
+    "23 hours, and counts nothing; with another pack it is a 409.",
+    replays=True,
 )
-def buy(body: Buy, headers: Keyed) -> tuple[dict[str, Any], int]:
+def buy(body: Buy, headers: Keyed) -> ResponseReturnValue:
     key = headers.idempotency_key or new_idempotency_key()
     pack = next((pack for pack in deps.config().packs if pack.pack_id == body.pack_id), None)
     if pack is None:
         raise NotFound("There is no such pack. GET /api/packs lists them.")
-    deps.get().throttle.hit(CHECKOUT_BY_ACCOUNT, "checkout", g.account.email)
-    address = checkout.open_session(
+    opened = checkout.open_session(
         deps.store(),
         deps.get().stripe,
         g.account,
@@ -72,8 +74,9 @@ def buy(body: Buy, headers: Keyed) -> tuple[dict[str, Any], int]:
         idempotency_key=key,
         app_url=deps.config().app_url,
         now=utcnow(),
+        before_asking=partial(deps.get().throttle.hit, CHECKOUT_BY_ACCOUNT, "checkout", g.account.email),
     )
-    return CHECKOUT(pack, checkout_url=address), 201
+    return CHECKOUT(pack, checkout_url=opened.url), 201, replayed(opened.replayed)
 
 
 @bp.post("/redeem")
@@ -83,12 +86,14 @@ def buy(body: Buy, headers: Keyed) -> tuple[dict[str, Any], int]:
     "Redeem a promotional code, once a person",
     tag="credits",
     answers={200: REDEEMED},
-    refusals=[AddressUnconfirmed],
+    refusals=[AddressUnconfirmed, IdempotencyKeyReused],
     description="The e-mail address of the account must be confirmed. Addresses that differ by case, dots or a +tag "
-    "before the @ are one person's.",
+    "before the @ are one person's. A repeated key is answered as the first time for 30 days; with another code it is "
+    "a 409.",
+    replays=True,
 )
-def redeem(body: Redeem, headers: Keyed) -> dict[str, Any]:
+def redeem(body: Redeem, headers: Keyed) -> ResponseReturnValue:
     key, code = headers.idempotency_key, body.code
     deps.get().throttle.hit(REDEEM_BY_ACCOUNT, "redeem", g.account.email)
-    added = codes.redeem(deps.store(), g.account, code, now=utcnow(), idempotency_key=key)
-    return REDEEMED(credits_added=added, credits=deps.store().accounts.get(g.account.email).credits_balance)
+    done = codes.redeem_once(deps.store(), g.account, code, now=utcnow(), idempotency_key=key)
+    return REDEEMED(credits_added=done.credits, credits=done.balance), 200, replayed(done.replayed)

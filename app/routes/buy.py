@@ -12,6 +12,7 @@ from app.config import Pack
 from app.domain.clock import utcnow
 from app.domain.errors import NotFound, PaymentsUnavailable, RateLimited
 from app.domain.tasks import MAX_DESCRIPTION, REDO_WINDOW, TASK_COST, new_idempotency_key
+from app.forms.base import form_key
 from app.forms.credits import BuyForm
 from app.services import checkout
 from app.services.throttle import CHECKOUT_BY_ADDRESS, GUEST_LOOKS_BY_ADDRESS, network_of
@@ -55,7 +56,7 @@ def start() -> ResponseReturnValue:
             deps.get().stripe,
             pack,
             browser=_browser(),
-            idempotency_key=form.request_id.data or new_idempotency_key(),
+            idempotency_key=form_key(request.form.get("request_id")),
             app_url=deps.config().app_url,
         )
     except PaymentsUnavailable as error:

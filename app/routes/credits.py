@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, flash, g, redirect, render_template, request, url_for
@@ -11,7 +12,7 @@ from app.config import Pack
 from app.domain.clock import utcnow
 from app.domain.errors import AddressUnconfirmed, InvalidInput, NotFound, PaymentsUnavailable
 from app.domain.tasks import BRIEF_FIELDS, TASK_COST, new_idempotency_key
-from app.forms.base import usable_key
+from app.forms.base import form_key
 from app.forms.credits import BuyForm, RedeemForm
 from app.services import checkout, codes, typed_drafts
 from app.services.throttle import CHECKOUT_BY_ACCOUNT, REDEEM_BY_ACCOUNT
@@ -48,21 +49,21 @@ def buy() -> ResponseReturnValue:
     pack = next((pack for pack in deps.config().packs if pack.pack_id == form.pack.data), None)
     if pack is None:
         raise NotFound("There is no such pack any more. Choose another.")
-    deps.get().throttle.hit(CHECKOUT_BY_ACCOUNT, "checkout", g.account.email)
     try:
-        address = checkout.open_session(
+        opened = checkout.open_session(
             deps.store(),
             deps.get().stripe,
             g.account,
             pack,
-            idempotency_key=usable_key(form.request_id.data) or new_idempotency_key(),
+            idempotency_key=form_key(request.form.get("request_id")),
             app_url=deps.config().app_url,
             now=utcnow(),
+            before_asking=partial(deps.get().throttle.hit, CHECKOUT_BY_ACCOUNT, "checkout", g.account.email),
         )
     except PaymentsUnavailable as error:
         headers = {"Retry-After": str(error.retry_after_seconds)}
         return _page(RedeemForm(formdata=None), unavailable=True), 503, headers
-    return redirect(address, code=303)
+    return redirect(opened.url, code=303)
 
 
 @bp.get("/credits/return")
@@ -86,7 +87,7 @@ def redeem() -> ResponseReturnValue:
         return _page(form), 422
     deps.get().throttle.hit(REDEEM_BY_ACCOUNT, "redeem", g.account.email)
     try:
-        added = codes.redeem(
+        added = codes.redeem_once(
             deps.store(), g.account, form.code.data, now=utcnow(), idempotency_key=form.request_id.data or None
         )
     except AddressUnconfirmed:
@@ -94,7 +95,7 @@ def redeem() -> ResponseReturnValue:
     except InvalidInput as error:
         form.code.errors = [error.message]
         return _page(form), 422
-    flash(f"{added:,} credits added.")
+    flash(f"{added.credits:,} credits added.")
     return redirect(url_for("credits.show"), code=303)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -13,7 +13,15 @@ from app.config import Pack
 from app.data import Store
 from app.domain import payments as facts
 from app.domain.accounts import Account, mask_email
-from app.domain.errors import BalanceUnexplained, InvalidPayload, NotFound, PaymentsUnavailable
+from app.domain.clock import from_iso, to_iso
+from app.domain.errors import (
+    AlreadyRecorded,
+    BalanceUnexplained,
+    IdempotencyKeyReused,
+    InvalidPayload,
+    NotFound,
+    PaymentsUnavailable,
+)
 from app.domain.sales import Named
 from app.domain.tasks import check_idempotency_key
 
@@ -24,6 +32,10 @@ log = logging.getLogger(__name__)
 MAX_SESSION_ID = 255
 WAITING, ADDED, FAILED, EXPIRED = "waiting", "added", "failed", "expired"
 HELD = "held"  # paid, and parked for an operator
+CHECKOUT = "checkout"  # what an opened session is kept under
+# https://docs.stripe.com/api/checkout/sessions/create#create_checkout_session-expires_at: open for 24 hours, as Stripe
+# keeps an idempotency key.
+OPEN_FOR = timedelta(hours=23)
 
 
 class Stripe(Protocol):
@@ -51,17 +63,47 @@ class Purchase:
     asked: bool = True  # False: Stripe does not answer now
 
 
-def open_session(
-    store: Store, stripe: Stripe, account: Account, pack: Pack, *, idempotency_key: str, app_url: str, now: datetime
-) -> str:
-    """The address of Stripe's page for this pack. A repeat with the same idempotency key is the same session.
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Stripe's page for a pack. `replayed`: it was open already."""
 
-    Raises PaymentsUnavailable, and BalanceUnexplained: credits could not be added now. Nothing is charged here: that is
-    between the buyer and Stripe.
+    url: str
+    replayed: bool = False
+
+
+def open_session(
+    store: Store,
+    stripe: Stripe,
+    account: Account,
+    pack: Pack,
+    *,
+    idempotency_key: str,
+    app_url: str,
+    now: datetime,
+    before_asking: Callable[[], None] = lambda: None,
+) -> Opened:
+    """The address of Stripe's page for this pack. A repeat with the same idempotency key is the same session, for as
+    long as Stripe keeps it open, and asks nobody; `before_asking` is called before Stripe is, and may refuse.
+
+    Raises IdempotencyKeyReused (the key was another pack's, within 30 days), PaymentsUnavailable, and
+    BalanceUnexplained: credits could not be added now. Nothing is charged here: that is between the buyer and Stripe.
     """
     check_idempotency_key(idempotency_key)
+    first = store.once.find(account.account_id, CHECKOUT, idempotency_key)
+    if first and (url := _still_open(first, pack, now)):
+        return Opened(url, replayed=True)
     if account.unexplained:
         raise BalanceUnexplained
+    before_asking()
+    opened_at = to_iso(now)
+    if first is None:
+        try:
+            with store.transaction() as tx:  # before Stripe is asked: of two packs under one key the first counts
+                tx.once.keep_first(account.account_id, CHECKOUT, idempotency_key, [pack.pack_id, "", opened_at], now)
+        except AlreadyRecorded:  # sent twice at once
+            first = store.once.find(account.account_id, CHECKOUT, idempotency_key)
+            if first and (url := _still_open(first, pack, now)):
+                return Opened(url, replayed=True)
     customer_id = account.stripe_customer_id
     if customer_id is None:
         customer_id = stripe.ensure_customer(account.account_id, account.address)
@@ -75,14 +117,33 @@ def open_session(
         pack_id=pack.pack_id,
         credits=pack.credits,
         price_cents=pack.price_cents,
-        idempotency_key=f"checkout-{account.account_id}-{idempotency_key}",
+        idempotency_key=_key_at_stripe(account, idempotency_key, first),
         success_url=f"{app_url}/credits/return?session_id={{CHECKOUT_SESSION_ID}}",
         cancel_url=f"{app_url}/credits",
         product_name=f"{pack.credits:,} ImpacterAGI credits",
     )
+    url = str(session["url"])
+    with store.transaction() as tx:
+        tx.once.keep(account.account_id, CHECKOUT, idempotency_key, [pack.pack_id, url, opened_at], now)
     store.updates.heartbeats.note_checkout(now)
     log.info("checkout opened", extra={"email": mask_email(account.email), "pack": pack.pack_id})
-    return str(session["url"])
+    return Opened(url)
+
+
+def _still_open(first: list[Any], pack: Pack, now: datetime) -> str | None:
+    """The page that was opened under this key, if its buyer can still pay there. Raises IdempotencyKeyReused."""
+    pack_id, url, opened_at = first
+    if pack_id != pack.pack_id:
+        raise IdempotencyKeyReused("This idempotency key was used before for another pack. No checkout was opened.")
+    return url if url and now - from_iso(opened_at) < OPEN_FOR else None
+
+
+def _key_at_stripe(account: Account, idempotency_key: str, first: list[Any] | None) -> str:
+    """Bound to the account, and of a form that Stripe takes, whatever a client has sent. A session that has run out is
+    followed by another one, which whoever repeats it at the same time gets as well.
+    """
+    run_out = first[2] if first and first[1] else ""
+    return "checkout-" + sha256("\n".join((account.account_id, idempotency_key, run_out)).encode()).hexdigest()
 
 
 def open_guest_session(stripe: Stripe, pack: Pack, *, browser: str, idempotency_key: str, app_url: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from app.data import Store
@@ -22,7 +23,7 @@ from app.domain.codes import (
     normalise_code,
     promo_entry,
 )
-from app.domain.errors import AlreadyRecorded, InvalidInput
+from app.domain.errors import AlreadyRecorded, IdempotencyKeyReused, InvalidInput
 from app.domain.proposals import CODE, Proposal
 from app.domain.tasks import check_reason, new_idempotency_key
 from app.telemetry.spans import verb
@@ -32,6 +33,8 @@ from .acting import Act, acting
 from .by_hand import Authority, NeedsSecond
 
 log = logging.getLogger(__name__)
+
+REDEEM = "redeem"  # what it is kept under
 
 
 @verb
@@ -138,20 +141,36 @@ def disable(store: Store, code: object, *, actor: str, reason: str, now: datetim
     optimistic(name, attempt, None, lambda _stale: None)  # somebody redeems it at this moment
 
 
+@dataclass(frozen=True, slots=True)
+class Redeemed:
+    """What a code has added, and the balance after it, as the first answer said it."""
+
+    credits: int
+    balance: int
+    replayed: bool = False
+
+
+def redeem(store: Store, account: Account, code: object, *, now: datetime) -> int:
+    """The credits that `redeem_once` adds, for who has no idempotency key."""
+    return redeem_once(store, account, code, now=now).credits
+
+
 @verb
-def redeem(store: Store, account: Account, code: object, *, now: datetime, idempotency_key: str | None = None) -> int:
-    """Add a code's credits to an account; returns them. Once a person, and never beyond the code's cap.
+def redeem_once(
+    store: Store, account: Account, code: object, *, now: datetime, idempotency_key: str | None = None
+) -> Redeemed:
+    """Add a code's credits to an account. Once a person, and never beyond the code's cap.
 
     A person is told by the address, without `+tag` and dots: see domain/people.py. Raises InvalidInput with the reason,
     and AddressUnconfirmed. A race for the last use, or of one person's accounts, is decided by the store. A repeat with
-    the same idempotency key is told what the first one did.
+    the same idempotency key within 30 days is told what the first one did; with another code it raises
+    IdempotencyKeyReused.
     """
     name = normalise_code(code)
-    act = f"redeem {name}"
-    if idempotency_key and (first := store.once.find(account.account_id, act, idempotency_key)):
-        return int(first)
+    if idempotency_key and (first := _redeemed_before(store, account, name, idempotency_key)):
+        return first
 
-    def attempt(current: Account) -> int:
+    def attempt(current: Account) -> Redeemed:
         check_confirmed(current)
         found = check_redeemable(store.codes.find(name), now)
         makers = [name for name in (found.created_by, found.approved_by) if name]
@@ -165,16 +184,31 @@ def redeem(store: Store, account: Account, code: object, *, now: datetime, idemp
             tx.accounts.move_balance(current, after, if_confirmed=True)
             webhook_events.credited(tx, current, posted, now)
             if idempotency_key:
-                tx.once.keep(current.account_id, act, idempotency_key, found.credits, now)
-        return found.credits
+                done = [name, found.credits, after.credits_balance]
+                tx.once.keep_first(current.account_id, REDEEM, idempotency_key, done, now)
+                # As the release before looks for it, beside which this one may run.
+                tx.once.keep(current.account_id, f"{REDEEM} {name}", idempotency_key, found.credits, now)
+        return Redeemed(found.credits, after.credits_balance)
 
     try:
         added = store.accounts.decide(account, attempt)
     except AlreadyRecorded as error:
-        if idempotency_key and (
-            first := store.once.find(account.account_id, act, idempotency_key)
-        ):  # sent twice at once
-            return int(first)
+        # Sent twice at once?
+        if idempotency_key and (first := _redeemed_before(store, account, name, idempotency_key)):
+            return first
         raise InvalidInput("You have redeemed this code already.", field="code") from error
-    log.info("code redeemed", extra={"code": name, "credits": added, "email": mask_email(account.email)})
+    log.info("code redeemed", extra={"code": name, "credits": added.credits, "email": mask_email(account.email)})
     return added
+
+
+def _redeemed_before(store: Store, account: Account, name: str, idempotency_key: str) -> Redeemed | None:
+    """What was done under this key, if anything. Raises IdempotencyKeyReused where that was another code."""
+    if first := store.once.find(account.account_id, REDEEM, idempotency_key):
+        code, added, balance = first
+        if code != name:
+            raise IdempotencyKeyReused("This idempotency key was used before for another code. Nothing was redeemed.")
+        return Redeemed(int(added), int(balance), replayed=True)
+    # The release before kept each code apart, and no balance.
+    if added := store.once.find(account.account_id, f"{REDEEM} {name}", idempotency_key):
+        return Redeemed(int(added), store.accounts.get(account.email).credits_balance, replayed=True)
+    return None

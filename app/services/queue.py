@@ -6,6 +6,7 @@ the other decides again on what it finds then, which mostly means that it is tol
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from app.domain.desk import is_worked_on
 from app.domain.errors import (
     AlreadyRecorded,
     DomainError,
+    IdempotencyKeyReused,
     InvalidInput,
     NotFound,
     NotSignedIn,
@@ -56,6 +58,7 @@ log = logging.getLogger(__name__)
 
 CANDIDATES = 50  # of the queue's oldest, read at once when the next task is claimed
 LOOKS = 3
+REDO = "redo"  # what one is kept under
 IN_THE_MAIL = 1200  # characters of a result
 
 Beside = Callable[[Transaction, Task], None]
@@ -263,13 +266,19 @@ def cancel(store: Store, account: Account, task_id: str, *, now: datetime) -> tu
 
 
 @verb
-def request_redo(store: Store, account: Account, task_id: str, note: object, *, now: datetime) -> Task:
+def request_redo(
+    store: Store, account: Account, task_id: str, note: object, *, now: datetime, idempotency_key: str | None = None
+) -> Task:
     """Ask once, for free, that a completed task be done again. Repeating this returns the first redo.
 
-    Raises NotFound, InvalidInput, WrongState.
+    Raises NotFound, InvalidInput, WrongState, and within 30 days IdempotencyKeyReused where the key was another redo's,
+    or this one's with another note.
     """
-    rules.check_note(note)  # before a repeat is answered: what is not acceptable never is
+    words = rules.check_note(note)  # before a repeat is answered: what is not acceptable never is
     original = store.tasks.get(task_id, owner=account.email)
+    asked = hashlib.sha256(f"{task_id}\n{words}".encode()).hexdigest()  # kept without the words, which an erasure takes
+    if idempotency_key:
+        _check_redo(store, account, idempotency_key, asked)
     if original.description == ERASED:
         raise WrongState("The words of this task were erased with the account that it belonged to.")
     if original.redone_by:
@@ -284,16 +293,26 @@ def request_redo(store: Store, account: Account, task_id: str, note: object, *, 
             tx.tasks.add(again)
             tx.tasks.change(task, marked)
             tx.accounts.change_settings(account, failure=NotSignedIn, open_tasks=1)
+            if idempotency_key:
+                tx.once.keep_first(account.account_id, REDO, idempotency_key, asked, now)
         return again
 
     try:
         again = optimistic(account.email, attempt, original, lambda _stale: _read(store, task_id))
     except (AlreadyRecorded, WrongState):
+        if idempotency_key:
+            _check_redo(store, account, idempotency_key, asked)
         if first := store.tasks.find(rules.redo_id_for(original)):  # asked twice at once
             return first
         raise
     log.info("redo requested", extra={"task_id": task_id, "redo": again.task_id})
     return again
+
+
+def _check_redo(store: Store, account: Account, idempotency_key: str, asked: str) -> None:
+    """Raise IdempotencyKeyReused if something else was asked for under this key."""
+    if store.once.find(account.account_id, REDO, idempotency_key) not in (None, asked):
+        raise IdempotencyKeyReused("This idempotency key was used before for another redo. Nothing was asked for.")
 
 
 @dataclass(frozen=True, slots=True)

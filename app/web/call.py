@@ -78,6 +78,14 @@ def told(description: str | None = None, /, **schema: Any) -> Meta:
     return Meta(description=description, extra_json_schema=schema)
 
 
+REPLAYED = "Idempotent-Replayed"
+
+
+def replayed(was: bool) -> dict[str, str]:
+    """The header of an answer that tells again what an earlier request has done; none of one that did it."""
+    return {REPLAYED: "true"} if was else {}
+
+
 @dataclass(frozen=True, slots=True)
 class Raw:
     """A body that the view reads by itself."""
@@ -119,6 +127,7 @@ class Call:
     query: type[Query] | None
     headers: type[Headers] | None
     path: Mapping[str, Any]
+    replays: bool
 
     def read(self, asked: Request) -> dict[str, Any]:
         """What the view takes. Raises Malformed (400), InvalidInput (422), 413 and 415."""
@@ -151,12 +160,14 @@ def call(
     raw: Raw | None = None,
     body_required: bool = True,
     most_bytes: int | None = None,
+    replays: bool = False,
 ) -> Callable[[View], View]:
     """Make a view a call of the API. Put it under the guard, which says who may ask and by which scope.
 
     `answers` are the successes by status (a text for a redirect: what it leads to), `refusals` what the view raises
     beyond what every call may be answered with. `raw` is a body that the view reads; one that is not `body_required`
-    may be left out whole. `most_bytes` is another limit of the body than the app's.
+    may be left out whole. `most_bytes` is another limit of the body than the app's. One that `replays` says by
+    the header REPLAYED where an earlier request has done what is asked.
     """
 
     def decorate(view: View) -> View:
@@ -174,6 +185,7 @@ def call(
             raw=raw,
             body_required=body_required,
             path=hints,
+            replays=replays,
             **asked,
         )
 

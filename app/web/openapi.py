@@ -19,7 +19,7 @@ from werkzeug.routing import Rule
 from app.domain import api_keys, errors
 from app.web import shapes
 
-from .call import Body, Call, Refusal, fields_of, schema_of
+from .call import REPLAYED, Body, Call, Refusal, fields_of, schema_of
 from .etags import ETAG, described
 from .refusals import CODES, status_of
 from .shape import COUNT, MOMENT, TEXT, WHOLE, Json, Pages, Shape, fields, optional, ref
@@ -92,6 +92,11 @@ HEADERS: dict[str, Json] = {
     "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}, "required": True},
     "Deprecation": {"description": "Since when, RFC 9745.", "schema": {"type": "string"}, "required": True},
     "Sunset": {"description": "The end of this call, RFC 8594.", "schema": {"type": "string"}, "required": True},
+    REPLAYED: {
+        "description": "There, and `true`, where an earlier request has done it and nothing was done again.",
+        "schema": {"enum": ["true"]},
+        "required": False,
+    },
     "WWW-Authenticate": {"description": "Bearer.", "schema": {"type": "string"}, "required": True},
 }
 HEADERS_OF = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
@@ -249,7 +254,7 @@ def _told(schema: Json) -> Json:
 
 def _answer(said: Shape[Any] | Pages[Any] | Json | str, call: Call) -> Json:
     """A success: the shape that the view answers with, or for a redirect what it leads to."""
-    headers = _headers(*_ends(call))
+    headers = _headers(*_ends(call), *([REPLAYED] if call.replays else []))
     if isinstance(said, str):
         location = {"schema": {"type": "string", "format": "uri"}, "required": True}
         return {"description": said, "headers": {"Location": location} | headers}

@@ -367,7 +367,7 @@ def _sessions(site: Any, now: datetime) -> dict[str, str]:
             idempotency_key=f"look-{state}",
             app_url=site.url,
             now=now,
-        )
+        ).url
         made[state] = address.rstrip("/").rpartition("/")[2].partition("?")[0].partition("#")[0]
     for state in ("guest_waiting", "guest_expired"):
         pack, browser = deps.config.packs[0], "a browser"

@@ -142,7 +142,10 @@ def test_one_charge_when_a_key_is_repeated(ada, store):
 
     assert again.status_code in (200, 201)
     assert again.get_json() == first.get_json()
-    assert store.accounts.get("ada@example.com").credits_balance == 80
+    assert ("Idempotent-Replayed" in first.headers, again.headers["Idempotent-Replayed"]) == (False, "true")
+    cancelled = [ada.post(f"/api/tasks/{first.get_json()['task_id']}/cancel") for _ in range(2)]
+    assert ["Idempotent-Replayed" in answer.headers for answer in cancelled] == [False, True]
+    assert store.accounts.get("ada@example.com").credits_balance == 90
 
 
 @pytest.mark.threat(6)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.domain.errors import InvalidInput, NotFound, WrongState
+from app.domain.errors import IdempotencyKeyReused, InvalidInput, NotFound, WrongState
 from app.domain.tasks import CANCELLED, COMPLETED, IN_PROGRESS, PENDING, REJECTED, ResultFile
 from app.services import queue, tasks
 from tests.support import NOW, all_mails, every_task, ledger, make_account
@@ -205,6 +205,27 @@ def test_a_redo_is_refused_when_its_note_is_not_acceptable_also_the_second_time(
             with pytest.raises(InvalidInput):
                 queue.request_redo(store, account, task.task_id, note, now=NOW)
         queue.request_redo(store, account, task.task_id, "The table is missing", now=NOW)
+
+
+def test_a_key_of_a_redo_is_that_of_no_other(store, account):
+    first, second = submit(store, account), submit(store, account)
+    for task in (first, second):
+        queue.claim(store, OP, task.task_id, now=NOW)
+        queue.complete(store, OP, task.task_id, "Done", now=NOW)
+
+    def redo(task, note):
+        try:
+            made = queue.request_redo(store, account, task.task_id, note, now=NOW, idempotency_key="k")
+        except IdempotencyKeyReused:
+            return None
+        return made.redo_of
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(redo, [first, second] * 4, ["More", "More", "Less", "Less"] * 2))
+
+    assert sum(each is not None for each in made) == 2
+    assert len(set(made) - {None}) == 1
+    assert store.accounts.get(account.email).open_tasks == 1
 
 
 def test_a_rejected_redo_gives_nothing_back_when_it_cost_nothing(store, account):
