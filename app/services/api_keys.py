@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from app.data import Store
+from app.data.client import Stale
 from app.data.store import Transaction
 from app.domain.accounts import Account, AccountKey, Session, mask_email
 from app.domain.api_keys import (
@@ -70,7 +71,7 @@ def let_in(store: Store, secret: str, *, now: datetime) -> tuple[Account, ApiKey
 @verb
 def note_used(store: Store, account: Account, key: ApiKey, *, now: datetime) -> None:
     """Once an hour at most, and with it the mail that a key in use will run out; a program does not wait for it."""
-    with suppress(StoreUnavailable, AlreadyRecorded):
+    with suppress(StoreUnavailable, AlreadyRecorded, Stale):  # others note it at the same time
         store.updates.api_keys.note_used(key, now)
         if key.is_to_be_told_of(now):
             _tell_of_the_end(store, account, key, now)

@@ -341,3 +341,15 @@ def test_an_account_that_nobody_has_confirmed_makes_none_over_json(app, store):
     answer = Program(app).post("/api/keys", json=WANTED)
 
     assert (answer.status_code, answer.get_json()["code"]) == (403, "email_not_confirmed")
+
+
+def test_a_key_costs_a_request_one_read_and_a_submit_no_further_call(store, asked, calls):
+    make_account(store, ADA, credits=100)
+    secret = make_key(store)
+    asked("GET", "/api/user", secret)  # its last use is noted now, and not again within the hour
+
+    with calls(consistent=True) as made:
+        asked("GET", "/api/user", secret)
+        asked("POST", "/api/tasks", secret, json={"description": "By night"})
+
+    assert made == [*[("GetItem", True)] * 4, ("TransactWriteItems", False)]

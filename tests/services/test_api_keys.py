@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.data import Store
+from app.data.api_keys import ApiKeyWrites
+from app.data.client import Stale
 from app.domain.accounts import BROWSER, MAX_SESSIONS, Session
 from app.domain.api_keys import MAX_KEYS, QUEUE_WORK, TASKS_READ, TASKS_WRITE, hash_of, wishes
 from app.domain.clock import month_of, utcnow
@@ -404,3 +406,21 @@ def test_a_program_s_sign_in_ends_none_of_twenty_browsers(store, kind):
     assert browsers.keys() <= found.keys()
     assert {session.kind for session in found.values()} == {BROWSER, kind}
     assert len(found) == 20 + MAX_SESSIONS[kind]
+
+
+def test_the_week_before_a_key_runs_out_is_told_once_and_stands_in_nobody_s_way(store, monkeypatch):
+    account = make_account(store)
+    key, _ = make(store, account, days=30)
+    account, soon = store.accounts.get(ADA), NOW + timedelta(days=24)
+
+    api_keys.note_used(store, account, key, now=NOW + timedelta(days=22))
+    assert not [mail for mail in all_mails(store) if mail.kind == "key_runs_out"]
+    with monkeypatch.context() as patched:
+        patched.setattr(ApiKeyWrites, "note_warned", lambda *_: (_ for _ in ()).throw(Stale()))
+        api_keys.note_used(store, account, key, now=soon)  # another worker tells it at this moment
+    for hours in range(3):
+        api_keys.note_used(store, account, key, now=soon + timedelta(hours=hours))
+
+    (mail,) = [mail for mail in all_mails(store) if mail.kind == "key_runs_out"]
+    assert mail.context == {"name": "Nightly", "expires_at": "2026-12-22T12:00:00.000000Z"}
+    assert newest(store, key).warned_at == soon
