@@ -89,6 +89,10 @@ class Task(Brief):
         return Brief(**{name: getattr(self, name) for name in BRIEF_FIELDS})
 
     @property
+    def completed_at(self) -> datetime | None:
+        return self.finished_at if self.status == COMPLETED else None
+
+    @property
     def is_open(self) -> bool:
         return self.status in OPEN_STATUSES
 

@@ -93,8 +93,13 @@ def read_task_filter(request: Request) -> TaskFilter:
 
 def _read_day(request: Request, name: str) -> date | None:
     text = request.args.get(name, "")
+    return as_day(text, name) if text else None
+
+
+def as_day(text: str, name: str = "A day") -> date:
+    """Raises Malformed."""
     try:
-        return date.fromisoformat(text) if text else None
+        return date.fromisoformat(text)
     except ValueError as error:
         raise Malformed(f"{name} must look like 2026-11-22.") from error
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
 from functools import partial
 from typing import Annotated, Any, Literal
 
 from flask import Blueprint, g
 from flask.typing import ResponseReturnValue
+from msgspec import Meta, field
 
 from app.domain.accounts import (
     API,
@@ -23,6 +25,7 @@ from app.domain.errors import (
     AccountFrozen,
     BadCredentials,
     BadCursor,
+    DomainError,
     IdempotencyKeyReused,
     InsufficientCredits,
     KeyLimitReached,
@@ -34,8 +37,17 @@ from app.domain.errors import (
     WrongCode,
     WrongState,
 )
-from app.domain.tasks import BRIEF_FIELDS, MAX_DESCRIPTION, STATUSES, TASK_COST, Brief, check_description
-from app.forms.paging import MONTH, check_month
+from app.domain.tasks import (
+    BRIEF_FIELDS,
+    MAX_BATCH,
+    MAX_DESCRIPTION,
+    STATUSES,
+    TASK_COST,
+    Brief,
+    check_description,
+    new_idempotency_key,
+)
+from app.forms.paging import MONTH, as_day, check_month
 from app.services import queue, statements, tasks
 from app.services.accounts import SignedIn, sign_out
 from app.web import deps, heavy, waiting
@@ -49,6 +61,9 @@ from app.web.sessions import caller
 from app.web.shape import NOT_BLANK
 from app.web.shapes import (
     ACCOUNT,
+    BATCH,
+    CANCELLED_TASKS,
+    NOT_CANCELLED,
     RESULT,
     SIGNED_IN,
     SIGNED_OUT,
@@ -112,6 +127,14 @@ if missing := set(BRIEF_FIELDS) - set(SubmitTask.__struct_fields__):
     raise TypeError(f"A task is submitted without {missing}, which are of a brief")
 
 
+class SubmitBatch(Body):
+    tasks: Annotated[list[SubmitTask], Meta(min_length=1, max_length=MAX_BATCH)]
+
+
+class CancelTasks(Body):
+    task_ids: Annotated[list[str], Meta(min_length=1, max_length=MAX_BATCH)]
+
+
 class Redo(Body):
     note: Note
 
@@ -119,6 +142,13 @@ class Redo(Body):
 class ListTasks(Paging):
     status: Literal[STATUSES] | None = None  # type: ignore[valid-type]
     q: Search = ""
+    since: Annotated[
+        date | None, readable(as_day, description="The first UTC day of submitting, like 2026-11-22.", format="date")
+    ] = field(default=None, name="from")
+    until: Annotated[
+        date | None, readable(as_day, description="The last UTC day of submitting, included.", format="date")
+    ] = field(default=None, name="to")
+    order: Literal["newest", "oldest"] = "newest"
     updated_since: Annotated[str, told("Not in force yet, nor is wait: the answer is that without them.")] = ""
     wait: Wait = 0
 
@@ -203,11 +233,66 @@ def submit_task(body: SubmitTask, headers: Keyed) -> ResponseReturnValue:
     return TASK_AND_BALANCE(done.task, credits_remaining=done.credits_remaining), 201, replayed(done.replayed)
 
 
+@bp.post("/tasks/batch")
+@token_required(TASKS_WRITE)
+@call(
+    "submit_batch",
+    f"Submit 1 to {MAX_BATCH} tasks, all of them or none",
+    tag="tasks",
+    answers={201: BATCH},
+    refusals=[InsufficientCredits, KeyLimitReached, AccountFrozen, IdempotencyKeyReused],
+    description="One transaction: either all are charged and queued, or nothing is. A repeated key is the first batch; "
+    "with other tasks it is a 409.",
+    replays=True,
+)
+def submit_batch(body: SubmitBatch, headers: Keyed) -> ResponseReturnValue:
+    now, store = utcnow(), deps.store()
+    made, account = tasks.submit_batch(
+        store,
+        g.account,
+        [task.brief for task in body.tasks],
+        now=now,
+        idempotency_key=headers.idempotency_key or new_idempotency_key(),
+        key=g.api_key,
+    )
+    remaining, again = tasks.first_answer(store, made, account, now)
+    answer = BATCH(
+        tasks=[TASK(task) for task in made],
+        credits_spent=sum(task.credits_spent for task in made),
+        credits_remaining=remaining,
+    )
+    return answer, 201, replayed(again)
+
+
+@bp.post("/tasks/cancel")
+@token_required(TASKS_WRITE)
+@call(
+    "cancel_tasks",
+    "Call off several tasks, each for itself",
+    tag="tasks",
+    answers={200: CANCELLED_TASKS},
+    description="Each is a transaction of its own: what is not cancelled is told under `refused`, with the code that "
+    "the call for one would have. One that was cancelled before is among the cancelled. Each counts against the limit.",
+)
+def cancel_tasks(body: CancelTasks) -> ResponseReturnValue:
+    cancelled, refused = [], []
+    for task_id in dict.fromkeys(body.task_ids):
+        try:
+            with deps.get().throttle.cancelling(g.account.email):
+                task, _ = queue.cancel(deps.store(), g.account, task_id, now=utcnow())
+        except DomainError as error:
+            refused.append(NOT_CANCELLED(task_id=task_id, code=error.code, error=error.message))
+        else:
+            cancelled.append(TASK(task))
+    balance = deps.store().accounts.get(g.account.email).credits_balance
+    return CANCELLED_TASKS(cancelled=cancelled, refused=refused, credits_remaining=balance)
+
+
 @bp.get("/tasks")
 @token_required(TASKS_READ)
 @call(
     "list_tasks",
-    "One's tasks, newest first",
+    "One's tasks, newest first unless told",
     tag="tasks",
     answers={200: TASKS},
     refusals=[BadCursor, PlacesTaken],
@@ -222,6 +307,9 @@ def list_tasks(query: ListTasks) -> ResponseReturnValue:
         cursor=query.cursor,
         status=query.status or "",
         search=query.q,
+        since=query.since,
+        until=query.until,
+        oldest_first=query.order == "oldest",
     )
     page = heavy.search(read) if query.q else read()
     return TASKS(page)

@@ -180,6 +180,14 @@ def submit_batch(
     return tasks, after
 
 
+def first_answer(store: Store, made: Sequence[Task], account: Account, now: datetime) -> tuple[int, bool]:
+    """What the first answer to a batch said was left, and whether `made` at `now` are tasks of before, told again."""
+    if made[0].created_at == now + timedelta(microseconds=1):
+        return account.credits_balance, False
+    entry = store.ledger.find(f"spend#{made[-1].task_id}")
+    return (entry.balance_after if entry else account.credits_balance), True
+
+
 def find_twin(store: Store, account: Account, description: str, idempotency_key: str) -> Task | None:
     """An earlier task that says nearly the same: to be asked about before it is paid for again.
 

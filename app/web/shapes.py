@@ -100,9 +100,17 @@ _OPEN = Shape(  # what a row of the queue's index has
 )
 TASK = _OPEN.with_(
     "Task",
+    completed_at=or_null(MOMENT),
     key_id=or_null(TEXT) | {"description": "Of the API key that submitted it; null for a person or a session."},
 )
 TASKS = Pages("tasks", TASK, MAX_LIMIT)
+BATCH = Shape("", object, **given(tasks=list_of(TASK), credits_spent=COUNT, credits_remaining=WHOLE))
+NOT_CANCELLED = Shape("", object, **given(task_id=TEXT, code=TEXT, error=TEXT))
+CANCELLED_TASKS = Shape(
+    "",
+    object,
+    **given(cancelled=list_of(TASK), refused=list_of(NOT_CANCELLED), credits_remaining=WHOLE),
+)
 TASK_AND_BALANCE = TASK.with_("TaskAndBalance", **given(credits_remaining=WHOLE))
 FILE = Shape(
     "File",

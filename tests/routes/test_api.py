@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 import jwt
 import pytest
 
-from app.services import links
+from app.domain.clock import utcnow
+from app.services import links, queue
 from tests.routes.browser import Browser, Program
 from tests.support import PASSWORD, all_mails, every_task, ledger, make_account, post_webhook, session_event
 
@@ -146,6 +147,65 @@ def test_one_charge_when_a_key_is_repeated(ada, store):
     cancelled = [ada.post(f"/api/tasks/{first.get_json()['task_id']}/cancel") for _ in range(2)]
     assert ["Idempotent-Replayed" in answer.headers for answer in cancelled] == [False, True]
     assert store.accounts.get("ada@example.com").credits_balance == 90
+
+
+def test_a_batch_is_charged_once_however_often_it_comes(ada, store):
+    body = {"tasks": [{"description": f"Page {number}"} for number in range(3)]}
+
+    def send(body):
+        return ada.post("/api/tasks/batch", json=body, headers={"Idempotency-Key": "b-1"})
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: send(body), range(4)))
+    again, other = send(body), send({"tasks": body["tasks"][:2]})
+
+    assert {answer.status_code for answer in answers} == {201}
+    assert [answer.get_json() for answer in answers] == [again.get_json()] * 4
+    assert ["Idempotent-Replayed" in answer.headers for answer in answers].count(False) == 1
+    told = again.get_json()
+    assert [task["description"] for task in told["tasks"]] == ["Page 0", "Page 1", "Page 2"]
+    assert (told["credits_spent"], told["credits_remaining"]) == (30, 70)
+    assert (other.status_code, other.get_json()["code"]) == (409, "idempotency_key_reused")
+    assert store.accounts.get("ada@example.com").credits_balance == 70
+
+
+@pytest.mark.parametrize("texts", [[], ["Good", " "], ["Page"] * 31, None])
+def test_a_batch_that_cannot_be_is_charged_nothing(ada, store, texts):
+    body = {"tasks": [{"description": text} for text in texts]} if texts is not None else {}
+
+    answer = ada.post("/api/tasks/batch", json=body)
+
+    assert (answer.status_code, answer.get_json()["code"]) == (422, "invalid")
+    assert store.accounts.get("ada@example.com").credits_balance == 100
+
+
+def test_several_tasks_are_cancelled_and_what_is_not_says_why(ada, bob, store):
+    mine = [ada.submit({"description": f"Page {number}"}).get_json()["task_id"] for number in range(3)]
+    foreign = bob.submit({"description": "Bob's"}).get_json()["task_id"]
+    queue.claim(store, "op@example.com", mine[2], now=utcnow())
+
+    told = ada.post("/api/tasks/cancel", json={"task_ids": [*mine, foreign, mine[0]]}).get_json()
+
+    assert [(task["task_id"], task["status"]) for task in told["cancelled"]] == [(one, "cancelled") for one in mine[:2]]
+    assert [(one["task_id"], one["code"]) for one in told["refused"]] == [
+        (mine[2], "wrong_state"),
+        (foreign, "not_found"),
+    ]
+    assert told["credits_remaining"] == store.accounts.get("ada@example.com").credits_balance == 90
+
+
+def test_the_list_takes_days_and_an_order(ada):
+    ids = [ada.submit({"description": f"Page {number}"}).get_json()["task_id"] for number in range(3)]
+    today = utcnow().date()
+
+    def found(**asked):
+        return [task["task_id"] for task in ada.get("/api/tasks", **asked).get_json()["tasks"]]
+
+    assert found(order="oldest") == found()[::-1] == ids
+    assert found(**{"from": str(today - timedelta(days=1)), "to": str(today)}) == ids[::-1]
+    assert found(to=str(today - timedelta(days=2))) == found(**{"from": str(today + timedelta(days=1))}) == []
+    assert ada.get("/api/tasks", order="sideways").status_code == 400
+    assert ada.get("/api/tasks", to="yesterday").status_code == 400
 
 
 @pytest.mark.threat(6)
