@@ -228,6 +228,8 @@ PUT_OVER = {
     "MailWrites.enqueue": "the same mail promised again begins anew",
     "OnceWrites.keep": "an act that its own conditions let happen once",
     "SearchKeyWrites._write": "a row is its key and holds nothing else",
+    "WebhookWrites.add_endpoint": "one that is new, by an id that was drawn",
+    "WebhookWrites.promise": "a fact that its own conditions let happen once",
 }
 
 

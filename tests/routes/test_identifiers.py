@@ -5,14 +5,17 @@ The links are those of the rendered pages, followed as they stand. tests/http do
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import quote, unquote
 
 import pytest
 
 from app.data.accounts import AccountReads
+from app.domain import webhooks
 from app.domain.accounts import normalise_email
 from app.domain.clock import utcnow
+from app.domain.webhooks import Endpoint
 from app.services import codes, customers, payments, queue, sales, tasks
 from tests.crawl import Answer, crawl
 from tests.originals import put_account, put_task, put_transaction
@@ -166,6 +169,27 @@ def test_every_link_of_every_page_opens_what_it_names(app, store):
     assert with_parts - endpoints == set(), "routes with a variable part that no page has led to"
 
 
+def furnish_webhook(store, found, address, now):
+    """An endpoint, and an event that it has taken."""
+    account = store.accounts.get(address)
+    endpoint = Endpoint(
+        *("we_1", account.account_id, account.email, "https://example.com/hooks", ("task.completed",), now),
+        found.sealer.seal(webhooks.new_secret()),
+    )
+    event = webhooks.test_event(now)
+    with store.transaction() as tx:
+        tx.webhooks.add_endpoint(endpoint)
+        tx.accounts.change_settings(account, still="webhooks", webhooks={"we_1": "task.completed"})
+        tx.webhooks.promise(event, "we_1")
+    store.updates.webhooks.note(replace(webhooks.delivery_of(event, "we_1"), sent_at=now), due_at=None)
+    paused = replace(endpoint, endpoint_id="we_2", url="https://example.com/more", paused_at=now, paused_by="owner")
+    with store.transaction() as tx:
+        account = store.accounts.get(address)
+        tx.webhooks.add_endpoint(paused)
+        named = {**account.webhooks, "we_2": "task.completed"}
+        tx.accounts.change_settings(account, still="webhooks", webhooks=named)
+
+
 def furnish(app, store, address: str) -> dict[str, list[str]]:
     """One of everything that has a page, with odd names; the pages to begin at, by who looks."""
     now, found = utcnow(), app.extensions["impacteragi"]
@@ -187,6 +211,7 @@ def furnish(app, store, address: str) -> dict[str, list[str]]:
     queue.complete(store, OPERATOR, done.task_id, "Done", files=[file], now=now)
     queue.claim(store, OPERATOR, held.task_id, now=now)
     make_key(store, address)
+    furnish_webhook(store, found, address, now)
     put_task(store, TASK, email=address)
     store.tasks.find(TASK)
     make_operators(store, OPERATOR, "two@example.com")
