@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -137,11 +137,13 @@ def calls_of(app: Flask) -> Iterator[tuple[str, str, Any, Call]]:
                 yield method, _path(rule), view, view.call
 
 
-def document(app: Flask, app_url: str) -> Json:
-    """The document, with `app_url` as the server's address."""
+def document(app: Flask, app_url: str, *, without: Collection[str] = ()) -> Json:
+    """The document, with `app_url` as the server's address, `without` the calls of some tags."""
     paths: Json = {}
     models: set[type[Struct]] = set()
     for method, path, view, call in calls_of(app):
+        if call.tag in without:
+            continue
         paths.setdefault(path, {})[method.lower()] = _operation(method, view, call)
         models |= {call.body} if call.body else set()
     paths = described(paths)
@@ -155,7 +157,7 @@ def document(app: Flask, app_url: str) -> Json:
             "contact": {"name": "ImpacterAGI", "url": app_url},
         },
         "servers": [{"url": app_url}],
-        "tags": TAGS,
+        "tags": [tag for tag in TAGS if tag["name"] not in without],
         "paths": paths,
         "components": {
             "schemas": _used(schemas, paths, "schemas"),
