@@ -38,6 +38,9 @@ LABELS = {  # of the fields that are typed; whatever else a form holds goes alon
     "max_uses": "How often",
     "expires_at": "Until",
     "low_balance_threshold": "Alert threshold",
+    "name": "Name",
+    "url": "Address",
+    "credits_a_month": "Credits a month",
 }
 LONG = frozenset({"lines", "note", "result", "reason", *(name for name, (_, long) in OF_A_TASK.items() if long)})
 OURS = frozenset({"csrf_token", "opened_by", "unsent"})  # made anew for each page
@@ -47,11 +50,16 @@ OPEN_TO_ALL = {  # forms of who is not signed in: what is handed back of them, a
     "auth.signup": ("email",),
     "auth.forgot": ("email",),
 }
-BESIDE_A_PASSWORD = {"account.change_email": ("new_email",)}  # of who is signed in
+BESIDE_A_PASSWORD = {  # of who is signed in
+    "account.change_email": ("new_email",),
+    "keys.make": ("name", "may", "credits_a_month", "days"),
+    "webhooks.make": ("url", "name", "types"),
+}
+SHOWN_ONCE = frozenset({"keys.make", "webhooks.make"})  # these end in a page with a secret, not in another address
 PASSWORDS = {
     "auth.login": "current-password",
     "auth.signup": "new-password",
-    "account.change_email": "current-password",
+    **dict.fromkeys(BESIDE_A_PASSWORD, "current-password"),
 }
 FILE_FIELDS = {"admin.complete": "files", "tasks.submit_batch": "table"}
 
@@ -162,7 +170,8 @@ def register(app: Flask) -> None:
 def forget_what_was_sent(response: Response) -> Response:
     """A form that went through is no longer kept: see services/drafts.py."""
     account = g.get("account")
-    through = response.status_code == 303 or (response.status_code == 200 and is_fragment_request())  # not a preview
+    shown = is_fragment_request() or request.endpoint in SHOWN_ONCE  # a preview is neither
+    through = response.status_code == 303 or (response.status_code == 200 and shown)
     if request.method == "POST" and account and account.unsent and through:
         with suppress(DomainError):  # it stays on the list, and going out under its key it is done once all the same
             sent = tuple(request.form.items(multi=True))

@@ -25,7 +25,10 @@ def test_a_refusal_says_its_own_words_or_those_of_its_kind():
 
 
 def test_the_field_to_mend_is_named_when_there_is_one():
-    assert InvalidInput("Not so.", field="email").details() == {"field": "email"}
+    assert InvalidInput("Not so.", field="email").details() == {
+        "field": "email",
+        "errors": [{"field": "email", "error": "Not so."}],
+    }
     assert InvalidInput("Not so.").details() == {}
     assert (InvalidInput("Not so.").message, InvalidInput().message) == ("Not so.", "Please check what you entered.")
 

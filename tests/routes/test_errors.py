@@ -29,7 +29,7 @@ class Faulty:
         def fail(**_):
             raise self.broken.get(name) or self.broken["*"]
 
-        return found if name in ("meta", "exceptions") else fail
+        return found if name in ("meta", "exceptions", "usual_wait") else fail
 
 
 @pytest.fixture
