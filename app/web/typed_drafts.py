@@ -35,6 +35,7 @@ PAGES = {  # the views that take such forms, and the page that each form stands 
     "admin.adjust": "admin.customer",
     "admin.disable": "admin.customer",
     "admin.enable": "admin.customer",
+    "admin.revoke_key": "admin.customer",
     "admin_finance.credit": "admin_finance.payment",
     "admin_finance.refund": "admin_finance.payment",
     "admin_finance.dismiss": "admin_finance.payment",

@@ -46,10 +46,15 @@ def list_customers() -> ResponseReturnValue:
 @bp.get("/customers/<account:account_id>")
 @operator_required
 def customer(account_id: str) -> ResponseReturnValue:
-    form = _blank_adjust_form()
-    look_up(url_for(f"admin.{act}", account_id=account_id) for act in ("adjust", "disable", "enable"))
+    form, found = _blank_adjust_form(), _account(account_id)
+    places = [url_for(f"admin.{act}", account_id=account_id) for act in ("adjust", "disable", "enable")]
+    look_up([*places, *(_of_key(found, key_id) for key_id in found.api_keys)])
     draft_of(url_for("admin.adjust", account_id=account_id)).fill(form)
-    return _page(_account(account_id), form, ReasonForm(formdata=None))
+    return _page(found, form, ReasonForm(formdata=None))
+
+
+def _of_key(account: Account, key_id: str) -> str:
+    return url_for("admin.revoke_key", account_id=account.account_id, key_id=key_id)
 
 
 @bp.get("/customers/<address:email>", merge_slashes=False)
@@ -207,6 +212,8 @@ def _page(
     """`key_form`: which API key somebody would have revoked, and what is wrong with that."""
     kind, cursor = request.args.get("kind", ""), request.args.get("cursor") or None
     page = timeline.page(deps.store(), account, kind=kind, cursor=cursor)
+    keys = api_keys.named(deps.store(), account)
+    look_up(_of_key(account, key.key_id) for key in keys)
     look_up_names(event.thing.actor for event in page.items if event.kind == "act")
     shown = render(
         "admin/customer.html",
@@ -218,7 +225,7 @@ def _page(
         page=page,
         form=form,
         reason_form=reason_form,
-        api_keys=api_keys.named(deps.store(), account),
+        api_keys=keys,
         webhooks=webhooks.alive(deps.store(), account),
         key_form=key_form,
         limit=deps.config().adjust_limit,
