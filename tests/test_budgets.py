@@ -91,6 +91,17 @@ def test_static_file_is_the_same_compressed(ada, accepted, encoding):
     assert ada.get(path, If_None_Match=compressed.headers["ETag"], Accept_Encoding=accepted).status_code == 304
 
 
+@pytest.mark.parametrize("path", ["/static/app.css", "/static/icon-192.png", "/favicon.ico"])
+def test_static_file_carries_no_header_that_its_cache_does_not_need(ada, path):
+    answer = ada.get(path, **AS_A_BROWSER)
+    again = ada.get(path, If_None_Match=answer.headers["ETag"], **AS_A_BROWSER)
+
+    assert (answer.status_code, again.status_code) == (200, 304)
+    for said in (answer, again):
+        assert not {"Accept-Ranges", "Content-Disposition", "Expires", "Last-Modified"} & set(said.headers.keys())
+        assert over_the_wire(said) - len(said.data) <= 300
+
+
 @pytest.mark.parametrize("accepted", ["", "identity", "gzip;q=0", "compress"])
 def test_static_file_is_sent_as_it_is_to_who_reads_nothing_else(ada, accepted):
     answer = ada.get("/static/app.css", Accept_Encoding=accepted)

@@ -27,6 +27,8 @@ POLICY = {
     "require-trusted-types-for": "'script'",
     "trusted-types": "htmx",
 }
+# What Flask says of a file and no browser needs: Cache-Control and the ETag hold, and nobody asks for a part.
+SAID_IN_VAIN = ("Accept-Ranges", "Content-Disposition", "Expires", "Last-Modified")
 REPORTS_PATH = "/csp-reports"  # where browsers tell what they have refused
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -54,6 +56,8 @@ def register(app: Flask, config: Config) -> None:
         if request.endpoint == "static" and response.status_code in (200, 304):
             # Without its hash an address may show something new.
             kept = shows_its_own_hash(app.static_folder)
+            for name in SAID_IN_VAIN:
+                response.headers.pop(name, None)
             response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if kept else "no-cache"
         elif request.endpoint != "documents.openapi" or response.status_code not in (200, 304):
             is_named = request.path.startswith("/api/") and "ETag" in response.headers
