@@ -132,9 +132,10 @@ class Call:
     def read(self, asked: Request) -> dict[str, Any]:
         """What the view takes. Raises Malformed (400), InvalidInput (422), 413 and 415."""
         made: dict[str, Any] = {}
+        some = asked.environ.get("QUERY_STRING")
         if self.query:
-            made["query"] = read_query(asked.args, self.query) if asked.query_string else self._no_query
-        elif asked.query_string:
+            made["query"] = read_query(asked.args, self.query) if some else self._no_query
+        elif some:
             read_query(asked.args, Query)
         if self.headers:
             made["headers"] = read_headers(asked, self.headers)
@@ -193,7 +194,7 @@ def call(
         def called(**parts: Any) -> Any:
             if most_bytes:
                 request.max_content_length = most_bytes
-            answer = view(**parts, **found.read(request))
+            answer = view(**parts, **found.read(request._get_current_object()))  # type: ignore[attr-defined]
             if found.deprecated:
                 answer = make_response(answer)
                 answer.headers.update(found.deprecated.headers)
