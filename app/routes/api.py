@@ -6,7 +6,7 @@ from datetime import date
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from flask import Blueprint, g
+from flask import Blueprint, g, redirect
 from flask.typing import ResponseReturnValue
 from msgspec import Meta, field
 
@@ -29,14 +29,17 @@ from app.domain.errors import (
     IdempotencyKeyReused,
     InsufficientCredits,
     KeyLimitReached,
+    LedgerBehind,
     LedgerWrong,
     NotFound,
+    PaymentsUnavailable,
     PlacesTaken,
     SecondFactorMissing,
     TooBusy,
     WrongCode,
     WrongState,
 )
+from app.domain.statement import Statement
 from app.domain.tasks import (
     BRIEF_FIELDS,
     MAX_BATCH,
@@ -48,11 +51,11 @@ from app.domain.tasks import (
     new_idempotency_key,
 )
 from app.forms.paging import MONTH, as_day, check_month
-from app.services import queue, statements, tasks
+from app.services import checkout, queue, statements, tasks
 from app.services.accounts import SignedIn, sign_out
 from app.web import deps, heavy, waiting
-from app.web.asked import FileNumber, Keyed, Note, Paging, Search, TaskId
-from app.web.call import Body, call, checked, readable, replayed, told
+from app.web.asked import FileNumber, Keyed, Note, Paging, PaymentId, Search, TaskId
+from app.web.call import Body, Query, call, checked, readable, replayed, told
 from app.web.csrf import csrf
 from app.web.files import file_link
 from app.web.guards import public, token_required
@@ -67,6 +70,8 @@ from app.web.shapes import (
     RESULT,
     SIGNED_IN,
     SIGNED_OUT,
+    STATEMENT,
+    STATEMENT_ROW,
     TASK,
     TASK_AND_BALANCE,
     TASK_AND_RESULT,
@@ -156,6 +161,10 @@ class ListTasks(Paging):
 class ListTransactions(Paging):
     type: Literal[TYPES] | None = None  # type: ignore[valid-type]
     month: Annotated[str, readable(check_month, description="Like 2026-11.", pattern=f"^{MONTH.pattern}$")] = ""
+
+
+class AskStatement(Query):
+    month: Annotated[str, readable(check_month, description="Like 2026-11.", pattern=f"^{MONTH.pattern}$")]
 
 
 @bp.post("/auth/signup")
@@ -405,6 +414,44 @@ def list_transactions(query: ListTransactions) -> ResponseReturnValue:
     )
     page = heavy.search(read) if query.type else read()
     return TRANSACTIONS(page)
+
+
+@bp.get("/statement")
+@token_required(BILLING_READ)
+@call(
+    "get_statement",
+    "A month's statement",
+    tag="credits",
+    answers={200: STATEMENT},
+    refusals=[PlacesTaken, LedgerBehind, LedgerWrong],
+    description="A UTC month from its opening to its closing balance: whole, or refused. Limited by account.",
+)
+def get_statement(query: AskStatement) -> ResponseReturnValue:
+    read = partial(statements.statement, deps.store(), g.account.email, query.month)
+    found = heavy.file(lambda: statements.once_settled(read), head=lambda: Statement(query.month, [], 0, 0, 0, 0, True))
+    rows = [
+        STATEMENT_ROW(
+            row.entry,
+            words=row.words,
+            money_cents=row.money.cents if row.money else None,
+            currency=row.money.currency if row.money else None,
+        )
+        for row in found.rows
+    ]
+    return STATEMENT(found, transactions=rows)
+
+
+@bp.get("/receipts/<payment_id>")
+@token_required(BILLING_READ)
+@call(
+    "get_receipt",
+    "Stripe's receipt of a payment",
+    tag="credits",
+    answers={303: "To Stripe's own receipt, for the payer's eyes only."},
+    refusals=[NotFound, PaymentsUnavailable],
+)
+def get_receipt(payment_id: PaymentId) -> ResponseReturnValue:
+    return redirect(checkout.receipt(deps.store(), deps.get().stripe, g.account, payment_id), code=303)
 
 
 def _token(signed_in: SignedIn) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from flask.typing import ResponseReturnValue
 
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import TYPES, PostedEntry
-from app.domain.errors import Malformed, NotFound
+from app.domain.errors import Malformed
 from app.domain.paging import Page
 from app.forms.paging import check_month, read_month, read_paging
-from app.services import statements
+from app.services import checkout, statements
 from app.web import deps, heavy
 from app.web.exports import announced, attachment, csv_file
 from app.web.fragments import render
@@ -114,14 +114,7 @@ def statement_pdf(month: str) -> ResponseReturnValue:
 @bp.get("/transactions/receipt/<payment_id>")
 @login_required
 def receipt(payment_id: str) -> ResponseReturnValue:
-    """On to Stripe's own receipt, for the payer's eyes only."""
-    record = deps.store().payments.find(payment_id)
-    if record is None or record.user_email != g.account.email or record.payment_intent is None:
-        raise NotFound
-    address = record.receipt_url or deps.get().stripe.receipt_url(record.payment_intent)
-    if address is None:
-        raise NotFound("Stripe has no receipt for this payment yet.")
-    return redirect(address, code=303)
+    return redirect(checkout.receipt(deps.store(), deps.get().stripe, g.account, payment_id), code=303)
 
 
 def _read_type() -> str:

@@ -53,6 +53,8 @@ class Stripe(Protocol):
 
     def get_session(self, session_id: str) -> dict[str, Any]: ...
 
+    def receipt_url(self, payment_intent: str) -> str | None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
@@ -164,6 +166,17 @@ def open_guest_session(stripe: Stripe, pack: Pack, *, browser: str, idempotency_
     )
     log.info("checkout opened for a guest", extra={"pack": pack.pack_id})
     return str(session["url"])
+
+
+def receipt(store: Store, stripe: Stripe, account: Account, payment_id: str) -> str:
+    """The address of Stripe's own receipt, for the payer's eyes only. Raises NotFound, PaymentsUnavailable."""
+    record = store.payments.find(payment_id)
+    if record is None or record.user_email != account.email or record.payment_intent is None:
+        raise NotFound
+    address = record.receipt_url or stripe.receipt_url(record.payment_intent)
+    if address is None:
+        raise NotFound("Stripe has no receipt for this payment yet.")
+    return address
 
 
 def look_up_guest(

@@ -15,6 +15,7 @@ from .shape import NOT_BLANK
 
 IN_ADDRESS = r"^[^\u0000]*$"
 TaskId: TypeAlias = Annotated[str, told(minLength=1, examples=["task_fmg2xoq4bm7ky4l6d4xkzjm7py"])]
+PaymentId: TypeAlias = Annotated[str, told(minLength=1, examples=["pi_3NqYk2Lkd"])]
 AccountId: TypeAlias = Annotated[str, told(pattern="^[A-Za-z0-9_-]{1,64}$")]
 FileNumber: TypeAlias = Annotated[int, Meta(ge=1)]
 EmailInPath: TypeAlias = Annotated[str, told(format="email")]

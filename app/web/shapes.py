@@ -7,6 +7,7 @@ from app.domain.accounts import Account
 from app.domain.api_keys import SCOPES, ApiKey
 from app.domain.credits import TYPES, PostedEntry
 from app.domain.proposals import APPROVED, DECLINED, WAITING, Proposal
+from app.domain.statement import Statement
 from app.domain.tasks import MAX_DESCRIPTION, STATUSES, Brief, Result, ResultFile, Task
 from app.domain.webhooks import TEST, Delivery, Endpoint, Try
 from app.domain.webhooks import TYPES as EVENTS
@@ -182,6 +183,26 @@ TRANSACTION = Shape(
     task_id=or_null(TASK_ID),
     stripe_payment_intent=or_null(TEXT),
     key_id=or_null(TEXT) | {"description": "Of the API key that spent it."},
+)
+STATEMENT_ROW = TRANSACTION.with_(
+    "StatementRow",
+    **given(
+        words=TEXT | {"description": "The whole words of its task, as far as a statement holds them."},
+        money_cents=or_null(WHOLE)
+        | {"description": "Signed, in the smallest unit of the currency; null where none moved."},
+        currency=or_null(TEXT),
+    ),
+)
+STATEMENT = Shape(
+    "Statement",
+    Statement,
+    month=TEXT,
+    opening=WHOLE | {"description": "The balance before the month, in credits."},
+    closing=WHOLE | {"description": "The balance after it: opening + credits_in - credits_out."},
+    credits_in=COUNT,
+    credits_out=COUNT,
+    in_full=TRUTH | {"description": "Whether the words are whole; else they are those of the ledger."},
+    **given(transactions=list_of(STATEMENT_ROW) | {"description": "Oldest first."}),
 )
 TRANSACTIONS = Pages("transactions", TRANSACTION, MAX_LIMIT)
 PACK = Shape(

@@ -12,6 +12,7 @@ from typing import Any
 from app.domain.accounts import API, Session, new_session_id, session_key
 from app.domain.clock import utcnow
 from app.services import codes
+from app.services.payments import record_fact
 from app.services.webhook_sender import WebhookSender
 from app.web import manual
 from app.web.deps import KEY
@@ -19,7 +20,8 @@ from app.web.openapi import calls_of
 from tests.described import described_calls
 from tests.routes.browser import Browser
 from tests.routes.test_webhooks import Public
-from tests.support import PASSWORD, make_account
+from tests.services.test_payments import paid
+from tests.support import NOW, PASSWORD, make_account
 
 ADA, OPERATOR = "ada@example.com", "op@example.com"
 HEADERS = {"Idempotency-Key": "report-2026-11"}
@@ -54,8 +56,18 @@ STORY: list[tuple[str, str, str, Any, dict[str, str]]] = [
     ("cancel_task", ADA, "POST /api/tasks/{-second}/cancel", None, {}),
     ("-claimed", OPERATOR, "POST /api/admin/tasks/{-third}/claim", None, {}),
     ("reject", OPERATOR, "POST /api/admin/tasks/{-third}/reject", {"reason": "There is no list of ships."}, {}),
+    (
+        "submit_batch",
+        ADA,
+        "POST /api/tasks/batch",
+        {"tasks": [{"description": "Summarise page 1"}, {"description": "Summarise page 2"}]},
+        {"Idempotency-Key": "pages"},
+    ),
+    ("cancel_tasks", ADA, "POST /api/tasks/cancel", {"task_ids": ["{submit_batch}", "{-second}"]}, {}),
     ("list_tasks", ADA, "GET /api/tasks?status=pending&limit=2", None, {}),
     ("list_transactions", ADA, "GET /api/transactions?type=spend&limit=1", None, {}),
+    ("get_statement", ADA, "GET /api/statement?month=2026-11", None, {}),
+    ("get_receipt", ADA, "GET /api/receipts/pi_1", None, {}),
     ("find_customer", OPERATOR, "GET /api/admin/customers?email=ada%40example.com", None, {}),
     ("search_customers", OPERATOR, "GET /api/admin/customers/search?q=ada&limit=2", None, {}),
     ("get_customer", OPERATOR, "GET /api/admin/customers/{account}", None, {}),
@@ -128,6 +140,7 @@ def shown(value: Any) -> Any:
 def told(app, store) -> dict[str, Any]:
     """Each example, sent to the app: what was sent, and what came back."""
     ada = make_account(store, ADA, credits=100)
+    record_fact(store, paid(), now=NOW)
     make_account(store, OPERATOR, role="admin")
     terms = {"credits_each": 50, "max_uses": 9, "expires_at": utcnow() + timedelta(1)}
     codes.create(store, "SPRING-2026", created_by=OPERATOR, limit=5000, now=utcnow(), **terms)
@@ -140,6 +153,8 @@ def told(app, store) -> dict[str, Any]:
         method, path = re.sub(r"{([\w-]+)}", lambda part: known[part[1]], asked).split(" ")
         if name == "complete":
             body = body | {"files": [known["file"]]}
+        if name == "cancel_tasks":
+            body = {"task_ids": [known["submit_batch"], known["-second"]]}
         sent = {"data": body, "content_type": "application/octet-stream"} if isinstance(body, bytes) else {"json": body}
         signed = {"Authorization": f"Bearer {tokens[who]}"} if who else {}
         answer = client.open(path, method=method, headers=headers | signed, **(sent if body is not None else {}))
@@ -147,6 +162,8 @@ def told(app, store) -> dict[str, Any]:
         got = answer.get_json(silent=True)
         if got and "task_id" in got:
             known[name] = got["task_id"]
+        if name == "submit_batch":
+            known[name] = got["tasks"][0]["task_id"]
         if got and name in GIVES:
             known[GIVES[name].removesuffix("_id")] = got[GIVES[name]]
         if name == "test_webhook":

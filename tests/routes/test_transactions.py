@@ -14,6 +14,7 @@ from app.domain.payments import RefundFact
 from app.services import queue, tasks
 from app.services.payments import record_fact
 from app.web.csv_lines import OPERATORS, csv_line, formula_safe
+from tests.routes.browser import Program
 from tests.services.test_payments import paid, record
 from tests.support import NOW, PASSWORD, make_account
 
@@ -210,6 +211,29 @@ def test_a_receipt_is_stripes_and_only_the_payers(browser, store):
     assert browser.get("/transactions/receipt/pi_1").location == "https://pay.stripe.com/receipts/pi_1"
     assert browser.get("/transactions/receipt/pi_7").status_code == 404
     assert browser.get("/transactions/receipt/pi_none").status_code == 404
+
+
+def test_a_program_reads_a_statement_and_a_receipt_as_the_pages_show_them(app, browser, store):
+    record(store, paid(7, email="bob@example.com"))
+    program = Program(app)
+
+    told = program.get("/api/statement", month="2026-11").get_json()
+
+    assert {name: told[name] for name in ("month", "opening", "credits_in", "credits_out", "closing")} == {
+        "month": "2026-11",
+        "opening": 1000,
+        "credits_in": 0,
+        "credits_out": 260,
+        "closing": 740,
+    }
+    assert [(row["amount"], row["money_cents"], row["currency"]) for row in told["transactions"]] == [
+        (-10, None, None),
+        (-250, -250, "usd"),
+    ]
+    assert "=HYPERLINK(1)" in told["transactions"][0]["words"]
+    assert [program.get("/api/statement", **asked).status_code for asked in ({}, {"month": "2026-13"})] == [400, 400]
+    assert program.get("/api/receipts/pi_1").location == "https://pay.stripe.com/receipts/pi_1"
+    assert [program.get(f"/api/receipts/{name}").status_code for name in ("pi_7", "pi_none")] == [404, 404]
 
 
 def test_a_negative_balance_is_explained(browser, store):
