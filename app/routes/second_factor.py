@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-import segno
 from flask import Blueprint, Response, flash, g, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
@@ -114,6 +113,8 @@ def totp() -> ResponseReturnValue:
         except WrongCode as error:
             form.code.errors = [error.message]
     authenticator = second_factor.pending_totp(sealer, g.account)
+    import segno  # where it is used: few processes ever draw a code
+
     qr = Markup(segno.make(authenticator.uri).svg_inline(border=4, light="#fff", dark="#000", omitsize=True))  # nosec B704 # noqa: S704
     status = 422 if form.code.errors else 200
     return render_template("account/totp.html", form=form, secret=authenticator.secret, qr=qr), status
