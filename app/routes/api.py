@@ -81,6 +81,8 @@ from app.web.shapes import (
 from app.web.waiting import Wait, Waited
 
 bp = Blueprint("api", __name__, url_prefix="/api")
+MAX_ID_BYTES = 255
+
 csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge
 
 
@@ -287,6 +289,8 @@ def cancel_tasks(body: CancelTasks) -> ResponseReturnValue:
     cancelled, refused = [], []
     for task_id in dict.fromkeys(body.task_ids):
         try:
+            if not 0 < len(task_id.encode()) <= MAX_ID_BYTES:  # the store takes no such key
+                raise NotFound("There is no such task.")
             with deps.get().throttle.cancelling(g.account.email):
                 task, _ = queue.cancel(deps.store(), g.account, task_id, now=utcnow())
         except DomainError as error:

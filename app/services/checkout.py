@@ -170,7 +170,7 @@ def open_guest_session(stripe: Stripe, pack: Pack, *, browser: str, idempotency_
 
 def receipt(store: Store, stripe: Stripe, account: Account, payment_id: str) -> str:
     """The address of Stripe's own receipt, for the payer's eyes only. Raises NotFound, PaymentsUnavailable."""
-    record = store.payments.find(payment_id)
+    record = store.payments.find(payment_id) if 0 < len(payment_id.encode()) <= MAX_SESSION_ID else None
     if record is None or record.user_email != account.email or record.payment_intent is None:
         raise NotFound
     address = record.receipt_url or stripe.receipt_url(record.payment_intent)

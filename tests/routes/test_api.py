@@ -184,12 +184,12 @@ def test_several_tasks_are_cancelled_and_what_is_not_says_why(ada, bob, store):
     foreign = bob.submit({"description": "Bob's"}).get_json()["task_id"]
     queue.claim(store, "op@example.com", mine[2], now=utcnow())
 
-    told = ada.post("/api/tasks/cancel", json={"task_ids": [*mine, foreign, mine[0]]}).get_json()
+    told = ada.post("/api/tasks/cancel", json={"task_ids": [*mine, foreign, mine[0], "", "x" * 3_000]}).get_json()
 
     assert [(task["task_id"], task["status"]) for task in told["cancelled"]] == [(one, "cancelled") for one in mine[:2]]
     assert [(one["task_id"], one["code"]) for one in told["refused"]] == [
         (mine[2], "wrong_state"),
-        (foreign, "not_found"),
+        *((one, "not_found") for one in (foreign, "", "x" * 3_000)),
     ]
     assert told["credits_remaining"] == store.accounts.get("ada@example.com").credits_balance == 90
 
