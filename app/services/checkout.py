@@ -24,6 +24,7 @@ from app.domain.errors import (
 )
 from app.domain.sales import Named
 from app.domain.tasks import check_idempotency_key
+from app.telemetry.spans import verb
 
 from . import addresses, payments
 
@@ -73,6 +74,7 @@ class Opened:
     replayed: bool = False
 
 
+@verb
 def open_session(
     store: Store,
     stripe: Stripe,

@@ -150,6 +150,7 @@ class Redeemed:
     replayed: bool = False
 
 
+@verb
 def redeem(store: Store, account: Account, code: object, *, now: datetime) -> int:
     """The credits that `redeem_once` adds, for who has no idempotency key."""
     return redeem_once(store, account, code, now=now).credits

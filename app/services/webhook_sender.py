@@ -251,7 +251,7 @@ class WebhookSender:
             self._count("put off", tried)
 
     def _pause(self, endpoint: Endpoint, why: str) -> None:
-        """With the mail that says so, once; nothing of what waits is lost by it."""
+        """With the mail that says so, one a day; nothing of what waits is lost by it."""
         now = self._now()
         account = self._store.accounts.find(endpoint.user_email)
         if account is None:
@@ -262,11 +262,13 @@ class WebhookSender:
             "why": WHY_PAUSED[why],
             "since": to_iso(endpoint.failing_since or now),
         }
-        mail_id = f"webhook_paused#{endpoint.endpoint_id}#{to_iso(now)}"
+        mail_id = f"webhook_paused#{endpoint.endpoint_id}#{now.date()}"  # a day: who resumes it knows that it fails
+        told = self._store.mails.find(mail_id)
         try:
             with self._store.transaction() as tx:
                 tx.webhooks.pause_endpoint(endpoint, why, now)
-                tx.mails.enqueue(Mail(mail_id, "webhook_paused", account.address, now, context))
+                if not told:
+                    tx.mails.enqueue(Mail(mail_id, "webhook_paused", account.address, now, context))
         except Stale:  # another sender was quicker, or its owner
             return
         WEBHOOKS_SENT.add(outcome="paused")

@@ -97,7 +97,8 @@ def test_ones_own_data_ends_with_numbers_that_agree_with_the_balance(ada):
     data = json.loads(ada.get("/account/export.json").data)
 
     assert list(data)[-2:] == ["rows", "ledger_sum"]
-    assert data["rows"] == {name: len(data[name]) for name in ("tasks", "ledger", "mails", "unsent", "drafts")}
+    assert data["rows"] == {name: len(data[name]) for name in data["rows"]}
+    assert {"tasks", "ledger", "mails", "unsent", "drafts", "webhooks", "webhook_deliveries"} == set(data["rows"])
     assert data["ledger_sum"] == sum(row["amount"] for row in data["ledger"]) == data["credits"] == 90
 
 

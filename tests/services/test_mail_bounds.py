@@ -19,6 +19,7 @@ from app.data.client import Stale
 from app.domain.accounts import BROWSER, Passkey, Session
 from app.domain.api_keys import key_id_of
 from app.domain.errors import AccountExists, DomainError, InvalidInput, RateLimited
+from app.domain.webhooks import BY_GONE
 from app.services import (
     account_notices,
     accounts,
@@ -30,11 +31,16 @@ from app.services import (
     queue,
     second_factor,
     tasks,
+    webhooks,
 )
 from app.services.links import Links
 from app.services.mail import MailRoom
 from app.services.passwords import Passwords
 from app.services.sealing import Sealer
+from app.services.webhook_sender import WebhookSender
+from tests.services.test_webhooks import SEALER as HOOKS
+from tests.services.test_webhooks import FakeReceivers
+from tests.services.test_webhooks import make as make_endpoint
 from tests.support import NOW, PASSWORD, all_mails, event, make_account, make_key, make_operators, session_event
 
 pytestmark = pytest.mark.long
@@ -338,7 +344,20 @@ def use_of_key(store, now) -> None:
     api_keys.note_used(store, ada(store), replace(key, warned_at=None), now=now)  # as another worker has read it
 
 
+def pausing(store, now) -> None:
+    sender = WebhookSender(store, HOOKS, FakeReceivers(), lambda: now)
+    (endpoint,) = webhooks.alive(store, ada(store))
+    sender._pause(endpoint, BY_GONE)
+    webhooks.resume(store, ada(store), endpoint.endpoint_id, now=now)
+
+
 LOOPS = {
+    "an endpoint that is gone, and resumed": Loop(
+        "webhook_paused",
+        1,
+        lambda s: (person(s, confirmed_at=NOW), make_endpoint(s, FakeReceivers(), ada(s))),
+        lambda s, n, t: pausing(s, t),
+    ),
     "another address asked for, its mailbox": Loop("address_new", 5, person, address),
     "another address asked for, the present one": Loop("address_present", 5, person, address),
     "another address": Loop("address_changed", 10, person, lambda s, n, t: address(s, n, t, agreed=True)),

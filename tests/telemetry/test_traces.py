@@ -107,7 +107,7 @@ def test_a_whole_journey_leaves_no_word_of_a_person_in_a_trace_or_a_metric(told,
     spans = told.by_name
     assert {"POST /tasks", "GET /dashboard", "POST /api/stripe/webhook", "GET /tasks/<task_id>"} <= spans.keys()
     assert any({"POST /tasks", "tasks.submit"} <= above for above in told.parents("DynamoDB TransactWriteItems"))
-    assert told.parents("Stripe create_checkout") == [{"POST /credits/checkout"}]
+    assert told.parents("Stripe create_checkout") == [{"checkout.open_session", "POST /credits/checkout"}]
     assert all(above == {"mail"} for above in told.parents("SES send"))
     assert len(told.parents("SES send")) == len(sender.sent) >= 2
     assert any("payments.handle_event" in above for above in told.parents("payments.record_fact"))
