@@ -21,7 +21,7 @@ from app.routes import drafts
 from app.services import books
 from app.web import admission
 from app.web.deps import KEY
-from app.web.work_slots import FREE, NO_SLOT
+from app.web.work_slots import NO_SLOT, is_free
 from e2e.forms import FORMS, LONG, WORDS, Answer, Composer, Form, Reason, SeveralTasks, lines
 from e2e.pages import AccountPage, Credits, Dashboard, OperatorTask, SecondFactor, SignIn
 from e2e.pages.world import signed_in
@@ -127,7 +127,7 @@ def full(inside: InProcess) -> Iterator[None]:
     usual = inside.app.wsgi_app
 
     def no_slot(environ: Any, start: Any) -> Any:
-        refused = {} if environ["PATH_INFO"].startswith(FREE) else {NO_SLOT: True}
+        refused = {} if is_free(environ["PATH_INFO"]) else {NO_SLOT: True}
         return usual(environ | refused, start)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -29,6 +29,11 @@ PLACES = 2  # for searches and files
 SLOTS = 8  # a request mostly waits for the store; more threads at once only take turns
 
 
+def is_free(path: str) -> bool:
+    """Whether it is answered without a slot."""
+    return path in FREE or path.startswith(FILES)
+
+
 class Slots:
     """What a request at work holds, and gives away while it does nothing that another one would have to wait for."""
 
@@ -142,8 +147,7 @@ class WorkSlots:
             # The server hands on what has come of a body that breaks off as if it were the whole. Without this promise
             # Werkzeug counts, and half a form is refused instead of charged.
             environ.pop("wsgi.input_terminated", None)
-        path = environ.get("PATH_INFO", "")
-        if path in FREE or path.startswith(FILES):
+        if is_free(environ.get("PATH_INFO", "")):
             return self._app(environ, start_response)
         with self._slots.held() as mine:
             if mine:
