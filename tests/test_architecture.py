@@ -418,3 +418,18 @@ def test_no_example_fails_because_the_machine_is_busy():
     """A plain `@given` has hypothesis's 200 ms unless the suite's profile is loaded."""
     assert settings.default.deadline is None
     assert HealthCheck.too_slow in settings.default.suppress_health_check
+
+
+def test_no_test_begins_a_loop_of_its_own():
+    """A browser test that ran before leaves one in the process: tests/loops.py has a thread for theirs."""
+    here = Path(__file__).resolve().parent
+    files = [*here.rglob("*.py"), *here.parent.joinpath("e2e").rglob("*.py")]
+
+    found = [
+        file.relative_to(here.parent).as_posix()
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "asyncio.run"
+    ]
+
+    assert found == ["tests/loops.py"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +17,7 @@ from scripts.growth.acts import Act, Measured, measure
 from scripts.growth.meter import Meter
 from scripts.growth.people import Balancer, People, Tally
 from scripts.growth.rolling import Round
+from tests.loops import run
 from tests.support import NOW
 
 SCALING = Path(__file__).parents[1] / "docs/scaling.md"
@@ -129,12 +128,6 @@ def test_a_server_is_out_after_two_looks_in_a_row_that_found_it_not_ready(monkey
         run(balancer.keep_looking(1))
 
     assert seen == [True, True, True, True, False, False, True]
-
-
-def run(wanted: Coroutine[Any, Any, Any]) -> Any:
-    """In a thread: a browser test of the same process has its own loop in this one."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, wanted).result()
 
 
 async def _served(answers: list[bytes], ask: Any) -> tuple[Any, int]:

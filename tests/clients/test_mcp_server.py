@@ -12,6 +12,7 @@ import pytest
 from mcp import StdioServerParameters
 
 from impacteragi import mcp_server
+from tests.loops import run as in_a_loop
 from tests.support import every_task, make_key
 
 REPO = Path(__file__).resolve().parents[2]
@@ -26,7 +27,7 @@ def ask(customer, program: Callable[[mcp.Client], Awaitable[None]], **environmen
         async with mcp.Client(started, read_timeout_seconds=60) as client:
             await program(client)
 
-    asyncio.run(run())
+    in_a_loop(run())
 
 
 def test_an_agent_submits_once_waits_and_reads_in_any_script(customer):
