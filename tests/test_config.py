@@ -49,6 +49,8 @@ def test_refused_by_name_when_a_setting_is_missing(variable, value):
 
 
 BAD = [
+    ("WEBHOOK_TRIAL_RECEIVERS", "receiver.test:8443"),
+    ("WEBHOOK_TRIAL_AUTHORITY", __file__),
     ("CREDIT_PAYMENT_LINKS", "https://buy.stripe.com/28o5kE"),
     ("CREDIT_PAYMENT_LINKS", "price_1N2b3C"),
     ("CREDIT_PAYMENT_LINKS", "plink_1N2b3C plink_4D5e6F"),
