@@ -167,12 +167,18 @@ def register(app: Flask) -> None:
     app.after_request(forget_what_was_sent)
 
 
+def went_through(response: Response) -> bool:
+    """Whether the form of this request has done what it is for: a page in answer to it is a preview of that, but for a
+    secret that is shown once.
+    """
+    shown = is_fragment_request() or request.endpoint in SHOWN_ONCE
+    return request.method == "POST" and (response.status_code == 303 or (response.status_code == 200 and shown))
+
+
 def forget_what_was_sent(response: Response) -> Response:
     """A form that went through is no longer kept: see services/drafts.py."""
     account = g.get("account")
-    shown = is_fragment_request() or request.endpoint in SHOWN_ONCE  # a preview is neither
-    through = response.status_code == 303 or (response.status_code == 200 and shown)
-    if request.method == "POST" and account and account.unsent and through:
+    if account and account.unsent and went_through(response):
         with suppress(DomainError):  # it stays on the list, and going out under its key it is done once all the same
             sent = tuple(request.form.items(multi=True))
             drafts.drop_sent(deps.store(), account, request.path, sent, now=utcnow())

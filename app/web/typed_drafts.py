@@ -21,8 +21,7 @@ from app.domain.typed_drafts import Mark
 from app.services import typed_drafts
 from app.web import deps
 from app.web.addresses import plain
-from app.web.fragments import is_fragment_request
-from app.web.typed import LABELS, OURS
+from app.web.typed import LABELS, OURS, went_through
 
 FIELD = "draft"  # of a form: its mark
 PAGES = {  # the views that take such forms, and the page that each form stands on
@@ -147,8 +146,7 @@ def register(app: Flask) -> None:
 
 def let_go_of_what_was_sent(response: Response) -> Response:
     """A form that went through is no draft any more."""
-    through = response.status_code == 303 or (response.status_code == 200 and is_fragment_request())  # not a preview
-    mark = _mark_sent() if through and request.endpoint in PAGES else None
+    mark = _mark_sent() if request.endpoint in PAGES and went_through(response) else None
     if mark and mark.path == request.path and g.get("account"):
         with suppress(DomainError):  # it is given back once more, and going out under its key it is done once
             typed_drafts.finish(deps.store(), g.account, mark, now=utcnow())

@@ -108,6 +108,30 @@ def test_an_operators_answer_and_reason_are_kept_when_the_session_had_ended(app,
     assert not drafts.waiting(store, store.accounts.get(OPERATOR), now=utcnow())
 
 
+@pytest.mark.threat(101)
+def test_a_key_that_was_wished_for_is_kept_without_the_password_and_done_with_once_it_is_shown(app, store, ada):
+    browser = signed_in(app)
+    wished = {
+        "name": "Übersicht 概要",
+        "may": "tasks:read",
+        "credits_a_month": "500",
+        "days": "30",
+        "password": PASSWORD,
+    }
+    form = wished | {"csrf_token": browser.csrf()}
+    store.updates.accounts.end_sessions(store.accounts.get(ada.email))
+    browser.client.post("/account/keys", data=form)
+    browser.sign_in()
+
+    action, fields = resumed(browser.page("/unsent"))
+    kept = {name: fields.get(name) for name in wished}
+    made = browser.client.post(action, data=fields | {"password": PASSWORD})
+
+    assert kept == {name: None if name == "password" else [value] for name, value in wished.items()}
+    assert (made.status_code, "imp_live_" in made.text) == (200, True)
+    assert drafts.waiting(store, store.accounts.get(ada.email), now=utcnow()) == []
+
+
 def test_a_batch_and_the_tasks_of_its_file_are_kept_when_the_session_had_ended(app, store, ada):
     browser = signed_in(app)
     token = browser.csrf()
