@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from wtforms import DateField, Field, HiddenField, IntegerField, TextAreaField, ValidationError
 from wtforms.fields.core import UnboundField
 from wtforms.validators import StopValidation
 
-from app.domain.errors import InvalidInput, Malformed
+from app.domain.errors import DomainError, InvalidInput, Malformed
 from app.domain.tasks import check_idempotency_key, new_idempotency_key
 
 LOST_KEY = "This form had lost the key under which it is done once. It has a new one. Nothing was done: send it again."
@@ -25,6 +25,19 @@ def rule(check: Callable[..., Any]) -> Callable[[Any, Any], None]:
             raise ValidationError(error.message) from error
 
     return validate
+
+
+def blame(form: Any, error: DomainError, *, known_as: Mapping[str, str] | None = None) -> str:
+    """Let a refusal stand at its field of the form; the words for above the form where it names none of it.
+
+    `known_as`: fields that the form calls otherwise.
+    """
+    named = getattr(error, "field", None) or ""
+    field = (known_as or {}).get(named, named)
+    if field not in form:
+        return error.message
+    form[field].errors = [error.message]
+    return ""
 
 
 def usable_key(text: str | None) -> str | None:

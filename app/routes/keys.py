@@ -9,6 +9,7 @@ from app.domain.api_keys import QUEUE_WORK, SCOPES, wishes
 from app.domain.clock import month_of, utcnow
 from app.domain.errors import BadCredentials, InvalidInput, OperatorNotProven, WrongState
 from app.forms.account import KeyForm
+from app.forms.base import blame
 from app.services import api_keys
 from app.services.throttle import KEYS_BY_ACCOUNT
 from app.web import deps
@@ -40,14 +41,8 @@ def make() -> ResponseReturnValue:
     except BadCredentials as error:
         form.password.errors = [error.message]
         return _page(form), 422
-    except InvalidInput as error:
-        field = {"scopes": "may"}.get(error.field or "", error.field)
-        if field not in form:
-            return _page(form, error=error.message), 422
-        form[field].errors = [error.message]
-        return _page(form), 422
-    except (OperatorNotProven, WrongState) as error:
-        return _page(form, error=error.message), 422
+    except (InvalidInput, OperatorNotProven, WrongState) as error:
+        return _page(form, error=blame(form, error, known_as={"scopes": "may"})), 422
     api_url = f"{deps.config().app_url}/api"
     return render_template("account/key_made.html", key=key, secret=secret, api_url=api_url)
 

@@ -11,6 +11,7 @@ from app.domain.clock import utcnow
 from app.domain.errors import BadCredentials, InvalidInput, WrongState
 from app.domain.webhooks import TYPES, WHY_PAUSED, Endpoint
 from app.forms.account import EndpointForm, PasswordAgainForm
+from app.forms.base import blame
 from app.services import webhooks
 from app.services.throttle import KEYS_BY_ACCOUNT
 from app.services.webhooks import Wishes
@@ -44,11 +45,7 @@ def make() -> ResponseReturnValue:
         form.password.errors = [error.message]
         return _page(form), 422
     except (InvalidInput, WrongState) as error:
-        field = getattr(error, "field", None)
-        if field not in form:
-            return _page(form, error=error.message), 422
-        form[field].errors = [error.message]
-        return _page(form), 422
+        return _page(form, error=blame(form, error)), 422
     return render_template("account/webhook_secret.html", endpoint=endpoint, secret=secret, made=True)
 
 

@@ -168,13 +168,13 @@ class WebhookSender:
                 self._pause(endpoint, BY_SECRET)
                 self._store.updates.webhooks.note(delivery, due_at=self._now())
                 return
+            stamp = int(self._now().timestamp())
             headers = {
                 "Content-Type": "application/json; charset=utf-8",
                 "User-Agent": USER_AGENT,
                 "webhook-id": delivery.event_id,
-                "webhook-timestamp": str(int(self._now().timestamp())),
+                "webhook-timestamp": str(stamp),
             }
-            stamp = int(headers["webhook-timestamp"])
             signed = [rules.sign(one, delivery.event_id, stamp, delivery.body) for one in secrets if one]
             answer = self._post(endpoint, delivery, {**headers, "webhook-signature": " ".join(signed)})
             self._note(tried, endpoint, headers, answer)
