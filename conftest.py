@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -128,9 +129,24 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def heed_what_is_ignored() -> None:
+    """A shell starts what it puts in the background with Ctrl+C ignored, and `nohup` ignores the end of a session.
+
+    Whatever we start would inherit that, and a command that a test interrupts would go on for ever.
+    """
+    for number, heeded in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+        (signal.SIGQUIT, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, heeded)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     gc.disable()  # until all is collected
+    heed_what_is_ignored()
     sys.addaudithook(stay_here)
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None:  # a worker has none

@@ -54,14 +54,29 @@ def test_here():
 """
 
 
+STOPPED = """
+import signal
+import subprocess
+import sys
+
+def test_stopped():
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        command = subprocess.Popen([sys.executable, "-c", "print('here', flush=True); input()"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert command.stdout.readline() == b"here\\n"
+        command.send_signal(number)
+        assert command.wait(60) == -number
+"""
+
+
 @pytest.fixture
 def suite(tmp_path):
     """A small suite with our conftest.py: `run(*arguments)` gives what it says."""
     shutil.copy(REPO / "conftest.py", tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
 
-    def run(*arguments: str) -> str:
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:schemathesis", *arguments]
+    def run(*arguments: str, before: tuple[str, ...] = ()) -> str:
+        command = [*before, sys.executable, "-m", "pytest", "-q", "-p", "no:schemathesis", *arguments]
         return subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, timeout=300).stdout
 
     return run
@@ -118,6 +133,13 @@ def test_a_test_fails_that_leads_away_from_this_machine_whatever_becomes_of_the_
     for how in ("connect", "connect_ex", "send", "name"):
         assert f"test_away.py::test_{how} (teardown)" in said, said
     assert "5 passed, 4 errors" in said
+
+
+@pytest.mark.parametrize("processes", ["0", "1"])
+def test_what_a_test_starts_can_be_interrupted_though_the_suite_runs_in_the_background(processes, suite, tmp_path):
+    (tmp_path / "test_stops.py").write_text(STOPPED)
+    said = suite("-n", processes, before=("bash", "-c", "trap '' INT HUP QUIT; exec \"$@\"", "bash"))
+    assert "1 passed" in said, said
 
 
 @pytest.mark.parametrize("keeps", [False, True])
