@@ -87,3 +87,13 @@ def test_what_a_release_brings_is_what_the_tables_and_migrations_are() -> None:
     assert named[0] <= indexes
     assert named[1] <= tables
     assert f"2 to {MIGRATIONS[-1].number}" in section
+
+
+def test_the_changelog_says_each_thing_once_and_its_versions_follow_each_other() -> None:
+    """A merge that takes the lines of both sides puts them into old versions too."""
+    text = (REPO / "CHANGELOG.md").read_text(encoding="utf-8")
+    begun = [line[:60] for line in text.splitlines() if line.startswith("- ")]
+    days = re.findall(r"(?m)^## \d+\.\d+\.\d+ – (\d{4}-\d\d-\d\d)$", text)
+
+    assert sorted({line for line in begun if begun.count(line) > 1}) == []
+    assert days == sorted(days, reverse=True)
