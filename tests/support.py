@@ -9,7 +9,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ import pytest
 from urllib3 import HTTPConnectionPool
 
 from app.data import Store
+from app.data import transaction as transactions
 from app.data.wire import Wire
 from app.domain.accounts import BROWSER, Account, AccountKey, Session, new_account_id
 from app.domain.api_keys import TASKS_READ, TASKS_WRITE, wishes
@@ -33,6 +34,12 @@ NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 PASSWORD = "correct horse battery"
 _numbers = itertools.count(1)
 Told = TypeVar("Told")
+
+
+def in_another_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The attempts for one account take no turns, as those of several processes: a rival that is begun in the middle of
+    an act would wait for it, a second long, and then go on all the same."""
+    monkeypatch.setattr(transactions, "_turn", lambda _key: nullcontext())
 
 
 def make_account(store: Store, email: str = "ada@example.com", *, credits: int = 0, **attributes: Any) -> Account:

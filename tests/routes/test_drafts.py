@@ -245,6 +245,7 @@ def test_the_export_has_what_is_being_typed(app, store, ada):
 
 
 @pytest.mark.threat(101)
+@pytest.mark.long
 def test_every_form_with_words_of_more_than_a_line_gives_them_back(app, store):
     """A form with a reason, a note, a task or an answer that does not, or that no page gives back, is named here."""
     starts, adapter = furnish(app, store, ADA), app.url_map.bind("localhost")

@@ -30,7 +30,7 @@ from app.domain.errors import (
 from app.services import accounts, addresses, api_keys, customers, operators, queue, tasks
 from app.services.links import RESET, new_nonce
 from app.services.passwords import Passwords
-from tests.support import NOW, PASSWORD, all_mails, every_task, ledger, make_account, make_operators
+from tests.support import NOW, PASSWORD, all_mails, every_task, in_another_worker, ledger, make_account, make_operators
 
 ADA = "ada@example.com"
 SESSION = Session("a" * 32, BROWSER, NOW, NOW)
@@ -96,7 +96,7 @@ def test_nobody_has_more_than_fifty_also_when_several_are_made_at_once(store, mo
         return found
 
     monkeypatch.setattr(api_keys, "alive", read_together)
-    monkeypatch.setattr("app.data.transaction._turn", lambda key: threading.Lock())  # as in several workers
+    in_another_worker(monkeypatch)
 
     def one(number: int) -> str:
         try:
@@ -134,7 +134,7 @@ def test_two_workers_never_take_a_key_over_its_month(store, monkeypatch, monthly
     account = make_account(store, credits=1000)
     key, _ = make(store, account, monthly=monthly)
     account = store.accounts.get(ADA)
-    monkeypatch.setattr("app.data.transaction._turn", lambda key: threading.Lock())  # as in several workers
+    in_another_worker(monkeypatch)
 
     def submit(number: int) -> str:
         try:
@@ -324,6 +324,7 @@ def test_a_key_that_is_revoked_while_the_role_ends_stays_revoked(store, monkeypa
             api_keys.revoke(store, current, next(iter(left)), now=NOW)
         return left
 
+    in_another_worker(monkeypatch)
     monkeypatch.setattr(api_keys, "but_the_queue_s", revoked_meanwhile)
     operators.revoke(store, "op@example.com", actor="me", now=NOW)
 

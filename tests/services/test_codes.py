@@ -9,7 +9,7 @@ from app.data.transaction import Writes
 from app.domain.errors import AddressUnconfirmed, InvalidInput
 from app.services import accounts, books, codes
 from app.services.passwords import Passwords
-from tests.support import NOW, PASSWORD, ledger, make_account, make_operators
+from tests.support import NOW, PASSWORD, in_another_worker, ledger, make_account, make_operators
 
 
 def make_code(store, name="SPRING-2026", **fields):
@@ -115,6 +115,7 @@ def test_a_code_is_not_made_twice(store):
 
 def rival_before_commit(monkeypatch, act):
     """`act` happens once, after the code and the account were read and before anything is written."""
+    in_another_worker(monkeypatch)
     commit = Writes.commit
 
     def late(writes):

@@ -14,7 +14,7 @@ import itertools
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -45,7 +45,7 @@ from app.services.links import SET_PASSWORD, Links
 from app.services.passwords import Passwords
 from tests.domain import test_reversals as reversals
 from tests.services.test_payments import paid
-from tests.support import NOW, PASSWORD, FakeStripe, make_account
+from tests.support import NOW, PASSWORD, FakeStripe, in_another_worker, make_account
 
 HISTORIES = int(os.environ.get("LEDGER_HISTORIES", "15"))
 CUSTOMERS = ("ada", "bob")
@@ -165,7 +165,7 @@ def met_by_others(monkeypatch) -> dict[str, Callable[[], object]]:
         commit(writes)
 
     monkeypatch.setattr(transaction.Writes, "commit", late)
-    monkeypatch.setattr(transaction, "_turn", lambda _key: nullcontext())
+    in_another_worker(monkeypatch)
     return coming
 
 

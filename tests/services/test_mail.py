@@ -97,6 +97,7 @@ def test_nothing_is_lost_while_ses_is_down(store, room, sender):
     assert store.mails.find("m-1").last_error is None
 
 
+@pytest.mark.long
 def test_waits_grow_to_an_hour_and_end_after_two_weeks(store, room, sender, monkeypatch):
     monkeypatch.setattr(mail_service.random, "uniform", lambda low, high: 1)
     promise(store)

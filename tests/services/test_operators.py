@@ -9,7 +9,7 @@ from app.domain.accounts import API, BROWSER, Session
 from app.domain.errors import NotFound, WrongState
 from app.services import accounts, operators, seed
 from app.services.passwords import Passwords
-from tests.support import NOW, PASSWORD, all_mails, make_account
+from tests.support import NOW, PASSWORD, all_mails, in_another_worker, make_account
 
 ADA = "ada@example.com"
 BY = {"actor": "command line", "now": NOW}
@@ -60,6 +60,7 @@ def test_a_deleted_account_is_not_made_an_operators(store):
 
 
 def test_a_grant_is_refused_when_the_account_is_deleted_between_the_look_and_the_write(store, monkeypatch):
+    in_another_worker(monkeypatch)
     account = make_account(store)
     commit = Writes.commit
 

@@ -12,7 +12,7 @@ from app.domain.payments import RefundFact
 from app.gateways.stripe import PaymentRefused
 from app.services import parked
 from tests.services.test_payments import paid, record
-from tests.support import NOW, all_mails, ledger, make_operators
+from tests.support import NOW, all_mails, in_another_worker, ledger, make_operators
 
 WHO = {"reason": "the buyer wrote to us", "actor": "op@example.com", "now": NOW}
 CREDIT = WHO | {"limit": 5000}
@@ -172,6 +172,7 @@ def test_nothing_else_is_decided_between_the_intent_of_a_refund_and_stripes_answ
 
 
 def test_a_dismissal_that_was_read_before_the_intent_loses(store, payment, monkeypatch):
+    in_another_worker(monkeypatch)
     save = PaymentWrites.save
 
     def late(tx, before, after, now):

@@ -95,6 +95,7 @@ def test_a_sender_that_is_killed_loses_nothing_and_sends_twice_only_what_it_had_
     assert all(mail.sent_at for mail in all_mails(store))
 
 
+@pytest.mark.long
 def test_an_ses_that_answers_nobody_keeps_no_sender_for_long_and_no_mail_is_lost(store, room, config, monkeypatch):
     monkeypatch.setattr("app.data.client.MAIL_SECONDS", 1)
     ses = FakeSes()
