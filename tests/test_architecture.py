@@ -215,7 +215,7 @@ WITHOUT_AN_ACT = {
     "services/drafts.py: drop": "one's own text",
     "services/api_keys.py: revoke": "one's own key",
     "services/api_keys.py: _tell_of_the_end": "one's own key",
-    "services/codes.py: redeem_once": "one's own credits, by a code whose making has its row",
+    "services/codes.py: redeem": "one's own credits, by a code whose making has its row",
     "services/checkout.py: open_session": "one's own page of Stripe's, kept under the key that opened it",
     "services/tasks.py: submit": "one's own credits",
     "services/tasks.py: submit_batch": "one's own credits",

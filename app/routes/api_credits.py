@@ -95,5 +95,5 @@ def buy(body: Buy, headers: Keyed) -> ResponseReturnValue:
 def redeem(body: Redeem, headers: Keyed) -> ResponseReturnValue:
     key, code = headers.idempotency_key, body.code
     deps.get().throttle.hit(REDEEM_BY_ACCOUNT, "redeem", g.account.email)
-    done = codes.redeem_once(deps.store(), g.account, code, now=utcnow(), idempotency_key=key)
+    done = codes.redeem(deps.store(), g.account, code, now=utcnow(), idempotency_key=key)
     return REDEEMED(credits_added=done.credits, credits=done.balance), 200, replayed(done.replayed)

@@ -87,7 +87,7 @@ def redeem() -> ResponseReturnValue:
         return _page(form), 422
     deps.get().throttle.hit(REDEEM_BY_ACCOUNT, "redeem", g.account.email)
     try:
-        added = codes.redeem_once(
+        added = codes.redeem(
             deps.store(), g.account, form.code.data, now=utcnow(), idempotency_key=form.request_id.data or None
         )
     except AddressUnconfirmed:

@@ -151,13 +151,7 @@ class Redeemed:
 
 
 @verb
-def redeem(store: Store, account: Account, code: object, *, now: datetime) -> int:
-    """The credits that `redeem_once` adds, for who has no idempotency key."""
-    return redeem_once(store, account, code, now=now).credits
-
-
-@verb
-def redeem_once(
+def redeem(
     store: Store, account: Account, code: object, *, now: datetime, idempotency_key: str | None = None
 ) -> Redeemed:
     """Add a code's credits to an account. Once a person, and never beyond the code's cap.
