@@ -12,13 +12,13 @@ import re
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import stamina.instrumentation
 
-from impacteragi import Client, Statement, Transaction, cli, inputs
+from impacteragi import Client, Transaction, cli, inputs
 from tests.support import every_task
 
 REPO = Path(__file__).resolve().parents[2]
@@ -93,28 +93,30 @@ def test_a_wait_prints_results_that_cannot_change_the_terminal_and_says_how_it_e
     assert b"cancelled" in run(customer, "cancel", left.task_id).printed
     refused = run(customer, "cancel", done.task_id, left.task_id)
     assert (refused.status, refused.printed.count(b"cancelled")) == (1, 1)
+    assert f"1 cancelled, 90 left.\n{done.task_id}: This task is completed" in refused.said.decode()
     saved = run(customer, "download", done.task_id, "--to", str(tmp_path))
     assert (saved.status, saved.printed.decode()) == (0, f"{tmp_path}/a.txt\n")
     assert run(customer, "download", done.task_id, "--to", str(tmp_path)).status == 1
 
 
 def test_a_statement_adds_up_and_no_cell_of_its_table_is_a_formula(customer, monkeypatch):
-    monkeypatch.setattr("impacteragi.calls.PAGE", 2)
     with customer.client() as client:
         task = client.submit("Spend")
         client.submit("Spend more")
         client.cancel(task)
         month = f"{task.created_at:%Y-%m}"
         found = client.statement(month)
-    assert (found.opening, [row.amount for row in found.rows], found.closing) == (100, [-10, -10, 10], 90)
+    assert [row.amount for row in found] == [-10, -10, 10]
+    assert "Spend more" in found.rows[1].words
+    assert (found.opening, found.credits_in, found.credits_out, found.closing) == (100, 10, 20, 90)
 
-    assert b"100 credits at its beginning, 90 after its last row" in run(customer, "statement", month).said
+    assert b"100 credits at its beginning, 10 in, 20 out, 90 at its end." in run(customer, "statement", month).said
     table = run(customer, "statement", month, "--csv").printed.decode().splitlines()
     assert [row["balance_after"] for row in csv.DictReader(table)] == ["90", "80", "90"]
     assert json.loads(run(customer, "statement", month, "--json").printed)["closing"] == 90
     assert run(customer, "statement", "soon").status == 1
     formula = Transaction.read({"transaction_id": "=1+1", "amount": -10})
-    monkeypatch.setattr(Client, "statement", lambda *_: Statement(month, (formula,)))
+    monkeypatch.setattr(Client, "statement", lambda *_: replace(found, rows=(formula,)))
     assert run(customer, "statement", month, "--csv").printed.endswith(b",-10,,,,'=1+1\n")
 
 
@@ -210,7 +212,8 @@ def test_bytes_are_read_by_their_mark_and_lines_one_by_one():
     assert inputs.lines_of(" One \n\nTwo") == ["One", "Two"]
 
 
-def test_a_batch_that_stops_goes_on_with_its_key_and_charges_nothing_twice(customer, tmp_path):
+def test_a_batch_that_stops_goes_on_with_its_key_and_charges_nothing_twice(customer, tmp_path, monkeypatch):
+    monkeypatch.setattr("impacteragi.calls.BATCH_TASKS", 2)
     table = tmp_path / "tasks.csv"
     table.write_bytes("\ufeffnr;description\r\n1;Übung\r\n2;東京\r\n3;Three\r\n".encode())
     with customer.client() as client:
@@ -219,7 +222,7 @@ def test_a_batch_that_stops_goes_on_with_its_key_and_charges_nothing_twice(custo
 
     stopped = run(customer, "batch", str(table), "--idempotency-key", "march")
     assert (stopped.status, len(stopped.printed.splitlines())) == (4, 2)
-    assert b"2 of 3 tasks are submitted" in stopped.said
+    assert b"2 of 3 tasks are submitted; it stopped at task 3" in stopped.said
     with customer.client() as client:
         client.cancel(next(task for task in client.list() if task.description == "Before 0"))
     done = run(customer, "batch", str(table), "--idempotency-key", "march", "--json")

@@ -6,10 +6,11 @@ verb's own answer. `Client` and `AsyncClient` only run them, so that both do the
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -17,7 +18,7 @@ from urllib.parse import quote
 import httpx
 
 from .errors import ApiError, BatchStopped, NoAnswer, NotOurs, RateLimited, Unavailable, Unusable, WaitedInVain, kind_of
-from .models import Account, Statement, Task, Transaction, tasks_of, transactions_of
+from .models import Account, Cancelled, Statement, Task, tasks_of
 
 Json = Mapping[str, Any]
 T = TypeVar("T")
@@ -29,6 +30,10 @@ OTHERS_SECONDS = 15  # between two looks at those that no call waits for
 NEWS_SECONDS = 2  # the same, once something has changed
 SILENCE_SECONDS = 600.0  # without any answer, until a wait gives up
 PAGE = 100
+AT_ONCE = 30  # tasks that a request submits or cancels
+# What a key of a batch stands for follows from these two: with others, a batch that goes on would be paid for again.
+BATCH_TASKS = AT_ONCE
+BATCH_LENGTH = 48_000  # characters of JSON in a request, of which the server takes 65,536
 SHOWN = 5  # tasks that a message names
 LONGEST_KEY = 255
 
@@ -145,15 +150,35 @@ def submit(description: str, idempotency_key: str | None) -> Steps[Task]:
 
 
 def batch(descriptions: Sequence[str], idempotency_key: str | None) -> Steps[list[Task]]:
-    """One after the other, each under a key that follows from the batch's. Raises BatchStopped."""
+    """Request after request, each under a key that follows from the batch's. Raises BatchStopped.
+
+    A request is carried out whole or not at all. The same descriptions are divided in the same way each time.
+    """
     key = key_of(idempotency_key, LONGEST_KEY - len("-9999999"))
     found: list[Task] = []
-    for number, description in enumerate(descriptions, 1):
+    for number, part in enumerate(parts_of(descriptions), 1):
+        body = {"tasks": [{"description": description} for description in part]}
         try:
-            found.append((yield from submit(description, f"{key}-{number}")))
+            answer = yield Call("POST", "/api/tasks/batch", body=body, idempotency_key=f"{key}-{number}")
         except (ApiError, NoAnswer, NotOurs) as error:
-            raise BatchStopped(found, len(descriptions), key, error) from error
+            raise BatchStopped(found, len(part), len(descriptions), key, error) from error
+        found.extend(tasks_of(answer.body))
     return found
+
+
+def parts_of(descriptions: Sequence[str]) -> Iterator[list[str]]:
+    """As many as one request takes, in their order."""
+    part: list[str] = []
+    length = 0
+    for description in descriptions:
+        more = len(json.dumps({"description": description})) + 2
+        if part and (len(part) == BATCH_TASKS or length + more > BATCH_LENGTH):
+            yield part
+            part, length = [], 0
+        part.append(description)
+        length += more
+    if part:
+        yield part
 
 
 def get(task: Task | str) -> Steps[Task]:
@@ -165,6 +190,16 @@ def cancel(task: Task | str) -> Steps[Task]:
     """A repeat after a lost answer finds it cancelled: the server says the same again."""
     answer = yield Call("POST", f"{task_path(task)}/cancel")
     return Task.read(answer.body)
+
+
+def cancel_each(tasks: Sequence[Task | str]) -> Steps[Cancelled]:
+    """Each for itself; one that was cancelled before is among the cancelled, so that a repeat is safe."""
+    ids = list(dict.fromkeys(id_of(task) for task in tasks))
+    found = Cancelled((), (), None)
+    for begin in range(0, len(ids), AT_ONCE):
+        answer = yield Call("POST", "/api/tasks/cancel", body={"task_ids": ids[begin : begin + AT_ONCE]})
+        found += Cancelled.read(answer.body)
+    return found
 
 
 def account() -> Steps[Account]:
@@ -179,15 +214,8 @@ def list_page(params: Mapping[str, str], cursor: str | None) -> Steps[tuple[tupl
 
 
 def statement(month: str) -> Steps[Statement]:
-    rows: list[Transaction] = []
-    params = {"month": month, "limit": str(PAGE)}
-    while True:
-        answer = yield Call("GET", "/api/transactions", params=params)
-        rows.extend(transactions_of(answer.body))
-        cursor = answer.body.get("next_cursor")
-        if not isinstance(cursor, str) or not cursor:
-            return Statement(month, tuple(reversed(rows)))
-        params = {**params, "cursor": cursor}
+    answer = yield Call("GET", "/api/statement", params={"month": month})
+    return Statement.read(answer.body)
 
 
 def filters(status: str | None, q: str | None) -> dict[str, str]:

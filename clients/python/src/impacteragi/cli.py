@@ -23,7 +23,6 @@ from . import inputs
 from .calls import key_of
 from .client import RETRY_SECONDS, Client
 from .errors import (
-    ApiError,
     BatchStopped,
     Forbidden,
     ImpacterError,
@@ -142,7 +141,7 @@ def submit(
 def batch(
     file: BinaryIO, kind: str | None, waits: bool, timeout: float | None, idempotency_key: str | None, as_json: bool
 ) -> None:
-    """Submit the tasks of FILE (- is standard input), one after the other: 10 credits each.
+    """Submit the tasks of FILE (- is standard input), up to 30 in a request: 10 credits each.
 
     Of a CSV table the column "description" is read. A batch that has stopped says which --idempotency-key goes on.
     """
@@ -224,18 +223,17 @@ def statement(month: str, as_csv: bool, as_json: bool) -> None:
     with client() as api:
         found = api.statement(month)
     if as_json:
-        rows = [dict(row.raw) for row in found.rows]
-        _print_json({"month": month, "opening": found.opening, "closing": found.closing, "transactions": rows})
+        _print_json(found.raw)
     elif as_csv:
         _write_table(found)
     else:
-        for row in found.rows:
+        for row in found:
             balance = "" if row.balance_after is None else f"{row.balance_after:,}"
             _print(f"{_at(row.timestamp)}  {row.type:<12}  {row.amount:>+10,}  {balance:>10}  {row.description}")
-        if found.opening is not None and found.closing is not None:
-            _say(f"{month}: {found.opening:,} credits at its beginning, {found.closing:,} after its last row.")
-        else:
-            _say(f"{month}: {len(found.rows):,} rows.")
+        _say(
+            f"{month}: {found.opening:,} credits at its beginning, {found.credits_in:,} in, {found.credits_out:,} out, "
+            f"{found.closing:,} at its end."
+        )
 
 
 @cli.command()
@@ -300,22 +298,18 @@ def download(task_id: str, folder: Path, overwrite: bool, as_json: bool) -> None
 @as_json
 def cancel(task_ids: Sequence[str], as_json: bool) -> None:
     """Cancel tasks that nobody works on yet; their credits are back at once."""
-    refused: ApiError | None = None
     with client() as api:
-        for task_id in task_ids:
-            try:
-                task = api.cancel(task_id)
-            except ApiError as error:
-                if error.status not in (404, 409):
-                    raise
-                refused = error
-                _say(f"{task_id}: {error}")
-                continue
-            if as_json:
-                _print_json(task.raw, indent=None)
-            else:
-                _print(f"{task.task_id}  {task.status}  {_left(task.credits_remaining)}")
-    if refused:
+        done = api.cancel(task_ids)
+    for task in done.tasks:
+        if as_json:
+            _print_json(task.raw, indent=None)
+        else:
+            _print(f"{task.task_id}  {task.status}")
+    if done.tasks:
+        _say(f"{len(done.tasks):,} cancelled, {_left(done.credits_remaining)}.")
+    for one in done.refused:
+        _say(f"{one.task_id}: {one.message}")
+    if done.refused:
         sys.exit(REFUSED)
 
 
@@ -471,7 +465,7 @@ def _write_table(found: Statement) -> None:
     table = io.StringIO(newline="")
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(names)
-    for row in found.rows:
+    for row in found:
         cells = [row.raw.get(name) for name in names]
         rows.writerow([f"'{cell}" if isinstance(cell, str) and cell[:1] in tuple("=+-@\t") else cell for cell in cells])
     _print(table.getvalue().rstrip("\n"))

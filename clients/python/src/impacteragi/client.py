@@ -19,7 +19,7 @@ from . import calls, downloads
 from .calls import Answer, Call, Pause, Progress, Steps
 from .credentials import find_base_url, find_key
 from .errors import ApiError, NoAnswer, NotOurs
-from .models import Account, File, Statement, Task
+from .models import Account, Cancelled, File, Statement, Task
 from .version import __version__
 
 T = TypeVar("T")
@@ -140,22 +140,40 @@ class Client(_Base):
         return self._run(calls.submit(description, idempotency_key))
 
     def batch(self, descriptions: Iterable[str], *, idempotency_key: str | None = None) -> builtins.list[Task]:
-        """Many tasks, one after the other. Raises BatchStopped, which knows those before; `idempotency_key` goes on."""
+        """Many tasks, up to 30 in a request, which is carried out whole or not at all.
+
+        Raises BatchStopped, which knows those before: the same batch again with its `idempotency_key` goes on from
+        there, and charges nothing twice.
+        """
         return self._run(calls.batch([*descriptions], idempotency_key))
 
     def get(self, task: Task | str) -> Task:
         """A task with its result."""
         return self._run(calls.get(task))
 
-    def cancel(self, task: Task | str) -> Task:
-        """Calls a task off that nobody works on yet; its credits are back. Raises WrongState after that."""
-        return self._run(calls.cancel(task))
+    @overload
+    def cancel(self, task: Task | str) -> Task: ...  # type: ignore[overload-overlap] # as in wait
+
+    @overload
+    def cancel(self, task: Iterable[Task | str]) -> Cancelled: ...
+
+    def cancel(self, task: Task | str | Iterable[Task | str]) -> Task | Cancelled:
+        """Calls a task off that nobody works on yet; its credits are back. Raises WrongState after that.
+
+        Of several, each is called off for itself, and those that are not are told in `refused`. Safe to repeat.
+        """
+        if isinstance(task, (Task, str)):
+            return self._run(calls.cancel(task))
+        return self._run(calls.cancel_each([*task]))
 
     def balance(self) -> Account:
         return self._run(calls.account())
 
     def statement(self, month: str) -> Statement:
-        """What a month, such as 2026-11 (UTC), has moved. The key needs the scope billing:read."""
+        """What a month, such as 2026-11 (UTC), has moved: `for row in statement` reads it, the oldest row first.
+
+        The key needs the scope billing:read.
+        """
         return self._run(calls.statement(month))
 
     @overload
@@ -249,7 +267,11 @@ class Client(_Base):
 
 
 class AsyncClient(_Base):
-    """As `Client`, for asyncio: each verb is awaited, and `list` is an asynchronous iterator."""
+    """As `Client`, for asyncio: each verb is awaited, and `list` is an asynchronous iterator.
+
+    What a verb asks and does next is written once (calls.py). Its signature stands here again, so that an editor and a
+    type checker know what is awaited.
+    """
 
     def __init__(
         self,
@@ -284,8 +306,16 @@ class AsyncClient(_Base):
     async def get(self, task: Task | str) -> Task:
         return await self._run(calls.get(task))
 
-    async def cancel(self, task: Task | str) -> Task:
-        return await self._run(calls.cancel(task))
+    @overload
+    async def cancel(self, task: Task | str) -> Task: ...  # type: ignore[overload-overlap]
+
+    @overload
+    async def cancel(self, task: Iterable[Task | str]) -> Cancelled: ...
+
+    async def cancel(self, task: Task | str | Iterable[Task | str]) -> Task | Cancelled:
+        if isinstance(task, (Task, str)):
+            return await self._run(calls.cancel(task))
+        return await self._run(calls.cancel_each([*task]))
 
     async def balance(self) -> Account:
         return await self._run(calls.account())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -45,14 +46,21 @@ class WaitedInVain(ImpacterError, TimeoutError):
 
 
 class BatchStopped(ImpacterError):
-    """A batch has stopped at `cause`: `tasks` are submitted and paid, those after them are not.
+    """A batch has stopped at `cause`: `tasks` are submitted and paid, those of later requests are not.
 
-    The same batch again with `idempotency_key` goes on from there, and charges nothing twice.
+    Those of the request that `cause` is about are not either, or all of them are, where its answer was lost. The same
+    batch again with `idempotency_key` goes on from there, and charges nothing twice.
     """
 
-    def __init__(self, tasks: Sequence[Task], wanted: int, idempotency_key: str, cause: ImpacterError) -> None:
+    def __init__(
+        self, tasks: Sequence[Task], stopped_at: int, wanted: int, idempotency_key: str, cause: ImpacterError
+    ) -> None:
+        first, last = len(tasks) + 1, len(tasks) + stopped_at
+        where = f"task {first:,}" if first == last else f"tasks {first:,} to {last:,}"
+        if isinstance(cause, InvalidInput) and (number := cause.number_of("tasks")) is not None:
+            where = f"task {first + number:,}"
         super().__init__(
-            f"{len(tasks):,} of {wanted:,} tasks are submitted, and the next was not: {cause} "
+            f"{len(tasks):,} of {wanted:,} tasks are submitted; it stopped at {where}: {cause} "
             f"Send the same batch again with the idempotency key {idempotency_key}: "
             "it goes on from there, and charges nothing twice."
         )
@@ -162,6 +170,11 @@ class InvalidInput(ApiError):
     @property
     def field(self) -> str:
         return str(self.details.get("field") or "")
+
+    def number_of(self, name: str) -> int | None:
+        """Which one of a list that was sent under `name` is meant, from 0; None where it is none of them."""
+        found = re.match(rf"{re.escape(name)}\.(\d+)(\.|$)", self.field)
+        return int(found[1]) if found else None
 
 
 class RateLimited(ApiError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -71,7 +71,7 @@ class Task:
             completed_at=_moment(raw, "completed_at"),
             key_id=_text(raw, "key_id"),
             result=_text(raw, "result"),
-            files=tuple(File.read(file) for file in raw.get("files") or () if isinstance(file, Mapping)),
+            files=tuple(File.read(file) for file in _objects(raw, "files")),
             reason=_text(raw, "reason"),
             redo_of=_text(raw, "redo_of"),
             redone_by=_text(raw, "redone_by"),
@@ -105,7 +105,11 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """A row of the ledger; `amount` is signed credits. Rows of the original product have no balance and no sequence."""
+    """A row of the ledger; `amount` is signed credits. Rows of the original product have no balance and no sequence.
+
+    `words` are those of its task, as far as a statement holds them. `money_cents` is signed, in the smallest unit of
+    `currency`; both are None where no money moved.
+    """
 
     transaction_id: str
     type: str
@@ -116,6 +120,9 @@ class Transaction:
     sequence: int | None
     task_id: str | None
     key_id: str | None
+    words: str | None
+    money_cents: int | None
+    currency: str | None
     raw: Json = field(repr=False, compare=False)
 
     @classmethod
@@ -130,33 +137,92 @@ class Transaction:
             sequence=_whole(raw, "sequence"),
             task_id=_text(raw, "task_id"),
             key_id=_text(raw, "key_id"),
+            words=_text(raw, "words"),
+            money_cents=_whole(raw, "money_cents"),
+            currency=_text(raw, "currency"),
             raw=raw,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """The ledger of one month, oldest row first. Balances are None where no row tells them."""
+    """The ledger of one UTC month, in credits: `opening` + `credits_in` - `credits_out` is `closing`.
+
+    `for row in statement` reads its rows, the oldest first.
+    """
 
     month: str
+    opening: int
+    credits_in: int
+    credits_out: int
+    closing: int
     rows: tuple[Transaction, ...]
+    raw: Json = field(repr=False, compare=False)
 
-    @property
-    def opening(self) -> int | None:
-        first = self.rows[0] if self.rows else None
-        return None if first is None or first.balance_after is None else first.balance_after - first.amount
+    @classmethod
+    def read(cls, raw: Json) -> Statement:
+        return cls(
+            month=_text(raw, "month") or "",
+            opening=_whole(raw, "opening") or 0,
+            credits_in=_whole(raw, "credits_in") or 0,
+            credits_out=_whole(raw, "credits_out") or 0,
+            closing=_whole(raw, "closing") or 0,
+            rows=tuple(Transaction.read(row) for row in _objects(raw, "transactions")),
+            raw=raw,
+        )
 
-    @property
-    def closing(self) -> int | None:
-        return self.rows[-1].balance_after if self.rows else None
+    def __iter__(self) -> Iterator[Transaction]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
 
-def transactions_of(raw: Json) -> tuple[Transaction, ...]:
-    return tuple(Transaction.read(row) for row in raw.get("transactions") or () if isinstance(row, Mapping))
+@dataclass(frozen=True, slots=True)
+class NotCancelled:
+    """A task that stays as it is; `code` and `message` are those that its own cancel would have been refused with."""
+
+    task_id: str
+    code: str
+    message: str
+    raw: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def read(cls, raw: Json) -> NotCancelled:
+        return cls(
+            task_id=_text(raw, "task_id") or "",
+            code=_text(raw, "code") or "",
+            message=_text(raw, "error") or "It was not cancelled.",
+            raw=raw,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """What became of several tasks that were to be cancelled. `credits_remaining` is None where none was asked for."""
+
+    tasks: tuple[Task, ...]
+    refused: tuple[NotCancelled, ...]
+    credits_remaining: int | None
+
+    @classmethod
+    def read(cls, raw: Json) -> Cancelled:
+        return cls(
+            tasks=tuple(Task.read(task) for task in _objects(raw, "cancelled")),
+            refused=tuple(NotCancelled.read(one) for one in _objects(raw, "refused")),
+            credits_remaining=_whole(raw, "credits_remaining"),
+        )
+
+    def __add__(self, later: Cancelled) -> Cancelled:
+        return Cancelled(self.tasks + later.tasks, self.refused + later.refused, later.credits_remaining)
 
 
 def tasks_of(raw: Json) -> tuple[Task, ...]:
-    return tuple(Task.read(task) for task in raw.get("tasks") or () if isinstance(task, Mapping))
+    return tuple(Task.read(task) for task in _objects(raw, "tasks"))
+
+
+def _objects(raw: Json, name: str) -> list[Json]:
+    return [one for one in raw.get(name) or () if isinstance(one, Mapping)]
 
 
 def _text(raw: Json, name: str) -> str | None:
