@@ -225,7 +225,7 @@ def read_body(asked: Request, model: type[Body], *, required: bool = True) -> Bo
     if not asked.is_json:
         raise UnsupportedMediaType
     try:
-        body = json.loads(sent.decode("utf-8"), object_pairs_hook=_once)
+        body = json.loads(sent.decode("utf-8-sig"), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:  # deep nesting ends in RecursionError, which is no ValueError
         raise Malformed("The body is not valid JSON in UTF-8.") from error
     if not isinstance(body, dict):

@@ -340,6 +340,13 @@ def test_415_when_the_body_is_not_declared_as_json(ada, content_type):
     assert answer.get_json()["code"] == "not_json"
 
 
+def test_a_body_may_begin_with_the_mark_that_windows_sets_before_utf_8(ada):
+    body = b"\xef\xbb\xbf" + '{"description": "Größe ändern"}'.encode()
+    answer = ada.post("/api/tasks", data=body, content_type="application/json")
+
+    assert (answer.status_code, answer.get_json().get("description")) == (201, "Größe ändern")
+
+
 @pytest.mark.threat(21)
 @pytest.mark.parametrize(
     "text", ["\u202eright to left", "emoji 👩‍🚀", "line\u2028separator", "\x1b[31mred", "<b>&amp;"]
