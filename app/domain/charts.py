@@ -38,24 +38,26 @@ def axis_of(sums: Sequence[int]) -> Axis | None:
     shown = [number for number in sums if number > 0]
     if not shown:
         return None
-    power = 1
-    while max(shown) > STEPS[-1] * power:
+    power, highest = 1, max(shown)
+    while highest > STEPS[-1] * power:
         power *= 10
-    top = next(step * power for step in STEPS if step * power >= max(shown))
-    return Axis(top, max(shown) >= FLATTENED * median(shown))
+    top = next(step * power for step in STEPS if step * power >= highest)
+    return Axis(top, highest >= FLATTENED * median(shown))
 
 
 def stacked(rows: Sequence[Sequence[int]], words: Sequence[str]) -> Chart:
     """A column for each row, its parts on top of one another; what is below zero is left out."""
-    rows = [[max(value, 0) for value in row] for row in rows]
-    axis = axis_of([sum(row) for row in rows])
-    paths = [""] * max(map(len, rows), default=0)
-    for place, row in enumerate(rows):
-        if axis and (total := sum(row)):
+    rows = [[value if value > 0 else 0 for value in row] for row in rows]
+    sums = [sum(row) for row in rows]
+    axis = axis_of(sums)
+    drawn: list[list[str]] = [[] for _ in range(max(map(len, rows), default=0))]
+    for place, (row, total) in enumerate(zip(rows, sums, strict=True)):
+        if axis and total:
             whole, below = max(axis.height(total), HEIGHT // 50), 0
-            for part, value in enumerate(row):
+            for part, value in zip(drawn, row, strict=False):
                 if value:
                     high = whole * value // total
-                    paths[part] += f"M{place * WIDE} {HEIGHT - below}h9v-{high}h-9z"
+                    part.append(f"M{place * WIDE} {HEIGHT - below}h9v-{high}h-9z")
                     below += high
-    return Chart(axis, paths, [text if sum(row) else "" for text, row in zip(words, rows, strict=True)])
+    shown = [text if total else "" for text, total in zip(words, sums, strict=True)]
+    return Chart(axis, ["".join(part) for part in drawn], shown)

@@ -4,6 +4,7 @@ import calendar
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from operator import itemgetter
 from typing import NamedTuple
 
 from app.domain.audit import act_in_words
@@ -24,6 +25,7 @@ KINDS = {
     "promo": "Promotion",
 }
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_TWO = tuple(f"{number:02}" for number in range(60))  # an hour, a minute or a second, in two digits
 _STEPS = ((_DAY, "day", _HOUR, "hour"), (_HOUR, "hour", _MINUTE, "minute"), (_MINUTE, "minute", 1, "second"))
 
 
@@ -100,7 +102,8 @@ def elapsed(seconds: int) -> str:
 def relative_time(moment: datetime, now: datetime | None = None) -> str:
     """How long ago, in words; a date once that says more than a count of days."""
     now = now or utcnow()
-    seconds = int((now - moment).total_seconds())
+    since = now - moment
+    seconds = since.days * _DAY + since.seconds
     if seconds < 0:
         return f"in {duration(-seconds)}" if seconds <= -_MINUTE else "just now"
     if seconds < _MINUTE:
@@ -117,13 +120,15 @@ def relative_time(moment: datetime, now: datetime | None = None) -> str:
 
 def iso_time(moment: datetime) -> str:
     """For <time datetime>: "2026-11-22T14:03:09Z"."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+    moment = moment.astimezone(UTC)
+    day, clock = _written(moment.date()), f"{_TWO[moment.hour]}:{_TWO[moment.minute]}:{_TWO[moment.second]}"
+    return f"{day.iso}T{clock}Z"
 
 
 def exact_time(moment: datetime) -> str:
     """For a title or a receipt: "22 November 2026, 14:03 UTC"."""
     moment = moment.astimezone(UTC)
-    return f"{moment.day} {MONTHS[moment.month]} {moment.year}, {moment.hour:02}:{moment.minute:02} UTC"
+    return f"{_written(moment.date()).words}, {_TWO[moment.hour]}:{_TWO[moment.minute]} UTC"
 
 
 def short_date(moment: date) -> str:
@@ -167,9 +172,9 @@ def file_size(size_bytes: int) -> str:
 def spend(spend_by_day: Mapping[str, int] | None) -> Spend:
     """What the chart of the last 30 days shows."""
     days = daily_spend(spend_by_day)
-    words = [f"{_day(day)}: {_spent(spent)}" if spent else "" for day, spent in days]
+    words = [f"{_written(day).short}: {_spent(spent)}" if spent else "" for day, spent in days]
     chart = stacked([[spent] for _, spent in days], words)
-    return Spend(sum(day.credits for day in days), max(days, key=lambda day: day.credits), chart)
+    return Spend(sum(spent for _, spent in days), max(days, key=itemgetter(1)), chart)
 
 
 def daily_spend(spend_by_day: Mapping[str, int] | None, days: int = 30, today: date | None = None) -> list[DaySpend]:
@@ -183,9 +188,17 @@ def _spent(amount: int) -> str:
     return f"{count(amount, 'credit')}, {dollars(amount)}"
 
 
-@lru_cache(maxsize=64)
-def _day(day: date) -> str:
-    return f"{day.day} {day:%b}"
+class _Written(NamedTuple):
+    """A day in the ways that lists name it: "2026-11-22", "22 November 2026", "22 Nov"."""
+
+    iso: str
+    words: str
+    short: str
+
+
+@lru_cache(maxsize=4096)  # lists name the same days again and again, whoever looks at them
+def _written(day: date) -> _Written:
+    return _Written(day.isoformat(), f"{day.day} {MONTHS[day.month]} {day.year}", f"{day.day} {day:%b}")
 
 
 @lru_cache(maxsize=8)
