@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-oper
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -105,9 +106,8 @@ class Meter:
         table = self._tables[request["TableName"]]
         index = next((each for each in table.indexes if each.name == request.get("IndexName")), None)
         items = answer.get("Items", [])
-        if request.get("Select") == "COUNT":
-            plain = {name: value for name, value in request.items() if name != "Select"}
-            items = self._client.query(**plain)["Items"]
+        if "ProjectionExpression" in request or request.get("Select") == "COUNT":  # whole rows are what is charged
+            items = self._client.query(**_of_whole_rows(request))["Items"]
         units = max(1, math.ceil(sum(map(item_size, items)) / (4 * KB)))
         hash_key = next(iter(request.get("ExpressionAttributeValues", {}).values()), {"S": "all of it"})
         where = (f"{table.suffix}, {index.name}" if index else table.suffix, _text(hash_key))
@@ -160,6 +160,14 @@ class Meter:
                 most = max(item_size(was or {}), item_size(now or {})) if stays else item_size(entry)
                 where = (f"{table.suffix}, {index.name}", _text(entry[index.hash_key]))
                 self._units.writes(where, max(1, math.ceil(most / KB)))
+
+
+def _of_whole_rows(query: dict[str, Any]) -> dict[str, Any]:
+    """The same query for all that its rows hold. A name that no expression has would be refused."""
+    plain = {name: value for name, value in query.items() if name not in ("Select", "ProjectionExpression")}
+    used = set(re.findall(r"#\w+", f"{plain['KeyConditionExpression']} {plain.get('FilterExpression', '')}"))
+    names = {name: value for name, value in plain.pop("ExpressionAttributeNames", {}).items() if name in used}
+    return plain | ({"ExpressionAttributeNames": names} if names else {})
 
 
 def _entry(table: Table, index: Index, item: Item) -> Item | None:
