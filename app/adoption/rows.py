@@ -22,14 +22,14 @@ from app.data.lives import Life, LifeUpdates, LifeWrites
 from app.data.payments import PaymentReads
 from app.data.store import Transaction
 from app.data.tables import TASKS, USERS
-from app.data.tasks import TASK, queue_shard, task_title, user_status
+from app.data.tasks import TASK, queue_shard, user_status
 from app.domain import credits
 from app.domain.accounts import NOT_ADOPTED, Account, mask_email, new_account_id, normalise_email
 from app.domain.clock import to_iso, utcnow
 from app.domain.credits import CREDITS_PER_CENT, PURCHASE, PostedEntry
 from app.domain.errors import AlreadyRecorded, InvalidInput, StoreBusy
 from app.domain.payments import PaymentRecord
-from app.domain.tasks import Task
+from app.domain.tasks import Task, title_of
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ def adopt_task(base: Base, row: dict[str, Any]) -> dict[str, Any]:
         added = {
             "version": 0,
             "original": True,
-            "title": task_title(task.description),
+            "title": title_of(task.description),
             "user_status": user_status(task.user_email, task.status),
             "queue_shard": queue_shard(task.task_id, task.status),
         }

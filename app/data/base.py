@@ -186,6 +186,7 @@ class Base:
         keep: Callable[[Row], bool] | None = None,
         between: tuple[str, str, str] | None = None,
         narrowed: Sequence[str] = (),
+        only: Sequence[str] = (),
         newest_first: bool = True,
     ) -> Page[Row]:
         """A page of an index, or of the table itself where `index` is empty. `key_names` are the keys that a cursor
@@ -193,7 +194,8 @@ class Base:
 
         With `keep`, looks no further than a SearchBudget reaches and hands back where it stopped. `narrowed` says in
         words what `keep` and `between` leave: a cursor opens that list alone, of this `hash_key` and in this order.
-        Raises BadCursor for another's. `place`: what a cursor of another kind has said, in its stead.
+        Raises BadCursor for another's. `only`: the attributes that are sent, those of the cursor among them; units are
+        counted of whole rows all the same. `place`: what a cursor of another kind has said, in its stead.
         """
         if (keep or between) and not narrowed:
             raise TypeError(f"a page of {table} is narrowed, and nothing says by what")
@@ -207,7 +209,7 @@ class Base:
         budget, first = SearchBudget(), start
         while True:
             chunk = limit + 1 - len(rows) if keep is None else budget.next_chunk()
-            query = self._query(table, index, hash_key, chunk, start, between, newest_first)
+            query = self._query(table, index, hash_key, chunk, start, between, newest_first, only)
             answer = self._query_from(query, theirs=place is not None and start is first)
             for item in answer["Items"]:
                 values = decode_item(item)
@@ -234,6 +236,7 @@ class Base:
         start: Item | None,
         between: tuple[str, str, str] | None,
         newest_first: bool,
+        only: Sequence[str] = (),
     ) -> dict[str, Any]:
         request: dict[str, Any] = {
             "TableName": self.prefix + table,
@@ -249,6 +252,10 @@ class Base:
             request["KeyConditionExpression"] += " AND #r BETWEEN :low AND :high"
             request["ExpressionAttributeNames"]["#r"] = name
             request["ExpressionAttributeValues"] |= {":low": encode(low), ":high": encode(high)}
+        if only:
+            names = {f"#{number}": name for number, name in enumerate(only)}
+            request["ProjectionExpression"] = ",".join(names)
+            request["ExpressionAttributeNames"] |= names
         if start:
             request["ExclusiveStartKey"] = start
         return request

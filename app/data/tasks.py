@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, replace
 from datetime import date
 from typing import Any
 
@@ -11,8 +12,8 @@ from app.domain.accounts import NOT_ADOPTED, AccountKey
 from app.domain.clock import from_iso
 from app.domain.errors import AlreadyRecorded, NotFound
 from app.domain.paging import Page, each
-from app.domain.tasks import BRIEF_FIELDS, OPEN_STATUSES, STATUSES, Result, Task
-from app.domain.text import finder, one_line
+from app.domain.tasks import BRIEF_FIELDS, OPEN_STATUSES, STATUSES, Result, Task, TaskLine, title_of
+from app.domain.text import finder
 
 from .base import WHOLE, Base, Part, in_parts
 from .client import call
@@ -85,25 +86,44 @@ class TaskReads(Base):
         """Newest first unless told. A status has an index of its own and days ride on it; a search looks at a bounded
         number of rows.
         """
-        index, hash_key = TASK_INDEX, ("user_email", str(email))
-        if status:
-            index, hash_key = TASK_STATUS_INDEX, ("user_status", user_status(email, status))
         found = finder(search)
+        keep = (lambda task: found(task.description)) if found else None
+        place = _place(email, status, search, since, until)
         return self._page(
+            TABLE, **place, make=TASK.record, limit=limit, cursor=cursor, keep=keep, newest_first=not oldest_first
+        )
+
+    def lines(
+        self,
+        email: AccountKey,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        status: str = "",
+        since: date | None = None,
+        until: date | None = None,
+        oldest_first: bool = False,
+    ) -> Page[TaskLine]:
+        """The same page, of each task no more than a list shows: a long text is not sent along. A cursor of the one
+        opens the other.
+
+        Rows of the original product that nobody has opened have no title yet: their words are read in one call more.
+        """
+        page = self._page(
             TABLE,
-            index,
-            hash_key,
-            key_names=("created_at", "task_id"),
-            make=TASK.record,
+            **_place(email, status, "", since, until),
+            make=LINE.record,
             limit=limit,
             cursor=cursor,
-            keep=(lambda task: found(task.description)) if found else None,
-            between=("created_at", since.isoformat() if since else "0", f"{until.isoformat() if until else ''}~")
-            if since or until
-            else None,
-            narrowed=(search, str(since or ""), str(until or "")),
+            only=OF_A_LINE,
             newest_first=not oldest_first,
         )
+        untitled = [line.task_id for line in page.items if not line.title]
+        if not untitled:
+            return page
+        found = {task_id: title_of(text) for task_id, text in self.descriptions(email, untitled)}
+        lines = [replace(line, title=line.title or found.get(line.task_id, "")) for line in page.items]
+        return Page(lines, page.next_cursor)
 
     def every_of(self, email: AccountKey) -> Iterator[Task]:
         """Every task of an account, newest first, page by page."""
@@ -145,13 +165,23 @@ def adopted_task(base: Base, row: dict[str, Any]) -> dict[str, Any]:
     return base.adopter.task(base, row)
 
 
-def task_title(description: str) -> str:
-    """What a list shows of a task: the description may be long, and the queue's index carries no more than this."""
-    return one_line(description)[:120]
-
-
 def user_status(email: AccountKey, status: str) -> str:
     return f"{email}#{status}"
+
+
+def _place(email: AccountKey, status: str, search: str, since: date | None, until: date | None) -> dict[str, Any]:
+    """Which rows of which index a history is, for `Base._page`."""
+    index, hash_key = TASK_INDEX, ("user_email", str(email))
+    if status:
+        index, hash_key = TASK_STATUS_INDEX, ("user_status", user_status(email, status))
+    days = ("created_at", since.isoformat() if since else "0", f"{until.isoformat() if until else ''}~")
+    return {
+        "index": index,
+        "hash_key": hash_key,
+        "key_names": ("created_at", "task_id"),
+        "between": days if since or until else None,
+        "narrowed": (search, str(since or ""), str(until or "")),
+    }
 
 
 def queue_shard(task_id: str, status: str) -> str | None:
@@ -166,7 +196,7 @@ OURS = {"version", "description", "updated_at"}  # a row that has these needs no
 
 def _beside(task: Task) -> dict[str, Any]:
     return {
-        "title": task_title(task.description),
+        "title": title_of(task.description),
         "user_status": user_status(task.user_email, task.status),
         "queue_shard": queue_shard(task.task_id, task.status),
     }
@@ -181,11 +211,15 @@ def _otherwise(row: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     found = {
         "description": row["description"] if "description" in row else row.get("title", ""),
-        "credits_spent": whole(cost) or 0,
+        **_cost_of(row),
         "original": row.get("original", "version" not in row),
         "unexplained": _unexplained(row),
     }
     return found if row.get("updated_at") else found | {"updated_at": from_iso(row["created_at"])}
+
+
+def _cost_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"credits_spent": whole(row.get("credits_spent")) or 0}
 
 
 def _unexplained(row: Mapping[str, Any]) -> str | None:
@@ -197,6 +231,8 @@ def _unexplained(row: Mapping[str, Any]) -> str | None:
 
 
 TASK = Codec(Task, always={"version"}, but={"unexplained"}, beside=_beside, otherwise=_otherwise)
+LINE = Codec(TaskLine, otherwise=lambda row: {} if type(row.get("credits_spent")) is int else _cost_of(row))
+OF_A_LINE = tuple(field.name for field in fields(TaskLine))
 RESULT = Codec(Result, otherwise=lambda row: {} if "files" in row else {"files": ()})
 # What stays as the task moves on. An erasure takes the words out meanwhile, and no move brings them back.
 FOR_GOOD = {

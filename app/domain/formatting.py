@@ -11,6 +11,7 @@ from app.domain.audit import act_in_words
 from app.domain.charts import Chart, stacked
 from app.domain.clock import utcnow
 from app.domain.money import MINUS, money
+from app.domain.tasks import MAX_TITLE
 from app.domain.text import one_line, shows
 
 NO_WORDS = "(without words)"  # of a row that is older than the rule that a text shows something
@@ -153,11 +154,18 @@ def excerpt(text: str, length: int = 120) -> str:
     line = " ".join(text[: length * 4].split())  # a list of long texts would spend its time on what it does not show
     if len(line) <= length < len(text) or not shows(line[:60]):
         line = one_line(text) or NO_WORDS
-    if len(line) <= length:
-        return line
+    return line if len(line) <= length else _cut(line, length)
+
+
+def _cut(line: str, length: int) -> str:
     cut = line[: length - 1]
     head, space, _ = cut.rpartition(" ")
     return (head if space and len(head) > length // 2 else cut) + "…"
+
+
+def listed(title: str) -> str:
+    """The title of a task as a list shows it: one that fills its room may have been longer, and is cut at a word."""
+    return _cut(title, MAX_TITLE - 1) if len(title) == MAX_TITLE else title or NO_WORDS
 
 
 def file_size(size_bytes: int) -> str:

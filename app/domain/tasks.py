@@ -12,10 +12,11 @@ from typing import Any
 
 from .accounts import AccountKey
 from .errors import InvalidInput, Malformed, WrongState
-from .text import shows, storable, trimmed
+from .text import one_line, shows, storable, trimmed
 
 TASK_COST = 10
 MAX_DESCRIPTION = 5_000
+MAX_TITLE = 120
 MAX_IDEMPOTENCY_KEY = 255
 MAX_BATCH = 30  # two writes for a task, and the account: a transaction holds 100
 MAX_RESULT = 50_000
@@ -58,6 +59,31 @@ class Brief:
 BRIEF_FIELDS = tuple(field.name for field in fields(Brief))
 
 
+def title_of(description: str) -> str:
+    """The beginning of a description on one line, kept beside it: what lists show and indexes carry of a long text."""
+    return one_line(description)[:MAX_TITLE]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLine:
+    """What a list shows of a task. `title` as `title_of` makes it."""
+
+    task_id: str
+    status: str
+    credits_spent: int
+    created_at: datetime
+    title: str = ""
+    lease_until: datetime | None = None
+
+    def as_of(self, now: datetime) -> TaskLine:
+        """As `Task.as_of`."""
+        return replace(self, status=PENDING, lease_until=None) if _ran_out(self, now) else self
+
+
+def _ran_out(task: TaskLine | Task, now: datetime) -> bool:
+    return task.status == IN_PROGRESS and (task.lease_until is None or task.lease_until <= now)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task(Brief):
     """A row of the Tasks table. `credits_spent` is what the customer was charged for it; a redo is free.
@@ -89,6 +115,11 @@ class Task(Brief):
         return Brief(**{name: getattr(self, name) for name in BRIEF_FIELDS})
 
     @property
+    def line(self) -> TaskLine:
+        title = title_of(self.description)
+        return TaskLine(self.task_id, self.status, self.credits_spent, self.created_at, title, self.lease_until)
+
+    @property
     def completed_at(self) -> datetime | None:
         return self.finished_at if self.status == COMPLETED else None
 
@@ -98,7 +129,7 @@ class Task(Brief):
 
     def as_of(self, now: datetime) -> Task:
         """The task as it counts at `now`: one whose lease has run out is pending again, whatever its row says."""
-        if self.status == IN_PROGRESS and (self.lease_until is None or self.lease_until <= now):
+        if _ran_out(self, now):
             return replace(self, status=PENDING, started_at=None, lease_owner=None, lease_until=None)
         return self
 

@@ -14,7 +14,7 @@ from app.domain.clock import utcnow
 from app.domain.errors import PlacesTaken, RateLimited
 from app.domain.examples import EXAMPLES, example
 from app.domain.paging import Page
-from app.domain.tasks import MAX_DESCRIPTION, TASK_COST, Task, new_idempotency_key
+from app.domain.tasks import MAX_DESCRIPTION, TASK_COST, Task, TaskLine, new_idempotency_key
 from app.forms.paging import Paging, TaskFilter, read_paging, read_task_filter
 from app.forms.tasks import TaskForm
 from app.web import deps, heavy
@@ -38,22 +38,27 @@ def asked() -> tuple[Paging, TaskFilter]:
     return found
 
 
-def reading_history(email: AccountKey, paging: Paging, found: TaskFilter) -> Callable[[], Page[Task]]:
-    read = partial(
-        deps.store().tasks.page,
-        email,
-        limit=paging.limit,
-        cursor=paging.cursor,
-        status=found.status,
-        search=found.q,
-        since=found.since,
-        until=found.until,
-        oldest_first=found.oldest_first,
-    )
-    return partial(heavy.search, read) if found.q else read
+def reading_history(email: AccountKey, paging: Paging, found: TaskFilter) -> Callable[[], Page[TaskLine]]:
+    tasks = deps.store().tasks
+    place: dict[str, Any] = {
+        "limit": paging.limit,
+        "cursor": paging.cursor,
+        "status": found.status,
+        "since": found.since,
+        "until": found.until,
+        "oldest_first": found.oldest_first,
+    }
+    if not found.q:
+        return partial(tasks.lines, email, **place)
+
+    def search() -> Page[TaskLine]:
+        page = tasks.page(email, search=found.q, **place)
+        return Page([task.line for task in page.items], page.next_cursor)
+
+    return partial(heavy.search, search)
 
 
-def reading_ahead(email: AccountKey) -> Callable[[], Page[Task]] | None:
+def reading_ahead(email: AccountKey) -> Callable[[], Page[TaskLine]] | None:
     """A search may look at many rows: that is done for those alone whose session is alive. Raises Malformed."""
     paging, found = asked()
     return None if found.q else reading_history(email, paging, found)
@@ -145,7 +150,7 @@ def context(form: TaskForm, *, filtered: bool = True) -> dict[str, Any]:
     return shown(form, reading(), paging, found)
 
 
-def shown(form: TaskForm, page: Page[Task], paging: Paging, found: TaskFilter) -> dict[str, Any]:
+def shown(form: TaskForm, page: Page[TaskLine], paging: Paging, found: TaskFilter) -> dict[str, Any]:
     now = utcnow()
     page = Page([task.as_of(now) for task in page.items], page.next_cursor)
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -23,13 +23,13 @@ from app.domain.formatting import (
     dollars,
     elapsed,
     exact_time,
-    excerpt,
     iso_time,
+    listed,
     month_name,
     relative_time,
     signed_credits,
 )
-from app.domain.tasks import Task
+from app.domain.tasks import TaskLine
 from app.web import deps
 from app.web.markdown import render_markdown
 from app.web.static_files import content_hash
@@ -51,9 +51,12 @@ PILLS = {
 
 
 def time_element(moment: datetime) -> Markup:
-    """A moment in words, with the exact time for machines and for the curious. A list shows many: no macro's cost."""
-    words = relative_time(moment)
-    return Markup(f'<time datetime="{iso_time(moment)}" title="{exact_time(moment)}">{words}</time>')  # noqa: S704 # nosec B704 - no text from outside
+    """A moment in words, with the exact time for machines and for the curious."""
+    return Markup(_time_tag(moment, utcnow()))  # noqa: S704 # nosec B704 - no text from outside
+
+
+def _time_tag(moment: datetime, now: datetime) -> str:
+    return f'<time datetime="{iso_time(moment)}" title="{exact_time(moment)}">{relative_time(moment, now)}</time>'
 
 
 def status_pill(status: str) -> Markup:
@@ -105,6 +108,22 @@ def chart_of_months(months: Sequence[Any]) -> Chart:
     words = [f"{month_name(line.month)}: {credits(line.closing)} credits, {dollars(line.closing)}" for line in months]
     spare = max(YEAR - len(months), 0)
     return stacked([[level] for level in [*levels, *[0] * spare]], [*words, *[""] * spare])
+
+
+def _task_row(line: TaskLine, now: datetime, address: str, mark: str) -> str:
+    """`address`: of any task, with PLACE for its id."""
+    id = line.task_id
+    address = address.replace(PLACE, id)
+    if not PLAIN_ID.fullmatch(id):
+        id, address = escape(id), escape(url_for("tasks.show", task_id=id))
+    cost = signed_credits(-line.credits_spent) if line.credits_spent else "free"
+    if line.credits_spent and line.status in ("cancelled", "rejected"):
+        cost = "given back"
+    return (
+        f'<li id="task-{id}"{mark}>\n'
+        f'<a href="{address}"><bdi>{escape(listed(line.title))}</bdi></a>\n{status_pill(line.status)}\n'
+        f'<span class="when">{_time_tag(line.created_at, now)}</span>\n<span class="cost">{cost}</span>\n</li>'
+    )
 
 
 class Parts(Template):
@@ -164,21 +183,15 @@ def register(app: Flask, config: Config) -> None:
                 return url.replace(PLACE, value)
         return url_for(endpoint, **values)
 
-    def task_row(task: Task, fresh: bool = False) -> Markup:
-        """A task in a list: the history on the dashboard, and the fragment that adds a new one to it."""
-        mark = ' class="fresh"' if fresh else ""
-        cost = signed_credits(-task.credits_spent) if task.credits_spent else "free"
-        if task.credits_spent and task.status in ("cancelled", "rejected"):
-            cost = "given back"
-        return Markup(  # noqa: S704 # nosec B704 - what comes from outside is escaped
-            f'<li id="task-{escape(task.task_id)}"{mark}>\n'
-            f'<a href="{escape(fast_url_for("tasks.show", task_id=task.task_id))}">'
-            f"<bdi>{escape(excerpt(task.description))}</bdi></a>\n{status_pill(task.status)}\n"
-            f'<span class="when">{time_element(task.created_at)}</span>\n<span class="cost">{cost}</span>\n</li>'
-        )
+    def task_rows(lines: Iterable[TaskLine], fresh: bool = False) -> Markup:
+        """Tasks in a list: the history on the dashboard, and the fragment that adds a new one to it. No macro: they are
+        most of what a dashboard says.
+        """
+        now, address, mark = utcnow(), known_url("tasks.show", "task_id"), ' class="fresh"' if fresh else ""
+        return Markup("".join(_task_row(line, now, address, mark) for line in lines))  # noqa: S704 # nosec B704 - what comes from outside is escaped
 
     given = {"app_url": config.app_url, "support_email": config.support_email}
-    app.jinja_env.globals.update(PARTS, static_url=static_url, url_for=fast_url_for, task_row=task_row, **given)
+    app.jinja_env.globals.update(PARTS, static_url=static_url, url_for=fast_url_for, task_rows=task_rows, **given)
     app.jinja_env.globals["csrf_token"] = csrf_token
     app.jinja_env.globals["doctor_is_red"] = lambda: deps.get().doctors_dot.is_red(utcnow())  # operators' pages ask
 

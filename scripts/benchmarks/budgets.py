@@ -18,13 +18,13 @@ from scripts.local.aws import REPO
 
 ROOM = 1.05
 BUDGETS = {
-    "dashboard": 1.10,
+    "dashboard": 0.88,
     "poll": 0.22,
-    "news": 0.99,
+    "news": 0.78,
     "submit": 0.96,
     "task": 0.45,
     "transactions": 0.47,
-    "search": 0.96,
+    "search": 0.90,
     "tasks of the API": 0.57,
     "queue": 0.78,
     "sign-in page": 0.35,

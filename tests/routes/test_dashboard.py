@@ -435,7 +435,7 @@ def test_dashboard_makes_its_two_reads_side_by_side(ada, store, monkeypatch):
     """Each of them waits for the other to have begun: one after the other, the first would wait in vain."""
     usually_waits(monkeypatch, 0.004)
     both_begun = Barrier(2, timeout=10)
-    for part, name in ((store.accounts, "find"), (store.tasks, "page")):
+    for part, name in ((store.accounts, "find"), (store.tasks, "lines")):
         read = getattr(part, name)
         monkeypatch.setattr(part, name, lambda *a, _read=read, **k: (both_begun.wait(), _read(*a, **k))[1])
 
@@ -467,6 +467,7 @@ def test_dead_sessions_keep_no_reader_waiting(app, ada, store, monkeypatch):
     live.sign_in()
     cookie = ada.cookie()
     ada.post("/logout", {})
+    monkeypatch.setattr(store.tasks, "lines", held)
     monkeypatch.setattr(store.tasks, "page", held)
 
     try:
@@ -474,7 +475,7 @@ def test_dead_sessions_keep_no_reader_waiting(app, ada, store, monkeypatch):
             ada.client.set_cookie("session", cookie)
             assert ada.get(address).status_code == 303
         assert len(begun) == THREADS
-        monkeypatch.setattr(store.tasks, "page", read)
+        monkeypatch.setattr(store.tasks, "lines", read)
         assert live.get("/dashboard").status_code == 200
     finally:
         hold.set()
@@ -490,7 +491,7 @@ def test_lost_history_is_a_503_and_no_empty_list(ada, store, monkeypatch):
     def fail(*_, **__):
         raise StoreUnavailable
 
-    monkeypatch.setattr(store.tasks, "page", fail)
+    monkeypatch.setattr(store.tasks, "lines", fail)
 
     assert ada.get("/dashboard").status_code == 503
 

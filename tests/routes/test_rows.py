@@ -25,7 +25,8 @@ def row(app, **given: object) -> str:
     made = {"task_id": "task_a", "description": "Hello", "status": COMPLETED, "credits_spent": 10} | given
     task = Task(user_email=AccountKey("ada@example.com"), created_at=NOW, updated_at=NOW, **made)
     with app.test_request_context():
-        return render_template_string("{{ task_row(task, fresh) }}", task=task, fresh=given.get("status") == "pending")
+        fresh = given.get("status") == "pending"
+        return render_template_string("{{ task_rows([line], fresh) }}", line=task.line, fresh=fresh)
 
 
 @pytest.mark.parametrize("text", TEXTS)
