@@ -44,6 +44,7 @@ from app.domain.tasks import (
     BRIEF_FIELDS,
     MAX_BATCH,
     MAX_DESCRIPTION,
+    REDO_WINDOW,
     STATUSES,
     TASK_COST,
     Brief,
@@ -372,8 +373,8 @@ def cancel_task(task_id: TaskId) -> ResponseReturnValue:
     tag="tasks",
     answers={201: TASK},
     refusals=[NotFound, WrongState, IdempotencyKeyReused],
-    description="Safe to repeat: the answer is the first redo. A key that was another redo's, or this one's with "
-    "another note, is a 409.",
+    description=f"Within {REDO_WINDOW.days} days of its completion. Safe to repeat: the answer is the first redo. A "
+    "key that was another redo's, or this one's with another note, is a 409.",
     links=then("get_task", "cancel_task"),
     replays=True,
 )

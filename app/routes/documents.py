@@ -16,6 +16,7 @@ from app.web import deps, manual
 from app.web.call import Query, call, told
 from app.web.guards import public, signed_in_account_or_none
 from app.web.openapi import VERSION, document
+from app.web.waiters import PLACES_OF_ONE
 
 bp = Blueprint("documents", __name__)
 
@@ -33,6 +34,8 @@ LIMITS = (
     ("Payment pages", f"{throttle.CHECKOUT_BY_ACCOUNT} for an account"),
     ("Codes", f"{throttle.REDEEM_BY_ACCOUNT} for an account"),
     ("Sign-ins", f"{throttle.SIGN_IN_BY_ACCOUNT} for an account, {throttle.SIGN_IN_BY_ADDRESS} for an address"),
+    ("Statements", f"{throttle.FILE_BY_ACCOUNT} for an account"),
+    ("Waits", f"{PLACES_OF_ONE} at once for an account, in each of our processes"),
     ("A body", "64 KiB, unless the call says otherwise"),
 )
 CHANGES = (
@@ -98,5 +101,9 @@ def docs() -> ResponseReturnValue:
         limits=LIMITS,
         changes=CHANGES,
         cost=TASK_COST,
+        in_front=manual.IN_FRONT,
+        events=manual.EVENTS,
+        receiver=manual.RECEIVER,
+        standard="https://www.standardwebhooks.com",
         quick=SimpleNamespace(curl=SHELL.format(app_url=app_url), python=PYTHON.format(app_url=app_url)),
     )

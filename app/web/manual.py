@@ -15,6 +15,8 @@ from typing import Any
 
 from flask import Flask
 
+from app.domain import webhooks
+from app.domain.api_keys import SESSION
 from app.domain.errors import DomainError
 
 from .call import Call
@@ -24,6 +26,45 @@ from .shape import Json
 
 EXAMPLES = Path(__file__).resolve().parent / "examples.json"
 NOT_SHOWN = {"stripe_webhook", "openapi"}  # Stripe's, and the document itself
+_OF_A_TASK = ("task_id", "status", "credits_spent", "created_at", "updated_at", "redo_of", "key_id")
+EVENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # type, when it comes, fields of its data
+    (webhooks.STARTED, "Somebody begins to work on a task; again where it went back to the queue.", _OF_A_TASK),
+    (webhooks.COMPLETED, "The result of a task can be read.", _OF_A_TASK),
+    (webhooks.REJECTED, "A task was refused, and its credits are back.", _OF_A_TASK),
+    (
+        webhooks.LOW,
+        "The balance falls below the threshold of the account page, each time.",
+        ("credits", "low_balance_threshold"),
+    ),
+    (
+        webhooks.ADDED,
+        "Credits were bought, redeemed, given or reinstated.",
+        ("transaction_id", "source", "credits_added", "credits"),
+    ),
+    (webhooks.KEY_REVOKED, "An API key was revoked by itself.", ("key_id", "name")),
+    (webhooks.TEST, "You asked for it.", ("message",)),
+)
+IN_FRONT: tuple[tuple[int, str, str], ...] = (  # said by what stands in front of the app: deploy/cloudflare/worker
+    (408, "too_slow", "The body did not arrive whole in time. Nothing was charged: send it again."),
+    (502, "unreachable", "No server has answered: it was carried out whole or not at all. With 503 not at all."),
+    (503, "maintenance", "Closed for a while. Nothing was charged."),
+    (504, "too_late", "No server has answered in time: it was carried out whole or not at all."),
+)
+RECEIVER = '''\
+import base64, hashlib, hmac, time
+
+
+def is_ours(secret: str, headers: dict[str, str], body: bytes) -> bool:
+    """`secret` as it was shown, whsec_…; `headers` by small letters; `body` as it came, in bytes."""
+    event_id, at = headers["webhook-id"], headers["webhook-timestamp"]
+    if not at.isascii() or not at.isdigit() or abs(time.time() - int(at)) > 300:
+        return False
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    made = hmac.new(key, f"{event_id}.{at}.".encode() + body, hashlib.sha256).digest()
+    wanted = b"v1," + base64.b64encode(made)
+    given = headers["webhook-signature"].encode().split(b" ")
+    return any(hmac.compare_digest(wanted, one) for one in given)
+'''
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +135,9 @@ def _shown(method: str, path: str, view: Any, call: Call, said: Json, app_url: s
         deprecated=call.deprecated is not None,
         takes=list(_takes(operation, said)),
         codes=list(codes_of(method, view, call).items()),
-        request=curl(example, app_url) if example else "",
+        request=curl(example, app_url, "$TOKEN" if getattr(view, "scope", "") == SESSION else "$KEY")
+        if example
+        else "",
         status=example["status"] if example else next(iter(call.answers)),
         answer=json.dumps(example["answer"], indent=2, ensure_ascii=False) if example and example["answer"] else "",
     )
@@ -109,30 +152,38 @@ def _takes(operation: Json, said: Json) -> Iterator[tuple[str, str, str, bool]]:
     schema = said["components"]["schemas"].get(body.get("$ref", "").rpartition("/")[2], body)
     for name, field in schema.get("properties", {}).items():
         yield name, "body", _what(field, field.get("description", "")), name in schema.get("required", ())
+        each = said["components"]["schemas"].get(field.get("items", {}).get("$ref", "").rpartition("/")[2], {})
+        for inner, kind in each.get("properties", {}).items():
+            yield f"{name}[].{inner}", "body", _what(kind, kind.get("description", "")), inner in each["required"]
 
 
 def _what(schema: Json, description: str) -> str:
+    schema = schema.get("anyOf", [{}])[0] | schema  # the other is null: left out
     kind = schema.get("type", "")
     words = [kind[0] if isinstance(kind, list) else kind]
+    if kind == "array":
+        words = [f"list of {schema['items'].get('type', 'object')}s"]
+    if "maxItems" in schema:
+        words.append(f"{schema.get('minItems', 0)} to {schema['maxItems']:,} of them")
     if "enum" in schema:
         words = ["one of " + ", ".join(schema["enum"])]
     if "maxLength" in schema:
         words.append(f"up to {schema['maxLength']:,} characters")
     if "minimum" in schema and "maximum" in schema:
         words.append(f"{schema['minimum']:,} to {schema['maximum']:,}")
-    if "default" in schema and schema["default"] not in ("", [], None):
+    if "default" in schema and schema["default"] not in ("", [], (), None):
         words.append(f"{schema['default']} when left out")
     said = ", ".join(word for word in words if word)
     return f"{said}. {description}" if description else f"{said}."
 
 
-def curl(example: Json, app_url: str) -> str:
-    """The request of an example, for a shell."""
+def curl(example: Json, app_url: str, secret: str) -> str:
+    """The request of an example, for a shell that knows the `secret` which the call takes."""
     lines = [f"curl {_quoted(app_url + example['path'])}"]
     if example["method"] != ("POST" if example["body"] is not None else "GET"):
         lines.append(f"-X {example['method']}")
     if example["signed_in"]:
-        lines.append('-H "Authorization: Bearer $KEY"')
+        lines.append(f'-H "Authorization: Bearer {secret}"')
     lines += [f"-H {_quoted(f'{name}: {value}')}" for name, value in example["headers"].items()]
     if example["body"] is not None:
         lines.append("-H 'Content-Type: application/json'")

@@ -177,7 +177,7 @@ def scope_of(view: Any) -> str:
     if view.access == "public":
         return ""
     if view.scope == api_keys.SESSION:
-        return "A session: no API key may."
+        return "A token of a sign-in (`login`): no API key may."
     return "Any API key may." if view.scope == api_keys.ANY else f"Scope of an API key: `{view.scope}`."
 
 

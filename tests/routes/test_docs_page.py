@@ -9,8 +9,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from app.domain.accounts import API, Session, new_session_id, session_key
+from bs4 import BeautifulSoup
+
+from app.domain import webhooks
+from app.domain.accounts import API, Account, AccountKey, Session, new_session_id, session_key
 from app.domain.clock import utcnow
+from app.domain.credits import PROMO, LedgerEntry, post
+from app.domain.tasks import new_task
 from app.services import codes
 from app.services.payments import record_fact
 from app.services.webhook_sender import WebhookSender
@@ -24,6 +29,7 @@ from tests.services.test_payments import paid
 from tests.support import NOW, PASSWORD, make_account
 
 ADA, OPERATOR = "ada@example.com", "op@example.com"
+GIFT = LedgerEntry("promo#1", AccountKey(ADA), PROMO, 5, "A gift")
 HEADERS = {"Idempotency-Key": "report-2026-11"}
 # Name of the call, who asks, method and path, body, headers; what is in braces comes from an answer before.
 STORY: list[tuple[str, str, str, Any, dict[str, str]]] = [
@@ -199,6 +205,43 @@ def test_the_page_tells_each_call_and_each_code(app, client):
     for status, _, words in manual.refusals(app):
         assert f"<h3>{status}</h3>" in page
         assert [code for code, _ in words if f"<code>{code}</code>" not in page] == []
+
+
+def test_the_page_tells_what_is_said_in_front_of_the_app(app, client):
+    page = client.get("/docs").text
+    front = (manual.EXAMPLES.parents[2] / "deploy/cloudflare/worker/src/answers.js").read_text(encoding="utf-8")
+    said = set(re.findall(r'^  \w+: \[(\d+), "(\w+)"', front, re.MULTILINE))
+    ours = {(str(status), code) for status, _, words in manual.refusals(app) for code, _ in words}
+
+    before_us = {(str(status), code) for status, code, _ in manual.IN_FRONT}
+    of_pages = {("405", "method_not_allowed"), ("410", "expired")}
+    assert len(said) > 8
+    assert said - ours - of_pages - {("503", "unreachable")} == before_us
+    assert [code for _, code in before_us if f"<code>{code}</code>" not in page] == []
+
+
+def test_each_event_is_told_with_the_fields_that_it_has(client):
+    task = new_task(AccountKey(ADA), "Name the ships", "key", NOW)
+    row, ada = post(Account(email=AccountKey(ADA), account_id="acc_1", created_at=NOW), GIFT, NOW)
+    events = [webhooks.of_task(kind, task) for kind in (webhooks.STARTED, webhooks.COMPLETED, webhooks.REJECTED)]
+    events += [webhooks.low_credits(ada, NOW), webhooks.added_credits(row, NOW)]
+    events += [webhooks.revoked_key("key_1", "Nightly", NOW), webhooks.test_event(NOW)]
+
+    assert [(kind, fields) for kind, _, fields in manual.EVENTS] == [(event.type, (*event.data,)) for event in events]
+    assert {event.type for event in events} == {*webhooks.TYPES, webhooks.TEST}
+    page = BeautifulSoup(client.get("/docs").text, "html.parser")
+    told = page.select_one("#webhooks").text
+    assert [kind for kind, _, _ in manual.EVENTS if kind not in told] == []
+    assert page.select_one("pre[aria-label='Check an event in Python']").text == manual.RECEIVER
+
+
+def test_an_example_takes_a_key_where_one_may_ask(client):
+    page = client.get("/docs").text
+
+    assert page.count("Bearer $TOKEN") > 5  # HTML has the quotes escaped
+    for name, secret in (("make_key", "$TOKEN"), ("submit_batch", "$KEY"), ("buy", "$TOKEN")):
+        shown = BeautifulSoup(page, "html.parser").select_one(f"#{name} pre").text
+        assert f"Bearer {secret}" in shown
 
 
 def test_a_chapter_leads_to_its_calls_and_no_link_leads_nowhere(app):

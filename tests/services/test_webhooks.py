@@ -6,7 +6,6 @@ import json
 import threading
 from collections import deque
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from standardwebhooks import Webhook
@@ -23,6 +22,7 @@ from app.services.sealing import Sealer
 from app.services.waiting import overdue_webhook
 from app.services.webhook_sender import WebhookSender
 from app.services.webhooks import Wishes
+from app.web.manual import RECEIVER
 from tests.receiver import Receiver, say
 from tests.support import NOW, all_mails, make_account, make_operators
 
@@ -510,11 +510,9 @@ def test_an_endpoint_that_was_public_when_it_was_made_is_asked_again_at_each_con
 
 
 def test_the_code_of_the_docs_knows_what_is_ours(store, account, there, clock):
-    """docs/api.md: as it stands there."""
-    text = (Path(__file__).resolve().parents[2] / "docs/api.md").read_text(encoding="utf-8")
-    code = text.partition("```python\n")[2].partition("```")[0]
+    """/docs: as it stands there."""
     made: dict = {}
-    exec(code, made)
+    exec(RECEIVER, made)
     clock.now = utcnow()
     endpoint, secret = make(store, there, account)
     webhooks.test(store, store.accounts.get(account.email), endpoint.endpoint_id, now=clock.now)
