@@ -85,6 +85,7 @@ from app.web import (
     logs,
     measured,
     names,
+    rate_limits,
     refusals,
     sessions,
     static_files,
@@ -180,6 +181,7 @@ def create_app(
     app.config.update(COMPRESS_ALGORITHM=["zstd", "gzip"], COMPRESS_ZSTD_LEVEL=3, COMPRESS_LEVEL=6)
     Compress(app)
     static_files.register(app)
+    rate_limits.register(app)
     waiting.register(app)
     etags.register(app)
     addresses.register(app)
@@ -212,7 +214,9 @@ def wire(config: Config, store: Store, slots: Slots, stripe: StripeGateway | Non
     """
     links, readers = Links(config.jwt_secrets, config.app_url), Readers()
     passwords, sealer = Passwords(config.bcrypt_rounds, aside=slots.given_away), Sealer(config.jwt_secrets)
-    throttle = Throttle(RateLimitStorage(store), config.signups_per_hour, slots.given_away, only_looking)
+    throttle = Throttle(
+        RateLimitStorage(store), config.signups_per_hour, slots.given_away, only_looking, rate_limits.tell
+    )
     ways: dict[str, Any] = {"aside": slots.given_away, "who": asking_account}
     times: dict[str, Any] = {"deadline_seconds": STRIPE_DEADLINE_SECONDS, "slow_seconds": STRIPE_SLOW_SECONDS}
     return deps.Deps(

@@ -23,6 +23,8 @@ from app.web.openapi import document
 Json = dict[str, Any]
 Headers = Mapping[str, str] | datastructures.Headers  # of httpx, of Werkzeug
 PARTS = {"email": ".+@[^/@]+"}  # of an address; all others hold no slash
+POLICY = re.compile(r'"([a-z-]+)";q=\d+(?:;qu="concurrent-requests"|;w=\d+)')
+LEFT = re.compile(r'"([a-z-]+)";r=(\d+)(?:;t=\d+)?')
 # Answers to what is no call of the document: an address or a method that there is not.
 NO_CALL = {404, 405}
 # Described for every call, and a fault all the same but in a test that makes it: see the fixture `fault_of_ours`.
@@ -72,10 +74,12 @@ def hold(method: str, path: str, status: int, headers: Headers, body: bytes) -> 
         assert status in NO_CALL, f"{asked}, and there is no such call"
         _hold_body(asked, {"$ref": "#/components/schemas/Refusal"}, headers, body, method)
         return
-    described = _document()["paths"][template]["get" if method == "HEAD" else method.lower()]["responses"]
+    call = _document()["paths"][template]["get" if method == "HEAD" else method.lower()]
+    described = call["responses"]
     assert status != 500 or status in MEANT or b"ledger_wrong" in body, f"{asked}: {body[:300]!r}"
     assert str(status) in described, f"{asked} is not described, but {', '.join(described)}: {body[:300]!r}"
     answer = described[str(status)]
+    _hold_limits(asked, call.get("x-rate-limits", []), status, headers)
     for name in answer["headers"]:
         may_lack = not _document()["components"]["headers"].get(name, {}).get("required", True)
         assert may_lack or name in headers, f"{asked}: {name} is missing"
@@ -83,6 +87,17 @@ def hold(method: str, path: str, status: int, headers: Headers, body: bytes) -> 
         _hold_body(asked, content["application/json"]["schema"], headers, body, method)
     else:
         assert "json" not in headers.get("Content-Type", ""), f"{asked}: no JSON is described"
+
+
+def _hold_limits(asked: str, known: list[str], status: int, headers: Headers) -> None:
+    """What is said of limits is of those that the call names; a refusal by one of them says that nothing is left."""
+    policies = [POLICY.fullmatch(part) for part in headers.get("RateLimit-Policy", "").split(", ") if part]
+    left = [LEFT.fullmatch(part) for part in headers.get("RateLimit", "").split(", ") if part]
+    names = [found and found[1] for found in policies]
+    assert set(names) <= set(known), f"{asked}: {headers['RateLimit-Policy']}, and the call names {known}"
+    assert {found and found[1] for found in left} <= set(names), f"{asked}: {headers['RateLimit']}"
+    if status == 429 and known:
+        assert any(found and (found[2] == "0" or found[1] == "submit") for found in left), f"{asked}: {left}"
 
 
 def _hold_body(asked: str, schema: Json, headers: Headers, body: bytes, method: str) -> None:

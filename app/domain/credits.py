@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from .accounts import Account, AccountKey, mask_email
 from .clock import to_iso
 from .errors import AccountFrozen, BalanceUnexplained, InsufficientCredits, LedgerWrong, RateLimited
+from .rate_limits import Standing
 from .tasks import Task
 from .text import one_line
 
@@ -289,8 +290,14 @@ def _window_after(account: Account, now: datetime) -> tuple[str, int]:
     window = to_iso(now)[:16]
     count = account.submits_in_window + 1 if account.submit_window == window else 1
     if count > SUBMITS_A_MINUTE:
-        raise RateLimited(60 - now.second)
+        raise RateLimited(60 - now.second, standing=submits(account, now))
     return window, count
+
+
+def submits(account: Account, now: datetime) -> Standing:
+    """How many tasks an account may still submit in this minute."""
+    used = account.submits_in_window if account.submit_window == to_iso(now)[:16] else 0
+    return Standing("submit", SUBMITS_A_MINUTE, 60, max(0, SUBMITS_A_MINUTE - used), 60 - now.second)
 
 
 def whole_words(entry: PostedEntry, description: str) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from .rate_limits import Standing
+
 
 class DomainError(Exception):
     """A refusal. `code` is stable and for programs, `message` is a plain sentence for people."""
@@ -219,8 +221,11 @@ class AlreadyRecorded(DomainError):
 class RateLimited(DomainError):
     code = "rate_limited"
 
-    def __init__(self, retry_after_seconds: int, said: str = "Too many attempts.") -> None:
+    def __init__(
+        self, retry_after_seconds: int, said: str = "Too many attempts.", standing: Standing | None = None
+    ) -> None:
         self.retry_after_seconds = max(1, retry_after_seconds)
+        self.standing = standing  # where whoever counted does not tell it by itself
         super().__init__(f"{said} Try again in {_duration(self.retry_after_seconds)}.")
 
 

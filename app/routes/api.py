@@ -10,6 +10,7 @@ from flask import Blueprint, g, redirect
 from flask.typing import ResponseReturnValue
 from msgspec import Meta, field
 
+from app.domain import credits
 from app.domain.accounts import (
     API,
     MAX_PASSWORD_BYTES,
@@ -54,7 +55,7 @@ from app.domain.tasks import (
 from app.forms.paging import MONTH, as_day, check_month
 from app.services import checkout, queue, statements, tasks
 from app.services.accounts import SignedIn, sign_out
-from app.web import deps, heavy, waiting
+from app.web import deps, heavy, rate_limits, waiting
 from app.web.asked import FileNumber, Keyed, Note, Paging, PaymentId, Search, TaskId
 from app.web.call import Body, Query, call, checked, readable, replayed, told
 from app.web.csrf import csrf
@@ -176,6 +177,7 @@ class AskStatement(Query):
     "signup",
     "Make an account and sign in",
     tag="accounts",
+    limits=["sign-up", "sign-in"],
     answers={201: SIGNED_IN},
     refusals=[AccountExists],
 )
@@ -190,6 +192,7 @@ def signup(body: SignUp) -> ResponseReturnValue:
     "login",
     "Get a token",
     tag="accounts",
+    limits=["sign-in"],
     answers={200: SIGNED_IN},
     refusals=[BadCredentials, SecondFactorMissing, WrongCode],
 )
@@ -226,6 +229,7 @@ def user() -> ResponseReturnValue:
     "submit_task",
     f"Submit a task for {TASK_COST} credits",
     tag="tasks",
+    limits=["submit"],
     answers={201: TASK_AND_BALANCE},
     refusals=[InsufficientCredits, KeyLimitReached, AccountFrozen, IdempotencyKeyReused],
     description="A repeated key is the first task, charged once; with another text it is a 409.",
@@ -233,15 +237,18 @@ def user() -> ResponseReturnValue:
     replays=True,
 )
 def submit_task(body: SubmitTask, headers: Keyed) -> ResponseReturnValue:
+    now = utcnow()
+    rate_limits.tell(credits.submits(g.account, now))
     done = tasks.submit(
         deps.store(),
         g.account,
         body.brief,
-        now=utcnow(),
+        now=now,
         idempotency_key=headers.idempotency_key,
         by_program=True,
         key=g.api_key,
     )
+    rate_limits.tell(credits.submits(done.account, now))
     return TASK_AND_BALANCE(done.task, credits_remaining=done.credits_remaining), 201, replayed(done.replayed)
 
 
@@ -251,6 +258,7 @@ def submit_task(body: SubmitTask, headers: Keyed) -> ResponseReturnValue:
     "submit_batch",
     f"Submit 1 to {MAX_BATCH} tasks, all of them or none",
     tag="tasks",
+    limits=["submit"],
     answers={201: BATCH},
     refusals=[InsufficientCredits, KeyLimitReached, AccountFrozen, IdempotencyKeyReused],
     description="One transaction: either all are charged and queued, or nothing is. A repeated key is the first batch; "
@@ -259,6 +267,7 @@ def submit_task(body: SubmitTask, headers: Keyed) -> ResponseReturnValue:
 )
 def submit_batch(body: SubmitBatch, headers: Keyed) -> ResponseReturnValue:
     now, store = utcnow(), deps.store()
+    rate_limits.tell(credits.submits(g.account, now))
     made, account = tasks.submit_batch(
         store,
         g.account,
@@ -267,6 +276,7 @@ def submit_batch(body: SubmitBatch, headers: Keyed) -> ResponseReturnValue:
         idempotency_key=headers.idempotency_key or new_idempotency_key(),
         key=g.api_key,
     )
+    rate_limits.tell(credits.submits(account, now))
     remaining, again = tasks.first_answer(store, made, account, now)
     answer = BATCH(
         tasks=[TASK(task) for task in made],
@@ -282,6 +292,7 @@ def submit_batch(body: SubmitBatch, headers: Keyed) -> ResponseReturnValue:
     "cancel_tasks",
     "Call off several tasks, each for itself",
     tag="tasks",
+    limits=["cancel", "cancel-day"],
     answers={200: CANCELLED_TASKS},
     description="Each is a transaction of its own: what is not cancelled is told under `refused`, with the code that "
     "the call for one would have. One that was cancelled before is among the cancelled. Each counts against the limit.",
@@ -308,10 +319,10 @@ def cancel_tasks(body: CancelTasks) -> ResponseReturnValue:
     "list_tasks",
     "One's tasks, newest first unless told",
     tag="tasks",
+    limits=["search"],
     answers={200: TASKS},
     refusals=[BadCursor, PlacesTaken],
-    description="A search looks at a bounded number of rows: a page may be short and still have a next one. "
-    "It is limited by account.",
+    description="A search looks at a bounded number of rows: a page may be short and still have a next one.",
 )
 def list_tasks(query: ListTasks) -> ResponseReturnValue:
     read = partial(
@@ -335,6 +346,7 @@ def list_tasks(query: ListTasks) -> ResponseReturnValue:
     "get_task",
     "A task and its result",
     tag="tasks",
+    limits=["wait"],
     answers={200: TASK_AND_RESULT},
     refusals=[NotFound, TooBusy],
     links=then("cancel_task", "redo_task"),
@@ -352,9 +364,10 @@ def get_task(task_id: TaskId, query: Waited) -> ResponseReturnValue:
     "cancel_task",
     "Call a task off while nobody works on it",
     tag="tasks",
+    limits=["cancel", "cancel-day"],
     answers={200: TASK_AND_BALANCE},
     refusals=[NotFound, WrongState],
-    description="Its credits come back at once. Safe to repeat. Limited to 30 an hour and 100 a day.",
+    description="Its credits come back at once. Safe to repeat.",
     replays=True,
 )
 def cancel_task(task_id: TaskId) -> ResponseReturnValue:
@@ -404,6 +417,7 @@ def get_file(task_id: TaskId, number: FileNumber) -> ResponseReturnValue:
     "list_transactions",
     "One's ledger, newest first",
     tag="credits",
+    limits=["search"],
     answers={200: TRANSACTIONS},
     refusals=[BadCursor, PlacesTaken, LedgerWrong],
 )
@@ -427,9 +441,10 @@ def list_transactions(query: ListTransactions) -> ResponseReturnValue:
     "get_statement",
     "A month's statement",
     tag="credits",
+    limits=["file"],
     answers={200: STATEMENT},
     refusals=[PlacesTaken, LedgerBehind, LedgerWrong],
-    description="A UTC month from its opening to its closing balance: whole, or refused. Limited by account.",
+    description="A UTC month from its opening to its closing balance: whole, or refused.",
 )
 def get_statement(query: AskStatement) -> ResponseReturnValue:
     read = partial(statements.statement, deps.store(), g.account.email, query.month)

@@ -55,6 +55,7 @@ def packs() -> ResponseReturnValue:
     "buy",
     "Open a payment page for a pack",
     tag="credits",
+    limits=["checkout"],
     answers={201: CHECKOUT},
     refusals=[NotFound, PaymentRefused, PaymentsUnavailable, IdempotencyKeyReused],
     description="A person pays at checkout_url; the credits arrive by themselves. A repeated key is the same page for "
@@ -85,6 +86,7 @@ def buy(body: Buy, headers: Keyed) -> ResponseReturnValue:
     "redeem",
     "Redeem a promotional code, once a person",
     tag="credits",
+    limits=["redeem"],
     answers={200: REDEEMED},
     refusals=[AddressUnconfirmed, IdempotencyKeyReused],
     description="The e-mail address of the account must be confirmed. Addresses that differ by case, dots or a +tag "

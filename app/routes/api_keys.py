@@ -56,6 +56,7 @@ def list_keys() -> ResponseReturnValue:
     "make_key",
     "Make an API key",
     tag="accounts",
+    limits=["password-again", "keys"],
     answers={201: NEW_API_KEY},
     refusals=[BadCredentials, AddressUnconfirmed, OperatorNotProven, WrongState, RateLimited],
     description="The key is in this one answer and nowhere else. A name is taken by one key at a time, so a repeat of "

@@ -74,6 +74,7 @@ def list_webhooks() -> ResponseReturnValue:
     "make_webhook",
     "Make a webhook endpoint",
     tag="webhooks",
+    limits=["password-again", "webhooks"],
     answers={201: WEBHOOK_ENDPOINT_AND_SECRET},
     refusals=[AddressUnconfirmed, BadCredentials, WrongState],
     description=f"At most {MAX_ENDPOINTS}. Its events are signed after Standard Webhooks, by `secret`.",
@@ -99,6 +100,7 @@ def get_webhook(endpoint_id: EndpointId) -> ResponseReturnValue:
     "change_webhook",
     "Change, pause or resume a webhook endpoint",
     tag="webhooks",
+    limits=["password-again", "webhooks"],
     answers={200: WEBHOOK_ENDPOINT},
     refusals=[NotFound, BadCredentials, AddressUnconfirmed],
     description="What is left out stays.",
@@ -143,6 +145,7 @@ def remove_webhook(endpoint_id: EndpointId) -> ResponseReturnValue:
     "webhook_secret",
     "The secret of a webhook endpoint, or a new one",
     tag="webhooks",
+    limits=["password-again"],
     answers={200: WEBHOOK_ENDPOINT_AND_SECRET},
     refusals=[NotFound, BadCredentials, WrongState],
 )
@@ -163,6 +166,7 @@ def webhook_secret(endpoint_id: EndpointId, body: AskedSecret) -> ResponseReturn
     "test_webhook",
     "Send a test event",
     tag="webhooks",
+    limits=["webhooks"],
     answers={201: WEBHOOK_LISTED},
     refusals=[NotFound, WrongState],
 )

@@ -27,16 +27,24 @@ class WhoseDocument(Query):
     whose: Annotated[Literal["everybody", "customers"], told("Whose calls.")] = field(default="everybody", name="for")
 
 
-LIMITS = (
-    ("Submits", f"{SUBMITS_A_MINUTE} a minute for an account"),
-    ("Searches", f"{throttle.SEARCH_BY_ACCOUNT} for an account"),
-    ("Cancels", f"{throttle.CANCEL_BY_ACCOUNT} and {throttle.CANCEL_BY_DAY} for an account"),
-    ("Payment pages", f"{throttle.CHECKOUT_BY_ACCOUNT} for an account"),
-    ("Codes", f"{throttle.REDEEM_BY_ACCOUNT} for an account"),
-    ("Sign-ins", f"{throttle.SIGN_IN_BY_ACCOUNT} for an account, {throttle.SIGN_IN_BY_ADDRESS} for an address"),
-    ("Statements", f"{throttle.FILE_BY_ACCOUNT} for an account"),
-    ("Waits", f"{PLACES_OF_ONE} at once for an account, in each of our processes"),
-    ("A body", "64 KiB, unless the call says otherwise"),
+LIMITS = (  # what, by the names that headers and calls have for it, and how much
+    ("Tasks submitted", ("submit",), f"{SUBMITS_A_MINUTE} per 1 minute for an account"),
+    ("Searches", ("search",), f"{throttle.SEARCH_BY_ACCOUNT} for an account"),
+    ("Statements", ("file",), f"{throttle.FILE_BY_ACCOUNT} for an account, files of the pages among them"),
+    ("Cancels", ("cancel", "cancel-day"), f"{throttle.CANCEL_BY_ACCOUNT} and {throttle.CANCEL_BY_DAY} for an account"),
+    ("Waits", ("wait",), f"{PLACES_OF_ONE} at one time for an account, in each of our processes"),
+    ("Payment pages", ("checkout",), f"{throttle.CHECKOUT_BY_ACCOUNT} for an account"),
+    ("Codes", ("redeem",), f"{throttle.REDEEM_BY_ACCOUNT} for an account"),
+    ("Keys", ("keys",), f"{throttle.KEYS_BY_ACCOUNT} for an account"),
+    ("Webhook endpoints", ("webhooks",), f"{throttle.KEYS_BY_ACCOUNT} made, moved or tested for an account"),
+    (
+        "Sign-ins",
+        ("sign-in",),
+        f"{throttle.SIGN_IN_BY_ACCOUNT} that fail for an account, {throttle.SIGN_IN_BY_ADDRESS} for an address",
+    ),
+    ("The password again", ("password-again",), f"{throttle.SIGN_IN_BY_DEVICE} that fail for a session"),
+    ("Sign-ups", ("sign-up",), "by the hour for an address, as the header says"),
+    ("A body", (), "64 KiB, unless the call says otherwise"),
 )
 CHANGES = (
     (

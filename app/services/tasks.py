@@ -150,6 +150,9 @@ def submit_batch(
         except (AccountFrozen, InsufficientCredits, KeyLimitReached, RateLimited) as refusal:
             if store.tasks.find(tasks[0].task_id):
                 raise AlreadyRecorded from None
+            if isinstance(refusal, RateLimited):  # nothing is charged: what there was is left
+                standing = credits.submits(current, now)
+                raise RateLimited(refusal.retry_after_seconds, standing=standing) from None
             if not isinstance(refusal, InsufficientCredits):
                 raise
             several = len(tasks) > 1

@@ -7,6 +7,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from time import monotonic, sleep
 
@@ -16,6 +17,7 @@ from limits.strategies import FixedWindowRateLimiter
 
 from app.domain.clock import utcnow
 from app.domain.errors import BadCredentials, RateLimited, StoreUnavailable
+from app.domain.rate_limits import Standing
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,8 @@ GUEST_LOOKS_BY_ADDRESS = parse("200 per hour")  # questions to Stripe by the pag
 REDEEM_BY_ACCOUNT = parse("10 per hour")
 KEYS_BY_ACCOUNT = parse("60 per hour")
 DRAFTS_BY_ACCOUNT = parse("240 per minute")  # a page keeps what is typed at most once a second
-# Submits are counted in the account's own row (domain/credits.py): no call of their own.
+# Submits are counted in the account's own row (domain/credits.py): no call of their own. What is told of all these to
+# programs, under the names that they are counted by, stands in web/rate_limits.py.
 
 
 class Throttle:
@@ -54,13 +57,17 @@ class Throttle:
         signups_per_hour: int,
         aside: Callable[[], AbstractContextManager[None]] = nullcontext,
         only_looking: Callable[[], bool] = lambda: False,
+        tell: Callable[[Standing], None] = lambda standing: None,
     ) -> None:
         """`aside` is entered while an attempt waits for others, which need what a waiting request holds.
 
-        `only_looking` says whether what happens now is nobody's act: then limits refuse, but count nothing.
+        `only_looking` says whether what happens now is nobody's act: then limits refuse, but count nothing. `tell` is
+        handed how it stands with each limit that is asked.
         """
         self._aside = aside
         self._only_looking = only_looking
+        self._tell = tell
+        self._storage = storage
         self._limiter = FixedWindowRateLimiter(storage)
         self.signup_by_address = parse(f"{signups_per_hour} per hour")
 
@@ -70,18 +77,18 @@ class Throttle:
         """Count once. With the counters out of reach this lets pass: only sign-in fails closed.
 
         `said` is the sentence for who is over the limit, in place of the common one; what `costs` the same for who only
-        looks is counted for them, too.
+        looks is counted for them, too. Who asks is told how many are left.
         """
         try:
-            if costs or not self._only_looking():
-                self._hit(limit, name, who, count)
-            elif not self._limiter.test(limit, name, who):
-                raise self._limited(limit, name, who)
+            looks = self._only_looking() and not costs
+            self._tell((self._look if looks else self._hit)(limit, name, who, count))
         except StoreUnavailable:
             log.error("rate limits out of reach", extra={"limit": name})
         except RateLimited as error:
             log.warning("rate limited", extra={"limit": name})
-            raise (RateLimited(error.retry_after_seconds, said) if said else error) from None
+            if error.standing:
+                self._tell(error.standing)
+            raise (RateLimited(error.retry_after_seconds, said, error.standing) if said else error) from None
 
     @contextmanager
     def cancelling(self, account: str) -> Iterator[None]:
@@ -96,7 +103,8 @@ class Throttle:
                 counted.append((limit, name, account))
             yield
         except Exception:
-            self._take_back(counted)
+            for limit, name, who in counted:
+                self.hit(limit, name, who, count=-1)
             raise
 
     @contextmanager
@@ -115,7 +123,7 @@ class Throttle:
     @contextmanager
     def password_again(self, session_key: str) -> Iterator[None]:
         """The same for a password asked for again: who is signed in is not kept out by a stranger's failures."""
-        with self._attempt(((SIGN_IN_BY_DEVICE, "password-again", session_key),)):
+        with self._attempt(((SIGN_IN_BY_DEVICE, "password-again", session_key),), "password-again"):
             yield
 
     @contextmanager
@@ -159,7 +167,12 @@ class Throttle:
         return all(self._limiter.test(limit, f"{name}-failed", who) for limit, name, who in limits)
 
     @contextmanager
-    def _attempt(self, limits: Limits) -> Iterator[None]:
+    def _attempt(self, limits: Limits, told: str = "sign-in") -> Iterator[None]:
+        """Nobody is told how many tries are left, nor which of the limits refused: an account's owner and a stranger
+        who guesses at it have one count, and would read of each other.
+        """
+        public = Standing(told, SIGN_IN_BY_ACCOUNT.amount, SIGN_IN_BY_ACCOUNT.get_expiry())
+        self._tell(public)
         entered: list[tuple[RateLimitItem, str, str]] = []
         try:
             for limit, name, who in limits:
@@ -170,6 +183,10 @@ class Throttle:
             for limit, name, who in limits:
                 self._note_failure(limit, name, who)
             raise
+        except RateLimited as error:
+            self._take_back(entered)
+            seconds = error.retry_after_seconds
+            raise RateLimited(seconds, standing=replace(public, left=0, resets_in=seconds)) from None
         except Exception:
             self._take_back(entered)
             raise
@@ -188,7 +205,7 @@ class Throttle:
                 failed = self._limiter.get_window_stats(limit, f"{name}-failed", who)
                 if failed.remaining and monotonic() > deadline:
                     return  # what a process that died has left counted keeps nobody out
-                self.hit(limit, name, who, count=-1)
+                self._take_back([(limit, name, who)])
                 if not failed.remaining:
                     log.warning("rate limited", extra={"limit": name})
                     raise
@@ -201,16 +218,26 @@ class Throttle:
 
     def _take_back(self, limits: Sequence[tuple[RateLimitItem, str, str]]) -> None:
         for limit, name, who in limits:
-            self.hit(limit, name, who, count=-1)
+            try:
+                self._hit(limit, name, who, -1)
+            except StoreUnavailable:
+                log.error("rate limits out of reach", extra={"limit": name})
 
-    def _hit(self, limit: RateLimitItem, name: str, who: str, count: int) -> None:
-        if self._limiter.hit(limit, name, who, cost=count) or count < 0:
-            return
-        raise self._limited(limit, name, who)
+    def _hit(self, limit: RateLimitItem, name: str, who: str, count: int) -> Standing:
+        hits = self._storage.incr(limit.key_for(name, who), limit.get_expiry(), count)
+        return self._judge(limit, name, hits, refused=count > 0 and hits > limit.amount)
 
-    def _limited(self, limit: RateLimitItem, name: str, who: str) -> RateLimited:
-        resets_at, _ = self._limiter.get_window_stats(limit, name, who)
-        return RateLimited(math.ceil(resets_at - utcnow().timestamp()))
+    def _look(self, limit: RateLimitItem, name: str, who: str, count: int) -> Standing:
+        hits = self._storage.get(limit.key_for(name, who))
+        return self._judge(limit, name, hits, refused=hits + count > limit.amount)
+
+    def _judge(self, limit: RateLimitItem, name: str, hits: int, *, refused: bool) -> Standing:
+        seconds = math.ceil(self._storage.get_expiry(limit.key_for(name)) - utcnow().timestamp())
+        left = max(0, limit.amount - hits)
+        standing = Standing(name, limit.amount, limit.get_expiry(), left, max(1, seconds))
+        if refused:
+            raise RateLimited(seconds, standing=standing)
+        return standing
 
 
 def network_of(address: str) -> str:

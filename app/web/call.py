@@ -128,6 +128,7 @@ class Call:
     headers: type[Headers] | None
     path: Mapping[str, Any]
     replays: bool
+    limits: tuple[str, ...]
 
     def read(self, asked: Request) -> dict[str, Any]:
         """What the view takes. Raises Malformed (400), InvalidInput (422), 413 and 415."""
@@ -162,13 +163,15 @@ def call(
     body_required: bool = True,
     most_bytes: int | None = None,
     replays: bool = False,
+    limits: Iterable[str] = (),
 ) -> Callable[[View], View]:
     """Make a view a call of the API. Put it under the guard, which says who may ask and by which scope.
 
     `answers` are the successes by status (a text for a redirect: what it leads to), `refusals` what the view raises
     beyond what every call may be answered with. `raw` is a body that the view reads; one that is not `body_required`
     may be left out whole. `most_bytes` is another limit of the body than the app's. One that `replays` says by
-    the header REPLAYED where an earlier request has done what is asked.
+    the header REPLAYED where an earlier request has done what is asked. `limits` are the names of the limits that may
+    count it: see rate_limits.py.
     """
 
     def decorate(view: View) -> View:
@@ -187,6 +190,7 @@ def call(
             body_required=body_required,
             path=hints,
             replays=replays,
+            limits=tuple(limits),
             **asked,
         )
 

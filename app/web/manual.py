@@ -78,6 +78,7 @@ class Shown:
     description: str
     scope: str
     deprecated: bool
+    limits: tuple[str, ...]
     takes: list[tuple[str, str, str, bool]]  # name, where, what, whether it must be there
     codes: list[tuple[int, list[str]]]
     request: str  # for curl
@@ -133,6 +134,7 @@ def _shown(method: str, path: str, view: Any, call: Call, said: Json, app_url: s
         description=call.description,
         scope=scope_of(view),
         deprecated=call.deprecated is not None,
+        limits=call.limits,
         takes=list(_takes(operation, said)),
         codes=list(codes_of(method, view, call).items()),
         request=curl(example, app_url, "$TOKEN" if getattr(view, "scope", "") == SESSION else "$KEY")

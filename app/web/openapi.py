@@ -21,6 +21,7 @@ from app.web import shapes
 
 from .call import REPLAYED, Body, Call, Refusal, fields_of, schema_of
 from .etags import ETAG, described
+from .rate_limits import LEFT, POLICY
 from .refusals import CODES, status_of
 from .shape import COUNT, MOMENT, TEXT, WHOLE, Json, Pages, Shape, fields, optional, ref
 
@@ -98,6 +99,18 @@ HEADERS: dict[str, Json] = {
         "required": False,
     },
     "WWW-Authenticate": {"description": "Bearer.", "schema": {"type": "string"}, "required": True},
+    POLICY: {
+        "description": "The limits that have counted this request (draft-ietf-httpapi-ratelimit-headers): `q` so many "
+        "in `w` seconds, or at one time where `qu` says so.",
+        "schema": {"type": "string", "examples": ['"submit";q=600;w=60']},
+        "required": False,
+    },
+    LEFT: {
+        "description": "How it stands with them: `r` are left, and there are more in `t` seconds. Of attempts at a "
+        "secret only a refusal says it.",
+        "schema": {"type": "string", "examples": ['"submit";r=599;t=42']},
+        "required": False,
+    },
 }
 HEADERS_OF = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
 
@@ -208,6 +221,9 @@ def _operation(method: str, view: Any, call: Call) -> Json:
         made["deprecated"] = True
         if call.deprecated.instead:
             made["description"] += f" Deprecated: use `{call.deprecated.instead}`."
+    if call.limits:
+        made["description"] += f" Limits: {', '.join(f'`{name}`' for name in call.limits)}."
+        made["x-rate-limits"] = list(call.limits)
     made["security"] = _security(view)
     if parameters := list(_parameters(call)):
         made["parameters"] = parameters
@@ -256,7 +272,7 @@ def _told(schema: Json) -> Json:
 
 def _answer(said: Shape[Any] | Pages[Any] | Json | str, call: Call) -> Json:
     """A success: the shape that the view answers with, or for a redirect what it leads to."""
-    headers = _headers(*_ends(call), *([REPLAYED] if call.replays else []))
+    headers = _headers(*_ends(call), *([REPLAYED] if call.replays else []), *_limits(call))
     if isinstance(said, str):
         location = {"schema": {"type": "string", "format": "uri"}, "required": True}
         return {"description": said, "headers": {"Location": location} | headers}
@@ -269,7 +285,7 @@ def _refusal(status: int, codes: list[str], call: Call) -> Json:
     return {
         "description": f"{MEANING[status]} `code`: {words}.",
         "x-codes": codes,
-        "headers": _headers(*HEADERS_OF.get(status, ())),
+        "headers": _headers(*HEADERS_OF.get(status, ()), *_limits(call)),
         "content": {"application/json": {"schema": ref("Refusal")}},
     }
 
@@ -278,6 +294,10 @@ def _ends(call: Call) -> list[str]:
     if not call.deprecated:
         return []
     return ["Deprecation", *(["Sunset"] if call.deprecated.sunset else [])]
+
+
+def _limits(call: Call) -> list[str]:
+    return [POLICY, LEFT] if call.limits else []
 
 
 def _headers(*names: str) -> Json:

@@ -31,7 +31,7 @@ from app.domain.tasks import new_idempotency_key
 from app.forms.auth import LoginForm
 from app.gateways.stripe import PaymentRefused
 from app.services import drafts
-from app.web import deps
+from app.web import deps, rate_limits
 from app.web.admission import allow_giving_back
 from app.web.csrf import TOKEN_HEADER
 from app.web.fragments import is_fragment_request
@@ -82,6 +82,8 @@ def _domain_error(error: domain.DomainError) -> Response:
     if isinstance(error, domain.NotSignedIn) and not is_api():
         return _to_sign_in(error)
     log.warning("refused", extra={"code": error.code, "status": status_of(error)})
+    if isinstance(error, domain.RateLimited) and error.standing:
+        rate_limits.tell(error.standing)
     retry_after = getattr(error, "retry_after_seconds", None)
     response = _answer(status_of(error), error.code, error.message, retry_after, error.details(), error)
     if isinstance(error, domain.UnreadableCookies):  # or this browser would never get past this answer

@@ -19,12 +19,13 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from app.domain.errors import RateLimited, StoreUnavailable, TooBusy
 from app.domain.paging import batched
+from app.domain.rate_limits import AT_ONE_TIME, Standing
 from app.telemetry.instruments import WAITERS
 
 if TYPE_CHECKING:
@@ -87,6 +88,9 @@ class Asked:
         self._next = interest
         return True
 
+    def standing(self, account: str) -> Standing:
+        return self._waiters.standing(account)
+
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         if self._next is None:
             self._protocol.response_bytes(status, headers, body)
@@ -121,6 +125,7 @@ class Waiters:
         self._owe, self._is_ending, self._clock = owe, is_ending, clock
         self._changed = threading.Condition()
         self._waiting: dict[Asked, None] = {}
+        self._of: Counter[str] = Counter()  # how many of them are of which account
         self._ready: deque[Asked] = deque()
         self._turns: list[tuple[float, int, Asked, Interest]] = []  # a heap: when each is asked again, come what may
         self._number = count()
@@ -141,6 +146,10 @@ class Waiters:
             self._stopped = True
             self._changed.notify_all()
 
+    def standing(self, account: str) -> Standing:
+        """How many more requests of an account may wait in this process."""
+        return Standing("wait", PLACES_OF_ONE, left=max(0, PLACES_OF_ONE - self._of[account]), unit=AT_ONE_TIME)
+
     def lets(self, asked: Asked, account: str, seconds: float) -> bool:
         """Whether it may wait (on). A place is taken when its answer is dropped, so a few more than PLACES may come by
         at once; what they cost is what each costs.
@@ -156,15 +165,15 @@ class Waiters:
         with self._changed:
             if len(self._waiting) >= PLACES:
                 raise TooBusy
-            mine = [asked for asked in self._waiting if asked.interest and asked.interest.account == account]
-            if len(mine) < PLACES_OF_ONE:
+            if self._of[account] < PLACES_OF_ONE:
                 return
-            waited = now - min(asked.since or now for asked in mine)
-            if waited < STEADY_SECONDS:
-                raise RateLimited(
-                    int(STEADY_SECONDS - waited) + 1, f"{PLACES_OF_ONE} requests of this account wait already."
-                )
+            mine = [asked for asked in self._waiting if asked.interest and asked.interest.account == account]
             oldest = min(mine, key=lambda asked: asked.since or now)
+            waited = now - (oldest.since or now)
+            if waited < STEADY_SECONDS:
+                seconds = int(STEADY_SECONDS - waited) + 1
+                standing = replace(self.standing(account), resets_in=seconds)
+                raise RateLimited(seconds, f"{PLACES_OF_ONE} requests of this account wait already.", standing)
             oldest.is_over = True
             self._wake([oldest])
 
@@ -197,6 +206,7 @@ class Waiters:
         self._owe(1)
         with self._changed:
             self._waiting[asked] = None
+            self._of[interest.account] += 1
             WAITERS.add(1)
             heapq.heappush(self._turns, (turn, next(self._number), asked, interest))
             self._see_to_it()
@@ -242,6 +252,10 @@ class Waiters:
     def _take(self, asked: Asked | None) -> Asked | None:
         if asked is not None:
             del self._waiting[asked]
+            if asked.interest:
+                self._of[asked.interest.account] -= 1
+                if not self._of[asked.interest.account]:
+                    del self._of[asked.interest.account]
             WAITERS.add(-1)
         return asked
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 from flask import Flask, Response, current_app, g, request
 
 from app.domain.errors import DomainError, Malformed
+from app.web import rate_limits
 from app.web.call import Query, readable
 from app.web.looking import only_looking
 from app.web.waiters import KEY, Interest
@@ -81,12 +82,12 @@ def register(app: Flask) -> None:
         asked = request.environ.get(KEY)
         if interest is None or asked is None:
             return response
-        if not (
-            response.status_code == 304 or (response.status_code == 200 and not request.if_none_match and is_old())
-        ):
-            return response
-        try:
-            g.waits = asked.wait(interest, seconds)
-        except DomainError as error:
-            return current_app.make_response(current_app.handle_user_exception(error))
-        return Response(status=304) if g.waits else response
+        if response.status_code == 304 or (response.status_code == 200 and not request.if_none_match and is_old()):
+            try:
+                g.waits = asked.wait(interest, seconds)
+            except DomainError as error:
+                return current_app.make_response(current_app.handle_user_exception(error))
+            if g.waits:
+                return Response(status=304)
+        rate_limits.tell(asked.standing(interest.account))
+        return response

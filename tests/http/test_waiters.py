@@ -155,6 +155,7 @@ def test_an_account_has_its_places_and_who_has_waited_long_makes_room(monkeypatc
     assert not worker.ask().given
     assert [[status for status, _ in answers.given] for answers in mine] == [[304], [], []]
     assert len(worker.waiters) == worker.owed == 4
+    assert [worker.waiters.standing(account).left for account in ("ada", "bob", "eve")] == [0, 2, 3]
 
 
 @pytest.mark.threat(151)

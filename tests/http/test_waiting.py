@@ -73,6 +73,8 @@ def test_waiters_at_both_workers_hear_of_each_change_that_they_wait_for(program)
     assert {(answer.status_code, answer.json()["status"]) for answer in heard} == {(200, "in-progress")}
     assert {answer.json()["result"] for answer in ended} == {"Here it is."}
     assert program.etag not in {answer.headers["ETag"] for answer in [*heard, *ended]}
+    assert {answer.headers["RateLimit-Policy"] for answer in ended} == {'"wait";q=100;qu="concurrent-requests"'}
+    assert {answer.headers["RateLimit"].partition(";r=")[0] for answer in ended} == {'"wait"'}
     assert program.wait(40).json()["status"] == "completed"  # there is nothing to wait for
 
 
