@@ -20,7 +20,9 @@ UNSEEN = "/usr/bin/chromium-headless-shell"  # opens no windows, which are half 
 # What a browser itself writes for an answer that a test asked for.
 EXPECTED_LINES = re.compile(r"Failed to load resource: the server responded with a status of 4\d\d")
 
-expect.set_options(timeout=15_000)  # for a slow machine; a locator that is there is not waited for
+PATIENCE = 60_000  # ms, for a machine that does much else: what is there is not waited for
+
+expect.set_options(timeout=PATIENCE)
 
 
 def check_options(config: pytest.Config) -> None:
@@ -118,7 +120,7 @@ class Windows:
         if self._record:
             context.tracing.start(screenshots=True, snapshots=True, sources=True)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE)
         page.on("console", self._note)
         page.on("pageerror", lambda error: self.lines.append(str(error)))
         return page
