@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from heapq import merge
 from pathlib import Path
 from typing import Any, TypeVar
@@ -105,8 +104,6 @@ def show(task_id: str, most: int, as_json: bool) -> None:
         if more:
             say_more("The newest acts", most, "--acts", as_json=True)
         return
-    brief = asdict(task.brief)
-    words = brief.pop("description")
     facts = [
         ("task", task.task_id),
         ("customer", address_of(task.user_email)),
@@ -115,12 +112,13 @@ def show(task_id: str, most: int, as_json: bool) -> None:
         ("credits", task.credits_spent),
         ("worked by", address_of(task.lease_owner)),
         ("lease ends", to_iso(task.lease_until) if task.lease_until else None),
-        *((name.replace("_", " "), said or None) for name, said in brief.items()),
+        ("reference", task.reference or None),
+        ("tags", ", ".join(task.tags) or None),
         ("reason", task.reason),
         ("files", ", ".join(file.name for file in result.files) if result else None),
     ]
     print_table(("", ""), [(name, value) for name, value in facts if value is not None])
-    click.echo(f"\n{_plain(words)}")
+    click.echo(f"\n{_plain(task.description)}")
     if result and result.text:
         click.echo(f"\n--- result ---\n{_plain(result.text)}")
     if acts:

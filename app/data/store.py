@@ -30,6 +30,7 @@ from .drafts import DraftReads, DraftWrites
 from .erasure import ErasureUpdates
 from .figures import FigureReads, FigureUpdates
 from .heartbeats import HeartbeatReads, HeartbeatUpdates
+from .labels import LabelReads, LabelUpdates, LabelWrites
 from .ledger import LedgerReads, LedgerWrites
 from .ledger_figures import LedgerFigureReads, LedgerFigureUpdates
 from .migrations import Migration, Migrations
@@ -70,6 +71,10 @@ class Transaction(Writes):
     @cached_property
     def tasks(self) -> TaskWrites:
         return TaskWrites.beside(self)
+
+    @cached_property
+    def labels(self) -> LabelWrites:
+        return LabelWrites.beside(self)
 
     @cached_property
     def payments(self) -> PaymentWrites:
@@ -141,6 +146,7 @@ class Updates:
         self.figures = FigureUpdates(client, prefix)
         self.ledger_figures = LedgerFigureUpdates(client, prefix)
         self.erasure = ErasureUpdates(client, prefix)
+        self.labels = LabelUpdates(client, prefix)
         self.doctor = DoctorUpdates(client, prefix)
         self.typed_drafts = TypedDraftUpdates(client, prefix)
         self.api_keys = ApiKeyUpdates(client, prefix)
@@ -158,6 +164,7 @@ class Store(Base):
         self.accounts = AccountReads(client, prefix, adopter)
         self.ledger = LedgerReads(client, prefix, adopter)
         self.tasks = TaskReads(client, prefix, adopter)
+        self.labels = LabelReads(client, prefix, adopter)
         self.queue = QueueReads(client, prefix, adopter)
         self.payments = PaymentReads(client, prefix, adopter)
         self.once = OnceReads(client, prefix, adopter)

@@ -116,10 +116,11 @@ WEBHOOK_DELIVERIES = Table(
     ttl="expires_at",
     range_key="place",
 )
+TASK_LABELS = Table("TaskLabels", "user_email", range_key="label")  # by customers' references and tags
 STATUS = Table("Status", "name")  # facts about the service itself, such as the last webhook delivery
 
 ALL = (
     *(USERS, TRANSACTIONS, TASKS, PAYMENTS, OUTBOX, RATE_LIMITS),
     *(REDEEM_CODES, AUDIT, RESULTS, ADJUSTMENTS, SALES, DRAFTS, TYPED_DRAFTS, SEARCH_KEYS, FIGURES, API_KEYS, STATUS),
-    *(WEBHOOK_ENDPOINTS, WEBHOOK_DELIVERIES),
+    *(WEBHOOK_ENDPOINTS, WEBHOOK_DELIVERIES, TASK_LABELS),
 )

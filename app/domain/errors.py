@@ -206,6 +206,19 @@ class IdempotencyKeyReused(DomainError):
     message = "This idempotency key was used before with different contents. Nothing was charged."
 
 
+class ReferenceUsed(DomainError):
+    """Another task of the account has it, and is not what is asked for."""
+
+    code = "reference_used"
+
+    def __init__(self, reference: str, task_id: str, said: str = "That task is not the same as this one.") -> None:
+        self.task_id = task_id
+        super().__init__(f"The reference {reference} is that of {task_id}. {said} Nothing was charged.")
+
+    def details(self) -> dict[str, Any]:
+        return {"task_id": self.task_id}
+
+
 class WrongState(DomainError):
     code = "wrong_state"
     message = "This changed in the meantime. Reload to see where it stands."

@@ -12,13 +12,14 @@ from typing import Any
 
 from .accounts import AccountKey
 from .errors import InvalidInput, Malformed, WrongState
+from .labels import check_reference, check_tags
 from .text import one_line, shows, storable, trimmed
 
 TASK_COST = 10
 MAX_DESCRIPTION = 5_000
 MAX_TITLE = 120
 MAX_IDEMPOTENCY_KEY = 255
-MAX_BATCH = 30  # two writes for a task, and the account: a transaction holds 100
+MAX_BATCH = 30  # two writes for a task, one for a label, and the account: a transaction holds 100
 MAX_RESULT = 50_000
 MAX_REASON = 500
 MAX_LEASE_MINUTES = 240
@@ -47,13 +48,15 @@ FOLLOWS = {
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What a customer gives for a task, exactly as given: forms make it, services take it whole.
+    """What a customer gives for a task: forms make it, services take it whole. The description stays exactly as given.
 
     A field of it is stored, exported, erased, and compared when a request is repeated, by being one. What may be left
     out has the empty text for its default.
     """
 
     description: str
+    reference: str = ""  # the customer's own, unique an account
+    tags: tuple[str, ...] = ()
 
 
 BRIEF_FIELDS = tuple(field.name for field in fields(Brief))
@@ -192,9 +195,11 @@ def new_idempotency_key() -> str:
 
 
 def check_brief(brief: Brief) -> Brief:
-    """Return it as it is, or raise InvalidInput."""
+    """Return it as it is kept, or raise InvalidInput."""
     check_description(brief.description)
-    return brief
+    if not (brief.reference or brief.tags):
+        return brief
+    return replace(brief, reference=check_reference(brief.reference), tags=check_tags(brief.tags))
 
 
 def check_description(description: object) -> str:
@@ -299,7 +304,7 @@ def redo(task: Task, note: object, now: datetime) -> tuple[Task, Task]:
         updated_at=now,
         redo_of=task.task_id,
         redo_note=words,
-        **asdict(task.brief),
+        **asdict(replace(task.brief, reference="")),  # which names the first
     )
     return _changed(task, COMPLETED, now, redone_by=again.task_id), again
 

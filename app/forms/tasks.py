@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from flask_wtf import FlaskForm
-from wtforms import TextAreaField
+from wtforms import StringField, TextAreaField
 
 from app.domain.errors import InvalidInput
+from app.domain.labels import check_reference, check_tags
 from app.domain.tasks import BRIEF_FIELDS, MAX_BATCH, Brief, check_description
-from app.domain.text import shows
+from app.domain.text import shows, trimmed
 
-from .base import IdempotencyKey, rule, unix_newlines
+from .base import IdempotencyKey, labels_of, rule, unix_newlines
 from .tables import read_file, read_pasted
 
 MAX_TABLE_BYTES = 2 * 1024 * 1024  # of a file
@@ -51,17 +53,34 @@ def check_batch(texts: list[str]) -> list[str]:
     return texts
 
 
+def typed_tags(text: str | None) -> tuple[str, ...]:
+    """What stands between commas."""
+    return tuple(part for part in (text or "").split(",") if shows(part))
+
+
+def tidy(text: str | None) -> str:
+    return trimmed(text or "")
+
+
 class TaskForm(FlaskForm):
     """A field for each of a brief, under its name and with the label that it is handed back under."""
 
     description = TextAreaField("Task", filters=[unix_newlines], validators=[rule(check_description)])
+    reference = StringField("Reference", filters=[tidy], validators=[rule(check_reference)])
+    tags = StringField("Tags", filters=[tidy], validators=[rule(lambda text: check_tags(typed_tags(text)))])
     request_id = IdempotencyKey(required=False)
 
     @property
     def brief(self) -> Brief:
-        return Brief(**{name: self[name].data or "" for name in BRIEF_FIELDS})
+        typed: dict[str, Any] = {name: self[name].data or "" for name in BRIEF_FIELDS}
+        return Brief(**typed | {"tags": typed_tags(self.tags.data)})
 
     def show(self, brief: Brief) -> None:
-        """Fill the form in with an earlier brief."""
-        for name in BRIEF_FIELDS:
+        """Fill the form in with an earlier brief, whose reference stays its own."""
+        for name in set(BRIEF_FIELDS) - {"reference"}:
             self[name].data = getattr(brief, name)
+        self.tags.data = ", ".join(brief.tags)
+
+
+if missing := set(BRIEF_FIELDS) - set(labels_of(TaskForm)):
+    raise TypeError(f"A task is asked for without {missing}, which are of a brief")

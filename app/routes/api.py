@@ -35,11 +35,13 @@ from app.domain.errors import (
     NotFound,
     PaymentsUnavailable,
     PlacesTaken,
+    ReferenceUsed,
     SecondFactorMissing,
     TooBusy,
     WrongCode,
     WrongState,
 )
+from app.domain.labels import MAX_REFERENCE, MAX_TAG, MAX_TAGS, check_reference, check_tags
 from app.domain.statement import Statement
 from app.domain.tasks import (
     BRIEF_FIELDS,
@@ -63,7 +65,7 @@ from app.web.files import file_link
 from app.web.guards import public, token_required
 from app.web.openapi import then
 from app.web.sessions import caller
-from app.web.shape import NOT_BLANK
+from app.web.shape import LABEL, NOT_BLANK, TAG
 from app.web.shapes import (
     ACCOUNT,
     BATCH,
@@ -114,6 +116,15 @@ class SignIn(Body):
     ] = None
 
 
+def given_reference(reference: object) -> str | None:
+    """Null is none; a text is one, however empty. Raises InvalidInput."""
+    return None if reference is None else check_reference(reference, given=True)
+
+
+def given_tags(tags: object) -> tuple[str, ...]:
+    return check_tags(tags) if isinstance(tags, list) else ()  # what is no list is told by its type
+
+
 class SubmitTask(Body):
     description: Annotated[
         str,
@@ -126,10 +137,33 @@ class SubmitTask(Body):
             examples=["Summarise the report"],
         ),
     ]
+    reference: Annotated[
+        str | None,
+        checked(
+            given_reference,
+            description="Your own name for it, one an account: sent again with the same task it is the first one, "
+            "charged once.",
+            pattern=LABEL,
+            minLength=1,
+            maxLength=MAX_REFERENCE,
+            examples=["order-1042"],
+        ),
+    ] = None
+    tags: Annotated[
+        list[str],
+        checked(
+            given_tags,
+            description="To list tasks by; of two that differ in case alone the first is kept.",
+            items={"type": "string", "pattern": TAG, "minLength": 1, "maxLength": MAX_TAG},
+            maxItems=MAX_TAGS,
+            examples=[["invoices", "May"]],
+        ),
+    ] = field(default_factory=list)
 
     @property
     def brief(self) -> Brief:
-        return Brief(**{name: getattr(self, name) for name in BRIEF_FIELDS})
+        given = {name: getattr(self, name) for name in BRIEF_FIELDS}
+        return Brief(**given | {"reference": self.reference or "", "tags": tuple(self.tags)})
 
 
 if missing := set(BRIEF_FIELDS) - set(SubmitTask.__struct_fields__):
@@ -231,8 +265,10 @@ def user() -> ResponseReturnValue:
     tag="tasks",
     limits=["submit"],
     answers={201: TASK_AND_BALANCE},
-    refusals=[InsufficientCredits, KeyLimitReached, AccountFrozen, IdempotencyKeyReused],
-    description="A repeated key is the first task, charged once; with another text it is a 409.",
+    refusals=[InsufficientCredits, KeyLimitReached, AccountFrozen, IdempotencyKeyReused, ReferenceUsed],
+    description="A repeated key, or a repeated reference, is the first task, charged once; with another text or other "
+    "tags it is a 409, which for a reference names the first task. A reference stays used, whatever becomes of its "
+    "task.",
     links=then("get_task", "cancel_task"),
     replays=True,
 )
@@ -260,9 +296,11 @@ def submit_task(body: SubmitTask, headers: Keyed) -> ResponseReturnValue:
     tag="tasks",
     limits=["submit"],
     answers={201: BATCH},
-    refusals=[InsufficientCredits, KeyLimitReached, AccountFrozen, IdempotencyKeyReused],
+    refusals=[InsufficientCredits, KeyLimitReached, AccountFrozen, IdempotencyKeyReused, ReferenceUsed],
     description="One transaction: either all are charged and queued, or nothing is. A repeated key is the first batch; "
-    "with other tasks it is a 409.",
+    "with other tasks it is a 409. So is one reference of an earlier task, unless all have references and all are the "
+    "same tasks again: then it is the first batch. References and different tags go into the same transaction: 30 "
+    "tasks have room for 35 of them, less one for each webhook endpoint.",
     replays=True,
 )
 def submit_batch(body: SubmitBatch, headers: Keyed) -> ResponseReturnValue:

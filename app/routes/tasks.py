@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from app.domain.clock import utcnow
 from app.domain.duplicates import LOOKED_AT, find_twin, repeated_within
-from app.domain.errors import InsufficientCredits, InvalidInput, NotFound
+from app.domain.errors import InsufficientCredits, InvalidInput, NotFound, ReferenceUsed
 from app.domain.tasks import (
     CANCELLED,
     COMPLETED,
@@ -47,7 +47,9 @@ def submit() -> ResponseReturnValue:
     if not form.validate():
         return dashboard.composer(form, 422)
     if "confirmed" not in request.form:
-        twin = tasks.find_twin(deps.store(), g.account, form.description.data, form.request_id.data or "")
+        twin = tasks.find_twin(
+            deps.store(), g.account, form.description.data, form.request_id.data or "", form.brief.reference
+        )
         if twin:
             return dashboard.composer(form, 422, twin=twin)
     try:
@@ -57,6 +59,9 @@ def submit() -> ResponseReturnValue:
     except InsufficientCredits:  # answered in the form itself, with a way to buy that keeps the text
         g.account = deps.store().accounts.get(g.account.email)
         return dashboard.composer(form, 402, short=True)
+    except ReferenceUsed as error:
+        form.reference.errors = [error.message]
+        return dashboard.composer(form, 409)
     g.account = done.account
     if is_fragment_request():
         return dashboard.submitted(done.task)

@@ -274,6 +274,7 @@ def _delete(store: Store, account: Account, check: Callable[[Account], None], no
     typed_drafts.erase(store, store.accounts.get(account.email))
     webhooks.erase(store, store.accounts.get(account.email))
     api_keys.erase(store, store.accounts.get(account.email))
+    store.updates.labels.erase(account.email, now, most=ERASED_AT_ONCE)
     for task in islice(store.tasks.every_of(account.email), ERASED_AT_ONCE):
         _erase_words(store, task)
 
@@ -301,6 +302,7 @@ def finish_erasure(store: Store, files: FileStore, email: AccountKey, *, deleted
     typed_drafts.erase(store, store.accounts.get(email))
     webhooks.erase(store, store.accounts.get(email))
     api_keys.erase(store, store.accounts.get(email))
+    store.updates.labels.erase(email, deleted_at)
     for task in store.tasks.every_of(email):
         if task.created_at <= deleted_at:
             _erase_words(store, task)

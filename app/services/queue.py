@@ -291,6 +291,7 @@ def request_redo(
         )
         with acting(store, act) as tx:
             tx.tasks.add(again)
+            tx.labels.add([again])
             tx.tasks.change(task, marked)
             tx.accounts.change_settings(account, failure=NotSignedIn, open_tasks=1)
             if idempotency_key:

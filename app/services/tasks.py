@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import TypedDict
 
 from app.data import Store
+from app.data.transaction import MAX_WRITES
 from app.domain import credits, duplicates
 from app.domain.accounts import Account, mask_email
 from app.domain.api_keys import ApiKey
@@ -24,7 +25,10 @@ from app.domain.errors import (
     KeyRefused,
     NotSignedIn,
     RateLimited,
+    ReferenceUsed,
+    StoreBusy,
 )
+from app.domain.labels import labels_of
 from app.domain.tasks import MAX_BATCH, Brief, Task, new_task, task_id_for
 from app.telemetry.spans import verb
 
@@ -32,6 +36,8 @@ from . import notices, webhook_events
 from .api_keys import Purse
 
 log = logging.getLogger(__name__)
+
+BESIDE = 5  # writes of a batch that are of no task: the account, its key, a mail, finance's figures of two months
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +67,14 @@ def submit(
     by_program: bool = False,
     key: ApiKey | None = None,
 ) -> Submitted:
-    """Charge an account for a task and put the task in the queue, once per idempotency key.
+    """Charge an account for a task and put the task in the queue, once per idempotency key and once per reference.
 
     What was kept of the composer while credits were bought is done with, unless it is a program that submits. `key`:
-    the API key that it was let in by, whose month the task counts in. Repeating an idempotency key returns the first
-    task, also on a drained balance or month. Raises InvalidInput, InsufficientCredits, KeyLimitReached, RateLimited,
-    IdempotencyKeyReused (another brief) and StoreUnavailable; after any of these nothing was charged,
-    but for StoreUnavailable after a lost answer: repeat with the same idempotency key.
+    the API key that it was let in by, whose month the task counts in. Repeating an idempotency key, or a reference with
+    the same brief, returns the first task, also on a drained balance or month. Raises InvalidInput,
+    InsufficientCredits, KeyLimitReached, RateLimited, IdempotencyKeyReused and ReferenceUsed (another brief) and
+    StoreUnavailable; after any of these nothing was charged, but for StoreUnavailable after a lost answer: repeat with
+    the same idempotency key or reference.
     """
     task = replace(
         new_task(account.email, brief, idempotency_key or secrets.token_urlsafe(16), now),
@@ -81,12 +88,13 @@ def submit(
             posted, after = credits.post(current, credits.spend_entry(task), now)
             charge = purse.charge(task.credits_spent, now)
         except (AccountFrozen, InsufficientCredits, KeyLimitReached, RateLimited):
-            if idempotency_key and store.tasks.find(task.task_id):
+            if _is_there(store, task, keyed=idempotency_key is not None):
                 raise AlreadyRecorded from None
             raise
         with store.transaction() as tx:
             tx.ledger.append_once(posted)  # first: a replay is a replay, whatever else has changed
             tx.tasks.add(task)
+            tx.labels.add([task])
             recent = remember(current.recent_marks, task.description)
             mail, noted = notices.low_balance(current, after, now)
             sent: Sent = {} if by_program else {"draft": None}
@@ -122,8 +130,9 @@ def submit_batch(
 ) -> tuple[list[Task], Account]:
     """Charge an account for several tasks and queue them all, or none: one transaction, once per idempotency key.
 
-    A `key` is charged for the whole, or not at all. Raises InvalidInput, InsufficientCredits, KeyLimitReached,
-    RateLimited, IdempotencyKeyReused and StoreUnavailable, as `submit` does.
+    A `key` is charged for the whole, or not at all. Tasks that all have references are the first ones when all of them
+    come again; where some do, nothing is done. Raises InvalidInput, InsufficientCredits, KeyLimitReached, RateLimited,
+    IdempotencyKeyReused, ReferenceUsed and StoreUnavailable, as `submit` does.
     """
     if not 1 <= len(briefs) <= MAX_BATCH:
         raise InvalidInput(f"A batch holds 1 to {MAX_BATCH} tasks.", field="lines")
@@ -135,6 +144,7 @@ def submit_batch(
         )
         for place, brief in enumerate(briefs, 1)
     ]
+    _check_references(tasks)
     total = sum(task.credits_spent for task in tasks)
     purse = Purse(store, key)
 
@@ -142,13 +152,14 @@ def submit_batch(
         _check_signed_in(current, account, key)
         after, recent, entries = current, current.recent_marks, []
         try:
+            _check_room(tasks, current)
             for task in tasks:
                 posted, after = credits.post(after, credits.spend_entry(task), now)
                 entries.append(posted)
                 recent = remember(recent, task.description)
             charge = purse.charge(total, now)
-        except (AccountFrozen, InsufficientCredits, KeyLimitReached, RateLimited) as refusal:
-            if store.tasks.find(tasks[0].task_id):
+        except (AccountFrozen, InsufficientCredits, InvalidInput, KeyLimitReached, RateLimited) as refusal:
+            if any(_is_there(store, task, keyed=place == 0) for place, task in enumerate(tasks)):
                 raise AlreadyRecorded from None
             if isinstance(refusal, RateLimited):  # nothing is charged: what there was is left
                 standing = credits.submits(current, now)
@@ -162,6 +173,7 @@ def submit_batch(
                 tx.ledger.append_once(posted)
             for task in tasks:
                 tx.tasks.add(task)
+            tx.labels.add(tasks)
             mail, noted = notices.low_balance(current, after, now)
             tx.accounts.move_balance(
                 current, after, open_tasks=len(tasks), spending=True, key=key, recent_marks=recent, **noted
@@ -178,7 +190,9 @@ def submit_batch(
         beyond = task_id_for(account.email, f"{idempotency_key}#{len(tasks) + 1}")
         if store.tasks.find(beyond):  # the first request had more lines
             raise IdempotencyKeyReused from None
-        return [_first(store, task).task for task in tasks], store.accounts.get(account.email)
+        keyed = store.tasks.find(tasks[0].task_id) is not None
+        firsts = [_first(store, task).task for task in tasks] if keyed else _by_references(store, tasks)
+        return firsts, store.accounts.get(account.email)
     log.info("batch submitted", extra={"email": mask_email(account.email), "tasks": len(tasks)})
     return tasks, after
 
@@ -191,7 +205,9 @@ def first_answer(store: Store, made: Sequence[Task], account: Account, now: date
     return (entry.balance_after if entry else account.credits_balance), True
 
 
-def find_twin(store: Store, account: Account, description: str, idempotency_key: str) -> Task | None:
+def find_twin(
+    store: Store, account: Account, description: str, idempotency_key: str, reference: str = ""
+) -> Task | None:
     """An earlier task that says nearly the same: to be asked about before it is paid for again.
 
     Reads nothing unless the account's marks say that there may be one; a repeat of the same request is no twin.
@@ -199,7 +215,8 @@ def find_twin(store: Store, account: Account, description: str, idempotency_key:
     if not may_repeat(account.recent_marks, description):
         return None
     earlier = store.tasks.page(account.email, limit=LOOKED_AT).items
-    if any(task.task_id == task_id_for(account.email, idempotency_key) for task in earlier):
+    repeated = task_id_for(account.email, idempotency_key)
+    if any(task.task_id == repeated or (reference and task.reference == reference) for task in earlier):
         return None
     return duplicates.find_twin(description, earlier)
 
@@ -218,11 +235,64 @@ def _check_signed_in(current: Account, asking: Account, key: ApiKey | None) -> N
 
 
 def _first(store: Store, repeat: Task) -> Submitted:
-    """What the first request with this id did. Raises IdempotencyKeyReused if that was for another brief."""
-    first = store.tasks.find(repeat.task_id)  # none: the first request had fewer lines
+    """What the first request with this id or reference did.
+
+    Raises IdempotencyKeyReused, or ReferenceUsed, if that was for another brief.
+    """
+    first = store.tasks.find(repeat.task_id)
+    if first is None and (named := _named(store, repeat)):
+        first = named
+        if first.brief != repeat.brief:
+            raise ReferenceUsed(repeat.reference, first.task_id)
+    # None: the first request had fewer lines.
     if first is None or first.user_email != repeat.user_email or first.brief != repeat.brief:
         raise IdempotencyKeyReused
     entry = store.ledger.find(f"spend#{first.task_id}")
     account = store.accounts.get(repeat.user_email)
     remaining = entry.balance_after if entry else account.credits_balance
     return Submitted(first, account, remaining, replayed=True)
+
+
+def _named(store: Store, task: Task) -> Task | None:
+    """The task of the same account that has the reference of this one."""
+    task_id = store.labels.find(task.user_email, task.reference) if task.reference else None
+    return store.tasks.find(task_id) if task_id else None
+
+
+def _is_there(store: Store, task: Task, *, keyed: bool) -> bool:
+    """Whether an earlier request has taken its id, where that follows from a key, or its reference."""
+    return bool((keyed and store.tasks.find(task.task_id)) or _named(store, task))
+
+
+def _by_references(store: Store, tasks: Sequence[Task]) -> list[Task]:
+    """The tasks of an earlier request that have the references of all of these. Raises ReferenceUsed."""
+    firsts = [_named(store, task) for task in tasks]
+    same = [first for task, first in zip(tasks, firsts, strict=True) if first and first.brief == task.brief]
+    if len(same) == len(tasks):
+        return same
+    for task, first in zip(tasks, firsts, strict=True):
+        if first and first not in same:
+            raise ReferenceUsed(task.reference, first.task_id)
+    if not same:
+        raise StoreBusy  # what was in the way a moment ago is not there any more
+    said = "The other tasks of this batch are not there yet: send those by themselves."
+    raise ReferenceUsed(same[0].reference, same[0].task_id, said)
+
+
+def _check_references(tasks: Sequence[Task]) -> None:
+    """Raise InvalidInput if two tasks have one reference."""
+    references = [task.reference for task in tasks if task.reference]
+    if repeated := next((one for place, one in enumerate(references) if one in references[:place]), ""):
+        raise InvalidInput(f"Two of these tasks have the reference {repeated}.", field="tasks")
+
+
+def _check_room(tasks: Sequence[Task], account: Account) -> None:
+    """Raise InvalidInput if one transaction cannot hold what these tasks are to be found by as well."""
+    labels = sum(1 for _ in labels_of(tasks))
+    room = MAX_WRITES - 2 * len(tasks) - BESIDE - len(account.webhooks)
+    if labels > room:
+        raise InvalidInput(
+            f"These {len(tasks)} tasks have {labels} references and different tags; {max(room, 0)} fit beside so many "
+            "tasks. Send them in two batches.",
+            field="tasks",
+        )

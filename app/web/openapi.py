@@ -131,6 +131,7 @@ REFUSAL = optional(
     limit=COUNT | {"description": "402: credits that the API key may spend in a UTC month."},
     used=COUNT | {"description": "402: credits that it has spent in this one."},
     resets_at=MOMENT | {"description": "402: when the next month begins."},
+    task_id=TEXT | {"description": "409: the task that has the reference."},
 )
 
 
@@ -160,7 +161,7 @@ def document(app: Flask, app_url: str, *, without: Collection[str] = ()) -> Json
         paths.setdefault(path, {})[method.lower()] = _operation(method, view, call)
         models |= {call.body} if call.body else set()
     paths = described(paths)
-    schemas = {"Refusal": REFUSAL} | shapes.MAPS | _answers() | _bodies(models)
+    schemas = {"Refusal": REFUSAL} | _answers() | _bodies(models)
     return {
         "openapi": "3.1.0",
         "info": {

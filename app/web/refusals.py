@@ -50,6 +50,7 @@ STATUS: dict[type[domain.DomainError], int] = {
     domain.AccountExists: 409,
     domain.AlreadyRecorded: 409,
     domain.IdempotencyKeyReused: 409,
+    domain.ReferenceUsed: 409,
     domain.WrongState: 409,
     Stale: 409,
     domain.LinkExpired: 410,

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, dataclass
-from dataclasses import fields as fields_of
+from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from app.domain.clock import to_iso
+from app.domain.labels import UNSEEN
 from app.domain.paging import Page
 from app.domain.text import CONTROLS, INVISIBLE
 
@@ -22,6 +22,8 @@ from app.domain.text import CONTROLS, INVISIBLE
 # characters to a JavaScript that was not told otherwise, and no range.
 _UNSEEN = re.sub("[\U00010000-\U0010ffff](-[\U00010000-\U0010ffff])?", "", INVISIBLE)
 NOT_BLANK = rf"^[^\u0000]*[^\s{CONTROLS}{_UNSEEN}][^\u0000]*$"
+LABEL = rf"^[^{UNSEEN}]*[^\s{CONTROLS}{_UNSEEN}][^{UNSEEN}]*$"  # app/domain/labels.py
+TAG = rf"^[^,{UNSEEN}]*[^,\s{CONTROLS}{_UNSEEN}][^,{UNSEEN}]*$"
 Json = dict[str, Any]
 Thing = TypeVar("Thing")
 
@@ -59,7 +61,7 @@ class Shape(Generic[Thing]):
 
     def with_(self, name: str, /, **parts: Json | Part) -> Shape[Thing]:
         """The same with more fields."""
-        return Shape(name, self._of, **self.parts, **parts)
+        return Shape(name, self._of, **{**self.parts, **parts})
 
     @property
     def properties(self) -> dict[str, Json]:
@@ -95,15 +97,6 @@ class Pages(Generic[Thing]):
 def given(**schemas: Json) -> dict[str, Part]:
     """Fields that whoever answers gives by their names."""
     return {name: Part(schema) for name, schema in schemas.items()}
-
-
-def asked(record: type[Any], **schemas: Json) -> Json:
-    """What a call is sent of a record: its fields, of which those with a default may be left out."""
-    known = {field.name: field for field in fields_of(record)}
-    if schemas.keys() != known.keys():
-        raise TypeError(f"{record.__name__} has {sorted(known)}, and {sorted(schemas)} are described")
-    required = [name for name, field in known.items() if field.default is MISSING]
-    return {"type": "object", "required": required, "properties": schemas}
 
 
 def ref(name: str) -> Json:

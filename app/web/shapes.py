@@ -8,7 +8,7 @@ from app.domain.api_keys import SCOPES, ApiKey
 from app.domain.credits import TYPES, PostedEntry
 from app.domain.proposals import APPROVED, DECLINED, WAITING, Proposal
 from app.domain.statement import Statement
-from app.domain.tasks import MAX_DESCRIPTION, STATUSES, Brief, Result, ResultFile, Task
+from app.domain.tasks import BRIEF_FIELDS, STATUSES, Result, ResultFile, Task
 from app.domain.webhooks import TEST, Delivery, Endpoint, Try
 from app.domain.webhooks import TYPES as EVENTS
 from app.forms.paging import MAX_LIMIT
@@ -19,7 +19,6 @@ from .shape import (
     COUNT,
     EMAIL,
     MOMENT,
-    NOT_BLANK,
     TEXT,
     TRUTH,
     WHOLE,
@@ -27,12 +26,10 @@ from .shape import (
     Pages,
     Part,
     Shape,
-    asked,
     given,
     list_of,
     one_of,
     or_null,
-    ref,
 )
 
 TASK_ID: Json = {"type": "string", "minLength": 1, "examples": ["task_fmg2xoq4bm7ky4l6d4xkzjm7py"]}
@@ -84,33 +81,29 @@ FOUND_CUSTOMERS = Shape(
     next_cursor=or_null(TEXT) | {"description": "For the next page; null on the last one."},
 )
 
-# Objects whose names are data: one schema each, wherever they stand, since a generated client makes a class of each.
-MAPS: dict[str, Json] = {
-    "CreditsByMonth": {
-        "type": "object",
-        "additionalProperties": COUNT,
-        "description": "Credits by UTC month, of the last 13.",
-    },
-    "Headers": {"type": "object", "additionalProperties": TEXT, "description": "Of an HTTP message, by name."},
-}
-
 # Tasks
 
-BRIEF = asked(  # as a call is sent it, and as every answer has it
-    Brief,
-    description={"type": "string", "pattern": NOT_BLANK, "minLength": 1, "maxLength": MAX_DESCRIPTION},
-)
+BRIEF: dict[str, Json | Part] = {  # as every answer has it that has the whole task
+    "description": TEXT,
+    "reference": Part(
+        or_null(TEXT) | {"description": "Its customer's own name for it."}, lambda task: task.reference or None
+    ),
+    "tags": Part({"type": "array", "items": TEXT}, lambda task: list(task.tags)),
+}
+if missing := set(BRIEF_FIELDS) - BRIEF.keys():
+    raise TypeError(f"A task is told without {missing}, which are of a brief")
 _OPEN = Shape(  # what a row of the queue's index has
     "",
     Task,
     task_id=TASK_ID,
     status=one_of(STATUSES),
-    **dict.fromkeys(BRIEF["properties"], TEXT),
+    description=TEXT,
     credits_spent=COUNT,
     created_at=MOMENT,
     updated_at=MOMENT,
 )
-TASK = _OPEN.with_(
+_WHOLE = _OPEN.with_("", **BRIEF)
+TASK = _WHOLE.with_(
     "Task",
     completed_at=or_null(MOMENT),
     key_id=or_null(TEXT) | {"description": "Of the API key that submitted it; null for a person or a session."},
@@ -161,7 +154,7 @@ QUEUED_TASK = _OPEN.with_(
 QUEUE = Pages("tasks", QUEUED_TASK, MAX_LIMIT)
 CLAIMED = Shape("", object, **given(task={"anyOf": [QUEUED_TASK.described, {"type": "null"}]}))
 QUEUED_TASK_AND_RESULT = QUEUED_TASK.with_(
-    "QueuedTaskAndResult", **given(**RESULT.properties), reason=ENDED["reason"], redone_by=ENDED["redone_by"]
+    "QueuedTaskAndResult", **BRIEF, **given(**RESULT.properties), reason=ENDED["reason"], redone_by=ENDED["redone_by"]
 )
 STORED_FILE = Shape(
     "StoredFile",
@@ -231,7 +224,7 @@ API_KEY = Shape(
     scopes=Part({"type": "array", "items": one_of(SCOPES)}, lambda key: sorted(key.scopes)),
     credits_a_month=or_null(WHOLE) | {"description": "The most that it may spend in a UTC month; null: no limit."},
     spent=Part(
-        ref("CreditsByMonth"),
+        {"type": "object", "additionalProperties": COUNT, "description": "Credits by UTC month, of the last 13."},
         lambda key: dict(key.spent),
     ),
     **given(alive=TRUTH),
@@ -277,11 +270,12 @@ WEBHOOK_LISTED = Shape(
 )
 WEBHOOK_DELIVERIES = Pages("deliveries", WEBHOOK_LISTED, MAX_LIMIT)
 WEBHOOK_TRY = Shape("WebhookTry", Try, at=MOMENT, took_ms=COUNT, status=COUNT, error=TEXT)
+HEADERS_KEPT: Json = {"type": "object", "additionalProperties": TEXT}
 WEBHOOK_DELIVERY = WEBHOOK_LISTED.with_(
     "WebhookDelivery",
     tries=Part(list_of(WEBHOOK_TRY), lambda delivery: [WEBHOOK_TRY(one) for one in delivery.tries]),
-    headers=Part(ref("Headers"), lambda delivery: dict(delivery.headers)),
+    headers=Part(HEADERS_KEPT, lambda delivery: dict(delivery.headers)),
     body=TEXT,
-    answer_headers=Part(ref("Headers"), lambda delivery: dict(delivery.answer_headers)),
+    answer_headers=Part(HEADERS_KEPT, lambda delivery: dict(delivery.answer_headers)),
     answer=TEXT | {"description": "The first 64 KiB of the newest."},
 )

@@ -39,7 +39,7 @@ from app.domain.payments import PaymentRecord
 from app.domain.proposals import CODE, Proposal
 from app.domain.reversals import Amount
 from app.domain.sales import Line, Origin, Sale
-from app.domain.tasks import Result, ResultFile, Task, claimed, completed, new_task, rejected
+from app.domain.tasks import Brief, Result, ResultFile, Task, claimed, completed, new_task, rejected
 from app.domain.typed_drafts import TypedDraft
 from app.domain.webhooks import Endpoint, Try
 from tests.support import NOW
@@ -61,6 +61,7 @@ def account(**fields: Any) -> Account:
 
 BEGUN, DIFFERS = Begun("a1b2", NOW, 2), Difference(ADA, "sequence numbers", "1 to 3", "without [2]", ADA)
 CAUGHT_UP = CatchUp(LATER, NOW, 12, 1, (Finding("pi_1", "session", "+5 credits"),), ("It is disabled.",))
+LABELLED = new_task(ADA, Brief("Words", "order-1042", ("Invoices", "May")), "r-7", NOW)
 PLAIN_ACCOUNT = account()
 FULL_ACCOUNT = account(
     credits_balance=480,
@@ -421,6 +422,20 @@ CASES = {
         lambda s: s.updates.typed_drafts.save(replace(TYPED, version=0), TYPED),
         lambda s: s.typed_drafts.find_many([TYPED.draft_id], NOW),
         [TYPED],
+    ),
+    "task with labels": Case(
+        "Tasks",
+        {"task_id": LABELLED.task_id},
+        together(lambda tx: tx.tasks.add(LABELLED)),
+        lambda s: s.tasks.find(LABELLED.task_id),
+        LABELLED,
+    ),
+    "reference": Case(
+        "TaskLabels",
+        {"user_email": ADA, "label": "ref#order-1042"},
+        together(lambda tx: tx.labels.add([LABELLED])),
+        lambda s: s.labels.find(ADA, "order-1042"),
+        LABELLED.task_id,
     ),
     "webhook endpoint": Case(
         "WebhookEndpoints",

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from app.web.shape import MOMENT, TEXT, WHOLE, Part, Shape, asked, given
+from app.web.shape import MOMENT, TEXT, WHOLE, Part, Shape, given
 from tests.support import NOW
 
 
@@ -56,12 +56,3 @@ def test_what_is_given_is_what_was_described(values):
 def test_what_the_thing_does_not_have_is_a_mistake_of_ours():
     with pytest.raises(TypeError, match="Parcel has no address"):
         Shape("", Parcel, address=TEXT)
-
-
-def test_a_call_is_sent_every_field_of_a_record_and_may_leave_out_what_has_a_default():
-    assert asked(Parcel, to=TEXT, sent_at=MOMENT, note=TEXT)["required"] == ["to"]
-
-
-def test_a_field_of_a_record_that_nobody_describes_is_a_mistake_of_ours():
-    with pytest.raises(TypeError, match="note"):
-        asked(Parcel, to=TEXT, sent_at=MOMENT)
