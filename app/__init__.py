@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Any
 
 from flask import Flask, g, has_request_context
-from flask_compress import Compress
 
 from app import cli
 from app.config import Config, ConfigError
@@ -77,6 +76,7 @@ from app.telemetry.switch import switch
 from app.web import (
     addresses,
     admission,
+    compression,
     csrf,
     deps,
     edge,
@@ -178,8 +178,7 @@ def create_app(
     add_commands(cli.GROUPS)
     templating.register(app, config)
     names.register(app)
-    app.config.update(COMPRESS_ALGORITHM=["zstd", "gzip"], COMPRESS_ZSTD_LEVEL=3, COMPRESS_LEVEL=6)
-    Compress(app)
+    compression.register(app)
     static_files.register(app)
     rate_limits.register(app)
     waiting.register(app)

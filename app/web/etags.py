@@ -26,7 +26,7 @@ ETAG: dict[str, Any] = {
 
 
 def register(app: Flask) -> None:
-    """Call after Flask-Compress: what ran later is asked first, and the name is that of the JSON itself."""
+    """Call after compression.py: what ran later is asked first, and the name is that of the JSON itself."""
 
     @app.after_request
     def name_answer(response: Response) -> Response:

@@ -161,7 +161,7 @@ def document(app: Flask, app_url: str, *, without: Collection[str] = ()) -> Json
         paths.setdefault(path, {})[method.lower()] = _operation(method, view, call)
         models |= {call.body} if call.body else set()
     paths = described(paths)
-    schemas = {"Refusal": REFUSAL} | _answers() | _bodies(models)
+    schemas = {"Refusal": REFUSAL} | shapes.MAPS | _answers() | _bodies(models)
     return {
         "openapi": "3.1.0",
         "info": {

@@ -30,6 +30,7 @@ from .shape import (
     list_of,
     one_of,
     or_null,
+    ref,
 )
 
 TASK_ID: Json = {"type": "string", "minLength": 1, "examples": ["task_fmg2xoq4bm7ky4l6d4xkzjm7py"]}
@@ -80,6 +81,16 @@ FOUND_CUSTOMERS = Shape(
     searched=TEXT | {"description": "What was looked at, in words."},
     next_cursor=or_null(TEXT) | {"description": "For the next page; null on the last one."},
 )
+
+# Objects whose names are data: one schema each, wherever they stand, since a generated client makes a class of each.
+MAPS: dict[str, Json] = {
+    "CreditsByMonth": {
+        "type": "object",
+        "additionalProperties": COUNT,
+        "description": "Credits by UTC month, of the last 13.",
+    },
+    "Headers": {"type": "object", "additionalProperties": TEXT, "description": "Of an HTTP message, by name."},
+}
 
 # Tasks
 
@@ -224,7 +235,7 @@ API_KEY = Shape(
     scopes=Part({"type": "array", "items": one_of(SCOPES)}, lambda key: sorted(key.scopes)),
     credits_a_month=or_null(WHOLE) | {"description": "The most that it may spend in a UTC month; null: no limit."},
     spent=Part(
-        {"type": "object", "additionalProperties": COUNT, "description": "Credits by UTC month, of the last 13."},
+        ref("CreditsByMonth"),
         lambda key: dict(key.spent),
     ),
     **given(alive=TRUTH),
@@ -270,12 +281,11 @@ WEBHOOK_LISTED = Shape(
 )
 WEBHOOK_DELIVERIES = Pages("deliveries", WEBHOOK_LISTED, MAX_LIMIT)
 WEBHOOK_TRY = Shape("WebhookTry", Try, at=MOMENT, took_ms=COUNT, status=COUNT, error=TEXT)
-HEADERS_KEPT: Json = {"type": "object", "additionalProperties": TEXT}
 WEBHOOK_DELIVERY = WEBHOOK_LISTED.with_(
     "WebhookDelivery",
     tries=Part(list_of(WEBHOOK_TRY), lambda delivery: [WEBHOOK_TRY(one) for one in delivery.tries]),
-    headers=Part(HEADERS_KEPT, lambda delivery: dict(delivery.headers)),
+    headers=Part(ref("Headers"), lambda delivery: dict(delivery.headers)),
     body=TEXT,
-    answer_headers=Part(HEADERS_KEPT, lambda delivery: dict(delivery.answer_headers)),
+    answer_headers=Part(ref("Headers"), lambda delivery: dict(delivery.answer_headers)),
     answer=TEXT | {"description": "The first 64 KiB of the newest."},
 )

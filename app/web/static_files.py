@@ -13,6 +13,8 @@ from pathlib import Path
 import brotli  # type: ignore[import-untyped]
 from flask import Flask, Response, request
 
+from app.web.compression import best_of
+
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "br": partial(brotli.compress, quality=11),
     "gzip": partial(gzip.compress, compresslevel=9, mtime=0),
@@ -42,7 +44,7 @@ def shows_its_own_hash(static_folder: str | None) -> bool:
 
 
 def register(app: Flask) -> None:
-    """Call after Flask-Compress: what ran later is asked first, and Flask-Compress leaves a compressed answer alone."""
+    """Call after compression.py: what ran later is asked first, and a compressed answer is left alone there."""
     for name in AT_THE_ROOT:
         app.add_url_rule(f"/{name}", "static", app.view_functions["static"], defaults={"filename": name})
 
@@ -52,11 +54,12 @@ def register(app: Flask) -> None:
 
     @app.after_request
     def compress_static(response: Response) -> Response:
+        if request.endpoint != "static":
+            return response
         version, _ = response.get_etag()
-        encoding = request.accept_encodings.best_match(COMPRESS)
+        encoding = best_of(tuple(COMPRESS), request.headers.get("Accept-Encoding", ""))
         if (
-            request.endpoint != "static"
-            or request.method != "GET"
+            request.method != "GET"
             or response.status_code != 200
             or response.mimetype not in COMPRESSIBLE
             or (response.content_length or 0) < MIN_BYTES
