@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from flask import Blueprint, Response, flash, g, redirect, render_template, request, session, url_for
+from flask import Blueprint, flash, g, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
 
@@ -13,19 +13,15 @@ from app.domain.accounts import HALF
 from app.domain.clock import utcnow
 from app.domain.errors import AccountExists, BadCredentials, InvalidInput, WrongState
 from app.forms.account import ChangeEmailForm, ChangePasswordForm, DeleteForm, MailsForm, SettingsForm
-from app.services import accounts, addresses, statements
-from app.services.own_data import write_export
-from app.services.throttle import EXPORT_BY_ACCOUNT, network_of
-from app.web import deps, heavy
-from app.web.exports import announced, attachment, spooled
+from app.services import accounts, addresses
+from app.services.throttle import network_of
+from app.web import deps
 from app.web.guards import login_required
+from app.web.own_files import own_data
 from app.web.password_again import check_password
 from app.web.sessions import current_session_key, start_browser_session
 
 bp = Blueprint("account", __name__, url_prefix="/account")
-
-MAX_OWN_DATA = 1024 * 1024 * 1024
-OWN_DATA = "impacteragi-my-data.json"
 
 
 @bp.get("")
@@ -158,19 +154,7 @@ def sign_out_everywhere() -> ResponseReturnValue:
 @bp.get("/export.json")
 @login_required
 def export() -> ResponseReturnValue:
-    """One's own data. Written to a file first: an answer that breaks off half-way would pass for the whole."""
-
-    def write() -> Response:
-        with spooled(MAX_OWN_DATA) as (text, file):
-            write_export(deps.store(), g.account.email, text)
-        return attachment(file, "application/json", OWN_DATA)
-
-    return heavy.file(
-        lambda: statements.once_settled(write),
-        head=lambda: announced("application/json", OWN_DATA),
-        limit=EXPORT_BY_ACCOUNT,
-        name="export",
-    )
+    return own_data()
 
 
 @bp.post("/delete")

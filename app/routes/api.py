@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from flask import Blueprint, g, redirect
 from flask.typing import ResponseReturnValue
@@ -29,6 +29,7 @@ from app.domain.errors import (
     DomainError,
     IdempotencyKeyReused,
     InsufficientCredits,
+    InvalidInput,
     KeyLimitReached,
     LedgerBehind,
     LedgerWrong,
@@ -57,10 +58,11 @@ from app.domain.tasks import (
 from app.forms.paging import MONTH, as_day, check_month
 from app.services import checkout, queue, statements, tasks
 from app.services.accounts import SignedIn, sign_out
-from app.web import deps, heavy, rate_limits, waiting
+from app.web import deps, heavy, own_files, rate_limits, waiting
 from app.web.asked import FileNumber, Keyed, Note, Paging, PaymentId, Search, TaskId
-from app.web.call import Body, Query, call, checked, readable, replayed, told
+from app.web.call import Body, File, Query, call, checked, readable, replayed, told
 from app.web.csrf import csrf
+from app.web.exports import COUNTED, SUMMED
 from app.web.files import file_link
 from app.web.guards import public, token_required
 from app.web.openapi import then
@@ -88,6 +90,11 @@ bp = Blueprint("api", __name__, url_prefix="/api")
 MAX_ID_BYTES = 255
 
 csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge
+
+
+Month: TypeAlias = Annotated[str, readable(check_month, description="Like 2026-11.", pattern=f"^{MONTH.pattern}$")]
+LEDGER_FILE = File("text/csv", {"type": "string"}, (COUNTED, SUMMED))
+OWN_DATA_FILE = File("application/json", {"type": "object"})
 
 
 class SignUp(Body):
@@ -198,11 +205,20 @@ class ListTasks(Paging):
 
 class ListTransactions(Paging):
     type: Literal[TYPES] | None = None  # type: ignore[valid-type]
-    month: Annotated[str, readable(check_month, description="Like 2026-11.", pattern=f"^{MONTH.pattern}$")] = ""
+    month: Month = ""
+
+
+class AskLedgerFile(Query):
+    type: Literal[TYPES] | None = None  # type: ignore[valid-type]
+    month: Month = ""
+    reader: Annotated[
+        Literal["excel", "program"] | None,
+        told("program: without the byte-order mark and the line with the sum, which are in headers anyway."),
+    ] = field(default=None, name="for")
 
 
 class AskStatement(Query):
-    month: Annotated[str, readable(check_month, description="Like 2026-11.", pattern=f"^{MONTH.pattern}$")]
+    month: Month
 
 
 @bp.post("/auth/signup")
@@ -497,6 +513,39 @@ def get_statement(query: AskStatement) -> ResponseReturnValue:
         for row in found.rows
     ]
     return STATEMENT(found, transactions=rows)
+
+
+@bp.get("/statement.csv")
+@token_required(BILLING_READ)
+@call(
+    "get_ledger_file",
+    "The ledger as a CSV file",
+    tag="credits",
+    limits=["file"],
+    answers={200: LEDGER_FILE},
+    refusals=[PlacesTaken, LedgerBehind, LedgerWrong, InvalidInput],
+    description="The rows that the parameters name, all of them without one, newest first: whole, or refused. As the "
+    "page of transactions gives it: its last line is their number and sum, unless it is for a program.",
+)
+def get_ledger_file(query: AskLedgerFile) -> ResponseReturnValue:
+    return own_files.ledger_csv(type=query.type or "", month=query.month)
+
+
+@bp.get("/export")
+@token_required(SESSION)
+@call(
+    "get_own_data",
+    "All that we keep about oneself",
+    tag="accounts",
+    limits=["export"],
+    answers={200: OWN_DATA_FILE},
+    refusals=[PlacesTaken, LedgerBehind, LedgerWrong, InvalidInput],
+    description="One JSON object, as the page of the account gives it: the account, its sessions, keys and drafts, "
+    "tasks with results, the ledger, mails and webhooks, and last how many `rows` each list has and `ledger_sum`. No "
+    "secret. Whole, or refused.",
+)
+def get_own_data() -> ResponseReturnValue:
+    return own_files.own_data()
 
 
 @bp.get("/receipts/<payment_id>")

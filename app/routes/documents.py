@@ -30,19 +30,20 @@ class WhoseDocument(Query):
 LIMITS = (  # what, by the names that headers and calls have for it, and how much
     ("Tasks submitted", ("submit",), f"{SUBMITS_A_MINUTE} per 1 minute for an account"),
     ("Searches", ("search",), f"{throttle.SEARCH_BY_ACCOUNT} for an account"),
-    ("Statements", ("file",), f"{throttle.FILE_BY_ACCOUNT} for an account, files of the pages among them"),
+    ("Files", ("file",), f"{throttle.FILE_BY_ACCOUNT} for an account: statements, CSV and PDF, those of pages too"),
+    ("Exports", ("export",), f"{throttle.EXPORT_BY_ACCOUNT} for an account"),
     ("Cancels", ("cancel", "cancel-day"), f"{throttle.CANCEL_BY_ACCOUNT} and {throttle.CANCEL_BY_DAY} for an account"),
     ("Waits", ("wait",), f"{PLACES_OF_ONE} at one time for an account, in each of our processes"),
     ("Payment pages", ("checkout",), f"{throttle.CHECKOUT_BY_ACCOUNT} for an account"),
     ("Codes", ("redeem",), f"{throttle.REDEEM_BY_ACCOUNT} for an account"),
     ("Keys", ("keys",), f"{throttle.KEYS_BY_ACCOUNT} for an account"),
-    ("Webhook endpoints", ("webhooks",), f"{throttle.KEYS_BY_ACCOUNT} made, moved or tested for an account"),
+    ("Webhooks", ("webhooks",), f"{throttle.KEYS_BY_ACCOUNT} made, moved or tested for an account"),
     (
         "Sign-ins",
         ("sign-in",),
         f"{throttle.SIGN_IN_BY_ACCOUNT} that fail for an account, {throttle.SIGN_IN_BY_ADDRESS} for an address",
     ),
-    ("The password again", ("password-again",), f"{throttle.SIGN_IN_BY_DEVICE} that fail for a session"),
+    ("Password again", ("password-again",), f"{throttle.SIGN_IN_BY_DEVICE} that fail for a session"),
     ("Sign-ups", ("sign-up",), "by the hour for an address, as the header says"),
     ("A body", (), "64 KiB, unless the call says otherwise"),
 )
@@ -50,7 +51,8 @@ CHANGES = (
     (
         "2026-12-01",
         "API keys with scopes. A task can be waited for. Unknown fields and parameters are refused by their name; "
-        "before, they were ignored. A request is told everything that is wrong with it.",
+        "before, they were ignored. A request is told everything that is wrong with it. Answers say how it stands with "
+        "the limits that have counted their request. The ledger as a CSV file, and one's own data.",
     ),
     ("2026-11-25", "Customers are called by the id of their account: calls by an e-mail address are deprecated."),
 )

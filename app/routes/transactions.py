@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
 from functools import partial
-from typing import Any
 
 from flask import Blueprint, Response, g, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
-from app.domain.clock import to_iso, utcnow
-from app.domain.credits import TYPES, PostedEntry
+from app.domain.clock import utcnow
+from app.domain.credits import TYPES
 from app.domain.errors import Malformed
 from app.domain.paging import Page
 from app.forms.paging import check_month, read_month, read_paging
 from app.services import checkout, statements
 from app.web import deps, heavy
-from app.web.exports import announced, attachment, csv_file
+from app.web.exports import announced, attachment
 from app.web.fragments import render
 from app.web.guards import login_required
+from app.web.own_files import ledger_csv
 
 bp = Blueprint("transactions", __name__)
 
 PDF = "application/pdf"
-COLUMNS = ("date", "type", "description", "credits", "balance_after", "transaction_id")
 
 
 @bp.get("/transactions")
@@ -61,26 +59,7 @@ def index() -> ResponseReturnValue:
 @bp.get("/transactions.csv")
 @login_required
 def export() -> ResponseReturnValue:
-    """Everything that the filter names, newest first, with a row of their number and sum: whole, or refused."""
-    kind, month, task = _read_type(), read_month(request), request.args.get("task", "")
-
-    def write() -> Response:
-        store = deps.store()
-        if task:
-            return _csv(store.ledger.of_task(g.account.email, task))
-        return _csv(statements.whole_ledger(store, g.account.email, type=kind, month=month))
-
-    return heavy.file(lambda: statements.once_settled(write), head=lambda: _csv(()))
-
-
-def _csv(entries: Iterable[PostedEntry]) -> Response:
-    return csv_file(
-        "impacteragi-transactions.csv",
-        COLUMNS,
-        map(_csv_row, entries),
-        total=lambda count, credits: ("", "total", f"{count} rows, sum {credits}", "", "", ""),
-        adding=lambda row: row[COLUMNS.index("credits")],
-    )
+    return ledger_csv(type=_read_type(), month=read_month(request), task=request.args.get("task", ""))
 
 
 @bp.get("/transactions/statement/<month>")
@@ -122,14 +101,3 @@ def _read_type() -> str:
     if kind and kind not in TYPES:
         raise Malformed(f"type must be one of {', '.join(TYPES)}.")
     return kind
-
-
-def _csv_row(entry: PostedEntry) -> tuple[Any, ...]:
-    return (
-        to_iso(entry.timestamp),
-        entry.type,
-        entry.description,
-        entry.amount,
-        "" if entry.is_original else entry.balance_after,
-        entry.transaction_id,
-    )

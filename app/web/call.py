@@ -96,6 +96,21 @@ class Raw:
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """An answer that is a file, sent piece by piece from where it was written: see exports.py. It has no ETag.
+
+    `headers` are those of openapi.py that it may bring besides its name.
+    """
+
+    media_type: str
+    schema: Json
+    headers: tuple[str, ...] = ()
+
+
+Said = Shape[Any] | Pages[Any] | File | Json | str  # a success
+
+
+@dataclass(frozen=True, slots=True)
 class Deprecated:
     """A call that will end: its answers say since when (RFC 9745) and from when on it is not there (RFC 8594)."""
 
@@ -116,7 +131,7 @@ class Call:
     name: str
     summary: str
     tag: str
-    answers: Mapping[int, Shape[Any] | Pages[Any] | Json | str]
+    answers: Mapping[int, Said]
     refusals: tuple[Refusal, ...]
     description: str
     links: Json
@@ -154,7 +169,7 @@ def call(
     summary: str,
     *,
     tag: str,
-    answers: Mapping[int, Shape[Any] | Pages[Any] | Json | str],
+    answers: Mapping[int, Said],
     refusals: Iterable[Refusal] = (),
     description: str = "",
     links: Json | None = None,

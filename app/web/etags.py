@@ -10,6 +10,8 @@ from typing import Any
 
 from flask import Flask, Response, request
 
+from .exports import NAMED
+
 KEPT = "private, no-cache"  # by whoever asked alone, and asked about again each time
 CHARACTERS = 32  # of a hash in hexadecimals: no two answers of anybody's share a name
 IF_NONE_MATCH: dict[str, Any] = {
@@ -32,8 +34,8 @@ def register(app: Flask) -> None:
     def name_answer(response: Response) -> Response:
         if request.method != "GET" or not request.path.startswith("/api/"):
             return response
-        if response.status_code != 200 or response.mimetype != "application/json":
-            return response
+        if response.status_code != 200 or response.mimetype != "application/json" or response.direct_passthrough:
+            return response  # a file is not read into memory for its name
         etag = hashlib.sha256(response.get_data()).hexdigest()[:CHARACTERS]
         response.set_etag(etag, weak=True)
         if request.if_none_match.contains_weak(etag):
@@ -49,7 +51,7 @@ def described(paths: dict[str, Any]) -> dict[str, Any]:
 
 def _named(method: str, call: dict[str, Any]) -> dict[str, Any]:
     answer = call["responses"].get("200", {})
-    if method != "get" or "application/json" not in answer.get("content", {}):
+    if method != "get" or "application/json" not in answer.get("content", {}) or NAMED in answer["headers"]:
         return call
     headers = answer["headers"] | {"ETag": {"$ref": "#/components/headers/ETag"}}
     unchanged = {"description": "As If-None-Match has it. No body.", "headers": headers}

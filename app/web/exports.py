@@ -22,6 +22,7 @@ MAX_BYTES = 256 * 1024 * 1024  # of one file, on the disk of the worker
 MAX_ROWS = 50_000
 BYTE_ORDER_MARK = "\ufeff"  # without it Excel takes UTF-8 for the letters of its system
 READERS = ("", "excel", "program")
+NAMED, COUNTED, SUMMED = "Content-Disposition", "X-Row-Count", "X-Sum"  # headers of a file
 
 Row = tuple[Any, ...]
 
@@ -74,8 +75,8 @@ def csv_file(
         if reader != "program":
             text.write(csv_line(total(count, sum_)))
     response = attachment(file, "text/csv; charset=utf-8", name)
-    response.headers["X-Row-Count"] = str(count)
-    response.headers["X-Sum"] = str(sum_)
+    response.headers[COUNTED] = str(count)
+    response.headers[SUMMED] = str(sum_)
     return response
 
 

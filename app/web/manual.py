@@ -19,7 +19,7 @@ from app.domain import webhooks
 from app.domain.api_keys import SESSION
 from app.domain.errors import DomainError
 
-from .call import Call
+from .call import Call, File
 from .openapi import MEANING, TAGS, calls_of, codes_of, document, scope_of
 from .refusals import status_of
 from .shape import Json
@@ -84,6 +84,7 @@ class Shown:
     request: str  # for curl
     status: int | None
     answer: str
+    file: str  # its type, where the answer is one
 
 
 def chapters(app: Flask, app_url: str) -> list[tuple[str, str, list[Shown]]]:
@@ -125,7 +126,7 @@ def examples() -> Mapping[str, Json]:
 
 def _shown(method: str, path: str, view: Any, call: Call, said: Json, app_url: str) -> Shown:
     operation = said["paths"][path][method.lower()]
-    example = examples().get(call.name)
+    example, answer = examples().get(call.name), next(iter(call.answers.values()))
     return Shown(
         name=call.name,
         method=method,
@@ -141,8 +142,13 @@ def _shown(method: str, path: str, view: Any, call: Call, said: Json, app_url: s
         if example
         else "",
         status=example["status"] if example else next(iter(call.answers)),
-        answer=json.dumps(example["answer"], indent=2, ensure_ascii=False) if example and example["answer"] else "",
+        answer=_written(example["answer"]) if example and example["answer"] else "",
+        file=answer.media_type if isinstance(answer, File) else "",
     )
+
+
+def _written(answer: Json | str) -> str:
+    return answer if isinstance(answer, str) else json.dumps(answer, indent=2, ensure_ascii=False)
 
 
 def _takes(operation: Json, said: Json) -> Iterator[tuple[str, str, str, bool]]:

@@ -19,11 +19,12 @@ from werkzeug.routing import Rule
 from app.domain import api_keys, errors
 from app.web import shapes
 
-from .call import REPLAYED, Body, Call, Refusal, fields_of, schema_of
+from .call import REPLAYED, Body, Call, File, Refusal, Said, fields_of, schema_of
 from .etags import ETAG, described
+from .exports import COUNTED, NAMED, SUMMED
 from .rate_limits import LEFT, POLICY
 from .refusals import CODES, status_of
-from .shape import COUNT, MOMENT, TEXT, WHOLE, Json, Pages, Shape, fields, optional, ref
+from .shape import COUNT, MOMENT, TEXT, WHOLE, Json, Shape, fields, optional, ref
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 VERSION = "2026-12-01"  # of the API: a day, after which nothing was taken away and nothing came to mean another thing
@@ -98,6 +99,13 @@ HEADERS: dict[str, Json] = {
         "schema": {"enum": ["true"]},
         "required": False,
     },
+    NAMED: {
+        "description": "A name for the file, RFC 6266.",
+        "schema": {"type": "string", "examples": ["attachment; filename=impacteragi-transactions.csv"]},
+        "required": True,
+    },
+    COUNTED: {"description": "Rows of the file; not with HEAD.", "schema": {"type": "integer"}, "required": False},
+    SUMMED: {"description": "What they add up to; not with HEAD.", "schema": {"type": "integer"}, "required": False},
     "WWW-Authenticate": {"description": "Bearer.", "schema": {"type": "string"}, "required": True},
     POLICY: {
         "description": "The limits that have counted this request (draft-ietf-httpapi-ratelimit-headers): `q` so many "
@@ -271,12 +279,15 @@ def _told(schema: Json) -> Json:
     return {"schema": schema, **said}
 
 
-def _answer(said: Shape[Any] | Pages[Any] | Json | str, call: Call) -> Json:
+def _answer(said: Said, call: Call) -> Json:
     """A success: the shape that the view answers with, or for a redirect what it leads to."""
     headers = _headers(*_ends(call), *([REPLAYED] if call.replays else []), *_limits(call))
     if isinstance(said, str):
         location = {"schema": {"type": "string", "format": "uri"}, "required": True}
         return {"description": said, "headers": {"Location": location} | headers}
+    if isinstance(said, File):
+        content = {said.media_type: {"schema": said.schema}}
+        return {"description": "The file.", "headers": headers | _headers(NAMED, *said.headers), "content": content}
     schema = said if isinstance(said, dict) else said.described
     return {"description": "Done.", "headers": headers, "content": {"application/json": {"schema": schema}}}
 

@@ -13,7 +13,7 @@ import pytest
 from tests.http.server import Server
 from tests.many_rows import ADA, with_audit, with_ledger
 from tests.routes.browser import Browser
-from tests.support import make_account
+from tests.support import PASSWORD, make_account
 
 LEDGER_ROWS, AUDIT_ROWS = 1_201, 1_001  # three pages of 500
 
@@ -77,10 +77,11 @@ def test_a_client_of_the_server_reads_a_whole_file_or_a_refusal(dynamodb_url, st
     """Through the server as it is deployed: the answer says how long it is, and a broken one has another status."""
     account = with_ledger(store, LEDGER_ROWS)
     with Server(proxy.url, tmp_path / "server.log", workers=1) as server:
-        cookie = signed_in(server.url)
+        cookie, key = signed_in(server.url), token(server.url)
 
         def fetch(path: str):
-            request = urllib.request.Request(server.url + path, headers={"Cookie": cookie})
+            signed = {"Authorization": f"Bearer {key}"} if path.startswith("/api/") else {"Cookie": cookie}
+            request = urllib.request.Request(server.url + path, headers=signed)
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, answer.headers, answer.read()
 
@@ -92,12 +93,21 @@ def test_a_client_of_the_server_reads_a_whole_file_or_a_refusal(dynamodb_url, st
         assert "Exposé 1,".encode() in body
         assert body.decode().splitlines()[-1] == f',total,"{LEDGER_ROWS} rows, sum {account.credits_balance}",,,'
         assert json.loads(fetch("/account/export.json")[2])["rows"]["ledger"] == LEDGER_ROWS
+        assert fetch("/api/statement.csv")[2] == body
+        assert json.loads(fetch("/api/export")[2])["rows"]["ledger"] == LEDGER_ROWS
         for page in (1, 2, 3):
             break_from(proxy, page, "error")
-            for path in ("/transactions.csv", "/account/export.json"):
+            for path in ("/transactions.csv", "/api/statement.csv", "/account/export.json", "/api/export"):
                 with pytest.raises(urllib.error.HTTPError) as refused:
                     fetch(path)
                 assert refused.value.code == 503
+
+
+def token(url: str) -> str:
+    body = json.dumps({"email": ADA, "password": PASSWORD}).encode()
+    request = urllib.request.Request(f"{url}/api/auth/login", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)["token"]
 
 
 def signed_in(url: str) -> str:
@@ -105,8 +115,6 @@ def signed_in(url: str) -> str:
     import http.cookiejar
     import re
     import urllib.parse
-
-    from tests.support import PASSWORD
 
     jar = http.cookiejar.CookieJar()
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))

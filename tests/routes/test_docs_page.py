@@ -21,6 +21,7 @@ from app.services.payments import record_fact
 from app.services.webhook_sender import WebhookSender
 from app.web import manual
 from app.web.deps import KEY
+from app.web.exports import NAMED
 from app.web.openapi import calls_of
 from tests.described import described_calls
 from tests.routes.browser import Browser
@@ -79,6 +80,8 @@ STORY: list[tuple[str, str, str, Any, dict[str, str]]] = [
     ("list_tasks", ADA, "GET /api/tasks?status=pending&limit=2", None, {}),
     ("list_transactions", ADA, "GET /api/transactions?type=spend&limit=1", None, {}),
     ("get_statement", ADA, "GET /api/statement?month=2026-11", None, {}),
+    ("get_ledger_file", ADA, "GET /api/statement.csv?type=spend&for=program", None, {}),
+    ("get_own_data", ADA, "GET /api/export", None, {}),
     ("get_receipt", ADA, "GET /api/receipts/pi_1", None, {}),
     ("find_customer", OPERATOR, "GET /api/admin/customers?email=ada%40example.com", None, {}),
     ("search_customers", OPERATOR, "GET /api/admin/customers/search?q=ada&limit=2", None, {}),
@@ -171,7 +174,7 @@ def told(app, store) -> dict[str, Any]:
         signed = {"Authorization": f"Bearer {tokens[who]}"} if who else {}
         answer = client.open(path, method=method, headers=headers | signed, **(sent if body is not None else {}))
         assert answer.status_code < 400, (name, answer.text)
-        got = answer.get_json(silent=True)
+        got = answer.get_json(silent=True) if NAMED not in answer.headers else None
         if got and "task_id" in got:
             known[name] = got["task_id"]
         if name == "submit_batch":
@@ -184,7 +187,8 @@ def told(app, store) -> dict[str, Any]:
         if not name.startswith("-"):
             example = {"method": method, "path": path, "headers": headers, "signed_in": bool(who)}
             body = None if isinstance(body, bytes) else body
-            made[name] = shown(example | {"body": body, "status": answer.status_code, "answer": got})
+            text = answer.text if answer.mimetype == "text/csv" else got
+            made[name] = shown(example | {"body": body, "status": answer.status_code, "answer": text})
     return made
 
 

@@ -13,8 +13,8 @@ from app.domain.clock import utcnow
 from app.domain.paging import Page
 from app.services import tasks
 from tests.many_rows import ADA, with_audit, with_ledger
-from tests.routes.browser import Browser
-from tests.support import ledger, make_account
+from tests.routes.browser import Browser, Program
+from tests.support import ledger, make_account, make_key
 
 
 @pytest.fixture
@@ -48,6 +48,61 @@ def test_a_person_gets_a_file_that_excel_reads_and_that_ends_with_number_and_sum
     assert sum(int(row[3]) for row in rows[1:-1]) == 90 == int(rows[1][4])
     assert int(answer.headers["Content-Length"]) == len(answer.data)
     assert ada.get("/transactions.csv?for=excel").data == answer.data
+
+
+def as_on_the_page(answer) -> tuple:
+    names = ("Content-Type", "Content-Disposition", "Content-Length", "X-Row-Count", "X-Sum", "Cache-Control")
+    return (answer.status_code, answer.data, *(answer.headers.get(name) for name in names))
+
+
+@pytest.mark.parametrize("query", ["", "?for=program", "?type=spend", f"?month={utcnow():%Y-%m}", "?month=2026-01"])
+def test_the_api_gives_the_same_file_of_the_ledger_as_the_page(app, ada, query):
+    program = Program(app)
+
+    answer = program.client.get(f"/api/statement.csv{query}", headers=program._headers())
+
+    assert as_on_the_page(answer) == as_on_the_page(ada.get(f"/transactions.csv{query}"))
+    assert "ETag" not in answer.headers
+    assert "RateLimit" in answer.headers
+
+
+def test_the_api_gives_the_same_data_of_ones_own_as_the_page(app, ada):
+    answer = Program(app).get("/api/export")
+
+    assert as_on_the_page(answer) == as_on_the_page(ada.get("/account/export.json"))
+    assert json.loads(answer.data)["rows"]["ledger"] == 2
+    assert "ETag" not in answer.headers
+
+
+def test_a_file_of_the_api_is_sent_from_the_disk_piece_by_piece(app, ada, monkeypatch):
+    program = Program(app)
+    monkeypatch.setattr("app.web.exports.IN_MEMORY", 1)
+
+    with app.test_request_context("/api/export", headers=program._headers()):
+        answer = app.full_dispatch_request()
+
+        assert (answer.status_code, answer.is_streamed, answer.direct_passthrough) == (200, True, True)
+        answer.close()
+
+
+@pytest.mark.parametrize(("scope", "file", "data"), [("billing:read", 200, 403), ("tasks:read", 403, 403)])
+def test_a_key_gets_the_ledger_by_its_scope_and_never_all_that_we_keep(app, store, scope, file, data):
+    make_account(store)
+    client = app.test_client(use_cookies=False)
+    headers = {"Authorization": f"Bearer {make_key(store, scopes=[scope])}"}
+
+    assert client.get("/api/statement.csv", headers=headers).status_code == file
+    assert client.get("/api/export", headers=headers).status_code == data
+
+
+@pytest.mark.parametrize("path", ["/api/statement.csv?for=nobody", "/api/statement.csv?month=2026-13"])
+def test_what_no_file_is_for_is_refused_by_its_name(app, store, path):
+    make_account(store)
+    program = Program(app)
+
+    answer = program.client.get(path, headers=program._headers())
+
+    assert (answer.status_code, answer.get_json()["field"]) == (400, path.partition("?")[2].partition("=")[0])
 
 
 @pytest.mark.threat(106)
@@ -87,7 +142,7 @@ def test_an_export_is_refused_rather_than_cut_when_it_is_too_long(store, operato
 @pytest.mark.parametrize("path", ["/transactions.csv", "/account/export.json"])
 def test_an_export_is_refused_when_it_is_larger_than_its_file_may_be(ada, monkeypatch, path):
     monkeypatch.setattr("app.web.exports.MAX_BYTES", 200)
-    monkeypatch.setattr("app.routes.account.MAX_OWN_DATA", 200)
+    monkeypatch.setattr("app.web.own_files.MAX_OWN_DATA", 200)
 
     assert ada.get(path).status_code == 422
 

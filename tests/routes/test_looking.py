@@ -19,7 +19,7 @@ pytestmark = pytest.mark.long
 
 WRITES = {"UpdateItem", "PutItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"}
 # Differ from one GET to the next, or are told by making the file, which HEAD does not.
-ITS_OWN = {"Date", "Expires", "X-Request-Id", "Set-Cookie", "Content-Length", "X-Row-Count", "X-Sum"}
+ITS_OWN = {"RateLimit", "Date", "Expires", "X-Request-Id", "Set-Cookie", "Content-Length", "X-Row-Count", "X-Sum"}
 AHEAD = [
     {"Sec-Purpose": "prefetch"},
     {"Sec-Purpose": "prefetch;prerender"},
