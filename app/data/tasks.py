@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from datetime import date
 from typing import Any
@@ -87,7 +87,7 @@ class TaskReads(Base):
         number of rows.
         """
         found = finder(search)
-        keep = (lambda task: found(task.description)) if found else None
+        keep = (lambda task: says(task, found)) if found else None
         place = _place(email, status, search, since, until)
         return self._page(
             TABLE, **place, make=TASK.record, limit=limit, cursor=cursor, keep=keep, newest_first=not oldest_first
@@ -163,6 +163,11 @@ def adopted_task(base: Base, row: dict[str, Any]) -> dict[str, Any]:
     if "version" in row or base.adopter is None:
         return row
     return base.adopter.task(base, row)
+
+
+def says(task: Task, found: Callable[[str], bool]) -> bool:
+    """Whether a search finds a task: by its text, its reference or a tag."""
+    return found(task.description) or any(map(found, (task.reference, *task.tags)))
 
 
 def user_status(email: AccountKey, status: str) -> str:

@@ -63,9 +63,18 @@ def check_tags(tags: Sequence[object]) -> tuple[str, ...]:
     return tuple(kept.values())
 
 
+def check_tag(tag: object) -> str:
+    """One tag, as it is kept. Raises InvalidInput."""
+    return check_tags([tag])[0]
+
+
 def fold_tag(tag: str) -> str:
     """What two tags have in common that differ in case alone."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", tag).casefold())
+
+
+def has_tag(task: Task, tag: str) -> bool:
+    return fold_tag(tag) in map(fold_tag, task.tags)
 
 
 def reference_label(reference: str) -> str:

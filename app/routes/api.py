@@ -42,7 +42,7 @@ from app.domain.errors import (
     WrongCode,
     WrongState,
 )
-from app.domain.labels import MAX_REFERENCE, MAX_TAG, MAX_TAGS, check_reference, check_tags
+from app.domain.labels import MAX_REFERENCE, MAX_TAG, MAX_TAGS, check_reference, check_tag, check_tags
 from app.domain.statement import Statement
 from app.domain.tasks import (
     BRIEF_FIELDS,
@@ -199,6 +199,11 @@ class ListTasks(Paging):
         date | None, readable(as_day, description="The last UTC day of submitting, included.", format="date")
     ] = field(default=None, name="to")
     order: Literal["newest", "oldest"] = "newest"
+    reference: Annotated[
+        str,
+        readable(check_reference, description="The task that has this reference of yours.", pattern=LABEL),
+    ] = ""
+    tag: Annotated[str, readable(check_tag, description="Tasks with this tag, in any case.", pattern=TAG)] = ""
     updated_since: Annotated[str, told("Not in force yet, nor is wait: the answer is that without them.")] = ""
     wait: Wait = 0
 
@@ -376,11 +381,14 @@ def cancel_tasks(body: CancelTasks) -> ResponseReturnValue:
     limits=["search"],
     answers={200: TASKS},
     refusals=[BadCursor, PlacesTaken],
-    description="A search looks at a bounded number of rows: a page may be short and still have a next one.",
+    description="A search looks at a bounded number of rows: a page may be short and still have a next one. "
+    "So may one of a tag with a status.",
 )
 def list_tasks(query: ListTasks) -> ResponseReturnValue:
+    store = deps.store()
+    labelled = partial(store.labels.page, reference=query.reference, tag=query.tag)
     read = partial(
-        deps.store().tasks.page,
+        labelled if query.reference or query.tag else store.tasks.page,
         g.account.email,
         limit=query.limit,
         cursor=query.cursor,
@@ -390,7 +398,7 @@ def list_tasks(query: ListTasks) -> ResponseReturnValue:
         until=query.until,
         oldest_first=query.order == "oldest",
     )
-    page = heavy.search(read) if query.q else read()
+    page = heavy.search(read) if query.q or (query.tag and query.status) else read()
     return TASKS(page)
 
 

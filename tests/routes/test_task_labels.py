@@ -111,3 +111,28 @@ def test_a_form_sent_again_by_its_reference_asks_about_no_twin(app, ada, store):
     assert again.status_code == 303
     assert again.location == first.location
     assert balance(store) == 390
+
+
+def listed(program, asked):
+    answer = program.client.get(f"/api/tasks?{asked}", headers={"Authorization": f"Bearer {program.token}"})
+    assert answer.status_code == 200, answer.text
+    return [task["description"] for task in answer.get_json()["tasks"]]
+
+
+def test_a_program_lists_by_reference_and_by_tag(ada):
+    ada.submit(ORDER)
+    ada.submit({"description": "Another", "tags": ["invoices"]})
+    ada.submit({"description": "A third"})
+
+    assert listed(ada, "reference=%20order-1042") == ["Summarise the report"]
+    assert listed(ada, "reference=order-1") == []
+    assert listed(ada, "tag=INVOICES") == ["Another", "Summarise the report"]
+    assert listed(ada, "tag=invoices&order=oldest&status=pending&q=report") == ["Summarise the report"]
+    assert len(listed(ada, "reference=&tag=")) == 3
+
+
+@pytest.mark.parametrize("asked", ["tag=a,b", "tag=%20", "reference=" + "x" * 101, "tag=may&cursor=abc"])
+def test_what_can_be_no_label_is_a_400(ada, asked):
+    answer = ada.client.get(f"/api/tasks?{asked}", headers={"Authorization": f"Bearer {ada.token}"})
+
+    assert answer.status_code == 400
