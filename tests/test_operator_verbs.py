@@ -96,7 +96,7 @@ class World:
 
     def proposal(self) -> str:
         how = {"idempotency_key": f"r-{next(numbers)}", "limit": 0, "now": utcnow()}
-        return customers.adjust(self.store, TWO, ADA, 5, "Gift", **how).adjustment_id
+        return customers.adjust(self.store, TWO, ADA, 5, "Gift", **how).done.adjustment_id
 
     def failed_mail(self) -> str:
         mail = self.store.mails.find(self.mail())

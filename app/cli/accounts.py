@@ -133,16 +133,18 @@ def _print_account(found: Account, entries: list[PostedEntry]) -> None:
 def adjust(account: str, amount: int, reason: str, idempotency_key: str | None, operator: str, as_json: bool) -> None:
     """Add AMOUNT credits, or with a minus take them away; never below zero. Large ones wait for a second operator."""
     done = told(
-        lambda: customers.adjust(
-            deps.store(),
-            operator,
-            named(account).email,
-            amount,
-            reason,
-            idempotency_key=idempotency_key or secrets.token_urlsafe(16),
-            limit=deps.config().adjust_limit,
-            now=utcnow(),
-            on_command_line=True,
+        lambda: (
+            customers.adjust(
+                deps.store(),
+                operator,
+                named(account).email,
+                amount,
+                reason,
+                idempotency_key=idempotency_key or secrets.token_urlsafe(16),
+                limit=deps.config().adjust_limit,
+                now=utcnow(),
+                on_command_line=True,
+            ).done
         )
     )
     if isinstance(done, Proposal):

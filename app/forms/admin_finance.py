@@ -6,7 +6,7 @@ from datetime import datetime
 
 from flask import Request
 from flask_wtf import FlaskForm
-from wtforms import HiddenField, StringField, ValidationError
+from wtforms import StringField, ValidationError
 from wtforms.validators import InputRequired, NumberRange
 
 from app.domain.accounts import normalise_email
@@ -17,7 +17,7 @@ from app.domain.payment_list import STATES, PaymentFilter
 from app.domain.payments import MAX_CREDITS_BY_HAND
 from app.domain.text import shows
 
-from .base import Day, WholeNumber, rule
+from .base import Day, IdempotencyKey, WholeNumber, rule
 from .paging import read_month, read_search
 
 MAX_REASON = 500
@@ -42,7 +42,7 @@ class ReasonForm(FlaskForm):
 
 
 class CreditForm(ReasonForm):
-    request_id = HiddenField()
+    request_id = IdempotencyKey(required=False)
     email = StringField("Account (e-mail)", validators=[rule(normalise_email)])
     credits = WholeNumber(
         "Credits",
@@ -55,7 +55,7 @@ class CreditForm(ReasonForm):
 
 
 class PromotionalCodeForm(FlaskForm):
-    request_id = HiddenField()
+    request_id = IdempotencyKey(required=False)
     code = StringField("Code", validators=[rule(normalise_code)])
     credits = WholeNumber(
         "Credits for each account",

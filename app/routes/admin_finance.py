@@ -23,6 +23,7 @@ from app.domain.payments import PaymentRecord
 from app.domain.proposals import Proposal
 from app.domain.tasks import new_idempotency_key
 from app.forms.admin_finance import CreditForm, PromotionalCodeForm, ReasonForm, read_payment_filter
+from app.forms.base import form_key
 from app.forms.paging import read_paging
 from app.services import books, checks, codes, ledger_figures, parked, payment_list, payments, sales
 from app.web import deps, heavy
@@ -260,7 +261,7 @@ def name_sale(source: str) -> ResponseReturnValue:
         actor=g.account.email,
         limit=deps.config().adjust_limit,
         now=utcnow(),
-        idempotency_key=request.form.get("request_id", ""),
+        idempotency_key=form_key(request.form.get("request_id")),
     )
     if proposed is None:
         return _released(source)

@@ -36,7 +36,7 @@ from app.services import customer_search, customers, queue
 from app.services.customers import MAX_ADJUSTMENT, check_amount
 from app.web import deps, heavy
 from app.web.asked import IN_ADDRESS, AccountId, EmailInPath, FileId, Keyed, Paging, Reason, Search, TaskId
-from app.web.call import Body, Deprecated, Query, Raw, call, checked, told
+from app.web.call import Body, Deprecated, Query, Raw, call, checked, replayed, told
 from app.web.csrf import csrf
 from app.web.files import MAX_FILE_BYTES, MAX_FILES
 from app.web.guards import operator_token_required
@@ -303,7 +303,9 @@ def get_customer(account_id: AccountId) -> ResponseReturnValue:
     tag="operators",
     answers={201: TRANSACTION, 202: PROPOSAL},
     refusals=[NotFound, IdempotencyKeyReused, WrongState],
-    description="202: so large an amount waits for a second operator, and nothing is booked yet.",
+    description="202: so large an amount waits for a second operator, and nothing is booked yet. A repeated key is the "
+    "first answer; with another amount it is a 409.",
+    replays=True,
 )
 def adjust(account_id: AccountId, body: Adjust, headers: Keyed) -> ResponseReturnValue:
     return _adjust(deps.store().accounts.get_by_id(account_id).email, body, headers)
@@ -335,10 +337,12 @@ def get_customer_by_address(email: EmailInPath) -> ResponseReturnValue:
     refusals=[NotFound, IdempotencyKeyReused, WrongState],
     description=IN_PATH,
     deprecated=Deprecated(BY_ADDRESS_SINCE, instead="adjust"),
+    replays=True,
 )
 def adjust_by_address(email: EmailInPath, body: Adjust, headers: Keyed) -> ResponseReturnValue:
     account = deps.store().accounts.get_holder(normalise_email(email))
-    return (*_adjust(account.email, body, headers), _instead("api_admin.adjust", account))
+    answer, status, again = _adjust(account.email, body, headers)
+    return answer, status, again | _instead("api_admin.adjust", account)
 
 
 def _instead(endpoint: str, account: Account) -> dict[str, str]:
@@ -346,8 +350,8 @@ def _instead(endpoint: str, account: Account) -> dict[str, str]:
     return {"Link": f'<{url_for(endpoint, account_id=account.account_id)}>; rel="successor-version"'}
 
 
-def _adjust(email: AccountKey, body: Adjust, headers: Keyed) -> tuple[dict[str, Any], int]:
-    done = customers.adjust(
+def _adjust(email: AccountKey, body: Adjust, headers: Keyed) -> tuple[dict[str, Any], int, dict[str, str]]:
+    adjusted = customers.adjust(
         deps.store(),
         g.account.email,
         email,
@@ -357,9 +361,9 @@ def _adjust(email: AccountKey, body: Adjust, headers: Keyed) -> tuple[dict[str, 
         limit=deps.config().adjust_limit,
         now=utcnow(),
     )
-    if isinstance(done, Proposal):
-        return PROPOSAL(done), 202
-    return TRANSACTION(done), 201
+    if isinstance(adjusted.done, Proposal):
+        return PROPOSAL(adjusted.done), 202, replayed(adjusted.replayed)
+    return TRANSACTION(adjusted.done), 201, replayed(adjusted.replayed)
 
 
 def _files(task_id: str, file_ids: tuple[str, ...]) -> list[ResultFile]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from app.data import Store
@@ -47,6 +48,14 @@ def preview(account: Account, amount: object) -> tuple[int, int]:
     return credits_delta, after
 
 
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """The ledger row that was booked, or what waits for a second operator; `replayed`: an earlier request did it."""
+
+    done: PostedEntry | Proposal
+    replayed: bool = False
+
+
 @verb
 def adjust(
     store: Store,
@@ -59,7 +68,7 @@ def adjust(
     limit: int,
     now: datetime,
     on_command_line: bool = False,
-) -> PostedEntry | Proposal:
+) -> Adjusted:
     """Adjust a balance, once for an idempotency key. It waits for a second operator instead if this one would then have
     made more than `limit` credits by hand alone in this UTC day, over all accounts and means.
 
@@ -82,14 +91,15 @@ def adjust(
         now=now,
     )
     if first := _first(store, wanted):
-        return first
+        return Adjusted(first, replayed=True)
     preview(account, checked)
 
     def authority() -> Authority:
         return by_hand.alone(store, operator, checked, limit=limit, now=now, on_command_line=on_command_line)
 
     try:
-        return _book(store, wanted, account, now, authority, "credits.adjust", lambda tx: _not_proposed(tx, wanted))
+        booked = _book(store, wanted, account, now, authority, "credits.adjust", lambda tx: _not_proposed(tx, wanted))
+        return Adjusted(booked)
     except NeedsSecond:
         return _propose_once(store, wanted)
     except AlreadyRecorded:
@@ -212,9 +222,9 @@ def check_amount(amount: object) -> int:
     return amount
 
 
-def _propose_once(store: Store, wanted: Proposal) -> PostedEntry | Proposal:
+def _propose_once(store: Store, wanted: Proposal) -> Adjusted:
     try:
-        return by_hand.propose(store, wanted, unless=lambda tx: tx.ledger.not_recorded(_entry_id(wanted)))
+        return Adjusted(by_hand.propose(store, wanted, unless=lambda tx: tx.ledger.not_recorded(_entry_id(wanted))))
     except AlreadyRecorded:
         return _answered(store, wanted)
 
@@ -295,12 +305,12 @@ def _first(store: Store, repeat: Proposal) -> PostedEntry | Proposal | None:
     return first
 
 
-def _answered(store: Store, repeat: Proposal) -> PostedEntry | Proposal:
+def _answered(store: Store, repeat: Proposal) -> Adjusted:
     """The same, where the store has just said that there was one. Raises IdempotencyKeyReused."""
     first = _first(store, repeat)
     if first is None:
         raise IdempotencyKeyReused
-    return first
+    return Adjusted(first, replayed=True)
 
 
 def _entry_id(wanted: Proposal) -> str:

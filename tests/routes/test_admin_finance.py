@@ -346,6 +346,26 @@ def test_a_large_code_and_a_generous_credit_wait_under_proposals(operator, colle
     assert "SPRING-2099 can be redeemed now" in words(colleague.get("/admin/corrections"))
 
 
+@pytest.mark.parametrize("key", ["", " ", "naïve", "k" * 256], ids=["empty", "blank", "not ASCII", "long"])
+def test_money_by_hand_is_not_made_under_a_key_that_cannot_be_used(operator, parked_payment, books_sold, store, key):
+    code = {"code": "spring-2099", "credits": "50", "max_uses": "1", "expires_at": "2099-01-01", "request_id": key}
+    wish = {"email": "buyer@example.com", "credits": "60", "reason": "paid in rupiah", "request_id": key}
+
+    for path, form in (("/admin/finance/codes", code), (f"{parked_payment}/credit", wish)):
+        refused = operator.post(path, data=form)
+        page = BeautifulSoup(refused.data, "html.parser").select_one(f"form[action='{path}']")
+        fresh = page.select_one("[name=request_id]")["value"]
+        assert (refused.status_code, "Nothing was done: send it again." in words(refused)) == (422, True)
+        assert page.select_one("[name=credits]")["value"] == form["credits"]
+        assert fresh not in ("", key)
+        assert (store.codes.find("SPRING-2099"), store.accounts.find("buyer@example.com")) == (None, None)
+    named = operator.post(f"{SALE}/name", data={"reason": "credits since May", "request_id": key})
+
+    assert (named.status_code, "Nothing was done" in words(named)) == (400, True)
+    assert list(store.ledger.every()) == []
+    assert operator.post("/admin/finance/codes", data=code | {"request_id": "one"}).status_code == 303
+
+
 def test_a_payment_whose_refund_is_at_stripe_can_only_be_finished(operator, parked_payment, store, stripe):
     stripe.down = True
     assert operator.post(f"{parked_payment}/refund", data={"reason": "wrong currency"}).status_code == 503

@@ -182,6 +182,7 @@ def test_a_balance_is_adjusted_once_when_the_key_is_repeated(store, op, ada):
     again = op.post(path, json={"amount": 5, "reason": "Goodwill"}, headers=key)
 
     assert first.get_json() == again.get_json()
+    assert ("Idempotent-Replayed" in first.headers, again.headers["Idempotent-Replayed"]) == (False, "true")
     assert first.get_json()["balance_after"] == 105
     assert op.get(f"/api/admin/customers/{ada.account_id}").get_json()["credits"] == 105
     assert op.post(path, json={"amount": 6000, "reason": "Goodwill"}).status_code == 202
@@ -189,6 +190,16 @@ def test_a_balance_is_adjusted_once_when_the_key_is_repeated(store, op, ada):
         assert op.post(path, json=body).status_code == 422
     assert op.post("/api/admin/customers/acc_of_nobody/adjust", json={"amount": 5, "reason": "x"}).status_code == 404
     assert store.accounts.get("ada@example.com").credits_balance == 105
+
+
+def test_what_waits_for_a_second_operator_says_when_it_is_told_again_also_by_the_address(op, ada):
+    path, body = "/api/admin/users/ada@example.com/adjust", {"amount": 6000, "reason": "Goodwill"}
+
+    answers = [op.post(path, json=body, headers={"Idempotency-Key": "k-1"}) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [202] * 3
+    assert ["Idempotent-Replayed" in answer.headers for answer in answers] == [False, True, True]
+    assert all("successor-version" in answer.headers["Link"] for answer in answers)
 
 
 def test_the_example_worker_empties_the_queue_when_it_runs_once(store, app, op, ada):

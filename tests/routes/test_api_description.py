@@ -11,7 +11,8 @@ import pytest
 from werkzeug.routing import Rule
 
 from app.routes import api
-from app.web import manual
+from app.web import manual, openapi
+from app.web.asked import Keyed
 from app.web.openapi import document
 from tests.described import described_calls, hold
 from tests.routes.browser import Program
@@ -56,6 +57,13 @@ def test_every_call_has_a_name_of_its_own_and_every_tag_is_told():
     names = [call["operationId"] for call in calls]
     assert len(names) == len(set(names))
     assert {tag for call in calls for tag in call["tags"]} <= {tag["name"] for tag in described["tags"]}
+
+
+def test_every_call_that_takes_an_idempotency_key_says_when_it_tells_again(app):
+    keyed = {call.name for *_, call in openapi.calls_of(app) if call.headers and issubclass(call.headers, Keyed)}
+
+    assert len(keyed) > 5
+    assert keyed <= {call.name for *_, call in openapi.calls_of(app) if call.replays}
 
 
 def test_who_may_ask_is_what_the_view_says(app):

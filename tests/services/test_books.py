@@ -478,7 +478,7 @@ def test_a_code_is_not_named_when_it_is_redeemed_while_the_books_are_read(store,
 
 def adjust_by(store, amount, idempotency_key, *, operator="op@example.com", limit=5000, now=NOW):
     who = {"idempotency_key": idempotency_key, "limit": limit, "now": now}
-    return customers.adjust(store, operator, "ada@example.com", amount, "Gift", **who)
+    return customers.adjust(store, operator, "ada@example.com", amount, "Gift", **who).done
 
 
 @pytest.fixture

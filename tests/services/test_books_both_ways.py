@@ -746,7 +746,7 @@ def test_faults_in_a_real_store_are_named_alike_from_our_own_export(empty_store,
     op, two = store.accounts.get("op@example.com"), make_account(store, "two@example.com", role="admin")
     for n in range(2):
         who = {"idempotency_key": f"r-{n}", "limit": 5000, "now": NOW}
-        done = customers.adjust(store, op.email, whole.email, 2000 + n, "Gift", **who)
+        done = customers.adjust(store, op.email, whole.email, 2000 + n, "Gift", **who).done
     act = next(row for row in store.audit.every_of(whole.email) if row.after.get("amount") == 2001)
     store._update("Audit", {"audit_id": act.audit_id}, set={"after": {**act.after, "limit": 10}})
     faults["above the limit"] = done.transaction_id

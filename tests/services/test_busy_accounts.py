@@ -21,7 +21,7 @@ HOW = {"actor": OP, "reason": "Because", "now": NOW}
 
 
 def propose(store):
-    return customers.adjust(store, OP, ADA, 6000, "Gift", idempotency_key="r-1", limit=5000, now=NOW)
+    return customers.adjust(store, OP, ADA, 6000, "Gift", idempotency_key="r-1", limit=5000, now=NOW).done
 
 
 ACTS = {

@@ -32,7 +32,7 @@ def people(store):
 def adjust(store, amount, idempotency_key="r-1", *, operator=OP, email=ADA, limit=LIMIT, now=NOW, **more):
     return customers.adjust(
         store, operator, email, amount, "Gift", idempotency_key=idempotency_key, limit=limit, now=now, **more
-    )
+    ).done
 
 
 def make_code(store, credits=100, uses=10, *, name="SPRING-2026", operator=OP, now=NOW, **more):

@@ -31,7 +31,7 @@ def adjust(
 ):
     return customers.adjust(
         store, operator, email, amount, reason, idempotency_key=idempotency_key, limit=limit, now=now
-    )
+    ).done
 
 
 def acts(store, subject="ada@example.com"):

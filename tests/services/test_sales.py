@@ -512,7 +512,7 @@ def test_names_and_adjustments_at_once_stay_within_the_day_of_one_operator(store
     def act(number: int) -> object:
         if number % 2:
             how = {"idempotency_key": f"r-{number}", "limit": 2000, "now": NOW}
-            return customers.adjust(store, "op@example.com", "ada@example.com", 1000, "Gift", **how)
+            return customers.adjust(store, "op@example.com", "ada@example.com", 1000, "Gift", **how).done
         return name(store, links[number // 2], limit=2000)
 
     with ThreadPoolExecutor(8) as pool:

@@ -86,7 +86,7 @@ def adjust(account_id: str) -> ResponseReturnValue:
             idempotency_key=form.request_id.data or "",
             limit=deps.config().adjust_limit,
             now=utcnow(),
-        )
+        ).done
     except InvalidInput as error:
         form["amount" if error.field not in form else error.field].errors = [error.message]
         return _page(account, form, ReasonForm(formdata=None), 422)
