@@ -77,6 +77,8 @@ class TaskLine:
     created_at: datetime
     title: str = ""
     lease_until: datetime | None = None
+    reference: str = ""
+    tags: tuple[str, ...] = ()
 
     def as_of(self, now: datetime) -> TaskLine:
         """As `Task.as_of`."""
@@ -120,7 +122,16 @@ class Task(Brief):
     @property
     def line(self) -> TaskLine:
         title = title_of(self.description)
-        return TaskLine(self.task_id, self.status, self.credits_spent, self.created_at, title, self.lease_until)
+        return TaskLine(
+            self.task_id,
+            self.status,
+            self.credits_spent,
+            self.created_at,
+            title,
+            self.lease_until,
+            self.reference,
+            self.tags,
+        )
 
     @property
     def completed_at(self) -> datetime | None:

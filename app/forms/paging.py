@@ -8,7 +8,8 @@ from datetime import date
 
 from flask import Request
 
-from app.domain.errors import Malformed
+from app.domain.errors import InvalidInput, Malformed
+from app.domain.labels import check_tag
 from app.domain.tasks import STATUSES
 from app.domain.text import trimmed
 
@@ -60,10 +61,16 @@ class TaskFilter:
     since: date | None = None
     until: date | None = None
     oldest_first: bool = False
+    tag: str = ""
 
     @property
     def is_set(self) -> bool:
-        return bool(self.q or self.status or self.since or self.until)
+        return bool(self.q or self.status or self.since or self.until or self.tag)
+
+    @property
+    def is_search(self) -> bool:
+        """Whether many rows may be looked at for a page."""
+        return bool(self.q or (self.tag and self.status))
 
     def address(self) -> dict[str, str]:
         """The parameters of the address that shows the same."""
@@ -73,6 +80,7 @@ class TaskFilter:
             "since": self.since.isoformat() if self.since else "",
             "until": self.until.isoformat() if self.until else "",
             "sort": "oldest" if self.oldest_first else "",
+            "tag": self.tag,
         }
         return {name: value for name, value in found.items() if value}
 
@@ -88,7 +96,16 @@ def read_task_filter(request: Request) -> TaskFilter:
         since=_read_day(request, "since"),
         until=_read_day(request, "until"),
         oldest_first=sort == "oldest",
+        tag=_read_tag(request),
     )
+
+
+def _read_tag(request: Request) -> str:
+    text = trimmed(request.args.get("tag", ""))
+    try:
+        return check_tag(text) if text else ""
+    except InvalidInput as error:
+        raise Malformed(error.message) from error
 
 
 def _read_day(request: Request, name: str) -> date | None:

@@ -62,12 +62,17 @@ def tidy(text: str | None) -> str:
     return trimmed(text or "")
 
 
+def read_tags(text: str | None) -> tuple[str, ...]:
+    """Tags as they are typed for several tasks. Raises InvalidInput."""
+    return check_tags(typed_tags(text))
+
+
 class TaskForm(FlaskForm):
     """A field for each of a brief, under its name and with the label that it is handed back under."""
 
     description = TextAreaField("Task", filters=[unix_newlines], validators=[rule(check_description)])
     reference = StringField("Reference", filters=[tidy], validators=[rule(check_reference)])
-    tags = StringField("Tags", filters=[tidy], validators=[rule(lambda text: check_tags(typed_tags(text)))])
+    tags = StringField("Tags", filters=[tidy], validators=[rule(read_tags)])
     request_id = IdempotencyKey(required=False)
 
     @property

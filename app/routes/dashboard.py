@@ -48,20 +48,21 @@ def reading_history(email: AccountKey, paging: Paging, found: TaskFilter) -> Cal
         "until": found.until,
         "oldest_first": found.oldest_first,
     }
-    if not found.q:
+    if not (found.q or found.tag):
         return partial(tasks.lines, email, **place)
+    of_whole = partial(deps.store().labels.page, tag=found.tag) if found.tag else tasks.page
 
-    def search() -> Page[TaskLine]:
-        page = tasks.page(email, search=found.q, **place)
+    def read() -> Page[TaskLine]:
+        page = of_whole(email, search=found.q, **place)
         return Page([task.line for task in page.items], page.next_cursor)
 
-    return partial(heavy.search, search)
+    return partial(heavy.search, read) if found.is_search else read
 
 
 def reading_ahead(email: AccountKey) -> Callable[[], Page[TaskLine]] | None:
     """A search may look at many rows: that is done for those alone whose session is alive. Raises Malformed."""
     paging, found = asked()
-    return None if found.q else reading_history(email, paging, found)
+    return None if found.is_search else reading_history(email, paging, found)
 
 
 @bp.get("/dashboard")

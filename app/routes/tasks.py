@@ -19,13 +19,14 @@ from app.domain.tasks import (
     REDO_WINDOW,
     REJECTED,
     TASK_COST,
+    Brief,
     Task,
     median_minutes,
     new_idempotency_key,
 )
 from app.forms.base import LOST_KEY, unix_newlines, usable_key
 from app.forms.tables import as_lines
-from app.forms.tasks import MAX_TABLE_BYTES, TaskForm, check_batch, read_batch
+from app.forms.tasks import MAX_TABLE_BYTES, TaskForm, check_batch, read_batch, read_tags
 from app.routes import dashboard
 from app.services import queue, tasks
 from app.web import deps
@@ -79,18 +80,21 @@ def batch() -> ResponseReturnValue:
 @login_required
 def submit_batch() -> ResponseReturnValue:
     """First what it would cost and which texts look familiar; then, confirmed, all of them or none."""
-    store, lines = deps.store(), request.form.get("lines", "")
+    store, lines, tags = deps.store(), request.form.get("lines", ""), request.form.get("tags", "")
     try:
         found = _batch_texts(lines)
+        shared = read_tags(tags)
         if "confirmed" not in request.form:
             return _batch_preview(found)
         request_id = usable_key(request.form.get("request_id"))
         if request_id is None:
             return _batch_preview(found, LOST_KEY), 422
-        made, g.account = tasks.submit_batch(store, g.account, found, now=utcnow(), idempotency_key=request_id)
+        briefs = [Brief(text, tags=shared) for text in found]
+        made, g.account = tasks.submit_batch(store, g.account, briefs, now=utcnow(), idempotency_key=request_id)
     except InvalidInput as error:
         typed = [unix_newlines(text) for text in request.form.getlist("description")]
-        return _batch_page(lines or as_lines(typed), error.message, "table" if error.field == "table" else "lines"), 422
+        wrong = error.field if error.field in ("table", "tags") else "lines"
+        return _batch_page(lines or as_lines(typed), error.message, wrong), 422
     except InsufficientCredits as error:
         return _batch_page(as_lines(found), error.message), 402
     flash(f"{len(made)} tasks submitted for {sum(task.credits_spent for task in made)} credits.")
@@ -115,6 +119,7 @@ def _batch_page(lines: str = "", error: str = "", wrong: str = "") -> str:
     return render_template(
         "tasks/batch.html",
         lines=lines,
+        tags=request.form.get("tags", ""),
         error=error,
         wrong=wrong,
         cost=TASK_COST,
@@ -128,6 +133,7 @@ def _batch_preview(found: list[str], error: str = "") -> str:
     return render_template(
         "tasks/batch_preview.html",
         texts=found,
+        tags=", ".join(read_tags(request.form.get("tags"))),
         left_out=getattr(found, "left_out", ()),
         fuller=getattr(found, "fuller", ()),
         note=getattr(found, "note", ""),

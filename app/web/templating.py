@@ -122,8 +122,15 @@ def _task_row(line: TaskLine, now: datetime, address: str, mark: str) -> str:
     return (
         f'<li id="task-{id}"{mark}>\n'
         f'<a href="{address}"><bdi>{escape(listed(line.title))}</bdi></a>\n{status_pill(line.status)}\n'
-        f'<span class="when">{_time_tag(line.created_at, now)}</span>\n<span class="cost">{cost}</span>\n</li>'
+        f'<span class="when">{_time_tag(line.created_at, now)}</span>\n<span class="cost">{cost}</span>\n'
+        f"{_labels(line) if line.reference or line.tags else ''}</li>"
     )
+
+
+def _labels(line: TaskLine) -> str:
+    reference = f"<bdi>{escape(line.reference)}</bdi> " if line.reference else ""
+    tags = " ".join(f'<span class="tag"><bdi>{escape(tag)}</bdi></span>' for tag in line.tags)
+    return f'<p class="labels">{reference}{tags}</p>\n'
 
 
 class Parts(Template):

@@ -23,7 +23,7 @@ from app.domain.api_keys import TASKS_READ, TASKS_WRITE, wishes
 from app.domain.clock import utcnow
 from app.domain.doctor import not_asked, right, unknown, wrong
 from app.domain.errors import PaymentsUnavailable
-from app.domain.tasks import Task
+from app.domain.tasks import Brief, Task
 from app.domain.webhooks import TYPES, Endpoint, Try
 from app.services import (
     addresses,
@@ -54,6 +54,11 @@ OPERATOR = "op@example.com"  # beside a COLLEAGUE
 NOBODY = ""
 
 LONG_WORD = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 2
+LABELS = {  # of the how-manieth task: an ordinary one, the longest that there can be, and text that is no markup
+    0: ("quotes-2026-11", ("Quotes", "Office")),
+    28: ("A1" * 50, tuple(f"{number}{'Wort' * 9}" for number in range(10))),
+    29: ("<i>letter</i> 17", ("عاجل", "Office")),
+}
 RESULT = """# The three quotes
 
 The **second quote** is the best value, although it is not the cheapest:
@@ -137,6 +142,7 @@ PAGES = [
     Visit("dashboard.show", "dashboard, older", "/dashboard?cursor={cursor}", ADA),
     Visit("dashboard.show", "dashboard, dates and order", "/dashboard?status=completed&sort=oldest", ADA),
     Visit("dashboard.show", "dashboard, no match", "/dashboard?q=nothing-has-this", ADA),
+    Visit("dashboard.show", "dashboard, by a tag", "/dashboard?tag=office", ADA),
     Visit("dashboard.show", "dashboard, again", "/dashboard?again={completed}", ADA),
     Visit("dashboard.show", "dashboard, empty", "/dashboard", NEWCOMER),
     Visit("dashboard.show", "dashboard, short of credits", "/dashboard", BROKE),
@@ -390,7 +396,8 @@ def _tasks(site: Any, now: datetime) -> dict[str, str]:
     words = [*(TEXTS[number % len(TEXTS)] for number in range(28)), LONG_WORD, "<b>Translate</b> the letter"]
     for number, text in enumerate(words):
         at = now - timedelta(days=28 - number * 28 / len(words), minutes=number)
-        made.append(tasks.submit(store, store.accounts.get(ADA), text, now=at, idempotency_key=f"look-{number}").task)
+        brief = Brief(text, *LABELS.get(number, ()))
+        made.append(tasks.submit(store, store.accounts.get(ADA), brief, now=at, idempotency_key=f"look-{number}").task)
     file = site.app.extensions["impacteragi"].files.put(made[0].task_id, "quotes.csv", b"quote,price\n" * 400)
     for task in made[:20]:
         at = task.created_at + timedelta(minutes=7)

@@ -136,3 +136,79 @@ def test_what_can_be_no_label_is_a_400(ada, asked):
     answer = ada.client.get(f"/api/tasks?{asked}", headers={"Authorization": f"Bearer {ada.token}"})
 
     assert answer.status_code == 400
+
+
+@pytest.fixture
+def browser(app, ada) -> Browser:
+    ada.submit(ORDER)
+    ada.submit({"description": "Another", "tags": ["invoices", "<b>June</b>"]})
+    ada.submit({"description": "A third"})
+    browser = Browser(app)
+    browser.sign_in()
+    return browser
+
+
+def rows(page):
+    return [row.text for row in page.select("#task-rows li a")]
+
+
+def test_a_list_shows_the_labels_of_each_task(browser):
+    second, first = browser.page("/dashboard").select("#task-rows li .labels")
+
+    assert first.text.split() == ["order-1042", "Invoices", "May"]
+    assert second.text.split() == ["invoices", "<b>June</b>"]
+
+
+def test_a_tag_of_a_task_leads_to_the_tasks_that_have_it(browser):
+    address = browser.page("/dashboard").select("#task-rows li a")[1]["href"]
+    link = browser.page(address).select(".labels a")[0]
+
+    page = browser.page(link["href"])
+
+    assert link.text == "Tag invoices"
+    assert rows(page) == ["Another", "Summarise the report"]
+    assert page.select_one("#tag")["value"] == "invoices"
+    assert page.select_one("details:has(#tag)").has_attr("open")
+
+
+def test_a_tag_goes_with_other_filters_and_from_page_to_page(browser):
+    assert rows(browser.page("/dashboard?tag=INVOICES&q=report")) == ["Summarise the report"]
+    assert rows(browser.page("/dashboard?tag=invoices&status=cancelled")) == []
+    assert rows(browser.page("/dashboard?q=order-1042")) == ["Summarise the report"]
+    first = browser.page("/dashboard?tag=invoices&limit=1")
+    (older,) = [link["href"] for link in first.select("#history a") if "cursor=" in link["href"]]
+    assert "tag=invoices" in older
+    assert rows(browser.page(older)) == ["Summarise the report"]
+
+
+def test_a_tag_that_can_be_none_is_refused_in_a_sentence(browser):
+    refused = browser.get("/dashboard?tag=a,b")
+
+    assert refused.status_code == 400
+    assert "A tag holds no comma" in refused.text
+
+
+def test_the_tags_of_several_tasks_are_kept_through_the_preview(browser, store):
+    preview = browser.post("/tasks/batch", {"lines": "One\nTwo", "tags": "Nightly, June"})
+    form = {field["name"]: field.get("value", "") for field in soup(preview).select("#batch input")}
+    texts = [area.text.strip() for area in soup(preview).select("#batch textarea")]
+
+    browser.post("/tasks/batch", form | {"description": texts})
+
+    assert "Nightly, June" in soup(preview).select_one("main").text
+    made = store.labels.page(ADA, limit=9, tag="nightly").items
+    assert [(task.description, task.tags) for task in made] == [
+        ("Two", ("Nightly", "June")),
+        ("One", ("Nightly", "June")),
+    ]
+
+
+def test_tags_of_several_tasks_that_cannot_be_stand_at_their_field(browser, store):
+    refused = browser.post("/tasks/batch", {"lines": "One\nTwo", "tags": "x" * 41})
+
+    page = soup(refused)
+    assert refused.status_code == 422
+    assert "at most 40 characters" in page.select_one("#tags-error").text
+    assert page.select_one("#tags")["value"] == "x" * 41
+    assert page.select_one("#lines").text.strip() == "One\nTwo"
+    assert balance(store) == 370
