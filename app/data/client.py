@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,11 @@ MAIL_SECONDS = 5  # for a whole answer of SES
 CONFLICTS = frozenset({"TransactionConflictException", "TransactionInProgressException"})
 # Wrong requests of our own making: these must show as a 500, not as "try again".
 OUR_FAULT = frozenset({"ValidationException", "SerializationException", "IdempotentParameterMismatchException"})
+# What DynamoDB says of an index that is not there, or not filled: no code of its own tells the two from our faults.
+# The last is what the local one says.
+NO_INDEX = re.compile(
+    "does not have the specified index|backfilling global secondary index|^Invalid index:", re.IGNORECASE
+)
 USER_AGENT = "impacteragi-dashboard"
 Refused, OutOfReach = ClientError, BotoCoreError  # for the command line, whose scans do not go through `call`
 
@@ -41,6 +47,13 @@ class Stale(DomainError):
     def __init__(self, item: dict[str, Any] | None = None) -> None:
         super().__init__()
         self.item = item
+
+
+class IndexNotReady(StoreUnavailable):
+    """An index has not been made, or is still being filled: what it has by now would look like the whole."""
+
+    message = "This list is being made ready and is not whole yet. Nothing is lost. Try again in a few minutes."
+    retry_after_seconds = 60
 
 
 class TableMissing(StoreUnavailable):
@@ -135,6 +148,9 @@ def call(client: Any, operation: str, **request: Any) -> dict[str, Any]:
         return answer
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
+        if NO_INDEX.search(error.response.get("Error", {}).get("Message", "")):
+            log.error("store refused %s: an index is not ready", operation)
+            raise IndexNotReady from error
         if code in ("ConditionalCheckFailedException", "TransactionCanceledException") or code in OUR_FAULT:
             raise
         if code in CONFLICTS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 TASK_INDEX = "user_email-created_at-index"
+TASK_UPDATED_INDEX = "user_email-updated_at-index"
 TASK_STATUS_INDEX = "user_status-created_at-index"
 TASK_QUEUE_INDEX = "queue_shard-created_at-index"
 TRANSACTION_INDEX = "user_email-timestamp-index"
@@ -69,6 +70,7 @@ TASKS = Table(
     (
         Index(TASK_INDEX, "user_email", "created_at"),
         Index(TASK_STATUS_INDEX, "user_status", "created_at"),
+        Index(TASK_UPDATED_INDEX, "user_email", "updated_at", ()),
         Index(TASK_QUEUE_INDEX, "queue_shard", "created_at", tuple(QUEUE_PROJECTION)),
     ),
 )

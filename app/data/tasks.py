@@ -5,25 +5,26 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from app.domain.accounts import NOT_ADOPTED, AccountKey
-from app.domain.clock import from_iso
+from app.domain.clock import from_iso, to_iso
 from app.domain.errors import AlreadyRecorded, NotFound
 from app.domain.paging import Page, each
-from app.domain.tasks import BRIEF_FIELDS, OPEN_STATUSES, STATUSES, Result, Task, TaskLine, title_of
+from app.domain.tasks import BRIEF_FIELDS, OPEN_STATUSES, STATUSES, Changes, Result, Task, TaskLine, title_of
 from app.domain.text import finder
 
 from .base import WHOLE, Base, Part, in_parts
 from .client import call
 from .codec import decode_item, encode_item, whole
 from .records import Codec
-from .tables import RESULTS, TASK_INDEX, TASK_STATUS_INDEX, TASKS
+from .tables import RESULTS, TASK_INDEX, TASK_STATUS_INDEX, TASK_UPDATED_INDEX, TASKS
 from .transaction import Writes
 
 TABLE = TASKS.suffix
 QUEUE_SHARDS = 4
+CHANGE = ("updated_at", "task_id")  # what is known of a change: when, and of which task
 
 
 class TaskReads(Base):
@@ -125,6 +126,32 @@ class TaskReads(Base):
         lines = [replace(line, title=line.title or found.get(line.task_id, "")) for line in page.items]
         return Page(lines, page.next_cursor)
 
+    def changed(
+        self, email: AccountKey, since: datetime, until: datetime | None, *, limit: int, cursor: str | None = None
+    ) -> Changes:
+        """Tasks by their last change, the earliest first, from `since` up to `until`, both included.
+
+        The index says which, a moment late; each is then read as it stands. One that has changed meanwhile is left out
+        here, for it stands again behind all others: so a page may be short and have a next one. Nobody who pages to the
+        end misses a change that the index had when he began, nor is told one twice. Raises IndexNotReady, BadCursor.
+        """
+        window = (to_iso(since), to_iso(until) if until else "~")
+        page = self._page(
+            TABLE,
+            TASK_UPDATED_INDEX,
+            ("user_email", str(email)),
+            key_names=CHANGE,
+            make=_change_of,
+            limit=limit,
+            cursor=cursor,
+            between=("updated_at", *window),
+            narrowed=window,
+            newest_first=False,
+        )
+        rows = self._get_many([(TABLE, {"task_id": task_id}) for _, task_id in page.items]) if page.items else []
+        still = [row for row, (at, _) in zip(rows, page.items, strict=True) if row and row["updated_at"] == at]
+        return Changes([TASK.record(row) for row in still], page.next_cursor, tuple(page.items))
+
     def every_of(self, email: AccountKey) -> Iterator[Task]:
         """Every task of an account, newest first, page by page."""
         return each(lambda cursor: self.page(email, limit=500, cursor=cursor))
@@ -194,6 +221,10 @@ def queue_shard(task_id: str, status: str) -> str | None:
     if status not in OPEN_STATUSES:
         return None
     return f"{status}#{zlib.crc32(task_id.encode()) % QUEUE_SHARDS}"
+
+
+def _change_of(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["updated_at"], row["task_id"]
 
 
 OURS = {"version", "description", "updated_at"}  # a row that has these needs no leniency, as most do

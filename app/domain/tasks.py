@@ -13,6 +13,7 @@ from typing import Any
 from .accounts import AccountKey
 from .errors import InvalidInput, Malformed, WrongState
 from .labels import check_reference, check_tags
+from .paging import Page
 from .text import one_line, shows, storable, trimmed
 
 TASK_COST = 10
@@ -25,6 +26,10 @@ MAX_REASON = 500
 MAX_LEASE_MINUTES = 240
 DEFAULT_LEASE_MINUTES = 30
 REDO_WINDOW = timedelta(days=14)
+# By how much a program that follows changes goes back: two clocks of which each is half a minute off before anybody is
+# told, and the seconds until a change that was dated as it began is committed and listed.
+OVERLAP_SECONDS = 120
+A_MOMENT = timedelta(microseconds=1)  # the least by which two moments differ
 MIN_SAMPLES = 5  # of finished tasks, before anything is said about how long one takes
 
 PENDING, IN_PROGRESS, COMPLETED, CANCELLED, REJECTED = "pending", "in-progress", "completed", "cancelled", "rejected"
@@ -156,6 +161,15 @@ class Task(Brief):
         """One free redo for a completed task, within REDO_WINDOW; a redo is not redone again."""
         finished = self.finished_at if self.status == COMPLETED else None
         return bool(finished and now - finished <= REDO_WINDOW and not self.redo_of and not self.redone_by)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes(Page[Task]):
+    """A page of tasks by their last change. `seen`: the moment and the task of each change on it, also of those whose
+    task has changed again meanwhile, and is not among `items`.
+    """
+
+    seen: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,4 +404,5 @@ def check_holder(task: Task, operator: str, now: datetime) -> Task:
 def _changed(task: Task, status: str, now: datetime, **changes: Any) -> Task:
     if task.unexplained is not None:
         raise WrongState(f"This task cannot move: {task.unexplained}.")
-    return replace(task, status=status, updated_at=now, version=task.version + 1, **changes)
+    later = max(now, task.updated_at + A_MOMENT)  # of two clocks one is behind, and no change may hide behind another
+    return replace(task, status=status, updated_at=later, version=task.version + 1, **changes)

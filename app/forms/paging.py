@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 
 from flask import Request
 
+from app.domain.clock import from_iso
 from app.domain.errors import InvalidInput, Malformed
 from app.domain.labels import check_tag
 from app.domain.tasks import STATUSES
@@ -119,6 +120,16 @@ def as_day(text: str, name: str = "A day") -> date:
         return date.fromisoformat(text)
     except ValueError as error:
         raise Malformed(f"{name} must look like 2026-11-22.") from error
+
+
+def as_moment(text: str) -> datetime:
+    """UTC where the text does not say. Raises Malformed."""
+    try:
+        if text.startswith("20"):  # what is stored has years of four digits, and sorts as text
+            return from_iso(text).astimezone(UTC)
+    except ValueError:
+        pass
+    raise Malformed("A moment must look like 2026-11-22T15:27:52.123456Z.")
 
 
 def read_month(request: Request) -> str:

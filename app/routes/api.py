@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from functools import partial
 from typing import Annotated, Any, Literal, TypeAlias
 
 from flask import Blueprint, g, redirect
 from flask.typing import ResponseReturnValue
 from msgspec import Meta, field
+from msgspec.structs import asdict
 
 from app.domain import credits
 from app.domain.accounts import (
@@ -33,6 +34,7 @@ from app.domain.errors import (
     KeyLimitReached,
     LedgerBehind,
     LedgerWrong,
+    Malformed,
     NotFound,
     PaymentsUnavailable,
     PlacesTaken,
@@ -48,14 +50,16 @@ from app.domain.tasks import (
     BRIEF_FIELDS,
     MAX_BATCH,
     MAX_DESCRIPTION,
+    OVERLAP_SECONDS,
     REDO_WINDOW,
     STATUSES,
     TASK_COST,
     Brief,
+    Changes,
     check_description,
     new_idempotency_key,
 )
-from app.forms.paging import MONTH, as_day, check_month
+from app.forms.paging import MONTH, as_day, as_moment, check_month
 from app.services import checkout, queue, statements, tasks
 from app.services.accounts import SignedIn, sign_out
 from app.web import deps, heavy, own_files, rate_limits, waiting
@@ -67,7 +71,7 @@ from app.web.files import file_link
 from app.web.guards import public, token_required
 from app.web.openapi import then
 from app.web.sessions import caller
-from app.web.shape import LABEL, NOT_BLANK, TAG
+from app.web.shape import LABEL, MOMENT, NOT_BLANK, TAG
 from app.web.shapes import (
     ACCOUNT,
     BATCH,
@@ -84,7 +88,7 @@ from app.web.shapes import (
     TASKS,
     TRANSACTIONS,
 )
-from app.web.waiting import Wait, Waited
+from app.web.waiting import Waited
 
 bp = Blueprint("api", __name__, url_prefix="/api")
 MAX_ID_BYTES = 255
@@ -204,8 +208,24 @@ class ListTasks(Paging):
         readable(check_reference, description="The task that has this reference of yours.", pattern=LABEL),
     ] = ""
     tag: Annotated[str, readable(check_tag, description="Tasks with this tag, in any case.", pattern=TAG)] = ""
-    updated_since: Annotated[str, told("Not in force yet, nor is wait: the answer is that without them.")] = ""
-    wait: Wait = 0
+    updated_since: Annotated[
+        datetime | None,
+        readable(
+            as_moment,
+            description="Tasks in the order of their last change instead, the earliest first: of those changed at this "
+            "moment or later. Goes with limit, cursor and updated_until alone. Go on from the newest updated_at that "
+            f"you have, less {OVERLAP_SECONDS} seconds.",
+            **MOMENT,
+        ),
+    ] = None
+    updated_until: Annotated[
+        datetime | None,
+        readable(as_moment, description="With updated_since: changed at this moment or earlier.", **MOMENT),
+    ] = None
+
+
+BLANK = asdict(ListTasks())
+OF_CHANGES = {"limit", "cursor", "updated_since", "updated_until"}
 
 
 class ListTransactions(Paging):
@@ -385,6 +405,8 @@ def cancel_tasks(body: CancelTasks) -> ResponseReturnValue:
     "So may one of a tag with a status.",
 )
 def list_tasks(query: ListTasks) -> ResponseReturnValue:
+    if query.updated_since or query.updated_until:
+        return TASKS(_changed(query))
     store = deps.store()
     labelled = partial(store.labels.page, reference=query.reference, tag=query.tag)
     read = partial(
@@ -400,6 +422,17 @@ def list_tasks(query: ListTasks) -> ResponseReturnValue:
     )
     page = heavy.search(read) if query.q or (query.tag and query.status) else read()
     return TASKS(page)
+
+
+def _changed(query: ListTasks) -> Changes:
+    """Raises Malformed where something is asked for that this order does not have."""
+    others = {name for name, value in asdict(query).items() if value != BLANK[name]} - OF_CHANGES
+    if query.updated_since is None:
+        raise Malformed("updated_until goes with updated_since.")
+    if others:
+        raise Malformed("updated_since goes with limit, cursor and updated_until alone.")
+    until, limit = query.updated_until, query.limit
+    return deps.store().tasks.changed(g.account.email, query.updated_since, until, limit=limit, cursor=query.cursor)
 
 
 @bp.get("/tasks/<task_id>")
@@ -437,7 +470,7 @@ def cancel_task(task_id: TaskId) -> ResponseReturnValue:
     with deps.get().throttle.cancelling(g.account.email):
         task, account = queue.cancel(deps.store(), g.account, task_id, now=now)
     answer = TASK_AND_BALANCE(task, credits_remaining=account.credits_balance)
-    return answer, 200, replayed(task.updated_at != now)
+    return answer, 200, replayed(task.finished_at != now)
 
 
 @bp.post("/tasks/<task_id>/redo")

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from msgspec import field
 
 from app.domain.credits import SUBMITS_A_MINUTE
-from app.domain.tasks import TASK_COST
+from app.domain.tasks import OVERLAP_SECONDS, TASK_COST
 from app.services import throttle
 from app.web import deps, manual
 from app.web.call import Query, call, told
@@ -52,7 +52,8 @@ CHANGES = (
         "2026-12-01",
         "API keys with scopes. A task can be waited for. Unknown fields and parameters are refused by their name; "
         "before, they were ignored. A request is told everything that is wrong with it. Answers say how it stands with "
-        "the limits that have counted their request. The ledger as a CSV file, and one's own data.",
+        "the limits that have counted their request. The ledger as a CSV file, and one's own data. "
+        "Tasks are listed by their last change.",
     ),
     ("2026-11-25", "Customers are called by the id of their account: calls by an e-mail address are deprecated."),
 )
@@ -110,6 +111,7 @@ def docs() -> ResponseReturnValue:
         refusals=manual.refusals(current_app),
         limits=LIMITS,
         changes=CHANGES,
+        overlap=OVERLAP_SECONDS,
         cost=TASK_COST,
         in_front=manual.IN_FRONT,
         events=manual.EVENTS,

@@ -117,7 +117,7 @@ MOVED = account(confirmed_at=NOW, present_address=ELSEWHERE, left_addresses=("ad
 AN_ALIAS = Alias(ELSEWHERE, ADA, NOW, NOW, "acc_alias")
 PENDING = new_task(ADA, "Summarise\nthe report", "r1", NOW)
 CLAIMED = claimed(PENDING, OP, LATER)
-DONE = replace(completed(CLAIMED, OP, LATER), redone_by="task_2")
+DONE = replace(completed(CLAIMED, OP, LATER), redone_by="task_2", updated_at=LATER)
 REJECTED = rejected(PENDING, OP, "Not our work", LATER)
 REDO = replace(PENDING, task_id="task_2", credits_spent=0, redo_of=PENDING.task_id, redo_note="It lacks the sum")
 RESULT = Result("**Done**", (ResultFile("results/1", "sum.csv", 12, "text/csv"),), OP, LATER)
