@@ -147,6 +147,13 @@ def test_threads_are_made_in_few_places():
     }
 
 
+def test_nothing_waits_by_await():
+    """`create_app` tells Flask so, which would otherwise look at each function that it calls."""
+    waiting = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await)
+
+    assert not [(name, node.lineno) for name, tree in modules() for node in ast.walk(tree) if isinstance(node, waiting)]
+
+
 def test_no_expression_of_dynamodb_stands_outside_the_data_layer():
     expression = re.compile(r"attribute_(not_)?exists\(|#\w+ (=|<|<=|>|>=) :\w+|ExpressionAttribute")
     wrong = [

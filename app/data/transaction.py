@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import threading
 import time
 import zlib
@@ -28,6 +29,7 @@ from .tables import FIGURES, USERS
 log = logging.getLogger(__name__)
 
 MAX_WRITES = 100
+NAMED = re.compile(r"#\w+")  # of a condition: what stands for an attribute
 ATTEMPTS_A_SECOND = 6.25  # the later ones wait up to a fifth of a second each
 
 State = TypeVar("State")
@@ -218,8 +220,7 @@ def with_condition(operation: dict[str, Any], condition: str | None, params: Map
     if condition is None:
         return operation
     operation["ConditionExpression"] = condition
-    words = "".join(char if char.isalnum() or char in "#_" else " " for char in condition).split()
-    names = {word: word[1:] for word in words if word.startswith("#")}
+    names = {word: word[1:] for word in NAMED.findall(condition)}
     if names:
         operation["ExpressionAttributeNames"] = operation.get("ExpressionAttributeNames", {}) | names
     if params:

@@ -12,7 +12,6 @@ from typing import Any
 
 from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
-from jinja2_fragments.flask import render_block
 from markupsafe import Markup
 from werkzeug.datastructures import MultiDict
 
@@ -25,6 +24,7 @@ from app.forms.auth import SignupForm
 from app.forms.tasks import TaskForm
 from app.services.figures import Day
 from app.web import deps
+from app.web.fragments import Parts
 from app.web.guards import public
 from app.web.typed import Typed
 
@@ -49,7 +49,7 @@ def show() -> ResponseReturnValue:
 def _side(now: datetime) -> str:
     accounts = _accounts(now)
     vouchers = {
-        name: _with_own_ids(render_block("dashboard/show.html", "balance", account=accounts[name]), name)
+        name: _with_own_ids(Parts("dashboard/show.html", {"account": accounts[name]}).block("balance"), name)
         for name in ("ada", "new", "owing")
     }
     return render_template(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g, request, session
 from flask_wtf.csrf import CSRFProtect, generate_csrf, validate_csrf
 from wtforms import ValidationError
 
@@ -26,9 +26,16 @@ def register(app: Flask) -> None:
 def renew_token(response: Response) -> Response:
     """An open page whose session was renewed in another tab gets, with the next answer, a token that fits."""
     token = request.headers.get("X-CSRFToken")
-    if g.get("account") and token and is_fragment_request() and not opened_by_another(g.account):
+    if not token or not g.get("account") or _has_just_fitted(token):
+        return response
+    if is_fragment_request() and not opened_by_another(g.account):
         try:
             validate_csrf(token)
         except ValidationError:
             response.headers[TOKEN_HEADER] = generate_csrf()
     return response
+
+
+def _has_just_fitted(token: str) -> bool:
+    """Whether it is the token that let this form in, and the session is still the one that it belongs to."""
+    return "csrf_valid" in g and not session.modified and request.form.get("csrf_token") == token

@@ -1,10 +1,12 @@
 """Pages and fragments from one markup: the whole page, or the block that HTMX asked for."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 
-from flask import Response, make_response, render_template, request
-from jinja2_fragments.flask import render_block
+from flask import Response, current_app, make_response, render_template, request
+from jinja2.runtime import Context
 from markupsafe import Markup
 
 SITE = "ImpacterAGI"  # ends the title of every page
@@ -15,6 +17,34 @@ def is_fragment_request() -> bool:
     """True when HTMX asks for a part of a page; its history restores and body swaps want the whole."""
     headers = request.headers
     return headers.get("HX-Request") == "true" and headers.get("HX-Request-Type") != "full"
+
+
+class Parts:
+    """Blocks of one template, and whole templates that stand beside them, made from variables that are gathered once.
+
+    Raises KeyError for a block that the template itself does not have. With `beside` the variables are those of the
+    other one, and these.
+    """
+
+    def __init__(self, template: str, variables: dict[str, Any], *, beside: Parts | None = None) -> None:
+        self._jinja = current_app.jinja_env
+        self._template = self._jinja.get_template(template)
+        self._context: Context
+        if beside:
+            self._context = beside._context.derived(variables)
+        else:
+            current_app.update_template_context(variables := {**variables})
+            self._context = self._template.new_context(variables)
+
+    def block(self, name: str) -> str:
+        return self._jinja.concat(self._template.blocks[name](self._context))
+
+    def whole(self, name: str) -> str:
+        """Raises ValueError for a template with blocks, which are its own."""
+        template = self._jinja.get_template(name)
+        if template.blocks:
+            raise ValueError(f"{name} has blocks")
+        return self._jinja.concat(template.root_render_func(self._context.derived()))
 
 
 def render(
@@ -33,11 +63,10 @@ def render(
     if block is None or not is_fragment_request():
         body = render_template(template, **context)
     else:
-        extra = {**context, "oob": _OUT_OF_BAND}
-        parts = [render_block(template, block, **context)]
-        parts += [render_block(template, name, **extra) for name in oob]
-        parts += [render_template(name, **extra) for name in partials]
-        body = "\n".join(part.strip() for part in parts)
+        parts = Parts(template, context)
+        marked = Parts(template, {"oob": _OUT_OF_BAND}, beside=parts)
+        found = [parts.block(block), *map(marked.block, oob), *map(marked.whole, partials)]
+        body = "\n".join(part.strip() for part in found)
     return _varying(body)
 
 
@@ -51,10 +80,9 @@ def render_screen(
     """
     if not is_fragment_request():
         return make_response(render_template(template, **context))
-    inside = {**context, "fragment": True}
-    title = f"<title>{render_block(template, 'title', **inside).strip()} · {SITE}</title>"
-    parts = [title, *(render_template(name, **inside) for name in above), render_block(template, block, **inside)]
-    response = _varying("\n".join(parts))
+    parts = Parts(template, {**context, "fragment": True})
+    title = f"<title>{parts.block('title').strip()} · {SITE}</title>"
+    response = _varying("\n".join([title, *map(parts.whole, above), parts.block(block)]))
     if address:
         response.headers["HX-Push-Url"] = address
     return response
@@ -62,9 +90,9 @@ def render_screen(
 
 def render_beside(template: str, *, oob: Sequence[str], partials: Sequence[str] = (), **context: Any) -> Response:
     """Parts alone, each swapped out of band: the target stays as it is."""
-    extra = {**context, "oob": _OUT_OF_BAND}
-    parts = [render_block(template, name, **extra) for name in oob]
-    return _varying("\n".join(parts + [render_template(name, **context) for name in partials]))
+    parts = Parts(template, context)
+    marked = Parts(template, {"oob": _OUT_OF_BAND}, beside=parts)
+    return _varying("\n".join([*map(marked.block, oob), *map(parts.whole, partials)]))
 
 
 def _varying(body: str) -> Response:

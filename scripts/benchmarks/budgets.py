@@ -19,15 +19,15 @@ from scripts.local.aws import REPO
 ROOM = 1.05
 BUDGETS = {
     "dashboard": 0.88,
-    "poll": 0.22,
-    "news": 0.78,
-    "submit": 0.96,
-    "task": 0.45,
-    "transactions": 0.47,
+    "poll": 0.21,
+    "news": 0.65,
+    "submit": 0.87,
+    "task": 0.42,
+    "transactions": 0.45,
     "search": 0.90,
     "tasks of the API": 0.57,
-    "queue": 0.78,
-    "sign-in page": 0.35,
+    "queue": 0.76,
+    "sign-in page": 0.33,
 }
 HISTORY = Path(__file__).with_name("history.jsonl")
 
