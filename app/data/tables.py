@@ -23,6 +23,7 @@ ADJUSTMENT_INDEX = "waiting-created_at-index"
 TYPED_DRAFT_INDEX = "account_id-index"
 API_KEY_INDEX = "account_id-index"
 ENDPOINT_INDEX = "account_id-index"
+ENDPOINT_PAUSED_INDEX = "paused_by-paused_at-index"
 DELIVERY_DUE_INDEX = "due_shard-due_at-index"
 DELIVERY_LOG_INDEX = "endpoint_id-created_at-index"
 DELIVERY_WAITING_INDEX = "waiting-created_at-index"
@@ -105,7 +106,10 @@ FIGURES = Table("Figures", "place")  # of the ledger by month, 64 rows for each:
 TYPED_DRAFTS = Table("TypedDrafts", "draft_id", (Index(TYPED_DRAFT_INDEX, "account_id", None, ()),), ttl="expires_at")
 API_KEYS = Table("ApiKeys", "key_id", (Index(API_KEY_INDEX, "account_id", None, ()),), ttl="forget_at")
 WEBHOOK_ENDPOINTS = Table(
-    "WebhookEndpoints", "endpoint_id", (Index(ENDPOINT_INDEX, "account_id", None, ()),), ttl="expires_at"
+    "WebhookEndpoints",
+    "endpoint_id",
+    (Index(ENDPOINT_INDEX, "account_id", None, ()), Index(ENDPOINT_PAUSED_INDEX, "paused_by", "paused_at", ())),
+    ttl="expires_at",
 )
 WEBHOOK_DELIVERIES = Table(
     "WebhookDeliveries",

@@ -24,6 +24,7 @@ from .tables import (
     DELIVERY_LOG_INDEX,
     DELIVERY_WAITING_INDEX,
     ENDPOINT_INDEX,
+    ENDPOINT_PAUSED_INDEX,
     WEBHOOK_DELIVERIES,
     WEBHOOK_ENDPOINTS,
 )
@@ -100,6 +101,30 @@ class WebhookReads(Base):
             DELIVERIES, DELIVERY_DUE_INDEX, ("due_shard", shard), limit, None, between, newest_first=False
         )
         return [_key(row) for row in self._found(query)]
+
+    def count_due(self, now: datetime, *, most: int) -> int:
+        """How many are due, counted up to `most` in each shard."""
+        between = ("due_at", "0", to_iso(now))
+
+        def count(number: int) -> int:
+            return self._count(DELIVERIES, DELIVERY_DUE_INDEX, ("due_shard", f"due#{number}"), most, between)
+
+        return sum(side_by_side(POOL, [partial(count, number) for number in range(SHARDS)]))
+
+    def count_paused(self, by: str, *, most: int) -> int:
+        """How many endpoints are paused for this reason, counted up to `most`."""
+        return self._count(ENDPOINTS, ENDPOINT_PAUSED_INDEX, ("paused_by", by), most)
+
+    def _count(
+        self,
+        table: str,
+        index: str,
+        hash_key: tuple[str, str],
+        most: int,
+        between: tuple[str, str, str] | None = None,
+    ) -> int:
+        query = self._query(table, index, hash_key, most, None, between, newest_first=False)
+        return int(self._query_from({**query, "Select": "COUNT"}, theirs=False)["Count"])
 
     def list_lane(self, lane: str) -> list[Delivery]:
         """What waits in a lane, in its order: the table itself, so that nothing is missed."""
@@ -244,7 +269,8 @@ class WebhookWrites(Writes):
     def end_endpoint(self, endpoint_id: str, now: datetime) -> None:
         """Its account names it no more; the row goes by itself, after the last of its deliveries."""
         expires_at = int((now + KEPT_FOR + timedelta(days=2)).timestamp())
-        self.update(ENDPOINTS, {"endpoint_id": endpoint_id}, set={"expires_at": expires_at})
+        going = {"expires_at": expires_at, "paused_at": None, "paused_by": None}  # nobody counts it among the paused
+        self.update(ENDPOINTS, {"endpoint_id": endpoint_id}, set=going)
 
     def send_again(self, delivery: Delivery, now: datetime) -> None:
         """As new: its tries begin again. Raises NotFound where its time is over."""

@@ -39,10 +39,13 @@ class Waiting:
     check_since: datetime | None = None
     payment_since: datetime | None = None  # parked
     ses_since: datetime | None = None  # it takes no mail
+    webhook_since: datetime | None = None  # due, and nobody has taken it
     mails: int = 0
     mails_failed: int = 0
     tasks: int = 0
     tasks_in_progress: int = 0
+    webhooks: int = 0  # due
+    webhooks_paused: int = 0  # endpoints, by us
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,11 +30,11 @@ from app.telemetry.instruments import (
 )
 from app.telemetry.scrape import Reading
 
-from .waiting import LOOKED_AT, asked_check, oldest
+from .waiting import LOOKED_AT, asked_check, oldest, overdue_webhook, paused_endpoints
 
 log = logging.getLogger(__name__)
 
-MOST_TASKS = 1000  # counted no further in each shard of the queue; mails are no further than 100
+MOST_TASKS = 1000  # counted no further in each shard of the queue; mails are no further than 100, events in each shard
 
 
 def look(store: Store, now: datetime) -> Waiting:
@@ -50,10 +50,13 @@ def look(store: Store, now: datetime) -> Waiting:
         check_since=asked_check(store),
         payment_since=(parked.created_at or now) if parked else None,
         ses_since=trouble.since if trouble else None,
+        webhook_since=overdue_webhook(store, now),
         mails=len(mails),
         mails_failed=len(store.mails.list_failed(limit=LOOKED_AT).items),
         tasks=store.queue.count_open(PENDING, MOST_TASKS),
         tasks_in_progress=store.queue.count_open(IN_PROGRESS, MOST_TASKS),
+        webhooks=store.webhooks.count_due(now, most=LOOKED_AT),
+        webhooks_paused=sum(paused_endpoints(store).values()),
     )
     store.updates.heartbeats.note_waiting(found)
     for instrument, labels, number in _of_waiting(found, now):
@@ -94,11 +97,19 @@ def _of_waiting(found: Waiting, now: datetime) -> Iterator[Reading]:
         "check": found.check_since,
         "payment": found.payment_since,
         "ses": found.ses_since,
+        "webhook": found.webhook_since,
     }
     for what, moment in since.items():
         yield OLDEST, {"what": what}, _seconds(moment, now) if moment else 0
-    counts = {"mail": found.mails, "mail_failed": found.mails_failed, "task": found.tasks}
-    for what, number in {**counts, "task_in_progress": found.tasks_in_progress}.items():
+    counts = {
+        "mail": found.mails,
+        "mail_failed": found.mails_failed,
+        "task": found.tasks,
+        "task_in_progress": found.tasks_in_progress,
+        "webhook": found.webhooks,
+        "webhook_paused": found.webhooks_paused,
+    }
+    for what, number in counts.items():
         yield WAITING, {"what": what}, number
     yield LOOKED, {}, _seconds(found.at, now)
 

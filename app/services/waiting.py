@@ -8,11 +8,14 @@ from datetime import datetime, timedelta
 
 from app.data import Store
 from app.domain.mails import Mail
+from app.domain.webhooks import BY_FAILURE, BY_GONE, BY_SECRET
 
 log = logging.getLogger(__name__)
 
 LOOKED_AT = 100  # mails by when they are next, as many as a page has: where more wait, those put off are not the news
+MOST_PAUSED = 1000  # counted no further, for each reason
 LATE = timedelta(minutes=30)
+LATE_WEBHOOK = timedelta(minutes=15)  # what one account's slow receiver takes in turn is due for some minutes
 MAIL, CHECK, WEBHOOK = "mail", "check", "webhook"
 
 
@@ -48,6 +51,11 @@ def tell_check(store: Store, now: datetime) -> None:
 def overdue_webhook(store: Store, now: datetime) -> datetime | None:
     """Since when the oldest has been due that nobody has taken: what a receiver fails is put off, and is not ours."""
     return min((one.due_at for one in store.webhooks.list_due(now, limit=1) if one.due_at), default=None)
+
+
+def paused_endpoints(store: Store) -> dict[str, int]:
+    """How many endpoints we have paused, by why; those that their owners paused are not among them."""
+    return {why: store.webhooks.count_paused(why, most=MOST_PAUSED) for why in (BY_FAILURE, BY_GONE, BY_SECRET)}
 
 
 def tell_webhook(store: Store, now: datetime) -> None:

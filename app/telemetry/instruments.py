@@ -207,7 +207,8 @@ OLDEST = Instrument(
     "dashboard.oldest",
     "s",
     ("what",),
-    "How long the oldest has waited: mail, task, check, payment (parked); ses: how long SES has taken no mail.",
+    "How long the oldest has waited: mail, task, check, payment (parked), webhook (due, not taken); ses: how long SES "
+    "takes none.",
     shared=False,
 )
 WAITING = Instrument(
@@ -215,7 +216,8 @@ WAITING = Instrument(
     "dashboard.waiting",
     "{thing}",
     ("what",),
-    "How many wait: mail and mail_failed up to 100, task and task_in_progress up to 1,000 a shard.",
+    "How many wait: mail and mail_failed up to 100, webhook up to 100 a shard, task and task_in_progress up to 1,000 a "
+    "shard; webhook_paused: endpoints that we paused.",
     shared=False,
 )
 MISSED = Instrument(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app import create_app
+from app.domain import webhooks
+from app.domain.accounts import AccountKey
 from app.domain.clock import utcnow
 from app.domain.heartbeats import CommandEnd
 from app.services import measurements
@@ -60,6 +63,14 @@ def test_a_thousand_addresses_are_no_thousand_series(measured):
     assert values(found["dashboard_metrics_dropped"]) == [0]
 
 
+def endpoint(endpoint_id: str, now: datetime, **more: str) -> webhooks.Endpoint:
+    paused_at = now if more.get("paused_by") else None
+    where = {"account_id": "acc_1", "user_email": AccountKey("ada@example.com"), "url": "https://example.com/hooks"}
+    return webhooks.Endpoint(
+        endpoint_id, **where, types=webhooks.TYPES, created_at=now, secret="sealed", paused_at=paused_at, **more
+    )
+
+
 def test_what_waits_is_read_from_what_the_sender_has_seen(measured, store):
     now = utcnow()
     assert "dashboard_oldest_seconds" in scrape(measured)
@@ -68,17 +79,26 @@ def test_what_waits_is_read_from_what_the_sender_has_seen(measured, store):
     with measured.app_context():
         client = measured.test_client()
         client.post("/forgot", data={"email": "ada@example.com"})
+    for number, why in enumerate(("owner", "gone", "")):
+        with store.transaction() as tx:
+            tx.webhooks.add_endpoint(endpoint(f"we_{number}", now, paused_by=why))
+            tx.webhooks.promise(
+                webhooks.test_event(now - timedelta(minutes=5) if number else now + timedelta(hours=1)), "we_2"
+            )
     measurements.look(store, now)
     store.updates.heartbeats.note_command("books check", CommandEnd(now, 1))
 
     found = scrape(measured)
-    assert values(found["dashboard_waiting"], what="task") == [0]
+    waiting = {what: values(found["dashboard_waiting"], what=what) for what in ("task", "webhook", "webhook_paused")}
+    assert waiting == {"task": [0], "webhook": [2], "webhook_paused": [1]}
+    assert values(found["dashboard_oldest_seconds"], what="webhook")[0] >= 300
     assert {sample.labels["what"] for sample in found["dashboard_oldest_seconds"]} == {
         "mail",
         "task",
         "check",
         "payment",
         "ses",
+        "webhook",
     }
     assert 0 <= values(found["dashboard_looked_seconds"])[0] < 600
     assert values(found["dashboard_command_status"], command="books check") == [1]

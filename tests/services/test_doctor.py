@@ -19,6 +19,8 @@ from app.data import Store
 from app.data.migrations import MAILS_OF_BEFORE, MIGRATIONS, Migrations
 from app.data.table_setup import create_tables
 from app.data.tables import ALL, OUTBOX, OUTBOX_INDEX, RATE_LIMITS, STATUS, USERS
+from app.domain import webhooks
+from app.domain.accounts import AccountKey
 from app.domain.backups import (
     FILES,
     FOLDER,
@@ -561,6 +563,31 @@ def mail_refused(ward: Ward) -> None:
     ward.store.updates.mails.note_trouble(trouble)
 
 
+def event_waits(ward: Ward) -> None:
+    with ward.store.transaction() as tx:
+        tx.webhooks.promise(webhooks.test_event(ward.now - timedelta(minutes=16)), "we_1")
+
+
+def sealed_by_another(ward: Ward) -> None:
+    paused_endpoint(ward, "secret")
+
+
+def paused_endpoint(ward: Ward, why: str) -> None:
+    endpoint = webhooks.Endpoint(
+        endpoint_id=f"we_{why}",
+        account_id="acc_1",
+        user_email=AccountKey("ada@example.com"),
+        url="https://example.com/hooks",
+        types=webhooks.TYPES,
+        created_at=ward.now,
+        secret="sealed",
+        paused_at=ward.now,
+        paused_by=why,
+    )
+    with ward.store.transaction() as tx:
+        tx.webhooks.add_endpoint(endpoint)
+
+
 def task_waits(ward: Ward) -> None:
     with ward.store.transaction() as tx:
         tx.tasks.add(new_task("ada@example.com", "Compare the quotes", "key-1", ward.now - timedelta(days=3)))
@@ -730,6 +757,8 @@ MISCONFIGURATIONS = [
     (command_failed, "scheduled commands", "accounts erase ended with 1", "flask --app app.wsgi accounts erase"),
     (mail_waits, "oldest mail", "has waited for 3 hours", "mail send --watch"),
     (mail_refused, "oldest mail", "MessageRejected: Email address is not verified", "/admin/mails"),
+    (event_waits, "events out", "has been due for 16 minutes", "mail send --watch"),
+    (sealed_by_another, "events out", "1 webhook endpoint paused: the secret", "JWT_SECRETS="),
     (task_waits, "oldest task", "has waited for 3 days", "tasks claim"),
     (payment_waits, "parked payments", "somebody has paid and has no credits", "/admin/finance"),
     (books_differ, "books", "differ in 2 places, the first in ada@example.com (balance)", "books check"),
@@ -855,6 +884,15 @@ def test_what_another_program_at_stripe_misses_is_not_ours(ward):
     (found,) = ward.examine("webhook deliveries")
 
     assert found.state == RIGHT
+
+
+def test_endpoints_that_take_nothing_are_told_and_are_no_fault_of_ours(ward):
+    for why in ("failing", "gone", "owner"):
+        paused_endpoint(ward, why)
+
+    (found,) = ward.examine("events out")
+
+    assert (found.state, "2 endpoints paused for taking none" in found.sentence) == (RIGHT, True)
 
 
 @pytest.mark.parametrize("name", ["Cloudflare settings", "Cloudflare rules", "Cloudflare way"])

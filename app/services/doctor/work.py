@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from time import monotonic, sleep
 
 from app.domain.doctor import Finding, not_asked, right, wrong
-from app.domain.formatting import elapsed
+from app.domain.formatting import count, elapsed
 from app.domain.heartbeats import SCHEDULED, CommandEnd
 from app.domain.tasks import PENDING
+from app.domain.webhooks import BY_FAILURE, BY_GONE, BY_SECRET
 
-from ..waiting import LATE, longest_waiting
+from ..waiting import LATE, LATE_WEBHOOK, longest_waiting, overdue_webhook, paused_endpoints
 from .patient import FLASK, Check, Patient
 
 TASK_WAITS = timedelta(days=1)
@@ -75,6 +76,25 @@ def _is_sent_meanwhile(patient: Patient, mail_id: str) -> bool:
         sleep(0.5)
 
 
+def webhooks(patient: Patient) -> Iterator[Finding]:
+    """Whether customers' events go out, and how many endpoints get none: what one fails is its owner's matter."""
+    now, since = patient.now(), overdue_webhook(patient.store, patient.now())
+    paused = paused_endpoints(patient.store)
+    if paused[BY_SECRET]:
+        yield wrong(
+            f"{count(paused[BY_SECRET], 'webhook endpoint')} paused: the secret can no longer be read here.",
+            "JWT_SECRETS=<the newest>,…,<the one that was taken away>; their owners make a new secret, or resume",
+        )
+    if since and now - since > LATE_WEBHOOK:
+        waited = f"An event for a customer's server has been due for {_ago(now, since)}."
+        yield wrong(waited, f"start the mail sender, which sends events too: {FLASK} mail send --watch")
+        return
+    taken = paused[BY_FAILURE] + paused[BY_GONE]
+    more = f" {count(taken, 'endpoint')} paused for taking none: the owners were told." if taken else ""
+    if not paused[BY_SECRET]:
+        yield right(f"No event for customers' servers is late.{more}")
+
+
 def oldest_task(patient: Patient) -> Iterator[Finding]:
     now, page = patient.now(), patient.store.queue.page(PENDING, limit=1)
     if not page.items:
@@ -130,6 +150,7 @@ def _ago(now: datetime, then: datetime) -> str:
 CHECKS = (
     Check("scheduled commands", scheduled_commands, before_release=False),
     Check("oldest mail", oldest_mail, before_release=False),
+    Check("events out", webhooks, before_release=False),
     Check("oldest task", oldest_task, before_release=False),
     Check("parked payments", parked_payments, before_release=False),
     Check("books", the_books),
