@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from io import BytesIO
+from itertools import count
 from typing import Any
 
 import hypothesis.core
@@ -21,7 +23,6 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.vendor.pretty import RepresentationPrinter
 from schemathesis.checks import (
     allow_header_conformance,
-    ignored_auth,
     not_a_server_error,
     positive_data_acceptance,
     unsupported_method,
@@ -61,13 +62,21 @@ STORY = [
     *("submit_task", "get_task", "cancel_task", "redo_task"),
     *("claim_next", "renew", "release", "complete", "reject", "get_any_task"),
 ]
-# A good one may meet a code that is used up, a name that is taken, or a host that nobody resolves here.
-NOT_ALWAYS_TAKEN = {"redeem", "make_key", "stripe_webhook", "make_webhook", "change_webhook"}
+# What a call is not held to, each with its reason; everything else is held to every check that schemathesis has.
+# A good request that is refused all the same, for what no schema says:
+NOT_ALWAYS_TAKEN = {
+    "redeem": "a code is taken once by a person, and the second time is a 422 of its field",
+    "make_webhook": "its address is one that is refused: `fill` sees to it that nobody looks a made-up host up",
+    "change_webhook": "the same",
+    "stripe_webhook": "one event in eight is not signed by Stripe, and some are about what nobody has bought here",
+}
+# Paths whose other methods are another call's: a GET of /api/tasks/batch asks for a task of that name, and is a 404.
+OTHER_METHODS = (allow_header_conformance, unsupported_method)
 NAMES_OF_TASKS = {
     "/api/admin/tasks/claim",
     "/api/tasks/batch",
     "/api/tasks/cancel",
-}  # a GET asks for a task of the name
+}
 CODE, PACK = "SPRING-2026", "pack-1000"
 ODD = [None, True, 5, -1, 10**30, 1.5, "", "\x00", "cs_1", "usd", "Ada@Example.com", [], {}, {"id": "cus_1"}]
 CONFIG = {
@@ -137,6 +146,7 @@ class World:
     tokens: dict[str, str] = field(default_factory=dict)
     hook: dict[str, str] = field(default_factory=dict)  # ids of a webhook endpoint and of what was sent to it
     key_id: str = ""
+    numbers: Iterator[int] = field(default_factory=count)  # of keys, whose names are taken once
 
     @property
     def known(self) -> dict[str, Any]:
@@ -206,7 +216,7 @@ class World:
         elif name == "redeem":
             body.update(code=CODE)
         elif name == "make_key":
-            body.update(name=f"Key {luck % 100}", scopes=["tasks:read"], password=PASSWORD)
+            body.update(name=f"Key {next(self.numbers)}", scopes=["tasks:read"], password=PASSWORD)
         elif name == "buy":
             body.update(pack_id=PACK)
         elif name == "complete":
@@ -270,9 +280,9 @@ def populated(made: World) -> World:
 @schema.parametrize()
 @SETTINGS
 def test_every_answer_is_as_described_when_requests_are_made_up(case, world):
-    excluded = [] if world.fill(case) else [positive_data_acceptance]
+    excluded = [] if world.fill(case) else [positive_data_acceptance]  # a made-up id or code is none
     if case.path in NAMES_OF_TASKS:
-        excluded += [allow_header_conformance, unsupported_method]
+        excluded += OTHER_METHODS
     case.call_and_validate(headers=world.headers_for(case), excluded_checks=excluded)
 
 
@@ -286,10 +296,10 @@ def served(app, store, server) -> World:
 @over_http.parametrize()
 @settings(SETTINGS, max_examples=EXAMPLES or 3)
 def test_every_answer_of_two_workers_is_as_described_when_requests_are_made_up(case, served, server):
-    excluded = [] if served.fill(case) else [positive_data_acceptance]
+    excluded = [] if served.fill(case) else [positive_data_acceptance]  # a made-up id or code is none
     if case.path in NAMES_OF_TASKS:
-        excluded += [allow_header_conformance, unsupported_method]
-    if case.path == "/api/checkout":  # nobody answers for Stripe there: a described 503, never a 500
+        excluded += OTHER_METHODS
+    if case.path == "/api/checkout":  # nobody answers for Stripe there: a described 503, and never a 500, as for all
         excluded += [not_a_server_error, positive_data_acceptance]
     with Stripe() as session:
         headers = served.headers_for(case)
@@ -335,7 +345,7 @@ def test_books_agree_when_calls_follow_each_other(world, fresh_tables):
             self.world.fill(case, path=False)
 
         def validate_response(self, response, case, additional_checks=None, *, headers):
-            excluded = [positive_data_acceptance, ignored_auth]
+            excluded = [positive_data_acceptance]  # a task of the story may have moved on
             case.validate_response(response, headers=headers, recorder=self.recorder, excluded_checks=excluded)
 
         def teardown(self):
