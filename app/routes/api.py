@@ -63,7 +63,7 @@ from app.forms.paging import MONTH, as_day, as_moment, check_month
 from app.services import checkout, queue, statements, tasks
 from app.services.accounts import SignedIn, sign_out
 from app.web import deps, heavy, own_files, rate_limits, waiting
-from app.web.asked import FileNumber, Keyed, Note, Paging, PaymentId, Search, TaskId
+from app.web.asked import STORABLE, FileNumber, Keyed, Note, Paging, PaymentId, Search, TaskId
 from app.web.call import Body, File, Query, call, checked, readable, replayed, told
 from app.web.csrf import csrf
 from app.web.exports import COUNTED, SUMMED
@@ -161,11 +161,10 @@ class SubmitTask(Body):
         ),
     ] = None
     tags: Annotated[
-        list[str],
+        list[Annotated[str, told(pattern=TAG, minLength=1, maxLength=MAX_TAG)]],
         checked(
             given_tags,
             description="To list tasks by; of two that differ in case alone the first is kept.",
-            items={"type": "string", "pattern": TAG, "minLength": 1, "maxLength": MAX_TAG},
             maxItems=MAX_TAGS,
             examples=[["invoices", "May"]],
         ),
@@ -186,7 +185,7 @@ class SubmitBatch(Body):
 
 
 class CancelTasks(Body):
-    task_ids: Annotated[list[str], Meta(min_length=1, max_length=MAX_BATCH)]
+    task_ids: Annotated[list[Annotated[str, told(pattern=STORABLE)]], Meta(min_length=1, max_length=MAX_BATCH)]
 
 
 class Redo(Body):

@@ -35,7 +35,7 @@ from app.domain.text import finder
 from app.services import customer_search, customers, queue
 from app.services.customers import MAX_ADJUSTMENT, check_amount
 from app.web import deps, heavy
-from app.web.asked import IN_ADDRESS, AccountId, EmailInPath, FileId, Keyed, Paging, Reason, Search, TaskId
+from app.web.asked import STORABLE, AccountId, EmailInPath, FileId, Keyed, Paging, Reason, Search, TaskId
 from app.web.call import Body, Deprecated, Query, Raw, call, checked, replayed, told
 from app.web.csrf import csrf
 from app.web.files import MAX_FILE_BYTES, MAX_FILES
@@ -78,7 +78,7 @@ class SearchCustomers(Paging):
 
 
 class StoreFile(Query):
-    name: Annotated[str, told("How the file is offered, like report.pdf.", pattern=IN_ADDRESS)] = ""
+    name: Annotated[str, told("How the file is offered, like report.pdf.", pattern=STORABLE)] = ""
 
 
 class Lease(Body):

@@ -17,7 +17,7 @@ from app.web.call import Body, call, told
 from app.web.csrf import csrf
 from app.web.guards import token_required
 from app.web.password_again import check_password
-from app.web.shape import Json
+from app.web.shape import Json, one_of
 from app.web.shapes import API_KEY, API_KEYS, NEW_API_KEY
 
 bp = Blueprint("api_keys", __name__, url_prefix="/api")
@@ -28,7 +28,7 @@ KEY_ID = told(examples=["key_fmg2xoq4bm7ky4l6d4xkzjm7py"], minLength=1)
 
 class MakeKey(Body):
     name: Annotated[str, told(minLength=1, maxLength=MAX_NAME)]
-    scopes: Annotated[list[str], told(items={"enum": list(SCOPES)}, minItems=1)]
+    scopes: Annotated[list[Annotated[str, told(**one_of(SCOPES))]], told(minItems=1)]
     password: Annotated[str, told("That of the account, again.")]
     credits_a_month: Annotated[
         int | None,

@@ -21,6 +21,7 @@ from app.web.call import Body, call, told
 from app.web.csrf import csrf
 from app.web.guards import token_required
 from app.web.password_again import check_password
+from app.web.shape import one_of
 from app.web.shapes import (
     WEBHOOK_DELIVERIES,
     WEBHOOK_DELIVERY,
@@ -36,20 +37,21 @@ csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge
 EndpointId: TypeAlias = Annotated[str, told(pattern="^[A-Za-z0-9_]{1,64}$", examples=["we_4fGhT2yQxB1kLmNp"])]
 DeliveryId: TypeAlias = Annotated[str, told(pattern="^[A-Za-z0-9_-]{1,2000}$")]
 URL = told("https, on the public internet.", maxLength=MAX_URL, examples=["https://example.com/webhooks"])
-EVENTS = told("What it wants to be told: " + ", ".join(TYPES) + ".", minItems=1, examples=[["task.completed"]])
+EventType: TypeAlias = Annotated[str, told(**one_of(TYPES))]
+EVENTS = told("What it wants to be told.", minItems=1, examples=[["task.completed"]])
 NAME = told("For one's own list.", maxLength=MAX_NAME)
 
 
 class NewEndpoint(Body):
     url: Annotated[str, URL]
-    types: Annotated[list[str], EVENTS]
+    types: Annotated[list[EventType], EVENTS]
     password: Annotated[str, told("That of the account, again.")]
     name: Annotated[str, NAME] = ""
 
 
 class ChangedEndpoint(Body):
     url: Annotated[str | None, URL] = None
-    types: Annotated[list[str] | None, EVENTS] = None
+    types: Annotated[list[EventType] | None, EVENTS] = None
     name: Annotated[str | None, NAME] = None
     paused: Annotated[bool | None, told("What happens meanwhile waits; false goes on with it.")] = None
     password: Annotated[str, told("Needed for another url.")] = ""

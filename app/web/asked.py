@@ -13,7 +13,7 @@ from app.forms.paging import DEFAULT_LIMIT, MAX_LIMIT, MAX_SEARCH, as_search, ch
 from .call import Headers, Query, checked, readable, told
 from .shape import NOT_BLANK
 
-IN_ADDRESS = r"^[^\u0000]*$"
+STORABLE = r"^[^\u0000]*$"
 TaskId: TypeAlias = Annotated[str, told(minLength=1, examples=["task_fmg2xoq4bm7ky4l6d4xkzjm7py"])]
 PaymentId: TypeAlias = Annotated[str, told(minLength=1, examples=["pi_3NqYk2Lkd"])]
 AccountId: TypeAlias = Annotated[str, told(pattern="^[A-Za-z0-9_-]{1,64}$")]
@@ -29,7 +29,7 @@ Note: TypeAlias = Annotated[
 ]
 Search: TypeAlias = Annotated[
     str,
-    readable(as_search, description=f"Words to look for; the first {MAX_SEARCH} characters count.", pattern=IN_ADDRESS),
+    readable(as_search, description=f"Words to look for; the first {MAX_SEARCH} characters count.", pattern=STORABLE),
 ]
 
 
@@ -54,4 +54,4 @@ class Paging(Query):
     limit: Annotated[int, readable(check_limit, description=f"Rows of a page; clamped to 1 to {MAX_LIMIT}.")] = (
         DEFAULT_LIMIT
     )
-    cursor: Annotated[str | None, told("The next_cursor of the page before, unchanged.", pattern=IN_ADDRESS)] = None
+    cursor: Annotated[str | None, told("The next_cursor of the page before, unchanged.", pattern=STORABLE)] = None

@@ -65,17 +65,23 @@ class Headers(Struct, kw_only=True):
 
 def checked(check: Callable[[Any], Any], /, *, description: str | None = None, **schema: Any) -> Meta:
     """A field of a body with a rule of its own. It is handed whatever was sent, and raises InvalidInput."""
-    return Meta(description=description, extra_json_schema=schema, extra={"check": check})
+    return _meta(description, schema, check=check)
 
 
 def readable(read: Callable[[str], Any], /, *, description: str | None = None, **schema: Any) -> Meta:
     """A parameter or header that is read out of text. Raises InvalidInput or Malformed."""
-    return Meta(description=description, extra_json_schema=schema, extra={"read": read})
+    return _meta(description, schema, read=read)
 
 
 def told(description: str | None = None, /, **schema: Any) -> Meta:
     """What JSON Schema says of a field besides its type; nothing is checked by it."""
-    return Meta(description=description, extra_json_schema=schema)
+    return _meta(description, schema)
+
+
+def _meta(description: str | None, schema: Json, **extra: Any) -> Meta:
+    if "items" in schema:  # msgspec writes its own over it
+        raise TypeError("What the items of a list may be is told at their type: list[Annotated[str, told(...)]].")
+    return Meta(description=description, extra_json_schema=schema, extra=extra or None)
 
 
 REPLAYED = "Idempotent-Replayed"
@@ -377,7 +383,7 @@ def _field(field: structs.FieldInfo) -> Field:
         extra, kind = {**extra, **(kind.extra or {})}, kind.type
     if isinstance(kind, inspect.UnionType):  # with null, which is what an absent one is
         kind = next(each for each in kind.types if not isinstance(each, inspect.NoneType))
-    inner = kind.item_type if isinstance(kind, inspect.ListType) else None
+    inner = _bare(kind.item_type) if isinstance(kind, inspect.ListType) else None
     return Field(
         name=field.encode_name,
         attribute=field.name,
@@ -392,11 +398,18 @@ def _field(field: structs.FieldInfo) -> Field:
     )
 
 
+def _bare(kind: inspect.Type) -> inspect.Type:
+    """A type without what is told of it."""
+    while isinstance(kind, inspect.Metadata):
+        kind = kind.type
+    return kind
+
+
 def _rule(kind: inspect.Type, name: str) -> Callable[[Any], Any] | None:
     """Text of any field can be stored exactly, or is refused."""
     if isinstance(kind, inspect.StrType):
         return partial(storable, field=name)
-    if isinstance(kind, inspect.ListType) and isinstance(kind.item_type, inspect.StrType):
+    if isinstance(kind, inspect.ListType) and isinstance(_bare(kind.item_type), inspect.StrType):
         return lambda texts: [storable(text, name) for text in texts] if isinstance(texts, list) else None
     return None
 

@@ -182,6 +182,7 @@ def _what(schema: Json, description: str) -> str:
     if "default" in schema and schema["default"] not in ("", [], (), None):
         words.append(f"{schema['default']} when left out")
     said = ", ".join(word for word in words if word)
+    description = " ".join(filter(None, (description, schema.get("items", {}).get("description", ""))))
     return f"{said}. {description}" if description else f"{said}."
 
 

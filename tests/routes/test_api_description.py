@@ -13,6 +13,7 @@ from werkzeug.routing import Rule
 from app.routes import api
 from app.web import manual, openapi
 from app.web.asked import Keyed
+from app.web.call import told
 from app.web.openapi import document
 from tests.described import described_calls, hold
 from tests.routes.browser import Program
@@ -64,6 +65,25 @@ def test_every_call_that_takes_an_idempotency_key_says_when_it_tells_again(app):
 
     assert len(keyed) > 5
     assert keyed <= {call.name for *_, call in openapi.calls_of(app) if call.replays}
+
+
+def test_a_list_of_texts_that_is_sent_says_what_each_may_be():
+    schemas = document(described_calls(), "")["components"]["schemas"]
+    texts = [
+        (name, field, kind["items"])
+        for name, schema in schemas.items()
+        for field, sent in schema.get("properties", {}).items()
+        for kind in (sent, *sent.get("anyOf", ()))
+        if schema.get("additionalProperties") is False and kind.get("items", {}).get("type") == "string"
+    ]
+
+    assert {field for _, field, _ in texts} >= {"task_ids", "tags", "scopes", "types", "files"}
+    assert [(name, field) for name, field, kind in texts if not {"pattern", "x-extensible-enum"} & kind.keys()] == []
+
+
+def test_items_that_would_be_lost_are_a_mistake_of_ours():
+    with pytest.raises(TypeError, match="at their type"):
+        told(items={"enum": ["one"]})
 
 
 def test_who_may_ask_is_what_the_view_says(app):

@@ -14,13 +14,14 @@ from app.domain.errors import InvalidInput
 from app.domain.tasks import check_description
 from app.web import refusals
 from app.web.asked import Keyed, Paging
-from app.web.call import MOST_FAULTS, Body, Deprecated, call, checked, fitted
+from app.web.call import MOST_FAULTS, Body, Deprecated, call, checked, fitted, told
 from app.web.guards import public
 
 
 class Item(Body):
     description: Annotated[str, checked(check_description)]
     tags: Annotated[list[str], Meta(max_length=2)] = []
+    words: list[Annotated[str, told("A word.")]] = []
 
 
 class Order(Body):
@@ -90,7 +91,7 @@ def test_every_fault_of_a_body_is_told_at_once_under_its_name():
     assert faults_of({"items": items[:3], "pace": "brisk", "copies": 10, "colour": "red", "item": 1}) == {
         "items.0.description": "Describe the task first.",
         "items.1.description": "The field description is missing.",
-        "items.1.sort": "There is no field sort here. This call takes description, tags.",
+        "items.1.sort": "There is no field sort here. This call takes description, tags, words.",
         "items.1.tags": "Tags must be a list of at most 2.",
         "items.2": "Items must be a list of objects.",
         "pace": "pace must be one of fast, slow.",
@@ -111,6 +112,8 @@ def test_text_that_cannot_be_stored_is_refused_wherever_it_stands(tag):
     item = {"description": "One", "tags": [tag]}
 
     assert faults_of({"items": [item]}) == {"items.0.tags": "The text holds characters that cannot be stored."}
+    item = {"description": "One", "words": [tag]}
+    assert faults_of({"items": [item]}) == {"items.0.words": "The text holds characters that cannot be stored."}
 
 
 def test_of_a_thousand_faults_as_many_are_told_as_somebody_reads():
