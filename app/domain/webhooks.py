@@ -225,11 +225,15 @@ def rest(failures: int) -> float:
 
 
 def of_task(kind: str, task: Task) -> Event:
-    """What the API shows of the task, without its texts. A task that is started again is another event."""
+    """What the API shows of the task, of its texts those alone by which its customer knows it. A task that is started
+    again is another event.
+    """
     event_id = _id(kind, task.task_id, str(task.version))
     data = {
         "task_id": task.task_id,
         "status": task.status,
+        "reference": task.reference or None,
+        "tags": list(task.tags),
         "credits_spent": task.credits_spent,
         "created_at": to_iso(task.created_at),
         "updated_at": to_iso(task.updated_at),

@@ -26,7 +26,10 @@ from .shape import Json
 
 EXAMPLES = Path(__file__).resolve().parent / "examples.json"
 NOT_SHOWN = {"stripe_webhook", "openapi"}  # Stripe's, and the document itself
-_OF_A_TASK = ("task_id", "status", "credits_spent", "created_at", "updated_at", "redo_of", "key_id")
+_OF_A_TASK = (
+    *("task_id", "status", "reference", "tags", "credits_spent"),
+    *("created_at", "updated_at", "redo_of", "key_id"),
+)
 EVENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # type, when it comes, fields of its data
     (webhooks.STARTED, "Somebody begins to work on a task; again where it went back to the queue.", _OF_A_TASK),
     (webhooks.COMPLETED, "The result of a task can be read.", _OF_A_TASK),

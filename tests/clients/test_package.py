@@ -46,7 +46,7 @@ def test_the_commands_of_the_readme_run_as_they_stand(customer, tmp_path):
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("100 credits, 0 open tasks (ada@example.com)\n")
-    assert json.loads(done.stdout.splitlines()[-1])["description"] == "Check the names"
+    assert json.loads(done.stdout.splitlines()[-1])["description"] == "Summarise the report"
     assert len(every_task(customer.store)) == 4
 
 

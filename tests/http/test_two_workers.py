@@ -59,6 +59,26 @@ def test_one_hundred_of_four_hundred_submits_are_taken_when_1000_credits_are_the
     assert len(every_task(store)) == 100
 
 
+def test_one_task_for_10_credits_when_a_reference_is_sent_24_times_at_once(server, store):
+    make_account(store, credits=1000)
+    order = {"description": "Summarise the report", "reference": "order-1042", "tags": ["Invoices"]}
+
+    def client(number: int) -> list[tuple[int, str, bool]]:
+        http, told = Submitter(server.url).http, []
+        for body in (order, order | {"description": f"Words of {number}"}):
+            answer = http.post("/api/tasks", json=body)
+            told.append((answer.status_code, answer.json().get("task_id", ""), "Idempotent-Replayed" in answer.headers))
+        return told
+
+    with ThreadPoolExecutor(12) as pool:
+        first, other = zip(*pool.map(client, range(12)), strict=True)
+
+    (task,) = every_task(store)
+    assert Counter(first) == {(201, task["task_id"], True): 11, (201, task["task_id"], False): 1}
+    assert Counter(other) == {(409, task["task_id"], False): 12}
+    assert store.accounts.get("ada@example.com").credits_balance == 990
+
+
 def test_one_credit_when_a_webhook_arrives_twelve_times_at_once(server, store):
     payload = json.dumps(session_event(session="cs_1")).encode()
     headers = {"Stripe-Signature": signed(payload), "Content-Type": "application/json"}

@@ -143,9 +143,14 @@ def key_of(given: str | None, most: int = LONGEST_KEY) -> str:
     return given
 
 
-def submit(description: str, idempotency_key: str | None) -> Steps[Task]:
+def submit(description: str, reference: str | None, tags: Sequence[str], idempotency_key: str | None) -> Steps[Task]:
     key = key_of(idempotency_key)
-    answer = yield Call("POST", "/api/tasks", body={"description": description}, idempotency_key=key)
+    if isinstance(tags, str):
+        raise Unusable("Tags are a list of texts.")
+    body: dict[str, Any] = {"description": description}
+    body |= {"reference": reference} if reference is not None else {}
+    body |= {"tags": [*tags]} if tags else {}
+    answer = yield Call("POST", "/api/tasks", body=body, idempotency_key=key)
     return Task.read(answer.body)
 
 
@@ -218,8 +223,8 @@ def statement(month: str) -> Steps[Statement]:
     return Statement.read(answer.body)
 
 
-def filters(status: str | None, q: str | None) -> dict[str, str]:
-    given = {"status": status, "q": q, "limit": str(PAGE)}
+def filters(status: str | None, q: str | None, reference: str | None = None, tag: str | None = None) -> dict[str, str]:
+    given = {"status": status, "q": q, "reference": reference, "tag": tag, "limit": str(PAGE)}
     return {name: value for name, value in given.items() if value}
 
 

@@ -95,6 +95,10 @@ def cli(context: click.Context, retry_seconds: float) -> None:
 @cli.command()
 @click.argument("description", required=False)
 @click.option("--file", "file", type=click.File("rb"), help="Read the description from a file; - is standard input.")
+@click.option(
+    "--reference", metavar="NAME", help="Your own name for the task: the same again is the same task, paid once."
+)
+@click.option("--tag", "tags", multiple=True, help="To list it by; up to 10 of them.")
 @click.option("--wait", "waits", is_flag=True, help="Wait for it and print its result.")
 @seconds
 @a_key
@@ -102,6 +106,8 @@ def cli(context: click.Context, retry_seconds: float) -> None:
 def submit(
     description: str | None,
     file: BinaryIO | None,
+    reference: str | None,
+    tags: Sequence[str],
     waits: bool,
     timeout: float | None,
     idempotency_key: str | None,
@@ -116,7 +122,12 @@ def submit(
         text = _sound(description)
     with client() as api:
         with key_told(idempotency_key) as key:
-            task = api.submit(text, idempotency_key=key)
+            task = api.submit(
+                text,
+                reference=_sound(reference) if reference is not None else None,
+                tags=[*map(_sound, tags)],
+                idempotency_key=key,
+            )
         if waits:
             _say(f"{task.task_id} is submitted: {task.credits_spent:,} credits.")
             _wait(api, [task], timeout, as_json)
@@ -188,12 +199,16 @@ def wait(task_ids: Sequence[str], timeout: float | None, as_json: bool) -> None:
 @cli.command("list")
 @click.option("--status", help="pending, in-progress, completed, rejected or cancelled.")
 @click.option("--q", help="Words of the description.")
+@click.option("--tag", help="Those with this tag.")
+@click.option("--reference", metavar="NAME", help="The one with this reference.")
 @click.option("--limit", type=click.IntRange(min=1), help="So many at most; all, unless it is given.")
 @as_json
-def list_(status: str | None, q: str | None, limit: int | None, as_json: bool) -> None:
+def list_(
+    status: str | None, q: str | None, tag: str | None, reference: str | None, limit: int | None, as_json: bool
+) -> None:
     """List tasks, newest first. With --json, one on each line."""
     with client() as api:
-        for number, task in enumerate(api.list(status=status, q=q), 1):
+        for number, task in enumerate(api.list(status=status, q=q, reference=reference, tag=tag), 1):
             if as_json:
                 _print_json(task.raw, indent=None)
             else:
@@ -414,6 +429,10 @@ def _print_each(tasks: Sequence[Task], as_json: bool) -> None:
 
 def _print_task(task: Task) -> None:
     _print(_line(task))
+    if task.reference:
+        _print(f"reference: {task.reference}")
+    if task.tags:
+        _print(f"tags: {', '.join(task.tags)}")
     if task.reason:
         _print(task.reason)
     if task.result is not None:

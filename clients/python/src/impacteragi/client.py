@@ -7,7 +7,7 @@ import builtins
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TypeVar, overload
@@ -135,9 +135,20 @@ class Client(_Base):
     def close(self) -> None:
         self._http.close()
 
-    def submit(self, description: str, *, idempotency_key: str | None = None) -> Task:
-        """A new task, paid at once. The same `idempotency_key` again is the first task, charged once."""
-        return self._run(calls.submit(description, idempotency_key))
+    def submit(
+        self,
+        description: str,
+        *,
+        reference: str | None = None,
+        tags: Sequence[str] = (),
+        idempotency_key: str | None = None,
+    ) -> Task:
+        """A new task, paid at once. The same `idempotency_key` again is the first task, charged once.
+
+        So is the same `reference`, your own name for it, with the same description and `tags` (at most 10); with others
+        it raises ReferenceUsed.
+        """
+        return self._run(calls.submit(description, reference, tags, idempotency_key))
 
     def batch(self, descriptions: Iterable[str], *, idempotency_key: str | None = None) -> builtins.list[Task]:
         """Many tasks, up to 30 in a request, which is carried out whole or not at all.
@@ -202,9 +213,16 @@ class Client(_Base):
         found = [*self._run(calls.wait(wanted, timeout, progress)).values()]
         return found[0] if one else found
 
-    def list(self, *, status: str | None = None, q: str | None = None) -> Iterator[Task]:
+    def list(
+        self,
+        *,
+        status: str | None = None,
+        q: str | None = None,
+        reference: str | None = None,
+        tag: str | None = None,
+    ) -> Iterator[Task]:
         """Tasks that fit, newest first, read page by page as they are asked for."""
-        params = calls.filters(status, q)
+        params = calls.filters(status, q, reference, tag)
         cursor: str | None = None
         while True:
             tasks, cursor = self._run(calls.list_page(params, cursor))
@@ -297,8 +315,15 @@ class AsyncClient(_Base):
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def submit(self, description: str, *, idempotency_key: str | None = None) -> Task:
-        return await self._run(calls.submit(description, idempotency_key))
+    async def submit(
+        self,
+        description: str,
+        *,
+        reference: str | None = None,
+        tags: Sequence[str] = (),
+        idempotency_key: str | None = None,
+    ) -> Task:
+        return await self._run(calls.submit(description, reference, tags, idempotency_key))
 
     async def batch(self, descriptions: Iterable[str], *, idempotency_key: str | None = None) -> builtins.list[Task]:
         return await self._run(calls.batch([*descriptions], idempotency_key))
@@ -345,8 +370,15 @@ class AsyncClient(_Base):
         found = [*(await self._run(calls.wait(wanted, timeout, progress))).values()]
         return found[0] if one else found
 
-    async def list(self, *, status: str | None = None, q: str | None = None) -> AsyncIterator[Task]:
-        params = calls.filters(status, q)
+    async def list(
+        self,
+        *,
+        status: str | None = None,
+        q: str | None = None,
+        reference: str | None = None,
+        tag: str | None = None,
+    ) -> AsyncIterator[Task]:
+        params = calls.filters(status, q, reference, tag)
         cursor: str | None = None
         while True:
             tasks, cursor = await self._run(calls.list_page(params, cursor))

@@ -160,6 +160,14 @@ class IdempotencyKeyReused(Conflict):
     """409: this idempotency key was used with other contents. Nothing was charged."""
 
 
+class ReferenceUsed(Conflict):
+    """409: the reference is that of another task, `task_id`. Nothing was charged."""
+
+    @property
+    def task_id(self) -> str:
+        return str(self.details.get("task_id") or "")
+
+
 class WrongState(Conflict):
     """409: the task has moved on, and that cannot be done any more."""
 
@@ -194,6 +202,7 @@ BY_CODE: dict[str, type[ApiError]] = {
     "key_limit_reached": KeyLimitReached,
     "missing_scope": MissingScope,
     "idempotency_key_reused": IdempotencyKeyReused,
+    "reference_used": ReferenceUsed,
     "wrong_state": WrongState,
 }
 BY_STATUS: dict[int, type[ApiError]] = {

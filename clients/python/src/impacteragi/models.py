@@ -46,6 +46,8 @@ class Task:
     task_id: str
     status: str
     description: str
+    reference: str | None
+    tags: tuple[str, ...]
     credits_spent: int
     created_at: datetime | None
     updated_at: datetime | None
@@ -65,6 +67,8 @@ class Task:
             task_id=_text(raw, "task_id") or "",
             status=_text(raw, "status") or "",
             description=_text(raw, "description") or "",
+            reference=_text(raw, "reference"),
+            tags=_texts(raw, "tags"),
             credits_spent=_whole(raw, "credits_spent") or 0,
             created_at=_moment(raw, "created_at"),
             updated_at=_moment(raw, "updated_at"),
@@ -223,6 +227,11 @@ def tasks_of(raw: Json) -> tuple[Task, ...]:
 
 def _objects(raw: Json, name: str) -> list[Json]:
     return [one for one in raw.get(name) or () if isinstance(one, Mapping)]
+
+
+def _texts(raw: Json, name: str) -> tuple[str, ...]:
+    value = raw.get(name)
+    return tuple(text for text in value if isinstance(text, str)) if isinstance(value, list) else ()
 
 
 def _text(raw: Json, name: str) -> str | None:
