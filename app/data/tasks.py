@@ -24,6 +24,7 @@ from .transaction import Writes
 
 TABLE = TASKS.suffix
 QUEUE_SHARDS = 4
+NEWEST = 20  # changes of an account that whoever waits for one looks at: some are listed a moment out of order
 CHANGE = ("updated_at", "task_id")  # what is known of a change: when, and of which task
 
 
@@ -151,6 +152,17 @@ class TaskReads(Base):
         rows = self._get_many([(TABLE, {"task_id": task_id}) for _, task_id in page.items]) if page.items else []
         still = [row for row, (at, _) in zip(rows, page.items, strict=True) if row and row["updated_at"] == at]
         return Changes([TASK.record(row) for row in still], page.next_cursor, tuple(page.items))
+
+    def newest_changes(self, emails: list[str]) -> dict[str, tuple[tuple[str, str], ...]]:
+        """Of each account the moments and tasks of its newest changes, as many as one unit holds, newest first. A query
+        each, for half a unit; a moment behind.
+        """
+        found = {}
+        for email in emails:
+            keys = ("user_email", email)
+            page = self._page(TABLE, TASK_UPDATED_INDEX, keys, key_names=CHANGE, make=_change_of, limit=NEWEST)
+            found[email] = tuple(page.items)
+        return found
 
     def every_of(self, email: AccountKey) -> Iterator[Task]:
         """Every task of an account, newest first, page by page."""

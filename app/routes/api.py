@@ -212,8 +212,8 @@ class ListTasks(Paging):
         readable(
             as_moment,
             description="Tasks in the order of their last change instead, the earliest first: of those changed at this "
-            "moment or later. Goes with limit, cursor and updated_until alone. Go on from the newest updated_at that "
-            f"you have, less {OVERLAP_SECONDS} seconds.",
+            "moment or later. Goes with limit, cursor, updated_until and wait alone. Go on from the newest updated_at "
+            f"that you have, less {OVERLAP_SECONDS} seconds.",
             **MOMENT,
         ),
     ] = None
@@ -221,10 +221,13 @@ class ListTasks(Paging):
         datetime | None,
         readable(as_moment, description="With updated_since: changed at this moment or earlier.", **MOMENT),
     ] = None
+    wait: Annotated[
+        int, waiting.seconds_to_wait("for a task that has changed, with updated_since and on the last page")
+    ] = 0
 
 
 BLANK = asdict(ListTasks())
-OF_CHANGES = {"limit", "cursor", "updated_since", "updated_until"}
+OF_CHANGES = {"limit", "cursor", "updated_since", "updated_until", "wait"}
 
 
 class ListTransactions(Paging):
@@ -397,14 +400,14 @@ def cancel_tasks(body: CancelTasks) -> ResponseReturnValue:
     "list_tasks",
     "One's tasks, newest first unless told",
     tag="tasks",
-    limits=["search"],
+    limits=["search", "wait"],
     answers={200: TASKS},
-    refusals=[BadCursor, PlacesTaken],
+    refusals=[BadCursor, PlacesTaken, TooBusy],
     description="A search looks at a bounded number of rows: a page may be short and still have a next one. "
     "So may one of a tag with a status.",
 )
 def list_tasks(query: ListTasks) -> ResponseReturnValue:
-    if query.updated_since or query.updated_until:
+    if query.updated_since or query.updated_until or query.wait:
         return TASKS(_changed(query))
     store = deps.store()
     labelled = partial(store.labels.page, reference=query.reference, tag=query.tag)
@@ -427,11 +430,15 @@ def _changed(query: ListTasks) -> Changes:
     """Raises Malformed where something is asked for that this order does not have."""
     others = {name for name, value in asdict(query).items() if value != BLANK[name]} - OF_CHANGES
     if query.updated_since is None:
-        raise Malformed("updated_until goes with updated_since.")
+        raise Malformed("updated_until and wait go with updated_since.")
     if others:
-        raise Malformed("updated_since goes with limit, cursor and updated_until alone.")
-    until, limit = query.updated_until, query.limit
-    return deps.store().tasks.changed(g.account.email, query.updated_since, until, limit=limit, cursor=query.cursor)
+        raise Malformed("updated_since goes with limit, cursor, updated_until and wait alone.")
+    if query.updated_until and query.wait:
+        raise Malformed("What has changed until a moment is no news: ask with updated_until or with wait.")
+    store, email, since = deps.store(), g.account.email, query.updated_since
+    page = store.tasks.changed(email, since, query.updated_until, limit=query.limit, cursor=query.cursor)
+    waiting.until_tasks_change(store, email, since, page, bool(query.cursor), query.wait)
+    return page
 
 
 @bp.get("/tasks/<task_id>")

@@ -48,7 +48,7 @@ Run = Callable[[Any, dict[str, Any]], Any]
 
 @dataclass(frozen=True, slots=True)
 class Interest:
-    """What a request waits for: that `look` finds something else under `key` than `mark`.
+    """What a request waits for: that what `look` finds under `key` is news to it, as `is_news` says.
 
     `look` takes up to 100 keys and leaves out those that it could not look for; it raises StoreUnavailable. `again_in`:
     seconds after which the answer changes by itself.
@@ -57,7 +57,7 @@ class Interest:
     account: str
     look: Look
     key: str
-    mark: object
+    is_news: Callable[[Any], bool]
     again_in: float | None = None
 
 
@@ -295,7 +295,7 @@ class Waiters:
                 except Exception:
                     log.exception("unexpected error")
                     continue
-                who = [one for key in keys if key in found for one in by_key[key] if found[key] != one[1].mark]
+                who = [one for key in keys if key in found for one in by_key[key] if one[1].is_news(found[key])]
                 with self._changed:
                     self._wake(asked for asked, interest in who if asked.interest is interest)
 

@@ -1,19 +1,21 @@
 """`?wait=`: a call of the API that is answered once something has changed, or its time is over.
 
-A view says what its answer hangs on (`until_task_moves`); whether it waits is seen once the answer is there. With
-If-None-Match it waits for as long as that answer would be a 304, without it for as long as the view says. Where no
-server of ours holds requests (the test client, `flask run`), every call is answered at once.
+A view says what its answer hangs on (`until_task_moves`, `until_tasks_change`); whether it waits is seen once the
+answer is there. With If-None-Match it waits for as long as that answer would be a 304, without it for as long as the
+view says. Where no server of ours holds requests (the test client, `flask run`), every call is answered at once.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated
 
 from flask import Flask, Response, current_app, g, request
+from msgspec import Meta
 
+from app.domain.clock import to_iso
 from app.domain.errors import DomainError, Malformed
 from app.web import rate_limits
 from app.web.call import Query, readable
@@ -22,7 +24,8 @@ from app.web.waiters import KEY, Interest
 
 if TYPE_CHECKING:
     from app.data import Store
-    from app.domain.tasks import Task
+    from app.domain.accounts import AccountKey
+    from app.domain.tasks import Changes, Task
 
 MOST = 60
 LONGEST = 45  # seconds: what stands in front of us lets no answer take longer than 55
@@ -35,20 +38,19 @@ def as_wait(text: str) -> int:
     return min(int(text), LONGEST)
 
 
-Wait: TypeAlias = Annotated[
-    int,
-    readable(
+def seconds_to_wait(otherwise: str) -> Meta:
+    """The parameter. `otherwise`: what a request waits for that has no answer to compare with."""
+    return readable(
         as_wait,
         description="Seconds to wait for an answer that is news: with If-None-Match for one that differs, otherwise "
-        f"for the end of the task. Answered after at most {LONGEST}.",
+        f"{otherwise}. Answered after at most {LONGEST}.",
         minimum=0,
         maximum=MOST,
-    ),
-]
+    )
 
 
 class Waited(Query):
-    wait: Wait = 0
+    wait: Annotated[int, seconds_to_wait("for the end of the task")] = 0
 
 
 def until_task_moves(store: Store, task: Task, seconds: int, now: datetime) -> None:
@@ -59,12 +61,28 @@ def until_task_moves(store: Store, task: Task, seconds: int, now: datetime) -> N
             str(task.user_email),
             store.tasks.versions,
             task.task_id,
-            task.version,
+            lambda version: version != task.version,
             max((lease_ends - now).total_seconds(), 0) + 0.001 if lease_ends else None,  # it is pending again then
         ),
         seconds,
         lambda: task.is_open,
     )
+
+
+def until_tasks_change(store: Store, email: AccountKey, since: datetime, page: Changes, more: bool, wait: int) -> None:
+    """Let this request wait up to `wait` seconds, if it asks to, while a list of changes from `since` on has none that
+    is not on `page`, as it was just read: its last page. One that has a next is answered at once. `more`: a page came
+    before.
+    """
+    if page.next_cursor:
+        return
+    seen = frozenset(page.seen)
+    begins = page.seen[0] if more and seen else (to_iso(since), "")
+
+    def is_news(newest: Iterable[tuple[str, str]]) -> bool:
+        return any(change >= begins and change not in seen for change in newest)
+
+    _wait(Interest(str(email), store.tasks.newest_changes, str(email), is_news), wait, lambda: not page.items)
 
 
 def _wait(interest: Interest, seconds: int, is_old: Callable[[], bool]) -> None:

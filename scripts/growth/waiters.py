@@ -1,7 +1,7 @@
 """What programs that wait cost a worker, and whoever opens a dashboard meanwhile: scripts/waiters.
 
-One worker. In turns: dashboards one after another while
-so many programs wait for a task each, and while nobody waits. The programs and the store share the machine with it.
+One worker. In turns: dashboards one after another while so many programs wait, each for a task or for a change of any
+of its account's, and while nobody waits. The programs and the store share the machine with it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from app.domain.clock import to_iso, utcnow
 from scripts.benchmarks.world import Visitor, World
 from scripts.local.ports import HOST
 
@@ -55,7 +56,7 @@ class Programs:
         etag = ""
         while self._goes_on:
             writer.write(
-                f"GET {path}?wait={self._wait} HTTP/1.1\r\nHost: dashboard.test\r\nAuthorization: Bearer {token}\r\n"
+                f"GET {path}wait={self._wait} HTTP/1.1\r\nHost: dashboard.test\r\nAuthorization: Bearer {token}\r\n"
                 f"If-None-Match: {etag}\r\n\r\n".encode()
             )
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -112,6 +113,13 @@ def dashboards(port: int, visitor: Visitor, seconds: float, pause: float) -> lis
     return took
 
 
+def path_of(number: int, options: argparse.Namespace) -> str:
+    """What the program of this number asks for, up to how long it waits."""
+    if options.lists:
+        return f"/api/tasks?updated_since={to_iso(utcnow())}&"
+    return f"/api/tasks/task_waits{number // options.of_one}_{number % options.of_one:012d}?"
+
+
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {"with": [], "without": [], "answers": 0, "others": [], "cpu": {}, "memory": {}}
     with World() as world:
@@ -122,11 +130,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         ]
         looker = world.account("looks@example.com", credits=100, tasks=25)
         asked = [
-            (
-                f"/api/tasks/task_waits{number // options.of_one}_{number % options.of_one:012d}",
-                visitors[number // options.of_one].token,
-            )
-            for number in range(options.programs)
+            (path_of(number, options), visitors[number // options.of_one].token) for number in range(options.programs)
         ]
         port = world.start_server(world.aws.port, 1)
         worker = worker_of(port)
@@ -153,15 +157,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--programs", type=int, default=1000)
     parser.add_argument("--of-one", type=int, default=OF_ONE, help="programs of an account")
+    parser.add_argument("--lists", action="store_true", help="each waits for a change of any task of its account")
     parser.add_argument("--wait", type=int, default=30, help="seconds that each asks to wait")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0, help="of dashboards, in each turn")
     parser.add_argument("--pause", type=float, default=0.02, help="seconds between two dashboards")
     options = parser.parse_args()
     found = measure(options)
+    what = "a change of any task" if options.lists else "a task each"
     print(
-        f"{options.programs:,} programs, wait={options.wait}, {options.of_one} of an account, one worker; "
-        f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}"
+        f"{options.programs:,} programs that wait for {what}, wait={options.wait}, {options.of_one} of an account, "
+        f"one worker; {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}"
     )
     for kind in ("without", "with"):
         took, memory = sorted(found[kind]), found["memory"][kind]

@@ -181,3 +181,17 @@ def test_an_index_that_is_being_filled_is_not_taken_for_the_whole(moto_store, mo
 
     with pytest.raises(IndexNotReady):
         moto_store.tasks.changed("ada@example.com", NOW, None, limit=2)
+
+
+def test_the_newest_changes_of_accounts_are_looked_for_once_each(moto_store, monkeypatch):
+    ada, bob = (make_account(moto_store, email, credits=300) for email in ("ada@example.com", "bob@example.com"))
+    add_tasks(moto_store, ada, 25)
+    asked: list[dict[str, Any]] = []
+    query = moto_store.client.query
+    monkeypatch.setattr(moto_store.client, "query", lambda **request: asked.append(request) or query(**request))
+
+    found = moto_store.tasks.newest_changes([ada.email, bob.email])
+
+    assert found[bob.email] == ()
+    assert [at for at, _ in found[ada.email]] == [to_iso(NOW + timedelta(seconds=24 - n)) for n in range(20)]
+    assert len(asked) == 2

@@ -62,7 +62,7 @@ class Worker:
 
         def run(asked: Asked, scope: dict[str, Any]) -> None:
             assert scope[KEY] is asked
-            found, interest = self.rows[key], Interest(account, self.look, key, mark, self.again_in)
+            found, interest = self.rows[key], Interest(account, self.look, key, lambda it: it != mark, self.again_in)
             if found == "broken":
                 raise RuntimeError("broken")
             try:

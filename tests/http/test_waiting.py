@@ -10,12 +10,13 @@ import httpx
 import pytest
 
 from app.data import Store
-from app.domain.clock import utcnow
-from app.services import queue, tasks
+from app.domain.clock import from_iso, to_iso, utcnow
+from app.services import customers, queue, tasks
 from tests.http.server import Server
 from tests.support import PASSWORD, make_account
 
 OPERATOR = "olga@example.com"
+BEFORE = "2020-01-01"
 
 
 class Program:
@@ -39,6 +40,14 @@ class Program:
 
     def begin(self, count: int, seconds: int, **headers: str) -> list[Future[httpx.Response]]:
         return [self._pool.submit(self.wait, seconds, **headers) for _ in range(count)]
+
+    def changes(self, since: str, **query: object) -> httpx.Response:
+        named = {"If-None-Match": str(etag)} if (etag := query.pop("etag", None)) else {}
+        return self.http.get("/api/tasks", params={"updated_since": since, **query}, headers=named)
+
+    def follow(self, count: int, since: str, **query: object) -> list[Future[httpx.Response]]:
+        """So many requests that wait for a change of any task."""
+        return [self._pool.submit(self.changes, since, **query) for _ in range(count)]
 
 
 @pytest.fixture
@@ -122,3 +131,115 @@ def test_what_asks_to_wait_for_what_is_no_time_is_refused_and_a_head_does_not_wa
 
     assert program.http.head(program.path, params={"wait": "45"}).status_code == 200
     assert program.http.get(program.path, params={"wait": ""}).status_code == 200
+
+
+# For a change of any task
+
+
+def later() -> str:
+    return to_iso(utcnow())
+
+
+def test_whoever_waits_for_any_change_hears_of_it_whichever_process_made_it(program):
+    known, since = program.changes(BEFORE), later()
+    asked = program.follow(16, since, wait=40)
+    held = program.follow(16, BEFORE, wait=40, etag=known.headers["ETag"])
+    until_they_wait()
+    assert not any(one.done() for one in [*asked, *held])
+
+    assert program.http.post(f"{program.path}/cancel").json()["status"] == "cancelled"
+    answers = [one.result(30) for one in [*asked, *held]]
+
+    assert {answer.status_code for answer in answers} == {200}
+    told = {tuple((task["task_id"], task["status"]) for task in answer.json()["tasks"]) for answer in answers}
+    assert told == {((program.task_id, "cancelled"),)}
+    assert {answer.headers["RateLimit-Policy"] for answer in answers} == {'"wait";q=100;qu="concurrent-requests"'}
+
+
+def test_a_new_task_is_a_change_and_another_s_is_none(program):
+    bob = make_account(program.store, "bob@example.com", credits=100)
+    since = later()
+    (mine,) = program.follow(1, since, wait=40)
+    until_they_wait()
+
+    tasks.submit(program.store, bob, "Bob's", now=utcnow(), idempotency_key="bob")
+    until_they_wait()
+    assert not mine.done()
+    tasks.submit(program.store, program.ada, "Ada's", now=utcnow(), idempotency_key="two")
+
+    assert [task["description"] for task in mine.result(30).json()["tasks"]] == ["Ada's"]
+
+
+def test_a_change_that_is_listed_late_is_heard_of_though_a_later_one_is_known(program):
+    """It was begun before the newest that is known, and committed after."""
+    begun, since = utcnow(), later()
+    tasks.submit(program.store, program.ada, "First", now=utcnow(), idempotency_key="first")
+    known = program.changes(since)
+    (held,) = program.follow(1, since, wait=40, etag=known.headers["ETag"])
+    until_they_wait()
+
+    late = begun + (from_iso(known.json()["tasks"][0]["updated_at"]) - begun) / 2
+    assert to_iso(late) > since
+    tasks.submit(program.store, program.ada, "Late", now=late, idempotency_key="late")
+
+    assert [task["description"] for task in held.result(30).json()["tasks"]] == ["Late", "First"]
+
+
+def test_a_wait_for_any_change_ends_as_a_plain_call_would_and_a_page_with_a_next_does_not_wait(program):
+    known = program.changes(BEFORE)
+    (unchanged,) = program.follow(1, BEFORE, wait=2, etag=known.headers["ETag"])
+    (nothing,) = program.follow(1, later(), wait=2)
+    assert (unchanged.result(30).status_code, unchanged.result().content) == (304, b"")
+    assert nothing.result(30).json() == {"tasks": [], "next_cursor": None}
+    for number in range(2):
+        tasks.submit(program.store, program.ada, f"{number}", now=utcnow(), idempotency_key=f"{number}")
+
+    first = program.changes(BEFORE, limit=2)
+    again = program.changes(BEFORE, limit=2, wait=40, etag=first.headers["ETag"])  # at once: there is more to read
+    cursor = first.json()["next_cursor"]
+    last = program.changes(BEFORE, limit=2, cursor=cursor)
+    (held,) = program.follow(1, BEFORE, limit=2, cursor=cursor, wait=40, etag=last.headers["ETag"])
+    until_they_wait()
+    assert (again.status_code, held.done()) == (304, False)
+    program.http.post(f"{program.path}/cancel")
+
+    assert [task["status"] for task in held.result(30).json()["tasks"]] == ["pending", "cancelled"]
+
+
+@pytest.mark.threat(152)
+@pytest.mark.parametrize("end", ["sessions", "account", "key"])
+def test_whose_session_account_or_key_ends_meanwhile_is_told_nothing(program, end):
+    ada = program.store.accounts.get(program.ada.email)
+    session = program.http.headers["Authorization"]
+    if end == "key":
+        wanted = {"name": "Nightly", "scopes": ["tasks:read"], "password": PASSWORD}
+        made = program.http.post("/api/keys", json=wanted).json()
+        program.http.headers["Authorization"] = f"Bearer {made['key']}"
+    waits = program.follow(4, later(), wait=2)
+    until_they_wait()
+
+    if end == "sessions":
+        program.store.updates.accounts.end_sessions(ada)
+    elif end == "account":
+        customers.disable(program.store, OPERATOR, ada.email, "A test", now=utcnow())
+    else:
+        gone = program.http.delete(f"/api/keys/{made['key_id']}", headers={"Authorization": session})
+        assert gone.status_code == 200
+
+    assert {one.result(30).status_code for one in waits} == {401}
+
+
+@pytest.mark.threat(152)
+def test_a_server_that_ends_answers_all_who_wait_for_any_change(ending, store):
+    server, _ = ending
+    program = Program(server, store)
+    known = program.changes(BEFORE)
+    waits = [*program.follow(5, later(), wait=45), *program.follow(5, BEFORE, wait=45, etag=known.headers["ETag"])]
+    until_they_wait()
+    assert not any(one.done() for one in waits)
+
+    server.terminate()
+
+    assert sorted(one.result(30).status_code for one in waits) == [200] * 5 + [304] * 5
+    server.terminate()
+    assert server.wait() == 0

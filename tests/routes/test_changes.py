@@ -75,8 +75,11 @@ def test_a_cancel_is_told_as_a_repeat_only_when_it_is_one(ada, store, monkeypatc
         ("updated_since=yesterday", "must look like 2026-11-22T15:27:52.123456Z"),
         ("updated_since=0001-01-01", "must look like"),
         ("updated_since=2026-11-22T10:00:00 01:00", "must look like"),  # a plus is a space in an address
-        ("updated_until=2026-11-22", "updated_until goes with updated_since"),
-        ("updated_since=2026-11-22&status=pending", "goes with limit, cursor and updated_until alone"),
+        ("updated_until=2026-11-22", "updated_until and wait go with updated_since"),
+        ("updated_since=2026-11-22&status=pending", "goes with limit, cursor, updated_until and wait alone"),
+        ("wait=30", "updated_until and wait go with updated_since"),
+        ("updated_since=2026-11-22&wait=soon", "whole number of seconds"),
+        ("updated_since=2026-11-22&updated_until=2026-11-23&wait=30", "is no news"),
         ("updated_since=2026-11-22&q=report", "alone"),
         ("updated_since=2026-11-22&order=oldest", "alone"),
         ("updated_since=2026-11-22&from=2026-11-22", "alone"),
