@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import Flask, g, has_request_context
 
-from app import cli
+from app.cli import Commands
 from app.config import Config, ConfigError
 from app.data import Store
 from app.data.outbox import one_key
@@ -175,8 +175,7 @@ def create_app(
     typed_drafts.register(app)
     headers.register(app, config)
     refusals.register(app)
-    cli.register(app)
-    add_commands(cli.GROUPS)
+    app.cli = Commands(app.name, add_commands)
     templating.register(app, config)
     names.register(app)
     compression.register(app)

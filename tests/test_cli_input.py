@@ -6,7 +6,7 @@ import click
 import pytest
 
 from app import create_app
-from app.cli import GROUPS
+from app.cli.every import GROUPS
 from app.data import Store
 from app.data.client import make_client
 from app.domain.clock import utcnow

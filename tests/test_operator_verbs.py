@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.cli import GROUPS
+from app.cli.every import GROUPS
 from app.data.base import Base
 from app.data.codec import decode_item
 from app.data.transaction import Writes

@@ -1,20 +1,33 @@
 """The command line: `flask --app app.wsgi …`, one file for each group of commands."""
 
-from flask import Flask
+from __future__ import annotations
 
-from app.cli import accounts, backup, books, codes, demo, doctor, keys, mail, migrations, operators, restore, tasks
-from app.cli.groups import Group
+from collections.abc import Callable, Iterable
+from functools import cached_property
 
-GROUPS = (
-    *(tasks.group, mail.group, accounts.group, books.group, codes.group, operators.group, demo.group, keys.group),
-    *(migrations.group, backup.group, restore.group),
-)
-OLD_NAMES = {"users": accounts.group, "admin": operators.group}  # what runbooks may still say
+import click
+from flask.cli import AppGroup
 
 
-def register(app: Flask) -> None:
-    for group in GROUPS:
-        app.cli.add_command(group)
-    for name, group in OLD_NAMES.items():
-        app.cli.add_command(Group(name, hidden=True, commands=group.commands))
-    app.cli.add_command(doctor.command)
+class Commands(AppGroup):
+    """The commands of this package, imported when one is asked for: a server asks for none.
+
+    `add` is handed the groups then, and may add commands of others to them.
+    """
+
+    def __init__(self, name: str, add: Callable[[Iterable[click.Group]], None]) -> None:
+        super().__init__(name)
+        self._add = add
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return self._every.get(cmd_name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self._every)
+
+    @cached_property
+    def _every(self) -> dict[str, click.Command]:
+        from app.cli.every import COMMANDS, GROUPS
+
+        self._add(GROUPS)
+        return {command.name: command for command in COMMANDS if command.name}
