@@ -14,6 +14,7 @@ import pytest
 REPO = Path(__file__).resolve().parents[1]
 OURS = {"app", "scripts"}
 BEYOND = {"books_sql": {"duckdb"}}  # the script installs requirements-audit.txt, too
+PYTHONS = sys.stdlib_module_names | {"compression"}  # of 3.14
 NO_MODULE = {"restore": "app.cli.restore", "pythons": "scripts.local.supervisor"}
 
 
@@ -73,13 +74,13 @@ def strangers(start: str) -> dict[str, str]:
                 top = name.partition(".")[0]
                 if top in OURS:
                     waiting.append(name)
-                elif top not in sys.stdlib_module_names:
+                elif top not in PYTHONS:
                     found[top] = each
     return found
 
 
 @pytest.mark.parametrize(
-    ("script", "module"), [*the_scripts(), ("the app", "app.web.serve"), ("its commands", "app.cli")]
+    ("script", "module"), [*the_scripts(), ("the app", "app.web.serve"), ("its commands", "app.cli.every")]
 )
 def test_a_script_imports_what_its_own_set_up_installs(script, module):
     brought = strangers(module)
