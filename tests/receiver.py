@@ -6,46 +6,22 @@ import socketserver
 import ssl
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from tests.faults.https import Authority
 
 NAME = "receiver.test"
-PEM = serialization.Encoding.PEM
 
 
 @cache
 def certificates(*names: str) -> tuple[Path, Path]:
     """Two files: the authority's certificate, and key and certificate of a server of these names."""
-    folder, now = Path(mkdtemp(prefix="impacteragi-receiver-")), datetime.now(UTC)
-
-    def made(common: str, key: Any, issuer: x509.Name, signer: Any, extension: x509.ExtensionType) -> x509.Certificate:
-        builder = x509.CertificateBuilder().subject_name(_named(common)).issuer_name(issuer)
-        builder = builder.public_key(key.public_key()).serial_number(x509.random_serial_number())
-        builder = builder.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(days=1))
-        return builder.add_extension(extension, critical=True).sign(signer, hashes.SHA256())
-
-    root, leaf = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    authority = _named("Authority of the tests")
-    above = made("Authority of the tests", root, authority, root, x509.BasicConstraints(ca=True, path_length=0))
-    names_of_it = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
-    below = made(names[0], leaf, authority, root, names_of_it)
-    form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    (folder / "authority.pem").write_bytes(above.public_bytes(PEM))
-    (folder / "server.pem").write_bytes(leaf.private_bytes(PEM, *form) + below.public_bytes(PEM))
-    return folder / "authority.pem", folder / "server.pem"
-
-
-def _named(common: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+    authority = Authority(Path(mkdtemp(prefix="impacteragi-receiver-")))
+    return authority.bundle, authority.file(*names)
 
 
 class Receiver:

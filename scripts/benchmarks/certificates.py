@@ -23,6 +23,9 @@ def make(folder: Path) -> Path:
     made = made.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(days=1))
     made = made.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(HOST))]), critical=False)
     made = made.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    made = made.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    use = x509.KeyUsage(True, False, False, False, False, True, True, False, False)  # Python 3.13 asks for it
+    made = made.add_extension(use, critical=True)
     form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     file = folder / "loopback.pem"
     pem = serialization.Encoding.PEM

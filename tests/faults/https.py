@@ -36,16 +36,13 @@ class Authority:
         signed = made.sign(self._key, hashes.SHA256())
         self.bundle.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
 
-    def context(self, host: str = "127.0.0.1", lives: timedelta = DAY) -> ssl.SSLContext:
-        """What a server needs to call itself `host`."""
+    def file(self, *hosts: str, lives: timedelta = DAY) -> Path:
+        """The certificate and the key of a server that is called so."""
         key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-        try:
-            called: x509.GeneralName = x509.IPAddress(ip_address(host))
-        except ValueError:
-            called = x509.DNSName(host)
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
         made = self._certificate(name, key.public_key(), lives)
-        made = made.add_extension(x509.SubjectAlternativeName([called]), critical=False)
+        called = x509.SubjectAlternativeName([_called(host) for host in hosts])
+        made = made.add_extension(called, critical=False)
         made = made.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         signed = made.sign(self._key, hashes.SHA256())
         file = self._folder / "server.pem"
@@ -55,8 +52,12 @@ class Authority:
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
+        return file
+
+    def context(self, host: str = "127.0.0.1", lives: timedelta = DAY) -> ssl.SSLContext:
+        """What a server needs to call itself `host`."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
+        context.load_cert_chain(self.file(host, lives=lives))
         return context
 
     def _certificate(
@@ -68,6 +69,13 @@ class Authority:
         own = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         made = made.add_extension(own, critical=False)
         return made.serial_number(x509.random_serial_number()).not_valid_before(now - DAY).not_valid_after(now + lives)
+
+
+def _called(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 class HttpsServer:
