@@ -60,9 +60,10 @@ from app.domain.tasks import (
     new_idempotency_key,
 )
 from app.forms.paging import MONTH, as_day, as_moment, check_month
-from app.services import checkout, queue, statements, tasks
+from app.services import checkout, figures, queue, statements, tasks
 from app.services.accounts import SignedIn, sign_out
-from app.web import deps, heavy, own_files, rate_limits, waiting
+from app.services.figures import Outlook
+from app.web import deps, etags, heavy, own_files, rate_limits, waiting
 from app.web.asked import STORABLE, FileNumber, Keyed, Note, Paging, PaymentId, Search, TaskId
 from app.web.call import Body, File, Query, call, checked, readable, replayed, told
 from app.web.csrf import csrf
@@ -456,7 +457,12 @@ def get_task(task_id: TaskId, query: Waited) -> ResponseReturnValue:
     task, result = deps.store().tasks.get_with_result(task_id, owner=g.account.email)
     now = utcnow()
     waiting.until_task_moves(deps.store(), task, query.wait, now)
-    return TASK_AND_RESULT(task.as_of(now), **RESULT(result))
+    stands = task.as_of(now)
+    found = Outlook() if query.wait else figures.outlook(deps.store(), stands)  # who waits asks for the end
+    if stands.is_open:
+        etags.leave_out("queue_position", "estimated_minutes")
+    position = None if found.ahead is None else found.ahead + 1
+    return TASK_AND_RESULT(stands, **RESULT(result), queue_position=position, estimated_minutes=found.usual_minutes)
 
 
 @bp.post("/tasks/<task_id>/cancel")

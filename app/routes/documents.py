@@ -53,7 +53,7 @@ CHANGES = (
         "API keys with scopes. A task can be waited for. Unknown fields and parameters are refused by their name; "
         "before, they were ignored. A request is told everything that is wrong with it. Answers say how it stands with "
         "the limits that have counted their request. The ledger as a CSV file, and one's own data. "
-        "Tasks are listed by their last change.",
+        "Tasks are listed by their last change. An open task tells its place in the queue.",
     ),
     ("2026-11-25", "Customers are called by the id of their account: calls by an e-mail address are deprecated."),
 )

@@ -15,20 +15,18 @@ from app.domain.tasks import (
     CANCELLED,
     COMPLETED,
     MAX_BATCH,
-    PENDING,
     REDO_WINDOW,
     REJECTED,
     TASK_COST,
     Brief,
     Task,
-    median_minutes,
     new_idempotency_key,
 )
 from app.forms.base import LOST_KEY, unix_newlines, usable_key
 from app.forms.tables import as_lines
 from app.forms.tasks import MAX_TABLE_BYTES, TaskForm, check_batch, read_batch, read_tags
 from app.routes import dashboard
-from app.services import queue, tasks
+from app.services import figures, queue, tasks
 from app.web import deps
 from app.web.admission import takes
 from app.web.files import MAX_BODY_WITH_FILES, file_link
@@ -37,7 +35,6 @@ from app.web.guards import login_required
 
 bp = Blueprint("tasks", __name__)
 
-MAX_AHEAD = 200  # tasks before one in the queue, counted no further
 PLACE_SECONDS = 30  # how old the place in the queue may be on an open page
 
 
@@ -155,7 +152,7 @@ def show(task_id: str) -> ResponseReturnValue:
     store, now = deps.store(), utcnow()
     stored, result = store.tasks.get_with_result(task_id, owner=g.account.email)
     task = stored.as_of(now)
-    waiting = task.status == PENDING
+    outlook = figures.outlook(store, task)
     return render(
         "tasks/show.html",
         "task",
@@ -165,9 +162,9 @@ def show(task_id: str) -> ResponseReturnValue:
         result=result,
         events=events_of(task),
         took_seconds=_seconds_between(task.created_at, task.finished_at) if task.finished_at else None,
-        ahead=store.queue.count_before(task, MAX_AHEAD) if waiting else None,
-        max_ahead=MAX_AHEAD,
-        usual_minutes=median_minutes(store.figures.turnarounds()) if task.is_open else None,
+        ahead=outlook.ahead,
+        max_ahead=figures.MAX_AHEAD,
+        usual_minutes=outlook.usual_minutes,
         may_redo=task.may_be_redone(now),
         redo_days=REDO_WINDOW.days,
         ptag=tag,

@@ -15,7 +15,7 @@ from app.data import Store
 from app.data.threads import Readers
 from app.domain.credits import CLAWBACK, PURCHASE, REFUND, REINSTATEMENT, SPEND, PostedEntry
 from app.domain.errors import DomainError
-from app.domain.tasks import IN_PROGRESS, PENDING, median_minutes
+from app.domain.tasks import IN_PROGRESS, PENDING, Task, median_minutes
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +23,7 @@ DAYS = 30
 PUBLIC_SAMPLES = 20  # before anybody is told how long tasks take: a few say nothing, and too much of whose they were
 KEPT_SECONDS = 600.0
 PATIENCE_SECONDS = 0.3  # of the one visit that a look falls to
+MAX_AHEAD = 200  # tasks before one in the queue, counted no further
 COUNT_CAP = 500  # open tasks of each shard are counted no further
 
 
@@ -87,6 +88,24 @@ class UsualTime:
             return
         minutes = median_minutes(samples) if len(samples) >= PUBLIC_SAMPLES else None
         self._known = Usual(minutes, len(samples)) if minutes else None
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What may be told of an open task, as an estimate. `ahead`: how many are before it while it is pending; more than
+    MAX_AHEAD are not counted. `usual_minutes`: half of the latest tasks took so long or less, from submitted to done.
+    """
+
+    ahead: int | None = None
+    usual_minutes: int | None = None
+
+
+def outlook(store: Store, task: Task) -> Outlook:
+    """Of a task `as_of` now; five small reads, and none of one that has ended."""
+    if not task.is_open:
+        return Outlook()
+    ahead = min(store.queue.count_before(task, MAX_AHEAD), MAX_AHEAD + 1) if task.status == PENDING else None
+    return Outlook(ahead, median_minutes(store.figures.turnarounds()))
 
 
 def overview(store: Store, now: datetime) -> Overview:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, json, request
 
 from .exports import NAMED
 
@@ -27,6 +27,11 @@ ETAG: dict[str, Any] = {
 }
 
 
+def leave_out(*fields: str) -> None:
+    """Name the answer of this request without these fields: what is an estimate moves all the time, and is no news."""
+    g.left_out = fields
+
+
 def register(app: Flask) -> None:
     """Call after compression.py: what ran later is asked first, and the name is that of the JSON itself."""
 
@@ -36,12 +41,19 @@ def register(app: Flask) -> None:
             return response
         if response.status_code != 200 or response.mimetype != "application/json" or response.direct_passthrough:
             return response  # a file is not read into memory for its name
-        etag = hashlib.sha256(response.get_data()).hexdigest()[:CHARACTERS]
+        etag = hashlib.sha256(_named_by(response.get_data(), g.pop("left_out", ()))).hexdigest()[:CHARACTERS]
         response.set_etag(etag, weak=True)
         if request.if_none_match.contains_weak(etag):
             response.status_code = 304
             response.set_data(b"")
         return response
+
+
+def _named_by(body: bytes, left_out: tuple[str, ...]) -> bytes:
+    if not left_out:
+        return body
+    kept = {name: value for name, value in json.loads(body).items() if name not in left_out}
+    return json.dumps(kept).encode()
 
 
 def described(paths: dict[str, Any]) -> dict[str, Any]:

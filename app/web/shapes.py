@@ -13,6 +13,7 @@ from app.domain.webhooks import TEST, Delivery, Endpoint, Try
 from app.domain.webhooks import TYPES as EVENTS
 from app.forms.paging import MAX_LIMIT
 from app.services.customer_search import THINGS, Found, Thing
+from app.services.figures import MAX_AHEAD
 
 from .names import address_of
 from .shape import (
@@ -153,7 +154,19 @@ ENDED: dict[str, Json] = {
     "redo_of": or_null(TASK_ID),
     "redone_by": or_null(TASK_ID),
 }
-TASK_AND_RESULT = TASK.with_("TaskAndResult", **given(**RESULT.properties), **ENDED)
+OUTLOOK = given(
+    queue_position=or_null(COUNT)
+    | {
+        "description": f"An estimate; 1 is next, {MAX_AHEAD + 2} any place behind {MAX_AHEAD + 1}. Null unless the "
+        "task is pending, and with wait. It changes nothing of the ETag."
+    },
+    estimated_minutes=or_null(COUNT)
+    | {
+        "description": "An estimate: half of the latest tasks took so long or less, from submitted to done. Null while "
+        "that is not known, once the task has ended, and with wait."
+    },
+)
+TASK_AND_RESULT = TASK.with_("TaskAndResult", **given(**RESULT.properties), **ENDED, **OUTLOOK)
 QUEUED_TASK = _OPEN.with_(
     "QueuedTask",
     user_email=Part(EMAIL, lambda task: address_of(task.user_email)),

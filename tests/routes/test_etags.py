@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from werkzeug.test import Client, TestResponse
 
 from app.domain.clock import utcnow
-from app.services import queue, tasks
+from app.services import figures, queue, tasks
 from tests.routes.browser import Program
 from tests.support import make_account
 
@@ -73,3 +75,37 @@ def test_where_no_server_of_ours_holds_requests_a_wait_is_answered_at_once(ada, 
 
     assert first.get_json()["status"] == "pending"
     assert read(ada, path, If_None_Match=first.headers["ETag"]).status_code == 304
+
+
+def test_an_open_task_tells_its_place_in_the_queue_which_is_no_news(ada, store):
+    make_account(store, "olga@example.com", role="admin")
+    first, second = submitted(store, "First"), submitted(store, "Second")
+    now = utcnow()
+    for _ in range(5):
+        store.updates.figures.note_turnaround(now - timedelta(minutes=42), now)
+    before = ada.get(f"/api/tasks/{second}")
+    assert (before.get_json()["queue_position"], before.get_json()["estimated_minutes"]) == (2, 42)
+
+    queue.claim(store, "olga@example.com", first, now=utcnow())
+    after = ada.get(f"/api/tasks/{second}")
+    held = ada.get(f"/api/tasks/{first}").get_json()
+    waited = ada.get(f"/api/tasks/{second}", wait="1")
+
+    assert (after.get_json()["queue_position"], after.get_json()["estimated_minutes"]) == (1, 42)
+    assert (held["queue_position"], held["estimated_minutes"]) == (None, 42)
+    assert (waited.get_json()["queue_position"], waited.get_json()["estimated_minutes"]) == (None, None)
+    assert {one.headers["ETag"] for one in (before, after, waited)} == {before.headers["ETag"]}
+    assert read(ada, f"/api/tasks/{second}", If_None_Match=before.headers["ETag"]).status_code == 304
+
+    queue.complete(store, "olga@example.com", first, "Done.", now=utcnow())
+    ended = ada.get(f"/api/tasks/{first}").get_json()
+    assert (ended["queue_position"], ended["estimated_minutes"]) == (None, None)
+
+
+def test_a_long_queue_is_counted_no_further_than_it_is_told(ada, store, monkeypatch):
+    monkeypatch.setattr(figures, "MAX_AHEAD", 1)
+    for number in range(3):
+        submitted(store, f"{number}")
+    last = submitted(store, "Last")
+
+    assert ada.get(f"/api/tasks/{last}").get_json()["queue_position"] == 3
