@@ -26,15 +26,18 @@ SECRETS = {
 }
 
 
+OF_EACH_LINE = ("at", "level", "event", "logger")  # what a filter or a query of the log goes by
 CLIENTS = {"httpx", "httpcore"}  # with which a test asks; their lines are the test's own
 
 
 @dataclass
 class LogWatch:
     lines: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)  # what a line says of itself, and something else stood there
 
     def problems(self) -> list[str]:
-        return [f"{what}: {line[:400]}" for line in self.lines for what, mark in SECRETS.items() if mark.search(line)]
+        told = [f"{what}: {line[:400]}" for line in self.lines for what, mark in SECRETS.items() if mark.search(line)]
+        return self.hidden + told
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +50,7 @@ def log_watch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         line = plain(self, record)
         if record.name not in CLIENTS:
             watch.lines.append(line)
+            watch.hidden += [f"{name} of {record.getMessage()!r}" for name in OF_EACH_LINE if name in vars(record)]
         return line
 
     monkeypatch.setattr(logs.JsonFormatter, "format", watched)

@@ -315,4 +315,4 @@ def _names(account: Account, endpoint: Endpoint) -> bool:
 
 
 def _about(delivery: Delivery) -> dict[str, str]:
-    return {"endpoint_id": delivery.endpoint_id, "event_id": delivery.event_id, "event": delivery.type}
+    return {"endpoint_id": delivery.endpoint_id, "event_id": delivery.event_id, "type": delivery.type}
