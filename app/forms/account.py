@@ -16,6 +16,7 @@ from wtforms.validators import Optional
 from app.domain.accounts import MAX_LOW_BALANCE, check_new_password, normalise_email
 from app.domain.mails import OPTIONAL
 from app.domain.text import compact
+from app.services.webhooks import Wishes
 
 from .base import WholeNumber, rule
 
@@ -82,12 +83,16 @@ class KeyForm(FlaskForm):
 
 
 class EndpointForm(FlaskForm):
-    """A new webhook endpoint. `types` are the events that it wants; the service says what is wrong with a field."""
+    """A webhook endpoint, new or changed. `types` are the events that it wants; the service says what is wrong."""
 
     url = StringField("Address")
     name = StringField("Name")
     types = SelectMultipleField("Events", choices=[], validate_choice=False)
     password = PasswordField("Your password", id="endpoint-password")
+
+    @property
+    def wishes(self) -> Wishes:
+        return Wishes(self.url.data or "", tuple(self.types.data or ()), self.name.data or "")
 
 
 class PasswordAgainForm(FlaskForm):

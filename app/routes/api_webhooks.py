@@ -13,7 +13,6 @@ from app.domain.errors import AddressUnconfirmed, BadCredentials, BadCursor, Not
 from app.domain.receivers import MAX_URL
 from app.domain.webhooks import MAX_ENDPOINTS, MAX_NAME, TYPES
 from app.services import webhooks
-from app.services.throttle import KEYS_BY_ACCOUNT
 from app.services.webhooks import Wishes
 from app.web import deps
 from app.web.asked import Paging
@@ -30,6 +29,7 @@ from app.web.shapes import (
     WEBHOOK_ENDPOINTS,
     WEBHOOK_LISTED,
 )
+from app.web.webhook_limits import check_move, count
 
 bp = Blueprint("api_webhooks", __name__, url_prefix="/api/webhooks")
 csrf.exempt(bp)  # no cookie is read here, so there is nothing to forge
@@ -83,7 +83,7 @@ def list_webhooks() -> ResponseReturnValue:
 )
 def make_webhook(body: NewEndpoint) -> tuple[dict[str, Any], int]:
     check_password(body.password)
-    _count()
+    count()
     found, wanted = deps.get(), Wishes(body.url, tuple(body.types), body.name)
     endpoint, secret = webhooks.make(found.store, found.sealer, found.receivers, g.account, wanted, now=utcnow())
     return WEBHOOK_ENDPOINT_AND_SECRET(endpoint, secret=secret), 201
@@ -113,9 +113,7 @@ def change_webhook(endpoint_id: EndpointId, body: ChangedEndpoint) -> ResponseRe
     given = (body.url, body.types, body.name)
     if any(one is not None for one in given):
         url = endpoint.url if body.url is None else body.url
-        if url != endpoint.url:
-            check_password(body.password)
-            _count()
+        check_move(endpoint, url, body.password)
         types = endpoint.types if body.types is None else tuple(body.types)
         wanted = Wishes(url, types, endpoint.name if body.name is None else body.name)
         endpoint = webhooks.change(store, deps.get().receivers, g.account, endpoint_id, wanted, now=now)
@@ -173,7 +171,7 @@ def webhook_secret(endpoint_id: EndpointId, body: AskedSecret) -> ResponseReturn
     refusals=[NotFound, WrongState],
 )
 def test_webhook(endpoint_id: EndpointId) -> tuple[dict[str, Any], int]:
-    _count()
+    count()
     return WEBHOOK_LISTED(webhooks.test(deps.store(), g.account, endpoint_id, now=utcnow())), 201
 
 
@@ -216,7 +214,3 @@ def get_webhook_delivery(endpoint_id: EndpointId, delivery_id: DeliveryId) -> Re
 )
 def send_webhook_again(endpoint_id: EndpointId, delivery_id: DeliveryId) -> ResponseReturnValue:
     return WEBHOOK_DELIVERY(webhooks.send_again(deps.store(), g.account, endpoint_id, delivery_id, now=utcnow()))
-
-
-def _count() -> None:
-    deps.get().throttle.hit(KEYS_BY_ACCOUNT, "webhooks", g.account.email, said="You have asked for many webhooks.")

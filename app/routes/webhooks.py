@@ -13,11 +13,10 @@ from app.domain.webhooks import TYPES, WHY_PAUSED, Endpoint
 from app.forms.account import EndpointForm, PasswordAgainForm
 from app.forms.base import blame
 from app.services import webhooks
-from app.services.throttle import KEYS_BY_ACCOUNT
-from app.services.webhooks import Wishes
 from app.web import deps
 from app.web.guards import login_required
 from app.web.password_again import check_password
+from app.web.webhook_limits import check_move, count
 
 bp = Blueprint("webhooks", __name__, url_prefix="/account/webhooks")
 
@@ -35,12 +34,13 @@ def show() -> ResponseReturnValue:
 def make() -> ResponseReturnValue:
     """The secret stands on this answer, and again after the password on the endpoint's page."""
     form = EndpointForm()
-    wanted = Wishes(form.url.data or "", tuple(form.types.data or ()), form.name.data or "")
     try:
         check_password(form.password.data or "")
-        _count()
+        count()
         found = deps.get()
-        endpoint, secret = webhooks.make(found.store, found.sealer, found.receivers, g.account, wanted, now=utcnow())
+        endpoint, secret = webhooks.make(
+            found.store, found.sealer, found.receivers, g.account, form.wishes, now=utcnow()
+        )
     except BadCredentials as error:
         form.password.errors = [error.message]
         return _page(form), 422
@@ -53,6 +53,25 @@ def make() -> ResponseReturnValue:
 @login_required
 def one(endpoint_id: str) -> ResponseReturnValue:
     return _one(webhooks.find_own(deps.store(), g.account, endpoint_id))
+
+
+@bp.post("/<endpoint_id>/change")
+@login_required
+def change(endpoint_id: str) -> ResponseReturnValue:
+    found, form = deps.get(), EndpointForm()
+    endpoint, wanted = webhooks.find_own(found.store, g.account, endpoint_id), form.wishes
+    try:
+        check_move(endpoint, wanted.url, form.password.data or "")
+        webhooks.change(found.store, found.receivers, g.account, endpoint_id, wanted, now=utcnow())
+    except BadCredentials as error:
+        form.password.errors = [error.message]
+        return _one(endpoint, form=form), 422
+    except InvalidInput as error:
+        return _one(endpoint, form=form, wrong=blame(form, error)), 422
+    flash(
+        "The endpoint is changed." if wanted.url == endpoint.url else "The endpoint is changed: what waits goes there."
+    )
+    return redirect(url_for("webhooks.one", endpoint_id=endpoint_id), code=303)
 
 
 @bp.get("/<endpoint_id>/deliveries/<delivery_id>")
@@ -71,7 +90,7 @@ def again(endpoint_id: str, delivery_id: str) -> ResponseReturnValue:
 @bp.post("/<endpoint_id>/test")
 @login_required
 def test(endpoint_id: str) -> ResponseReturnValue:
-    _count()
+    count()
     return _done(endpoint_id, "A test event is on its way: the log below shows what is answered.", webhooks.test)
 
 
@@ -122,21 +141,21 @@ def _done(endpoint_id: str, words: str, act: Any, *more: str) -> ResponseReturnV
     return redirect(url_for("webhooks.one", endpoint_id=endpoint_id), code=303)
 
 
-def _count() -> None:
-    deps.get().throttle.hit(KEYS_BY_ACCOUNT, "webhooks", g.account.email, said="You have asked for many webhooks.")
-
-
 def _page(form: EndpointForm, *, error: str = "") -> str:
     endpoints = webhooks.alive(deps.store(), g.account)
     return render_template("account/webhooks.html", form=form, error=error, endpoints=endpoints, types=TYPES)
 
 
-def _one(endpoint: Endpoint, *, error: str = "") -> str:
+def _one(endpoint: Endpoint, *, error: str = "", form: EndpointForm | None = None, wrong: str = "") -> str:
     store, cursor = deps.store(), request.args.get("cursor")
+    as_it_is = {"url": endpoint.url, "name": endpoint.name, "types": list(endpoint.types)}
     return render_template(
         "account/webhook.html",
         endpoint=endpoint,
         error=error,
+        form=form or EndpointForm(formdata=None, data=as_it_is),
+        wrong=wrong,
+        types=TYPES,
         why=WHY_PAUSED.get(endpoint.paused_by, ""),
         waiting=webhooks.count_waiting(store, endpoint),
         page=webhooks.deliveries(store, g.account, endpoint.endpoint_id, limit=SHOWN, cursor=cursor),

@@ -53,7 +53,7 @@ OPEN_TO_ALL = {  # forms of who is not signed in: what is handed back of them, a
 BESIDE_A_PASSWORD = {  # of who is signed in
     "account.change_email": ("new_email",),
     "keys.make": ("name", "may", "credits_a_month", "days"),
-    "webhooks.make": ("url", "name", "types"),
+    **dict.fromkeys(("webhooks.make", "webhooks.change"), ("url", "name", "types")),
 }
 SHOWN_ONCE = frozenset({"keys.make", "webhooks.make"})  # these end in a page with a secret, not in another address
 PASSWORDS = {

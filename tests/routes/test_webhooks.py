@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from bs4 import BeautifulSoup
 
 from app.gateways.receivers import Answer, Receivers
 from app.services.webhook_sender import WebhookSender
 from app.web.deps import KEY
+from tests.routes.browser import Browser
 from tests.support import PASSWORD, all_mails, make_account
 
 ADA = "ada@example.com"
@@ -112,6 +114,69 @@ def test_what_is_wrong_with_a_new_endpoint_is_said_at_its_field(ada, store, wron
     assert answer.status_code == 422
     assert words in answer.text
     assert store.accounts.get(ADA).webhooks == {}
+
+
+OTHER = "https://other.example/hooks"
+
+
+def endpoint_of(store):
+    return store.webhooks.find_endpoint(next(iter(store.accounts.get(ADA).webhooks)))
+
+
+def test_an_owner_changes_an_endpoint_and_its_address_after_the_password(ada, store):
+    ada.post("/account/webhooks", NEW)
+    first = endpoint_of(store)
+    there = f"/account/webhooks/{first.endpoint_id}"
+    form = ada.page(there).select_one("#change form")
+    typed = [box["value"] for box in form.select("[name=types]") if box.has_attr("checked")]
+    assert (form.select_one("[name=url]")["value"], typed) == (URL, list(first.types))
+
+    renamed = ada.post(form["action"], {"url": URL, "name": "Results", "types": ["credits.low"]})
+    moved = ada.post(form["action"], {"url": OTHER, "types": ["credits.low"], "password": PASSWORD})
+
+    assert (renamed.status_code, renamed.location, moved.status_code) == (303, there, 303)
+    found = endpoint_of(store)
+    assert (found.url, found.name, found.types, found.secret) == (OTHER, "", ("credits.low",), first.secret)
+    assert store.accounts.get(ADA).webhooks == {first.endpoint_id: "credits.low"}
+    assert [mail.context["what"] for mail in all_mails(store) if mail.kind == "security"][-1].endswith(OTHER[8:] + ".")
+
+
+@pytest.mark.threat(160)
+@pytest.mark.threat(163)
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"url": OTHER}, "not your current password"),
+        ({"url": OTHER, "password": "wrong"}, "not your current password"),
+        ({"url": "https://inside.example/", "password": PASSWORD}, "public internet"),
+        ({"url": "http://example.com/", "password": PASSWORD}, "Only https"),
+        ({"types": []}, "Choose one event"),
+        ({"name": "x" * 61}, "60 characters"),
+    ],
+)
+def test_a_change_that_is_refused_changes_nothing_and_stands_there_as_it_was_typed(ada, store, wrong, words):
+    ada.post("/account/webhooks", NEW)
+    before = endpoint_of(store)
+    sent = {"url": URL, "name": "Typed", "types": ["credits.low"]} | wrong
+
+    answer = ada.post(f"/account/webhooks/{before.endpoint_id}/change", sent)
+
+    form = BeautifulSoup(answer.data, "html.parser").select_one("#change form")
+    assert (answer.status_code, words in form.get_text()) == (422, True)
+    assert [form.select_one(f"[name={name}]")["value"] for name in ("url", "name")] == [sent["url"], sent["name"]]
+    assert endpoint_of(store) == before
+
+
+def test_an_endpoint_of_somebody_else_is_not_changed(ada, app, store):
+    ada.post("/account/webhooks", NEW)
+    before = endpoint_of(store)
+    make_account(store, "eve@example.com")
+    eve = Browser(app)
+    eve.sign_in("eve@example.com")
+
+    answer = eve.post(f"/account/webhooks/{before.endpoint_id}/change", NEW | {"name": "Mine"})
+
+    assert (answer.status_code, endpoint_of(store)) == (404, before)
 
 
 def test_a_program_manages_endpoints_with_a_session(call, store, sent):
