@@ -29,6 +29,7 @@ from .errors import (
     WaitedInVain,
     WrongState,
 )
+from .following import OVERLAP
 from .listening import Event, NotVerified, Receiver, verify
 from .models import (
     CANCELLED,
@@ -52,6 +53,7 @@ __all__ = [
     "CLOSED",
     "COMPLETED",
     "IN_PROGRESS",
+    "OVERLAP",
     "PENDING",
     "REJECTED",
     "Account",

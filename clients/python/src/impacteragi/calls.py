@@ -247,7 +247,7 @@ def wait(wanted: Sequence[Task | str], timeout: float | None, progress: Progress
     return watch.known
 
 
-class _Pace:
+class Pace:
     """No faster than a poll where the server answers at once, and no pause where it has waited itself."""
 
     def __init__(self) -> None:
@@ -274,7 +274,7 @@ class _Watch:
         self.ids = list(dict.fromkeys(id_of(task) for task in wanted))
         self.begun = time.monotonic()
         self.until = None if timeout is None else self.begun + timeout
-        self.pace = _Pace()
+        self.pace = Pace()
         self._found: dict[str, Task] = {}
         self._etags: dict[str, str] = {}
         self._progress = progress

@@ -1,4 +1,4 @@
-"""The command line: `impacteragi submit|batch|show|wait|list|balance|statement|download|cancel|listen`."""
+"""The command line: `impacteragi submit|batch|show|wait|list|updates|balance|statement|download|cancel|listen`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -209,6 +209,27 @@ def list_(
     """List tasks, newest first. With --json, one on each line."""
     with client() as api:
         for number, task in enumerate(api.list(status=status, q=q, reference=reference, tag=tag), 1):
+            if as_json:
+                _print_json(task.raw, indent=None)
+            else:
+                _print(_line(task))
+            if number == limit:
+                break
+
+
+@cli.command()
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%fZ"]),
+    metavar="MOMENT",
+    help="In UTC, such as 2026-11-22 or 2026-11-22T15:27:52.123456Z; from now on, unless it is given.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="End after so many; without it, with Ctrl+C.")
+@as_json
+def updates(since: datetime | None, limit: int | None, as_json: bool) -> None:
+    """Print each task whenever it has changed, until it is stopped. With --json, one on each line."""
+    with client() as api:
+        for number, task in enumerate(api.updates(since.replace(tzinfo=UTC) if since else None), 1):
             if as_json:
                 _print_json(task.raw, indent=None)
             else:

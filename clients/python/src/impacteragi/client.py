@@ -8,6 +8,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TypeVar, overload
@@ -19,6 +20,7 @@ from . import calls, downloads
 from .calls import Answer, Call, Pause, Progress, Steps
 from .credentials import find_base_url, find_key
 from .errors import ApiError, NoAnswer, NotOurs
+from .following import Following
 from .models import Account, Cancelled, File, Statement, Task
 from .version import __version__
 
@@ -230,6 +232,16 @@ class Client(_Base):
             if cursor is None:
                 return
 
+    def updates(self, since: datetime | None = None) -> Iterator[Task]:
+        """Each task once whenever it has changed, as lists have it, from `since` on, or from now: without end.
+
+        The server holds its answer until there is news. To go on after a restart, hand in the newest `updated_at` that
+        was dealt with, less OVERLAP: what changed within it comes again.
+        """
+        following = Following(since)
+        while True:
+            yield from self._run(following.look())
+
     def download(self, task: Task | str, folder: Path | str = ".", *, overwrite: bool = False) -> builtins.list[Path]:
         """The files of a result, into `folder`: each is there whole or not at all.
 
@@ -285,7 +297,7 @@ class Client(_Base):
 
 
 class AsyncClient(_Base):
-    """As `Client`, for asyncio: each verb is awaited, and `list` is an asynchronous iterator.
+    """As `Client`, for asyncio: each verb is awaited, and `list` and `updates` are asynchronous iterators.
 
     What a verb asks and does next is written once (calls.py). Its signature stands here again, so that an editor and a
     type checker know what is awaited.
@@ -386,6 +398,12 @@ class AsyncClient(_Base):
                 yield task
             if cursor is None:
                 return
+
+    async def updates(self, since: datetime | None = None) -> AsyncIterator[Task]:
+        following = Following(since)
+        while True:
+            for task in await self._run(following.look()):
+                yield task
 
     async def download(
         self, task: Task | str, folder: Path | str = ".", *, overwrite: bool = False
