@@ -47,7 +47,7 @@ def test_the_commands_of_the_readme_run_as_they_stand(customer, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("100 credits, 0 open tasks (ada@example.com)\n")
     assert json.loads(done.stdout.splitlines()[-1])["description"] == "Summarise the report"
-    assert len(every_task(customer.store)) == 4
+    assert len(every_task(customer.store)) == 5
 
 
 def test_its_wheel_is_the_same_bytes_each_time_and_holds_its_licence_and_types(tmp_path):
