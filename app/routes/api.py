@@ -205,9 +205,16 @@ class ListTasks(Paging):
     order: Literal["newest", "oldest"] = "newest"
     reference: Annotated[
         str,
-        readable(check_reference, description="The task that has this reference of yours.", pattern=LABEL),
+        readable(
+            check_reference,
+            description="The task that has this reference of yours.",
+            pattern=LABEL,
+            maxLength=MAX_REFERENCE,
+        ),
     ] = ""
-    tag: Annotated[str, readable(check_tag, description="Tasks with this tag, in any case.", pattern=TAG)] = ""
+    tag: Annotated[
+        str, readable(check_tag, description="Tasks with this tag, in any case.", pattern=TAG, maxLength=MAX_TAG)
+    ] = ""
     updated_since: Annotated[
         datetime | None,
         readable(

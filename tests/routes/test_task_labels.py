@@ -212,3 +212,15 @@ def test_tags_of_several_tasks_that_cannot_be_stand_at_their_field(browser, stor
     assert page.select_one("#tags")["value"] == "x" * 41
     assert page.select_one("#lines").text.strip() == "One\nTwo"
     assert balance(store) == 370
+
+
+@pytest.mark.parametrize("asked", ["tag=may", "reference=order-1042"])
+def test_the_order_of_changes_goes_with_no_label_and_says_so(ada, asked):
+    headers = {"Authorization": f"Bearer {ada.token}"}
+
+    answer = ada.client.get(f"/api/tasks?updated_since=2026-11-22T12:00:00Z&{asked}", headers=headers)
+
+    assert (answer.status_code, answer.get_json()["error"]) == (
+        400,
+        "updated_since goes with limit, cursor and updated_until alone.",
+    )
