@@ -160,7 +160,11 @@ WAITERS = Instrument(
     UP_AND_DOWN, "dashboard.waiters", "{request}", (), "Requests that wait for news (`?wait=`), without a slot."
 )
 SLOTS_REFUSED = Instrument(
-    COUNTER, "dashboard.slots.refused", "{request}", (), "Requests that found no work slot in time."
+    COUNTER,
+    "dashboard.slots.refused",
+    "{request}",
+    ("kind",),
+    "Requests told to come again (503) for want of a work slot: poll, page, change, paid (Stripe's webhooks).",
 )
 WRONG_SIGNATURES = Instrument(
     COUNTER,
@@ -269,5 +273,6 @@ def begin() -> None:
     """Counters that a rule looks for a growth of are there from the start: from nothing to 1 is no growth."""
     for kind in ALERT_KINDS:
         ALERTS.add(0, kind=kind)
-    for counter in (ERRORS, SLOTS_REFUSED):
-        counter.add(0)
+    for kind in ("poll", "page", "change", "paid"):
+        SLOTS_REFUSED.add(0, kind=kind)
+    ERRORS.add(0)

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from threading import BoundedSemaphore, Condition, local
+from threading import Condition, local
 from typing import TYPE_CHECKING
 
 from app.domain.errors import PlacesTaken
 from app.telemetry.instruments import SLOTS_REFUSED, SLOTS_USED, SLOTS_WAITING
 from app.web import probes
 from app.web.arriving import ArrivingBody
+from app.web.work_queue import Kind, WorkQueue, kind_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-PATIENCE_SECONDS = 8.0  # with what the request itself may take, within the 12 s of the threat table
+PATIENCE_SECONDS = 8.0  # at most (app/web/work_queue.py); with what the request itself takes, 12 s of the threat table
 FREE = frozenset(probes.PATHS)  # a balancer must not take a busy server for a dead one
 FILES = "/static/"  # they need no store
 NO_SLOT = "app.no_slot"  # in the environ of a request that is only told to come again
@@ -41,14 +42,14 @@ class Slots:
         self, count: int = SLOTS, patience_seconds: float = PATIENCE_SECONDS, *, measured: bool = True
     ) -> None:
         self._measured = measured
-        self._free = BoundedSemaphore(count)
+        self._queue = WorkQueue(count)
         self._patience_seconds = patience_seconds
         self._mine = local()
 
     @contextmanager
-    def held(self) -> Iterator[bool]:
-        """Whether there was a slot within the time that a person waits; without one nothing is done."""
-        if not self._take():
+    def held(self, kind: Kind = Kind.BEGUN) -> Iterator[bool]:
+        """Whether there was a slot within the time that its kind may wait; without one nothing is done."""
+        if not self._take(kind):
             yield False
             return
         self._mine.held = True
@@ -76,18 +77,18 @@ class Slots:
         finally:
             self._mine.held = self._take()
 
-    def _take(self) -> bool:
-        if not self._free.acquire(blocking=False) and not self._wait():
+    def _take(self, kind: Kind = Kind.BEGUN) -> bool:
+        if not self._queue.take_free() and not self._wait(kind):
             return False
         if self._measured:
             SLOTS_USED.add(1)
         return True
 
-    def _wait(self) -> bool:
+    def _wait(self, kind: Kind) -> bool:
         if self._measured:
             SLOTS_WAITING.add(1)
         try:
-            return self._free.acquire(timeout=self._patience_seconds)
+            return self._queue.wait(kind, self._patience_seconds)
         finally:
             if self._measured:
                 SLOTS_WAITING.add(-1)
@@ -95,7 +96,7 @@ class Slots:
     def _give(self) -> None:
         if self._measured:
             SLOTS_USED.add(-1)
-        self._free.release()
+        self._queue.give()
 
 
 class Places:
@@ -149,10 +150,12 @@ class WorkSlots:
             environ.pop("wsgi.input_terminated", None)
         if is_free(environ.get("PATH_INFO", "")):
             return self._app(environ, start_response)
-        with self._slots.held() as mine:
+        kind = kind_of(environ)
+        with self._slots.held(kind) as mine:
             if mine:
                 environ["wsgi.input"] = ArrivingBody(environ["wsgi.input"], self._slots.given_away)
                 return self._app(environ, start_response)
+        SLOTS_REFUSED.add(kind=kind.name.lower())
         return self._refuse(environ, start_response)
 
     def _refuse(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -160,7 +163,6 @@ class WorkSlots:
 
         Who finds none of the few places for that goes on all the same: a text must not be lost.
         """
-        SLOTS_REFUSED.add()
         with self._refusals.held():
             environ["wsgi.input"] = ArrivingBody(environ["wsgi.input"], self._refusals.given_away)
             return self._app(environ | {NO_SLOT: True}, start_response)

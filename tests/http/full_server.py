@@ -6,4 +6,4 @@ from app.wsgi import app
 _slots = app.wsgi_app._slots  # type: ignore[attr-defined]
 _slots._patience_seconds = 0.05
 for _ in range(SLOTS):
-    assert _slots._free.acquire(blocking=False)
+    assert _slots._take()
