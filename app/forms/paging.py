@@ -17,6 +17,7 @@ from app.domain.text import trimmed
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
 MAX_SEARCH = 200
 MAX_DIGITS = 18  # of a number in an address; more of them change nothing
+BEGINNING, END = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)  # nothing of ours lies outside
 MONTH = re.compile(r"20[0-9]{2}-(0[1-9]|1[0-2])")
 
 
@@ -123,13 +124,12 @@ def as_day(text: str, name: str = "A day") -> date:
 
 
 def as_moment(text: str) -> datetime:
-    """UTC where the text does not say. Raises Malformed."""
+    """UTC where the text does not say; what lies outside the century is its edge. Raises Malformed."""
     try:
-        if text.startswith("20"):  # what is stored has years of four digits, and sorts as text
-            return from_iso(text).astimezone(UTC)
+        moment = from_iso(text)
     except ValueError:
-        pass
-    raise Malformed("A moment must look like 2026-11-22T15:27:52.123456Z.")
+        raise Malformed("A moment must look like 2026-11-22T15:27:52.123456Z.") from None
+    return min(max(moment, BEGINNING), END).astimezone(UTC)
 
 
 def read_month(request: Request) -> str:

@@ -73,7 +73,6 @@ def test_a_cancel_is_told_as_a_repeat_only_when_it_is_one(ada, store, monkeypatc
     ("query", "says"),
     [
         ("updated_since=yesterday", "must look like 2026-11-22T15:27:52.123456Z"),
-        ("updated_since=0001-01-01", "must look like"),
         ("updated_since=2026-11-22T10:00:00 01:00", "must look like"),  # a plus is a space in an address
         ("updated_until=2026-11-22", "updated_until and wait go with updated_since"),
         ("updated_since=2026-11-22&status=pending", "goes with limit, cursor, updated_until and wait alone"),
@@ -95,6 +94,15 @@ def test_what_is_no_moment_or_does_not_go_together_is_refused_in_words(ada, quer
 @pytest.mark.parametrize("moment", ["2026-11-22", "2026-11-22T10:00:00+01:00", "2026-11-22T10:00", "2099-01-01"])
 def test_a_moment_may_be_a_day_or_say_its_offset(ada, moment):
     assert changes(ada, updated_since=moment).status_code == 200
+
+
+def test_a_moment_before_everything_is_the_beginning_and_one_after_it_the_end(ada, store):
+    task_id = submitted(store, "One")
+
+    early, late = ("1970-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00"), "9999-12-31T23:59:59.999999-14:00"
+    for moment, found in ((early[0], [task_id]), (early[1], [task_id]), (late, [])):
+        assert [task["task_id"] for task in changes(ada, updated_since=moment).get_json()["tasks"]] == found
+    assert changes(ada, updated_since="2026-12-02", updated_until="1970-01-01").get_json()["tasks"] == []
 
 
 def test_until_the_index_is_there_the_call_says_so_and_other_lists_go_on(ada, monkeypatch):
