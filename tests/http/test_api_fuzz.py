@@ -199,6 +199,12 @@ class World:
             case.query["wait"] = luck % 2  # seconds: nothing happens meanwhile
         if "cursor" in case.query and not case.meta.is_negative_at(ParameterLocation.QUERY):
             case.query["cursor"] = ""
+        if "updated_since" in case.query and not case.meta.is_negative_at(ParameterLocation.QUERY):
+            either = "updated_until" if luck % 2 else "wait"  # what goes with one another, no schema says
+            alone = {"limit", "cursor", "updated_since", either}
+            case.query = {name: value for name, value in case.query.items() if name in alone}
+        elif not case.meta.is_negative_at(ParameterLocation.QUERY) and case.path == "/api/tasks":
+            case.query = {name: case.query[name] for name in case.query.keys() - {"updated_until", "wait"}}
         if isinstance(case.body, dict) and not case.meta.is_negative_at(ParameterLocation.BODY):
             self._fill_body(case, luck)
         for given in (case.query, case.body):  # JSON Schema takes 5.0 for an integer; a count of credits is none
