@@ -220,7 +220,5 @@ def test_the_order_of_changes_goes_with_no_label_and_says_so(ada, asked):
 
     answer = ada.client.get(f"/api/tasks?updated_since=2026-11-22T12:00:00Z&{asked}", headers=headers)
 
-    assert (answer.status_code, answer.get_json()["error"]) == (
-        400,
-        "updated_since goes with limit, cursor and updated_until alone.",
-    )
+    assert answer.status_code == 400
+    assert answer.get_json()["error"].startswith("updated_since goes with limit, cursor")
