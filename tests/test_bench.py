@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import ssl
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from jinja2 import Environment
 
 from app.data.codec import item_size
-from scripts.benchmarks import budgets, certificates, recorded
+from scripts.benchmarks import budgets, certificates, peers, recorded
 from scripts.benchmarks.cpu import FLOOR_ACCOUNT, FLOOR_TASKS, Found
 
 
@@ -82,3 +86,35 @@ def shaken_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> bool:
                 continue
             ends.remove(end)
     return not ends
+
+
+def test_packages_of_the_peers_are_locked_by_their_hashes_and_by_no_registry():
+    packages = json.loads((peers.HERE / "package-lock.json").read_text())["packages"]
+    names = [line for line in (peers.HERE / "requirements.txt").read_text().splitlines() if "==" in line]
+
+    assert [name for name, told in packages.items() if name and ("integrity" not in told or "resolved" in told)] == []
+    assert {name.split("==")[0] for name in names} > {"boto3", "fastapi", "flask", "gunicorn", "uvicorn"}
+    assert "https:" not in (peers.HERE / "requirements.txt").read_text()
+
+
+def test_a_peers_page_shows_what_it_has_read():
+    rows = [{name: value.get("S") or int(value["N"]) for name, value in row.items()} for row in FLOOR_TASKS]
+    account = {name: value.get("S") or int(value["N"]) for name, value in FLOOR_ACCOUNT.items()}
+
+    page = Environment(autoescape=True).from_string((peers.HERE / "dashboard.html").read_text())
+    text = page.render(account=account, tasks=rows)
+
+    assert all(row["description"] in text for row in rows)
+    assert 15_000 < len(text) < 25_000
+
+
+def test_what_a_process_and_its_children_have_spent_is_counted():
+    spin = "import os, sys; os.fork(); sum(range(3_000_000)); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", spin], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as two:
+        assert two.stdout is not None
+        two.stdout.readline()
+        two.stdout.readline()
+        alone = sum(map(int, Path(f"/proc/{two.pid}/stat").read_text().rpartition(")")[2].split()[11:13])) / peers.TICKS
+        both = peers.cpu_seconds(two.pid)
+
+    assert both > alone > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
-from scripts.benchmarks import budgets, clicks, cpu, measuring, wire
+from scripts.benchmarks import budgets, clicks, cpu, measuring, peers, wire
 from scripts.benchmarks.recorded import INSTRUCTIONS, SECONDS
 from scripts.benchmarks.world import World
 from scripts.local.aws import REPO
@@ -21,6 +22,7 @@ from scripts.local.aws import REPO
 PARTS = ("cpu", "bytes", "race", "throughput")
 CLICKS = "clicks"  # opens a browser: only when it is asked for
 COUNTED = "instructions"  # needs valgrind, and a minute or two
+PEERS = "peers"  # installs packages of their own
 MEASURING = "measuring"  # needs the packages of requirements-dev.txt that nothing else does
 # Milliseconds from the click to the changed screen: the target and the ambition.
 SOON = {"submit": (150, 100), "filter": (150, 100), "page": (150, 100), "claim": (250, 150), "complete": (250, 150)}
@@ -95,6 +97,10 @@ def run(options: argparse.Namespace) -> Report:
             say("Clicks ...")
             operator = world.account("op@example.com", credits=10, operator=True)
             lines += [_click_line(name, shown) for name, shown in clicks.measure(world, small, operator).items()]
+        if PEERS in options.only:
+            say("Peers, in turns ...")
+            rounds, seconds = (7, 5.0) if options.full else (5, 3.0)
+            lines += _peer_lines(peers.measure(world, small, rounds=rounds, seconds=seconds))
         if MEASURING in options.only:
             say("What measuring costs ...")
             lines += _measuring_lines(measuring.measure(world, small, rounds=40 if options.full else 20))
@@ -142,6 +148,17 @@ def _instruction_lines(found: cpu.Found, before: cpu.Found | None) -> list[Line]
 
     lines = [line(name, cpu.FLOOR, budget * budgets.ROOM, budget) for name, budget in budgets.BUDGETS.items()]
     return [*lines, line("submit", cpu.TRANSACTION, 1.6, 1.4)]
+
+
+def _peer_lines(found: dict[str, peers.Served]) -> list[Line]:
+    ours = found.pop(peers.OURS)
+
+    def line(name: str, peer: peers.Served) -> Line:
+        ratios = [one / other for one, other in zip(ours.milliseconds, peer.milliseconds, strict=True)]
+        note = f"{min(ratios):.2f}–{max(ratios):.2f}; ours {ours.note}; theirs {peer.note}"
+        return Line(f"dashboard CPU, served / {name}", statistics.median(ratios), 1, 0.75, note=note)
+
+    return [line(name, peer) for name, peer in found.items()]
 
 
 def _measuring_lines(cost: measuring.Cost) -> list[Line]:
@@ -200,13 +217,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--full", action="store_true", help="100,000 tasks, 100 rounds of the race, longer runs")
     parser.add_argument("--json", action="store_true", help="print the lines as JSON")
-    parser.add_argument("--only", nargs="+", choices=(*PARTS, COUNTED, CLICKS, MEASURING), help="measure only these")
+    parser.add_argument(
+        "--only", nargs="+", choices=(*PARTS, COUNTED, CLICKS, PEERS, MEASURING), help="measure only these"
+    )
     parser.add_argument("--compare", metavar="REV", help="instructions beside those of another commit")
     parser.add_argument("--judge", action="store_true", help="instructions beside their budgets; status 1 beyond one")
     parser.add_argument("--keep", action="store_true", help=f"add the instructions to {budgets.HISTORY.name}")
+    parser.add_argument("--peers", action="store_true", help="beside the same dashboard of other frameworks, served")
     options = parser.parse_args()
     counts = options.compare or options.judge or options.keep
-    options.only = {*(options.only or (() if counts else PARTS)), *((COUNTED,) if counts else ())}
+    alone = counts or options.peers
+    options.only = {*(options.only or (() if alone else PARTS)), *((COUNTED,) if counts else ())}
+    if options.peers:
+        options.only.add(PEERS)
     start = time.monotonic()
     report = run(options)
     lines = report.lines

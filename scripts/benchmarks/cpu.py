@@ -23,6 +23,7 @@ from unittest.mock import patch
 
 from flask import Flask
 
+from app.data import Store
 from app.data.tables import TASK_INDEX
 from scripts.benchmarks.recorded import INSTRUCTIONS, NEXT, SECONDS, Answer
 from scripts.benchmarks.world import Visitor, World, secure
@@ -77,16 +78,21 @@ class Found:
         return min(self.by_round[name])
 
 
+def put_floor(store: Store) -> None:
+    """The rows that the floor reads, and the peers. Safe to repeat."""
+    store.client.put_item(TableName=store.prefix + "Users", Item=FLOOR_ACCOUNT)
+    for task in FLOOR_TASKS:
+        store.client.put_item(TableName=store.prefix + "Tasks", Item=task)
+
+
 class Recording:
     """Requests as browsers and programs send them, to be asked again in processes of their own."""
 
     def __init__(self, world: World, small: Visitor, large: Visitor | None, operator: Visitor) -> None:
         self._world = world
         store = world.store
-        client, prefix = store.client, store.prefix
-        client.put_item(TableName=prefix + "Users", Item=FLOOR_ACCOUNT)
-        for task in FLOOR_TASKS:
-            client.put_item(TableName=prefix + "Tasks", Item=task)
+        prefix = store.prefix
+        put_floor(store)
         query = {
             "TableName": prefix + "Tasks",
             "IndexName": TASK_INDEX,

@@ -9,6 +9,7 @@ import socket
 import statistics
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from scripts.benchmarks.world import BROWSERS_ENCODINGS, Visitor, World
@@ -24,17 +25,17 @@ def first_load(port: int, visitor: Visitor) -> dict[str, int]:
 
 
 def _load(port: int, visitor: Visitor, encodings: str) -> int:
-    page = _fetch(port, "/dashboard", visitor.headers(Accept_Encoding="identity"))
+    page = fetch(port, "/dashboard", visitor.headers(Accept_Encoding="identity"))
     parts = sorted(set(re.findall(r'(?:src|href)="(/static/[^"]+)"', page.decode("utf-8", "replace"))))
     return sum(
-        len(_fetch(port, path, visitor.headers(Accept_Encoding=encodings)))
+        len(fetch(port, path, visitor.headers(Accept_Encoding=encodings)))
         for path in ("/dashboard", *(part.replace("&amp;", "&") for part in parts))
     )
 
 
-def _fetch(port: int, path: str, headers: dict[str, str]) -> bytes:
+def fetch(port: int, path: str, headers: dict[str, str]) -> bytes:
     with socket.create_connection((HOST, port), timeout=10) as connection:
-        connection.sendall(_request("GET", path, {**headers, "Connection": "close"}))
+        connection.sendall(request_of("GET", path, {**headers, "Connection": "close"}))
         received = b""
         while chunk := connection.recv(65536):
             received += chunk
@@ -43,7 +44,7 @@ def _fetch(port: int, path: str, headers: dict[str, str]) -> bytes:
     return received
 
 
-def _request(method: str, path: str, headers: dict[str, str], body: bytes = b"") -> bytes:
+def request_of(method: str, path: str, headers: dict[str, str], body: bytes = b"") -> bytes:
     lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     if body:
         lines.append(f"Content-Length: {len(body)}")
@@ -79,28 +80,38 @@ class Client(asyncio.Protocol):
         self._transport.write(self._request)
 
 
-async def _requests_a_second(port: int, request: bytes, seconds: float) -> float:
+@dataclass(frozen=True)
+class Asked:
+    """How many answers came in a second, and what was `spent` on each."""
+
+    a_second: float
+    spent: float
+
+
+async def asked(port: int, request: bytes, seconds: float, spent: Callable[[], float] = lambda: 0.0) -> Asked:
+    """Ask again and again by CONNECTIONS, for that long; `spent` says what was spent so far, in any unit."""
     loop = asyncio.get_running_loop()
     made = [await loop.create_connection(lambda: Client(request), HOST, port) for _ in range(CONNECTIONS)]
     clients = [client for _, client in made]
     await asyncio.sleep(0.5)
-    before, start = sum(client.answers for client in clients), time.perf_counter()
+    before, start, so_far = sum(client.answers for client in clients), time.perf_counter(), spent()
     await asyncio.sleep(seconds)
-    rate = (sum(client.answers for client in clients) - before) / (time.perf_counter() - start)
+    answers, took = sum(client.answers for client in clients) - before, time.perf_counter() - start
+    found = Asked(answers / took, (spent() - so_far) / max(1, answers))
     for transport, _ in made:
         transport.abort()
-    return rate
+    return found
 
 
 def throughput(world: World, visitor: Visitor, *, rounds: int, seconds: float) -> tuple[float, float]:
     """Dashboards a second with one worker and with two, in turns, over a store that answers after 4 ms."""
     store = world.start_replay(STORE_LATENCY_MS)
     ports = [world.start_server(store, workers) for workers in (1, 2)]
-    request = _request("GET", "/dashboard", visitor.headers())
+    request = request_of("GET", "/dashboard", visitor.headers())
     rates: list[list[float]] = [[], []]
     for _ in range(rounds):
         for port, found in zip(ports, rates, strict=True):
-            found.append(asyncio.run(_requests_a_second(port, request, seconds)))
+            found.append(asyncio.run(asked(port, request, seconds)).a_second)
     return statistics.median(rates[0]), statistics.median(rates[1])
 
 
@@ -136,7 +147,7 @@ async def _submit_at_once(port: int, visitor: Visitor, submits: int) -> list[int
             "Idempotency-Key": f"race-{number}",
             "Connection": "close",
         }
-        writer.write(_request("POST", "/api/tasks", headers, json.dumps({"description": f"Task {number}"}).encode()))
+        writer.write(request_of("POST", "/api/tasks", headers, json.dumps({"description": f"Task {number}"}).encode()))
         status = int((await reader.readline()).split()[1])
         await reader.read()
         writer.close()

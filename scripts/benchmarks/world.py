@@ -37,6 +37,7 @@ class World:
     """The local AWS and the processes around it, all gone at the end of the block."""
 
     def __init__(self) -> None:
+        self.pids: dict[int, int] = {}
         self._stack = ExitStack()
         self._nowhere = self._stack.enter_context(open(os.devnull, "w"))  # noqa: SIM115
         self._certificate = certificates.make(Path(self._stack.enter_context(tempfile.TemporaryDirectory())))
@@ -106,10 +107,13 @@ class World:
         return port
 
     def _start(self, arguments: list[str], environment: dict[str, str], port: int, path: str) -> None:
-        interpreter = os.path.join(REPO, ".venv", "bin", "python")
+        self.start([os.path.join(REPO, ".venv", "bin", "python"), *arguments], environment, port, path)
+
+    def start(self, command: list[str], environment: dict[str, str], port: int, path: str, folder: Path = REPO) -> None:
+        """A process that ends with the world; returns once `path` answers. Its id is kept by its port."""
         process = subprocess.Popen(
-            [*CHILD, str(os.getpid()), interpreter, *arguments],
-            cwd=REPO,
+            [*CHILD, str(os.getpid()), *command],
+            cwd=folder,
             env=os.environ | environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -117,8 +121,9 @@ class World:
         )
         self._stack.callback(process.wait)
         self._stack.callback(process.terminate)
+        self.pids[port] = process.pid
         if not wait_for_answer(port, path, 180, lambda: process.poll() is None):
-            raise RuntimeError(f"{arguments[1]} did not start")
+            raise RuntimeError(f"{' '.join(command[:3])} did not start")
 
     def account(self, email: str, *, credits: int, tasks: int = 0, operator: bool = False) -> Visitor:
         """A customer of some standing, signed in; `tasks` are completed ones, a minute apart.
