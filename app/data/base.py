@@ -32,8 +32,9 @@ MAX_KEY_BYTES = 1_024  # what DynamoDB takes for a range key
 SEARCH_BUDGET = 2_000  # rows
 SEARCH_BYTES = 1_000_000
 SEARCH_CALLS = 12
-SEARCH_CHUNK = 250  # rows of one call at most
+SEARCH_CHUNK = 1_500  # rows of one call at most
 SEARCH_FIRST_CHUNK = 25  # as long as nobody knows how long the rows are
+SEARCH_GROWTH = 4  # times what was read so far: a page that is soon full reads few rows, a long search takes few calls
 Part = tuple[int, int]  # the how-manieth part of a table, and of how many: rows of one hash range, in no order
 WHOLE: Part = (0, 1)
 
@@ -184,6 +185,7 @@ class Base:
         cursor: str | None = None,
         place: Sequence[object] | None = None,
         keep: Callable[[Row], bool] | None = None,
+        sift: Callable[[Item], bool] | None = None,
         between: tuple[str, str, str] | None = None,
         narrowed: Sequence[str] = (),
         only: Sequence[str] = (),
@@ -192,12 +194,14 @@ class Base:
         """A page of an index, or of the table itself where `index` is empty. `key_names` are the keys that a cursor
         carries (never the hash key: that is ours).
 
-        With `keep`, looks no further than a SearchBudget reaches and hands back where it stopped. `narrowed` says in
-        words what `keep` and `between` leave: a cursor opens that list alone, of this `hash_key` and in this order.
-        Raises BadCursor for another's. `only`: the attributes that are sent, those of the cursor among them; units are
-        counted of whole rows all the same. `place`: what a cursor of another kind has said, in its stead.
+        With `keep` or `sift`, looks no further than a SearchBudget reaches and hands back where it stopped; `sift` is
+        asked of a row as it is stored, before it is read. `narrowed` says in words what these and `between` leave: a
+        cursor opens that list alone, of this `hash_key` and in this order. Raises BadCursor for another's. `only`: the
+        attributes that are sent, those of the cursor among them; units are counted of whole rows all the same. `place`:
+        what a cursor of another kind has said, in its stead.
         """
-        if (keep or between) and not narrowed:
+        searches = keep is not None or sift is not None
+        if (searches or between) and not narrowed:
             raise TypeError(f"a page of {table} is narrowed, and nothing says by what")
         of = (table, index, hash_key[1], "newest" if newest_first else "oldest", *narrowed)
         if cursor:
@@ -208,22 +212,22 @@ class Base:
         rows: list[tuple[Row, dict[str, Any]]] = []
         budget, first = SearchBudget(), start
         while True:
-            chunk = limit + 1 - len(rows) if keep is None else budget.next_chunk()
+            chunk = budget.next_chunk() if searches else limit + 1 - len(rows)
             query = self._query(table, index, hash_key, chunk, start, between, newest_first, only)
             answer = self._query_from(query, theirs=place is not None and start is first)
-            for item in answer["Items"]:
+            for item in filter(sift, answer["Items"]) if sift else answer["Items"]:
                 values = decode_item(item)
                 row = make(values)
                 if keep is None or keep(row):
                     rows.append((row, {name: values[name] for name in key_names}))
-            if keep is not None:
+            if searches:
                 budget.spend(answer["Items"])
             start = answer.get("LastEvaluatedKey")
             if len(rows) > limit:
                 return Page([row for row, _ in rows[:limit]], write_cursor(list(rows[limit - 1][1].values()), of))
             if start is None:
                 return Page([row for row, _ in rows], None)
-            if keep is not None and budget.is_spent:
+            if searches and budget.is_spent:
                 last = decode_item(start)
                 return Page([row for row, _ in rows], write_cursor([last[name] for name in key_names], of))
 
@@ -275,8 +279,9 @@ class SearchBudget:
         self.calls = self.rows = self.bytes = 0
 
     def next_chunk(self) -> int:
-        """So many rows as what is left of the bytes will hold, if they are as long as those before."""
-        return min(SEARCH_CHUNK, SEARCH_BUDGET - self.rows, self._fitting())
+        """More each time, but no more than what is left of the bytes will hold if rows are as long as those before."""
+        grown = SEARCH_GROWTH * self.rows or SEARCH_FIRST_CHUNK
+        return min(SEARCH_CHUNK, grown, SEARCH_BUDGET - self.rows, self._fitting())
 
     def _fitting(self) -> int:
         return (SEARCH_BYTES - self.bytes) * self.rows // max(self.bytes, 1) if self.rows else SEARCH_FIRST_CHUNK

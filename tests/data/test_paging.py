@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import json
 from datetime import date, timedelta
+from unittest.mock import patch
 
 import pytest
 
 from app.data import base
 from app.data.base import Base
 from app.data.tables import TASK_INDEX, TASKS
+from app.data.tasks import TASK
 from app.domain.credits import PROMO, LedgerEntry, post, spend_entry
 from app.domain.errors import BadCursor, NotFound
 from app.domain.paging import write_cursor
@@ -151,7 +153,22 @@ def test_a_search_among_short_texts_looks_at_as_many_rows_as_ever_in_few_calls(e
     page = empty_store.tasks.page(account.email, limit=20, search="nothing of that kind")
 
     assert (page.items, page.next_cursor) == ([], None)
-    assert [len(items) for items in answers] == [25, 250, 250, 75]
+    assert [len(items) for items in answers] == [25, 100, 475]
+
+
+def test_a_search_that_is_soon_full_stops_there_and_reads_whole_what_it_shows_alone(empty_store, answers):
+    account = make_account(empty_store)
+    add_unpaid(empty_store, account, 300)
+
+    with patch.object(TASK, "record", side_effect=TASK.record) as read:
+        page = empty_store.tasks.page(account.email, limit=20, search="task 29")
+
+    assert [task.description for task in page.items] == [f"Task {number}" for number in (*range(299, 289, -1), 29)]
+    assert [len(items) for items in answers] == [25, 100, 175]
+    assert read.call_count == 11
+    answers.clear()
+    assert len(empty_store.tasks.page(account.email, limit=20, search="task").items) == 20
+    assert [len(items) for items in answers] == [25]
 
 
 def test_long_rows_after_short_ones_end_a_search_with_the_next_call(empty_store, answers, monkeypatch):
