@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import zlib
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 from botocore.parsers import ResponseParserError
 
 from app.domain.clock import store_time
@@ -33,6 +33,8 @@ NOTE_EVERY_SECONDS = 1.0  # a Date has whole seconds, and reading one costs as m
 YEARS = range(2020, 2200)  # a Date beyond them is nobody's time
 OF_AN_ERROR = frozenset({"error", "errors", "message", "Message", "__type"})
 KINDS: dict[str, type] = {"structure": dict, "map": dict, "list": list, "integer": int, "long": int, "string": str}
+
+_read = msgspec.json.Decoder().decode  # a third of the time of json.loads, and stricter: no NaN, no half of a pair
 
 
 class Answers:
@@ -62,7 +64,7 @@ class Answers:
         if not self.is_whole(headers, body):
             return None
         try:
-            found = json.loads(body)
+            found = _read(body)
         except (ValueError, RecursionError):
             return None
         if not isinstance(found, dict):
