@@ -8,6 +8,7 @@ from statistics import median
 from typing import NamedTuple
 
 HEIGHT = 800
+LEAST = HEIGHT // 50  # of a column: what is not nothing shows
 WIDE = 10  # a column with the gap behind it
 STEPS = (2, 4, 8, 12, 16, 20, 40, 60, 80)  # where an axis may end, times a power of ten: half and quarter are whole
 FLATTENED = 8  # times the median: from there on a straight axis would show one peak and nothing else
@@ -45,6 +46,20 @@ def axis_of(sums: Sequence[int]) -> Axis | None:
     return Axis(top, highest >= FLATTENED * median(shown))
 
 
+def columns(values: Sequence[int], words: Sequence[str]) -> Chart:
+    """A column for each value; what is below zero is left out."""
+    axis = axis_of(values)
+    if axis is None:
+        return Chart(None, [""] if values else [], [""] * len(values))
+    path, shown, height = [], [], axis.height
+    for left, value, text in zip(range(0, WIDE * len(values), WIDE), values, words, strict=True):
+        if value > 0:
+            high = height(value)
+            path.append(f"M{left} {HEIGHT}h9v-{high if high > LEAST else LEAST}h-9z")
+        shown.append(text if value > 0 else "")
+    return Chart(axis, ["".join(path)], shown)
+
+
 def stacked(rows: Sequence[Sequence[int]], words: Sequence[str]) -> Chart:
     """A column for each row, its parts on top of one another; what is below zero is left out."""
     rows = [[value if value > 0 else 0 for value in row] for row in rows]
@@ -53,7 +68,7 @@ def stacked(rows: Sequence[Sequence[int]], words: Sequence[str]) -> Chart:
     drawn: list[list[str]] = [[] for _ in range(max(map(len, rows), default=0))]
     for place, (row, total) in enumerate(zip(rows, sums, strict=True)):
         if axis and total:
-            whole, below = max(axis.height(total), HEIGHT // 50), 0
+            whole, below = max(axis.height(total), LEAST), 0
             for part, value in zip(drawn, row, strict=False):
                 if value:
                     high = whole * value // total

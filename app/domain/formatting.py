@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from app.domain.audit import act_in_words
-from app.domain.charts import Chart, stacked
+from app.domain.charts import Chart, columns
 from app.domain.clock import utcnow
 from app.domain.money import MINUS, money
 from app.domain.tasks import MAX_TITLE
@@ -181,7 +181,7 @@ def spend(spend_by_day: Mapping[str, int] | None) -> Spend:
     """What the chart of the last 30 days shows."""
     days = daily_spend(spend_by_day)
     words = [f"{_written(day).short}: {_spent(spent)}" if spent else "" for day, spent in days]
-    chart = stacked([[spent] for _, spent in days], words)
+    chart = columns([spent for _, spent in days], words)
     return Spend(sum(spent for _, spent in days), max(days, key=itemgetter(1)), chart)
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from flask import Flask, g, url_for
+from flask.templating import Environment
 from flask_wtf.csrf import generate_csrf
-from jinja2 import Template
+from jinja2 import Template, nodes
+from jinja2.visitor import NodeTransformer
 from markupsafe import Markup, escape
+from werkzeug.routing import BuildError, MapAdapter
 
 from app.config import Config
-from app.domain.charts import HEIGHT, WIDE, Chart, stacked
+from app.domain.charts import HEIGHT, WIDE, Chart, columns, stacked
 from app.domain.clock import utcnow
 from app.domain.formatting import (
     FILTERS,
@@ -99,7 +103,7 @@ def chart_of(days: Sequence[Any], parts: Sequence[tuple[str, str, str]], money: 
 
 def chart_of_waits(samples: Sequence[int]) -> Chart:
     """Of seconds, the oldest first."""
-    return stacked([[seconds] for seconds in samples], [elapsed(seconds) for seconds in samples])
+    return columns(samples, [elapsed(seconds) for seconds in samples])
 
 
 def chart_of_months(months: Sequence[Any]) -> Chart:
@@ -107,7 +111,7 @@ def chart_of_months(months: Sequence[Any]) -> Chart:
     levels = [max(line.closing, 0) for line in months]
     words = [f"{month_name(line.month)}: {credits(line.closing)} credits, {dollars(line.closing)}" for line in months]
     spare = max(YEAR - len(months), 0)
-    return stacked([[level] for level in [*levels, *[0] * spare]], [*words, *[""] * spare])
+    return columns([*levels, *[0] * spare], [*words, *[""] * spare])
 
 
 def _task_row(line: TaskLine, now: datetime, address: str, mark: str) -> str:
@@ -131,6 +135,31 @@ def _labels(line: TaskLine) -> str:
     reference = f"<bdi>{escape(line.reference)}</bdi> " if line.reference else ""
     tags = " ".join(f'<span class="tag"><bdi>{escape(tag)}</bdi></span>' for tag in line.tags)
     return f'<p class="labels">{reference}{tags}</p>\n'
+
+
+class Pages(Environment):
+    """Flask's environment, where `url_for("credits.show")` and `static_url("app.css")` are put into the text of a
+    template as it is compiled: they say the same on every page of a process, and are most of what a page asks for.
+    """
+
+    def _generate(self, source: nodes.Template, *args: Any, **kwargs: Any) -> str:
+        static_url = cast("Callable[[str], str]", self.globals["static_url"])
+        written = _Written(static_url, self.app.url_map.bind("")).visit(source)
+        return super()._generate(written, *args, **kwargs)
+
+
+class _Written(NodeTransformer):
+    def __init__(self, static_url: Callable[[str], str], addresses: MapAdapter) -> None:
+        self._ways: dict[str, Callable[[str], str]] = {"static_url": static_url, "url_for": addresses.build}
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Expr:
+        self.generic_visit(node)
+        way = self._ways.get(getattr(node.node, "name", ""))
+        more = node.kwargs or node.dyn_args or node.dyn_kwargs
+        if way and not more and len(node.args) == 1 and isinstance(node.args[0], nodes.Const):
+            with suppress(BuildError):  # it has parts, which only the request knows
+                return nodes.Const(way(node.args[0].value))
+        return node
 
 
 class Parts(Template):
@@ -169,7 +198,8 @@ def register(app: Flask, config: Config) -> None:
     @cache  # most of a page's addresses are these
     def static_url(filename: str) -> str:
         """The address of a static file with a hash of its contents, so that it may be cached for ever."""
-        return url_for("static", filename=filename, v=content_hash(static_folder / filename))
+        parts = {"filename": filename, "v": content_hash(static_folder / filename)}
+        return app.url_map.bind("").build("static", parts)
 
     @cache
     def known_url(endpoint: str, name: str | None = None) -> str:

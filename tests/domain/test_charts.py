@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from app.domain.charts import HEIGHT, axis_of, stacked
+from app.domain.charts import HEIGHT, axis_of, columns, stacked
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,10 @@ def test_parts_stand_on_one_another_and_what_is_below_zero_is_left_out():
 
 def test_nothing_has_no_axis():
     assert stacked([[0]] * 30, [""] * 30).axis is None
+
+
+@pytest.mark.parametrize("values", [[], [0, -3], [10, 0, -5, 20], [1, 1, 2, 100_000], list(range(-5, 300, 7))])
+def test_columns_are_a_stack_of_one_part(values):
+    words = [f"{value} credits" for value in values]
+
+    assert columns(values, words) == stacked([[value] for value in values], words)
