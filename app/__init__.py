@@ -162,7 +162,6 @@ def create_app(
     app.ensure_sync = _as_it_is  # type: ignore[method-assign, assignment]
     app.request_class = UploadRequest
     app.jinja_environment = templating.Pages
-    app.ensure_sync = lambda function: function  # type: ignore # no view or hook is a coroutine
     app.json.sort_keys = False  # type: ignore[attr-defined]
     store = store or open_store(config)
     slots = Slots()

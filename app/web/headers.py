@@ -43,14 +43,14 @@ HEADERS = {
 
 def register(app: Flask, config: Config) -> None:
     app.config.update(SEND_FILE_MAX_AGE_DEFAULT=timedelta(days=365))
-    every, transport = of_pages(config), of_transport(config)
+    every, transport = list(of_pages(config).items()), of_transport(config)
 
     @app.after_request
     def add_headers(response: Response) -> Response:
         if request.endpoint == "static" and response.status_code in (200, 304):
             response.headers["X-Content-Type-Options"] = "nosniff"  # the rest is for documents, and costs 1 KB a file
         else:
-            response.headers.update(every)
+            response.headers.extend(every)  # nothing else says any of these: none has to be looked for first
             response.headers["X-Request-Id"] = g.get("request_id", "")
         response.headers.update(transport)
         if request.endpoint == "static" and response.status_code in (200, 304):

@@ -45,11 +45,14 @@ def register(app: Flask, config: Config) -> None:
 class SessionCookies(SecureCookieSessionInterface):
     """Flask's, dated by the clock that dates the sessions themselves."""
 
+    _serializer: URLSafeTimedSerializer | None = None  # every request reads one, and the secrets stay
+
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
-        serializer = super().get_signing_serializer(app)
-        if serializer is not None:
-            serializer.signer = Signer
-        return serializer
+        if self._serializer is None:
+            self._serializer = super().get_signing_serializer(app)
+            if self._serializer is not None:
+                self._serializer.signer = Signer
+        return self._serializer
 
     def get_expiration_time(self, app: Flask, session: SessionMixin) -> datetime | None:
         return utcnow() + app.permanent_session_lifetime if session.permanent else None

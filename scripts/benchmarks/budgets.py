@@ -18,16 +18,16 @@ from scripts.local.aws import REPO
 
 ROOM = 1.05
 BUDGETS = {
-    "dashboard": 0.88,
-    "poll": 0.21,
-    "news": 0.65,
-    "submit": 0.87,
-    "task": 0.42,
-    "transactions": 0.45,
-    "search": 0.90,
-    "tasks of the API": 0.57,
-    "queue": 0.76,
-    "sign-in page": 0.33,
+    "dashboard": 0.78,
+    "poll": 0.20,
+    "news": 0.60,
+    "submit": 0.81,
+    "task": 0.38,
+    "transactions": 0.40,
+    "search": 0.82,
+    "tasks of the API": 0.55,
+    "queue": 0.70,
+    "sign-in page": 0.29,
 }
 HISTORY = Path(__file__).with_name("history.jsonl")
 
