@@ -12,10 +12,10 @@ import pytest
 
 from app.data import Store
 from app.domain.mails import Mail
-from scripts.growth import people, simulate
+from scripts.growth import overload, people, simulate
 from scripts.growth.acts import Act, Measured, measure
 from scripts.growth.meter import Meter
-from scripts.growth.people import Balancer, People, Tally
+from scripts.growth.people import Answer, Balancer, People, Tally
 from scripts.growth.rolling import Round
 from tests.loops import run
 from tests.support import NOW
@@ -188,3 +188,49 @@ def test_a_request_that_nobody_answers_is_noted_and_none_is_tried_again(monkeypa
     assert not Round(tally, 0, 1.0).is_clean
     assert not Round(Tally(), 1, 1.0).is_clean
     assert Round(Tally(), 0, 1.0).is_clean
+
+
+def steady() -> dict[str, Tally]:
+    """Twice as much as can be done, as it should be: half of it served, polls sent away before dashboards."""
+    runs = {name: Tally() for name in overload.RUNS}
+    away = {"poll": 8, "dashboard": 4, "submit": 0}
+    for kind, number in away.items():
+        for turn in range(10):
+            refused = turn < number
+            answer = Answer(503 if refused else 200, {"retry-after": "5"} if refused else {}, b"")
+            runs["twice"].answered(kind, answer, 0.01 if refused else 0.9)
+            runs["after"].answered(kind, Answer(200, {}, b""), 0.05)
+    return runs
+
+
+def test_what_is_steady_under_twice_the_load_has_no_fault_and_each_fault_is_a_sentence():
+    assert overload.faults(steady()) == []
+    assert "| twice as much | poll | 2 | 900, 900 | 8 | 10, 10 |" in overload.table(steady())
+
+    def told(run: str, kind: str, status: int, headers: dict[str, str], seconds: float) -> list[str]:
+        runs = steady()
+        runs[run].answered(kind, Answer(status, headers, b""), seconds)
+        return overload.faults(runs)
+
+    again = {"retry-after": "5"}
+    assert told("twice", "submit", 200, {}, 1.2) == [
+        "twice as much: of each submit served 5 in 100 took 1,200 ms or more."
+    ]
+    assert told("twice", "poll", 503, again, 8.0) == [
+        "twice as much: of each poll sent away 5 in 100 took 8,000 ms or more."
+    ]
+    for status, headers in ((503, {}), (500, again)):
+        assert told("twice", "poll", status, headers, 0.1) == [
+            "twice as much: 1 were refused otherwise than by 503 with Retry-After."
+        ]
+    assert told("after", "dashboard", 503, again, 0.1) == [
+        "half, two seconds later: 1 dashboards and submits were still sent away."
+    ]
+    assert told("after", "poll", 503, again, 0.1) == []
+    runs = steady()
+    for _ in range(90):
+        runs["twice"].answered("submit", Answer(503, again, b""), 0.01)
+    assert overload.faults(runs) == ["It was not polls that were sent away first, then dashboards, then submits."]
+    runs = steady()
+    runs["twice"].failed.append("poll: TimeoutError")
+    assert overload.faults(runs) == ["twice as much: 1 got no answer (poll: TimeoutError)."]

@@ -41,7 +41,7 @@ class Limit:
 
 LIMITS = {
     Kind.POLL: Limit(wait=0.1, burst=0.5),
-    Kind.PAGE: Limit(wait=0.4, burst=2.0),
+    Kind.PAGE: Limit(wait=0.4, burst=1.0),
     Kind.CHANGE: Limit(wait=0.8, burst=4.0),
     Kind.PAID: Limit(wait=2.0, burst=8.0),
 }

@@ -118,9 +118,22 @@ class Tally:
 
     took: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     statuses: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    served: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # seconds
+    sent_away: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # with 503, to come again
+    unheard: int = 0  # refused otherwise, or not told when to come again
     failed: list[str] = field(default_factory=list)
     submitted: Counter[str] = field(default_factory=Counter)  # by account, those that were answered with a task
     late: float = 0.0  # the longest that a request had to begin after it was due, by our own fault
+
+    def answered(self, kind: str, answer: Answer, seconds: float) -> None:
+        self.took[kind].append(seconds)
+        self.statuses[kind][answer.status] += 1
+        if answer.status < 400:
+            self.served[kind].append(seconds)
+        elif answer.status == 503 and "retry-after" in answer.headers:
+            self.sent_away[kind].append(seconds)
+        else:
+            self.unheard += 1
 
     @property
     def done(self) -> int:
@@ -148,8 +161,7 @@ class People:
         except (TimeoutError, OSError, asyncio.IncompleteReadError, ValueError) as error:
             tally.failed.append(f"{kind}: {type(error).__name__} {error}")
             return
-        tally.took[kind].append(time.perf_counter() - due)
-        tally.statuses[kind][answer.status] += 1
+        tally.answered(kind, answer, time.perf_counter() - due)
         if kind == "submit" and answer.status == 200:
             tally.submitted[visitor.account.email] += 1
             self._tags[visitor.account.email] = ""  # the page asks anew
