@@ -7,12 +7,13 @@ takes (they are made when they are needed), and this keeps the number of those a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from threading import Condition, local
 from typing import TYPE_CHECKING
 
-from app.domain.errors import PlacesTaken
+from app.domain.errors import PlacesTaken, TooBusy
 from app.telemetry.instruments import SLOTS_REFUSED, SLOTS_USED, SLOTS_WAITING
 from app.web import probes
 from app.web.arriving import ArrivingBody
@@ -21,12 +22,21 @@ from app.web.work_queue import Kind, WorkQueue, kind_of
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+log = logging.getLogger(__name__)
+
 PATIENCE_SECONDS = 8.0  # at most (app/web/work_queue.py); with what the request itself takes, 12 s of the threat table
 FREE = frozenset(probes.PATHS)  # a balancer must not take a busy server for a dead one
 FILES = "/static/"  # they need no store
 NO_SLOT = "app.no_slot"  # in the environ of a request that is only told to come again
 REFUSALS = 2  # that many of those at once: what they hold of a person's words is read, and given back
 PLACES = 2  # for searches and files
+NOT_NOW = [
+    ("Content-Type", "text/plain; charset=utf-8"),
+    ("Content-Length", str(len(TooBusy.message))),
+    ("Retry-After", str(TooBusy.retry_after_seconds)),
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+]
 SLOTS = 8  # a request mostly waits for the store; more threads at once only take turns
 
 
@@ -156,6 +166,8 @@ class WorkSlots:
                 environ["wsgi.input"] = ArrivingBody(environ["wsgi.input"], self._slots.given_away)
                 return self._app(environ, start_response)
         SLOTS_REFUSED.add(kind=kind.name.lower())
+        if kind is Kind.POLL and "HTTP_HX_PTAG" in environ:
+            return _not_now(start_response)
         return self._refuse(environ, start_response)
 
     def _refuse(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -166,3 +178,11 @@ class WorkSlots:
         with self._refusals.held():
             environ["wsgi.input"] = ArrivingBody(environ["wsgi.input"], self._refusals.given_away)
             return self._app(environ | {NO_SLOT: True}, start_response)
+
+
+def _not_now(start_response: StartResponse) -> Iterable[bytes]:
+    """503 for a page that asks by itself. It shows nothing of it and asks again (app/static/app.js), so this costs a
+    hundredth of an answer by the app: of these there are the most."""
+    log.warning("refused", extra={"code": TooBusy.code, "status": 503, "kind": Kind.POLL.name.lower()})
+    start_response("503 Service Unavailable", NOT_NOW)
+    return [TooBusy.message.encode()]

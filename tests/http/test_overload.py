@@ -76,12 +76,16 @@ def test_of_a_full_line_polls_and_pages_go_at_once_and_a_submit_and_stripe_are_s
             held.go_on.set()
         answers = [each.result().status_code for each in flood]
         served = submit.result().status_code, webhook.result().status_code
+        log = server.log()
         afterwards = ada.web.get("/dashboard/live", headers=POLL), ada.web.get("/dashboard")
 
     for shed in (poll, page):
         assert (shed.status_code, shed.headers["Retry-After"]) == (503, "5")
         assert "We are busy. Nothing was charged." in shed.text
+    assert poll.headers["Content-Type"] == "text/plain; charset=utf-8"  # nothing of it is shown
+    assert poll.headers["Cache-Control"] == "no-store"
     assert health.status_code == 200
+    assert '"event": "refused", "logger": "app.web.work_slots", "code": "busy", "status": 503, "kind": "poll"' in log
     assert answers == [200] * SLOTS
     assert served == (303, 200)
     assert [answer.status_code for answer in afterwards] == [200, 200]
