@@ -1,12 +1,5 @@
 // What HTML and HTMX cannot say for themselves on the signed-in pages. No page depends on this file.
 
-// Only htmx may turn a string into markup. It has no createScript: a script inside an answer never runs.
-htmx.registerExtension("trusted-types", {
-  init(api) {
-    if (window.trustedTypes) api.initSecurity(trustedTypes.createPolicy("htmx", { createHTML: (html) => html }));
-  },
-});
-
 const byId = (id) => document.getElementById(id);
 const on = (name, handler, capture) => document.addEventListener(name, handler, capture);
 const isPoll = (ctx) => ctx?.sourceEvent?.type === "every" || ctx?.sourceElement?.hasAttribute("data-quiet");
@@ -14,6 +7,84 @@ const isKeep = (ctx) => ctx?.sourceEvent?.type === "keep";
 
 // After sign-out, Back must not bring a private page out of the back-forward cache.
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
+// --- htmx: fetched when something on the page wants it. Links and forms are plain without it ---
+
+const parts = document.currentScript.dataset.htmx.split(" "); // extensions first, htmx last
+const shown = location.pathname + location.search;
+const extensions = [];
+const changed = new Map(); // fields that were changed before htmx could see it, and by which event
+let fetched; // a promise that never fails: what it came to says `ready`
+let ready = false;
+let held = false; // a click or a submit waits for htmx
+let plainly = false; // it has waited, and goes on whatever came
+
+// Extensions register here until htmx takes its name: it has to know them before it looks at the page.
+window.htmx = { registerExtension: (...extension) => extensions.push(extension) };
+
+// Only htmx may turn a string into markup. It has no createScript: a script inside an answer never runs.
+const policy = window.trustedTypes?.createPolicy("htmx", {
+  createHTML: (html) => html,
+  createScriptURL: (url) => parts.includes(url) ? url : "about:blank",
+});
+htmx.registerExtension("trusted-types", { init(api) { if (policy) api.initSecurity(policy); } });
+
+const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+function part(address) {
+  return new Promise((resolve) => {
+    const script = document.createElement("script");
+    script.async = false; // in their order
+    script.onload = script.onerror = resolve;
+    script.src = policy ? policy.createScriptURL(address) : address;
+    document.head.append(script);
+  });
+}
+
+async function fetchHtmx() {
+  await Promise.all(parts.map(part));
+  if (!htmx.process) return setTimeout(() => { fetched = undefined; }, 5000); // then it may be asked for once more
+  for (const extension of extensions) htmx.registerExtension(...extension);
+  await wait(0); // it looks at the page in a timer of its own
+  ready = true;
+  for (const [field, type] of changed) field.dispatchEvent(new Event(type, { bubbles: true }));
+}
+
+const wantHtmx = () => fetched ??= fetchHtmx();
+
+for (const name of ["pointerdown", "keydown", "focusin", "input"]) addEventListener(name, wantHtmx, { once: true, passive: true });
+on("pointerover", ({ target }) => { if (!ready && target.closest("a, button, form")) wantHtmx(); });
+addEventListener("load", () => { if (document.querySelector("[data-hx-trigger^=every]")) wantHtmx(); });
+for (const name of ["input", "change"]) on(name, ({ target, type }) => { if (!ready) changed.set(target, type); });
+
+// htmx reloads for Back and Forward between addresses that it has put there; after a reload it may not be here yet.
+addEventListener("popstate", () => { if (!ready && location.pathname + location.search !== shown) location.reload(); });
+
+function hold(event, again) {
+  if (ready || plainly) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  if (held) return;
+  held = true;
+  Promise.race([wantHtmx(), wait(2000)]).then(() => setTimeout(() => { // behind this event: a form fires one at a time
+    held = false;
+    plainly = true;
+    again();
+    plainly = false;
+  }));
+}
+
+on("submit", (event) => {
+  const { target: form, submitter } = event;
+  if (form.matches("[data-hx-get], [data-hx-post]") && !submitter?.hasAttribute("formaction")) {
+    hold(event, () => form.requestSubmit(submitter));
+  }
+}, true);
+
+on("click", (event) => {
+  const link = event.target.closest("a[data-hx-get]");
+  if (link && !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey)) hold(event, () => link.click());
+}, true);
 
 // --- Toasts: for what has no place of its own on the page ---
 
@@ -127,7 +198,10 @@ function keepIn(form, milliseconds) {
 
 function keep(form) {
   clearTimeout(draftOf(form).timer);
-  if (form.isConnected) htmx.trigger(form.querySelector("[data-draft-line]"), "keep");
+  if (!form.isConnected) return;
+  const target = form.querySelector("[data-draft-line]");
+  if (ready) return htmx.trigger(target, "keep");
+  wantHtmx().then(() => ready ? keep(form) : kept({ draft: { form, changes: -1 }, target }, 0));
 }
 
 on("input", ({ target }) => {
@@ -198,12 +272,12 @@ on("submit", (event) => {
   const form = event.target;
   // A button with an address of its own leaves the page the plain way, past htmx; so do files, which take their time.
   const withFiles = [...form.elements].some((field) => field.files?.length);
-  const plain = event.submitter?.hasAttribute("formaction") || !form.hasAttribute("data-hx-post") || withFiles;
+  const plain = !ready || event.submitter?.hasAttribute("formaction") || !form.hasAttribute("data-hx-post") || withFiles;
   if (!plain || form.method !== "post") return;
   event.stopImmediatePropagation();
   if (form.dataset.sent) return event.preventDefault();
   const draft = draftOf(event.submitter?.closest("form[data-draft]") ?? form);
-  if (form.hasAttribute("data-draft") && !draft.goes) {
+  if (ready && form.hasAttribute("data-draft") && !draft.goes) {
     draft.waits = { submitter: event.submitter };
     keep(form);
     return event.preventDefault();
