@@ -31,19 +31,20 @@ class RateLimitStorage(Storage):
     def base_exceptions(self) -> type[Exception] | tuple[type[Exception], ...]:
         return StoreUnavailable
 
-    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        ends_at = _window_end(expiry)
+    def incr(self, key: str, expiry: int, amount: int = 1, *, ends_at: int | None = None) -> int:
+        """`ends_at` names the window, for what is taken back; without it the present one."""
+        ends_at = ends_at or window_end(expiry)
         row = self._base._update(
             TABLE, {"key": f"{key}@{ends_at}"}, set={"expires_at": ends_at + 60}, add={"hits": amount}
         )
         return int(row["hits"])
 
     def get(self, key: str) -> int:
-        row = self._base._get(TABLE, {"key": f"{key}@{_window_end(_expiry_of(key))}"})
+        row = self._base._get(TABLE, {"key": f"{key}@{window_end(_expiry_of(key))}"})
         return row["hits"] if row else 0
 
     def get_expiry(self, key: str) -> float:
-        return _window_end(_expiry_of(key))
+        return window_end(_expiry_of(key))
 
     def check(self) -> bool:
         return True
@@ -52,11 +53,12 @@ class RateLimitStorage(Storage):
         raise NotImplementedError("counters end by themselves")
 
     def clear(self, key: str) -> None:
-        ends_at = _window_end(_expiry_of(key))
+        ends_at = window_end(_expiry_of(key))
         self._base._update(TABLE, {"key": f"{key}@{ends_at}"}, set={"expires_at": ends_at + 60, "hits": 0})
 
 
-def _window_end(expiry: int) -> int:
+def window_end(expiry: int) -> int:
+    """When the present window of so many seconds is over, in seconds of Unix time."""
     return (math.floor(utcnow().timestamp()) // expiry + 1) * expiry
 
 

@@ -10,11 +10,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from time import monotonic, sleep
+from typing import NamedTuple
 
 from limits import RateLimitItem, parse
-from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 
+from app.data.rate_limits import RateLimitStorage, window_end
 from app.domain.clock import utcnow
 from app.domain.errors import BadCredentials, RateLimited, StoreUnavailable
 from app.domain.rate_limits import Standing
@@ -48,12 +49,23 @@ DRAFTS_BY_ACCOUNT = parse("240 per minute")  # a page keeps what is typed at mos
 # programs, under the names that they are counted by, stands in web/rate_limits.py.
 
 
+class Counted(NamedTuple):
+    """What was counted, and when its window ends: there it is taken back, however long the attempt took. Out of the
+    next window it would make room for an attempt more.
+    """
+
+    limit: RateLimitItem
+    name: str
+    who: str
+    ends_at: int
+
+
 class Throttle:
     """Refuses with RateLimited, which says how long to wait. Nobody is ever locked out for good."""
 
     def __init__(
         self,
-        storage: Storage,
+        storage: RateLimitStorage,
         signups_per_hour: int,
         aside: Callable[[], AbstractContextManager[None]] = nullcontext,
         only_looking: Callable[[], bool] = lambda: False,
@@ -81,7 +93,8 @@ class Throttle:
         """
         try:
             looks = self._only_looking() and not costs
-            self._tell((self._look if looks else self._hit)(limit, name, who, count))
+            ask = self._look if looks else self._hit
+            self._tell(ask(limit, name, who, window_end(limit.get_expiry()), count))
         except StoreUnavailable:
             log.error("rate limits out of reach", extra={"limit": name})
         except RateLimited as error:
@@ -173,11 +186,10 @@ class Throttle:
         """
         public = Standing(told, SIGN_IN_BY_ACCOUNT.amount, SIGN_IN_BY_ACCOUNT.get_expiry())
         self._tell(public)
-        entered: list[tuple[RateLimitItem, str, str]] = []
+        entered: list[Counted] = []
         try:
             for limit, name, who in limits:
-                self._enter(limit, name, who)
-                entered.append((limit, name, who))
+                entered.append(self._enter(limit, name, who))
             yield
         except BadCredentials:
             for limit, name, who in limits:
@@ -192,20 +204,21 @@ class Throttle:
             raise
         self._take_back(entered)
 
-    def _enter(self, limit: RateLimitItem, name: str, who: str) -> None:
+    def _enter(self, limit: RateLimitItem, name: str, who: str) -> Counted:
         """Count an attempt that is about to be made. Those under way count as well, so the one that finds no room
         because of them alone waits for them to end: twenty programs may sign in to one account at once.
         """
         deadline = monotonic() + ENTER_SECONDS
         while True:
+            counted = Counted(limit, name, who, window_end(limit.get_expiry()))
             try:
-                self._hit(limit, name, who, 1)
-                return
+                self._hit(*counted, 1)
+                return counted
             except RateLimited:
                 failed = self._limiter.get_window_stats(limit, f"{name}-failed", who)
                 if failed.remaining and monotonic() > deadline:
-                    return  # what a process that died has left counted keeps nobody out
-                self._take_back([(limit, name, who)])
+                    return counted  # what a process that died has left counted keeps nobody out
+                self._take_back([counted])
                 if not failed.remaining:
                     log.warning("rate limited", extra={"limit": name})
                     raise
@@ -216,23 +229,23 @@ class Throttle:
         with suppress(StoreUnavailable):
             self._limiter.hit(limit, f"{name}-failed", who)
 
-    def _take_back(self, limits: Sequence[tuple[RateLimitItem, str, str]]) -> None:
-        for limit, name, who in limits:
+    def _take_back(self, counted: Sequence[Counted]) -> None:
+        for each in counted:
             try:
-                self._hit(limit, name, who, -1)
+                self._hit(*each, -1)
             except StoreUnavailable:
-                log.error("rate limits out of reach", extra={"limit": name})
+                log.error("rate limits out of reach", extra={"limit": each.name})
 
-    def _hit(self, limit: RateLimitItem, name: str, who: str, count: int) -> Standing:
-        hits = self._storage.incr(limit.key_for(name, who), limit.get_expiry(), count)
-        return self._judge(limit, name, hits, refused=count > 0 and hits > limit.amount)
+    def _hit(self, limit: RateLimitItem, name: str, who: str, ends_at: int, count: int) -> Standing:
+        hits = self._storage.incr(limit.key_for(name, who), limit.get_expiry(), count, ends_at=ends_at)
+        return self._judge(limit, name, hits, ends_at, refused=count > 0 and hits > limit.amount)
 
-    def _look(self, limit: RateLimitItem, name: str, who: str, count: int) -> Standing:
+    def _look(self, limit: RateLimitItem, name: str, who: str, ends_at: int, count: int) -> Standing:
         hits = self._storage.get(limit.key_for(name, who))
-        return self._judge(limit, name, hits, refused=hits + count > limit.amount)
+        return self._judge(limit, name, hits, ends_at, refused=hits + count > limit.amount)
 
-    def _judge(self, limit: RateLimitItem, name: str, hits: int, *, refused: bool) -> Standing:
-        seconds = math.ceil(self._storage.get_expiry(limit.key_for(name)) - utcnow().timestamp())
+    def _judge(self, limit: RateLimitItem, name: str, hits: int, ends_at: int, *, refused: bool) -> Standing:
+        seconds = math.ceil(ends_at - utcnow().timestamp())
         left = max(0, limit.amount - hits)
         standing = Standing(name, limit.amount, limit.get_expiry(), left, max(1, seconds))
         if refused:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -11,8 +12,8 @@ from limits.strategies import FixedWindowRateLimiter
 
 from app.data import rate_limits
 from app.data.rate_limits import RateLimitStorage
-from app.domain.errors import RateLimited
-from app.services.throttle import Throttle, network_of
+from app.domain.errors import BadCredentials, RateLimited
+from app.services.throttle import SIGN_IN_BY_ACCOUNT, Throttle, network_of
 
 LIMIT = parse("3 per 15 minutes")
 
@@ -71,6 +72,31 @@ def test_refusal_says_how_long_to_wait(any_store, clock):
         throttle.hit(LIMIT, "redeem", "ada")
 
     assert refusal.value.retry_after_seconds in (600, 601)
+
+
+@pytest.mark.parametrize("way", ["succeeded", "refused"])
+def test_what_is_taken_back_behind_the_end_of_its_window_makes_no_room_in_the_next(any_store, clock, monkeypatch, way):
+    """A burst at the edge would otherwise be counted in the old window and taken back in the new one: guesses more."""
+    storage = RateLimitStorage(any_store)
+    throttle = Throttle(storage, 100)
+    if way == "refused":
+        for _ in range(SIGN_IN_BY_ACCOUNT.amount):
+            with suppress(BadCredentials), throttle.sign_in("ada", "203.0.113.9"):
+                raise BadCredentials
+    clock.now += 899
+    incr, found = storage.incr, []
+
+    def slow(key, expiry, amount=1, **window):
+        found.append(incr(key, expiry, amount, **window))
+        clock.now += 900 if amount > 0 else 0
+        return found[-1]
+
+    monkeypatch.setattr(storage, "incr", slow)
+    with suppress(RateLimited), throttle.sign_in("ada", "203.0.113.9"):
+        clock.now += 3600
+
+    assert len(found) >= 4
+    assert min(found) == 0
 
 
 def test_no_hit_is_lost_when_many_race(store):
