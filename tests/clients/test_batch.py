@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import impacteragi
 from app.domain.credits import REFUND, SPEND
 from impacteragi import Cancelled, Task, calls
 from tests.loops import run
-from tests.support import every_task, ledger
+from tests.support import every_task, ledger, make_account, make_key
 
 FIVE = [f"Task {number}" for number in range(5)]
 
@@ -90,8 +92,23 @@ def test_long_descriptions_come_in_more_requests_than_the_server_would_refuse(cu
 
     assert [task.description for task in tasks] == long
     assert len(between.calls) == 9
-    assert [len(part) for part in calls.parts_of(["x" * 4_000] * 24)] == [11, 11, 2]
-    assert [len(part) for part in calls.parts_of(["x"] * 61)] == [30, 30, 1]
+    assert [len(part) for part in calls.parts_of([impacteragi.NewTask("x" * 4_000)] * 24)] == [11, 11, 2]
+    assert [len(part) for part in calls.parts_of([impacteragi.NewTask("x")] * 61)] == [30, 30, 1]
+
+
+def test_a_request_holds_no_more_references_and_tags_than_the_server_has_room_for(customer, monkeypatch):
+    monkeypatch.setattr(calls, "BATCH_TASKS", 30)
+    make_account(customer.store, "bob@example.com", credits=400)
+    bob = replace(customer, key=make_key(customer.store, "bob@example.com"))
+    new = [impacteragi.NewTask(f"Task {n}", f"Own-{n}", [f"tag {n}"]) for n in range(40)]
+    parts = [len(part) for part in calls.parts_of(new)]
+    with bob.client() as client:
+        done = client.batch(new)
+        again = client.batch(new)
+
+    assert parts == [21, 19]
+    assert [(task.reference, task.tags) for task in done] == [(task.reference, tuple(task.tags)) for task in new]
+    assert [task.task_id for task in again] == [task.task_id for task in done]
 
 
 def test_several_are_cancelled_each_for_itself_and_a_lost_answer_gives_nothing_back_twice(customer, between):

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import stamina.instrumentation
 
+import impacteragi
 from impacteragi import Client, Transaction, cli, inputs
 from tests.support import every_task
 
@@ -189,7 +190,16 @@ def test_a_reader_who_has_seen_enough_ends_a_list_without_noise(customer):
     ],
 )
 def test_tables_are_read_as_spreadsheets_write_them(text, found):
-    assert inputs.table_of(text, "a.csv") == found
+    assert inputs.table_of(text, "a.csv") == [impacteragi.NewTask(description, None, []) for description in found]
+
+
+def test_a_table_may_name_references_and_tags():
+    table = 'Reference;Description;TAGS\nA-1;One;"Übung, 東京"\n;Two;\nA-3;Three\n'
+    assert inputs.table_of(table, "a.csv") == [
+        impacteragi.NewTask("One", "A-1", ["Übung", "東京"]),
+        impacteragi.NewTask("Two", None, []),
+        impacteragi.NewTask("Three", "A-3", []),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -200,6 +210,7 @@ def test_tables_are_read_as_spreadsheets_write_them(text, found):
         ("description,id\nOne,a\nTwo,b,c\n", "line 3: 3 columns"),
         ("description,id\n,a\n", "line 2: there is no description"),
         ('description\n"One\n', "unexpected end of data"),
+        ("tags,description,Tags\na,One,b\n", "names the column tags twice"),
     ],
 )
 def test_a_table_that_cannot_be_read_is_refused_with_its_line(text, said):
@@ -230,3 +241,17 @@ def test_a_batch_that_stops_goes_on_with_its_key_and_charges_nothing_twice(custo
     assert (done.status, done.said) == (0, b"")
     assert [json.loads(line)["description"] for line in done.printed.splitlines()] == ["Übung", "東京", "Three"]
     assert len(every_task(customer.store)) == 11
+
+
+def test_a_batch_has_references_and_tags_from_its_table_and_its_command(customer, tmp_path):
+    table = tmp_path / "tasks.csv"
+    table.write_text("description,reference,tags\nOne,A-1,Autumn\nTwo,A-2,\n", encoding="utf-8")
+    batch = ("batch", str(table), "--tag", "東京")
+    done, repeated = run(customer, *batch, "--json"), run(customer, *batch)
+
+    assert (done.status, repeated.status) == (0, 0)
+    told = [json.loads(line) for line in done.printed.splitlines()]
+    assert [(task["reference"], task["tags"]) for task in told] == [("A-1", ["Autumn", "東京"]), ("A-2", ["東京"])]
+    assert len(every_task(customer.store)) == 2  # a new idempotency key, and the same references: paid once
+    with customer.client() as client:
+        assert [task.reference for task in client.list(tag="東京")] == ["A-2", "A-1"]

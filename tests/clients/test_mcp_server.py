@@ -40,7 +40,8 @@ def test_an_agent_submits_once_waits_and_reads_in_any_script(customer):
         assert all("Free" in tool.description for name, tool in tools.items() if name != "submit_task")
 
         for _ in range(2):
-            sent = await agent.call_tool("submit_task", {"description": words, "idempotency_key": "tokyo"})
+            asked = {"description": words, "idempotency_key": "tokyo", "tags": ["Osten"]}
+            sent = await agent.call_tool("submit_task", asked)
         task_id = sent.structured_content["task"]["task_id"]
         assert len(every_task(customer.store)) == 1
         assert (await agent.call_tool("balance")).structured_content == {"credits": 90, "open_tasks": 1}
@@ -55,8 +56,9 @@ def test_an_agent_submits_once_waits_and_reads_in_any_script(customer):
         assert (len(read["text"]), read["characters"], read["files"][0]["name"]) == (20_000, 20_001, "a.txt")
         rest = await agent.call_tool("read_result", {"task_id": task_id, "offset": read["next_offset"]})
         assert (rest.structured_content["text"], rest.structured_content["next_offset"]) == ("東", None)
-        listed = (await agent.call_tool("list_tasks", {"status": "completed"})).structured_content
-        assert [task["description"] for task in listed["tasks"]] == [words]
+        for tag, found in (("osten", [(words, ["Osten"])]), ("west", [])):
+            answer = await agent.call_tool("list_tasks", {"status": "completed", "tag": tag})
+            assert [(task["description"], task["tags"]) for task in answer.structured_content["tasks"]] == found
 
     ask(customer, program)
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from impacteragi import ReferenceUsed, Unusable, calls
+from impacteragi import NewTask, ReferenceUsed, Unusable
 from tests.clients.test_cli import run as command
 from tests.loops import run
 
@@ -41,7 +41,7 @@ def test_tasks_are_listed_by_tag_and_by_reference(customer):
 
 def test_one_text_for_tags_is_refused_before_anything_is_sent():
     with pytest.raises(Unusable):
-        next(calls.submit("A task", None, "Reports", None))
+        NewTask("A task", tags="Reports")
 
 
 def test_the_command_line_takes_and_shows_them(customer):

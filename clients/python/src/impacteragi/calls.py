@@ -18,7 +18,7 @@ from urllib.parse import quote
 import httpx
 
 from .errors import ApiError, BatchStopped, NoAnswer, NotOurs, RateLimited, Unavailable, Unusable, WaitedInVain, kind_of
-from .models import Account, Cancelled, Statement, Task, tasks_of
+from .models import Account, Cancelled, NewTask, Statement, Task, tasks_of
 
 Json = Mapping[str, Any]
 T = TypeVar("T")
@@ -34,6 +34,8 @@ AT_ONCE = 30  # tasks that a request submits or cancels
 # What a key of a batch stands for follows from these two: with others, a batch that goes on would be paid for again.
 BATCH_TASKS = AT_ONCE
 BATCH_LENGTH = 48_000  # characters of JSON in a request, of which the server takes 65,536
+BATCH_ROWS = 85  # what one transaction of the server has room for, beside an account with ten webhook endpoints
+ROWS_A_TASK = 2
 SHOWN = 5  # tasks that a message names
 LONGEST_KEY = 255
 
@@ -143,45 +145,42 @@ def key_of(given: str | None, most: int = LONGEST_KEY) -> str:
     return given
 
 
-def submit(description: str, reference: str | None, tags: Sequence[str], idempotency_key: str | None) -> Steps[Task]:
+def submit(task: NewTask, idempotency_key: str | None) -> Steps[Task]:
     key = key_of(idempotency_key)
-    if isinstance(tags, str):
-        raise Unusable("Tags are a list of texts.")
-    body: dict[str, Any] = {"description": description}
-    body |= {"reference": reference} if reference is not None else {}
-    body |= {"tags": [*tags]} if tags else {}
-    answer = yield Call("POST", "/api/tasks", body=body, idempotency_key=key)
+    answer = yield Call("POST", "/api/tasks", body=task.body, idempotency_key=key)
     return Task.read(answer.body)
 
 
-def batch(descriptions: Sequence[str], idempotency_key: str | None) -> Steps[list[Task]]:
+def batch(tasks: Sequence[NewTask | str], idempotency_key: str | None) -> Steps[list[Task]]:
     """Request after request, each under a key that follows from the batch's. Raises BatchStopped.
 
-    A request is carried out whole or not at all. The same descriptions are divided in the same way each time.
+    A request is carried out whole or not at all. The same tasks are divided in the same way each time.
     """
     key = key_of(idempotency_key, LONGEST_KEY - len("-9999999"))
     found: list[Task] = []
-    for number, part in enumerate(parts_of(descriptions), 1):
-        body = {"tasks": [{"description": description} for description in part]}
+    for number, part in enumerate(parts_of([NewTask.of(task) for task in tasks]), 1):
+        body = {"tasks": [task.body for task in part]}
         try:
             answer = yield Call("POST", "/api/tasks/batch", body=body, idempotency_key=f"{key}-{number}")
         except (ApiError, NoAnswer, NotOurs) as error:
-            raise BatchStopped(found, len(part), len(descriptions), key, error) from error
+            raise BatchStopped(found, len(part), len(tasks), key, error) from error
         found.extend(tasks_of(answer.body))
     return found
 
 
-def parts_of(descriptions: Sequence[str]) -> Iterator[list[str]]:
+def parts_of(tasks: Sequence[NewTask]) -> Iterator[list[NewTask]]:
     """As many as one request takes, in their order."""
-    part: list[str] = []
-    length = 0
-    for description in descriptions:
-        more = len(json.dumps({"description": description})) + 2
-        if part and (len(part) == BATCH_TASKS or length + more > BATCH_LENGTH):
+    part: list[NewTask] = []
+    length, labels = 0, set[str]()
+    for task in tasks:
+        more = len(json.dumps(task.body)) + 2
+        rows = ROWS_A_TASK * (len(part) + 1) + len(labels | task.labels)
+        if part and (len(part) == BATCH_TASKS or length + more > BATCH_LENGTH or rows > BATCH_ROWS):
             yield part
-            part, length = [], 0
-        part.append(description)
+            part, length, labels = [], 0, set()
+        part.append(task)
         length += more
+        labels |= task.labels
     if part:
         yield part
 

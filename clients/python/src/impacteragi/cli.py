@@ -12,6 +12,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -38,7 +39,7 @@ from .errors import (
     WaitedInVain,
 )
 from .listening import Event, Receiver
-from .models import COMPLETED, Statement, Task
+from .models import COMPLETED, NewTask, Statement, Task
 from .version import __version__
 
 # Exit statuses, beside 0
@@ -145,27 +146,36 @@ def submit(
     type=click.Choice(["lines", "csv"]),
     help="A task for each line or row; unless it is said, the name of the file tells.",
 )
+@click.option("--tag", "tags", multiple=True, help="To list all of them by; up to 10 for a task.")
 @click.option("--wait", "waits", is_flag=True, help="Wait for all of them and print their results.")
 @seconds
 @a_key
 @as_json
 def batch(
-    file: BinaryIO, kind: str | None, waits: bool, timeout: float | None, idempotency_key: str | None, as_json: bool
+    file: BinaryIO,
+    kind: str | None,
+    tags: Sequence[str],
+    waits: bool,
+    timeout: float | None,
+    idempotency_key: str | None,
+    as_json: bool,
 ) -> None:
     """Submit the tasks of FILE (- is standard input), up to 30 in a request: 10 credits each.
 
-    Of a CSV table the column "description" is read. A batch that has stopped says which --idempotency-key goes on.
+    Of a CSV table the column "description" is read, and "reference" and "tags" where they are. A batch that has stopped
+    says which --idempotency-key goes on.
     """
     content, name = _content(file)
     text = inputs.text_of(content, name)
     kind = kind or ("csv" if name.lower().endswith((".csv", ".tsv")) else "lines")
-    descriptions = inputs.table_of(text, name) if kind == "csv" else inputs.lines_of(text)
-    if not descriptions:
+    read = inputs.table_of(text, name) if kind == "csv" else [*map(NewTask, inputs.lines_of(text))]
+    new = [replace(task, tags=[*task.tags, *map(_sound, tags)]) for task in read]
+    if not new:
         raise inputs.Unreadable(f"{name}: there is no task in it.")
     with client() as api:
         try:
             with key_told(idempotency_key) as key:
-                tasks = api.batch(descriptions, idempotency_key=key)
+                tasks = api.batch(new, idempotency_key=key)
         except BatchStopped as stopped:
             _print_submitted(stopped.tasks, as_json)
             raise
@@ -556,7 +566,7 @@ def _sound(text: str) -> str:
         text.encode()
     except UnicodeEncodeError:
         raise inputs.Unreadable(
-            "The description cannot be read in this terminal's encoding: give it as a file."
+            "What was typed cannot be read in this terminal's encoding: give a description as a file."
         ) from None
     return text
 

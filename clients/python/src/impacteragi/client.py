@@ -21,7 +21,7 @@ from .calls import Answer, Call, Pause, Progress, Steps
 from .credentials import find_base_url, find_key
 from .errors import ApiError, NoAnswer, NotOurs
 from .following import Following
-from .models import Account, Cancelled, File, Statement, Task
+from .models import Account, Cancelled, File, NewTask, Statement, Task
 from .version import __version__
 
 T = TypeVar("T")
@@ -150,15 +150,15 @@ class Client(_Base):
         So is the same `reference`, your own name for it, with the same description and `tags` (at most 10); with others
         it raises ReferenceUsed.
         """
-        return self._run(calls.submit(description, reference, tags, idempotency_key))
+        return self._run(calls.submit(NewTask(description, reference, tags), idempotency_key))
 
-    def batch(self, descriptions: Iterable[str], *, idempotency_key: str | None = None) -> builtins.list[Task]:
-        """Many tasks, up to 30 in a request, which is carried out whole or not at all.
+    def batch(self, tasks: Iterable[NewTask | str], *, idempotency_key: str | None = None) -> builtins.list[Task]:
+        """Many tasks, by their descriptions or as NewTask, up to 30 in a request, which is done whole or not at all.
 
         Raises BatchStopped, which knows those before: the same batch again with its `idempotency_key` goes on from
         there, and charges nothing twice.
         """
-        return self._run(calls.batch([*descriptions], idempotency_key))
+        return self._run(calls.batch([*tasks], idempotency_key))
 
     def get(self, task: Task | str) -> Task:
         """A task with its result."""
@@ -335,10 +335,10 @@ class AsyncClient(_Base):
         tags: Sequence[str] = (),
         idempotency_key: str | None = None,
     ) -> Task:
-        return await self._run(calls.submit(description, reference, tags, idempotency_key))
+        return await self._run(calls.submit(NewTask(description, reference, tags), idempotency_key))
 
-    async def batch(self, descriptions: Iterable[str], *, idempotency_key: str | None = None) -> builtins.list[Task]:
-        return await self._run(calls.batch([*descriptions], idempotency_key))
+    async def batch(self, tasks: Iterable[NewTask | str], *, idempotency_key: str | None = None) -> builtins.list[Task]:
+        return await self._run(calls.batch([*tasks], idempotency_key))
 
     async def get(self, task: Task | str) -> Task:
         return await self._run(calls.get(task))

@@ -19,7 +19,7 @@ class NotConfigured(ImpacterError):
 
 
 class Unusable(ImpacterError, ValueError):
-    """What was given can be no id or no idempotency key. Nothing was sent."""
+    """What was given can be no id, no idempotency key or no tags. Nothing was sent."""
 
 
 class NoAnswer(ImpacterError):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from .errors import ImpacterError
+from .models import NewTask
 
 BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 DELIMITERS = ",;\t"
+LABELS = ("reference", "tags")
 
 
 class Rows(Protocol):
@@ -47,10 +49,11 @@ def lines_of(text: str) -> list[str]:
     return [line.strip() for line in text.split("\n") if line.strip()]
 
 
-def table_of(text: str, name: str) -> list[str]:
-    """The column `description` of a table, with commas, semicolons or tabs, as spreadsheets write it.
+def table_of(text: str, name: str) -> list[NewTask]:
+    """The columns `description`, `reference` and `tags` (parted by commas) of a table with commas, semicolons or tabs,
+    as spreadsheets write it; the last two may be absent or empty.
 
-    The first line names the columns; the others are nobody's business here. Raises Unreadable.
+    The first line names the columns; others are nobody's business here. Raises Unreadable.
     """
     first, _, rest = text.partition("\n")
     if first.lower().startswith("sep=") and len(first) == 5:  # what Excel is told by, and writes itself
@@ -60,23 +63,26 @@ def table_of(text: str, name: str) -> list[str]:
         try:
             columns = [column.strip().lower() for column in next(reader, [])]
             if columns.count("description") == 1:
-                return _column(reader, columns.index("description"), len(columns), name)
+                return [*_tasks(reader, columns, name)]
         except csv.Error as error:
             if delimiter == DELIMITERS[-1]:
                 raise Unreadable(f"{name}, line {reader.line_num}: {error}.") from None
     raise Unreadable(f"{name}: the first line names the columns, and one of them is description.")
 
 
-def _column(reader: Rows, place: int, width: int, name: str) -> list[str]:
-    found = []
+def _tasks(reader: Rows, columns: Sequence[str], name: str) -> Iterator[NewTask]:
+    if twice := next((column for column in LABELS if columns.count(column) > 1), ""):
+        raise Unreadable(f"{name}: the first line names the column {twice} twice.")
     for row in reader:
         if not any(cell.strip() for cell in row):
             continue
-        if any(cell.strip() for cell in row[width:]):
-            where = f"{name}, line {reader.line_num}"
-            raise Unreadable(f"{where}: {len(row)} columns, where the first line names {width}. Are quotes missing?")
-        description = row[place].strip() if place < len(row) else ""
-        if not description:
-            raise Unreadable(f"{name}, line {reader.line_num}: there is no description.")
-        found.append(description)
-    return found
+        where = f"{name}, line {reader.line_num}"
+        if any(cell.strip() for cell in row[len(columns) :]):
+            raise Unreadable(
+                f"{where}: {len(row)} columns, where the first line names {len(columns)}. Are quotes missing?"
+            )
+        cells = dict(zip(columns, (cell.strip() for cell in row), strict=False))
+        if not cells.get("description"):
+            raise Unreadable(f"{where}: there is no description.")
+        tags = [tag.strip() for tag in cells.get("tags", "").split(",") if tag.strip()]
+        yield NewTask(cells["description"], cells.get("reference") or None, tags)

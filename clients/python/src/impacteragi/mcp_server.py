@@ -46,6 +46,7 @@ class TaskShown(BaseModel):
     description: str
     credits_spent: int
     created_at: str | None
+    tags: list[str]
     reason: str | None = Field(description="Why it was rejected")
 
 
@@ -114,10 +115,11 @@ async def submit_task(
         ),
     ],
     context: Here,
+    tags: Annotated[tuple[str, ...], Field(max_length=10, description="Words to list it by, such as a project")] = (),
 ) -> Submitted:
     """Submit a task. COSTS 10 CREDITS, charged at once; call it for what was asked for, and for nothing else."""
     try:
-        task = await _client(context).submit(description, idempotency_key=idempotency_key)
+        task = await _client(context).submit(description, tags=tags, idempotency_key=idempotency_key)
     except ImpacterError as error:
         raise _told(error) from None
     return Submitted(task=_shown(task), credits_remaining=task.credits_remaining)
@@ -159,12 +161,13 @@ async def list_tasks(
     context: Here,
     status: Annotated[str | None, Field(description="pending, in-progress, completed, rejected or cancelled")] = None,
     words: Annotated[str | None, Field(description="Words of the description")] = None,
+    tag: Annotated[str | None, Field(description="A tag that they have")] = None,
     limit: Annotated[int, Field(ge=1, le=MOST_TASKS)] = 20,
 ) -> Tasks:
     """The account's tasks, newest first. Free."""
     found: list[TaskShown] = []
     try:
-        async for task in _client(context).list(status=status, q=words):
+        async for task in _client(context).list(status=status, q=words, tag=tag):
             if len(found) == limit:
                 return Tasks(tasks=found, more=True)
             found.append(_shown(task))
@@ -233,6 +236,7 @@ def _shown(task: Task) -> TaskShown:
         description=task.description,
         credits_spent=task.credits_spent,
         created_at=task.created_at.isoformat() if task.created_at else None,
+        tags=[*task.tags],
         reason=task.reason,
     )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+
+from .errors import Unusable
 
 PENDING, IN_PROGRESS = "pending", "in-progress"
 COMPLETED, CANCELLED, REJECTED = "completed", "cancelled", "rejected"
@@ -33,6 +35,36 @@ class File:
             content_type=_text(raw, "content_type") or "application/octet-stream",
             raw=raw,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """A task that is to be submitted: with `reference`, your own name for it, and up to ten `tags`. Raises Unusable."""
+
+    description: str
+    reference: str | None = None
+    tags: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.tags, str):
+            raise Unusable("Tags are a list of texts.")
+
+    @classmethod
+    def of(cls, given: NewTask | str) -> NewTask:
+        return given if isinstance(given, NewTask) else cls(given)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """As the API takes it."""
+        said: dict[str, Any] = {"description": self.description}
+        said |= {"reference": self.reference} if self.reference is not None else {}
+        return said | ({"tags": [*self.tags]} if self.tags else {})
+
+    @property
+    def labels(self) -> set[str]:
+        """What the server writes beside the task: a row for its reference, one for each tag of a request."""
+        own = {f"ref {self.reference}"} if self.reference else set()
+        return own | {f"tag {tag.strip().casefold()}" for tag in self.tags}
 
 
 @dataclass(frozen=True, slots=True)
