@@ -41,6 +41,7 @@ from app.web.static_files import content_hash
 PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")  # reads the same in an address
 PLACE = "the-id-goes-here"
 YEAR = 12  # months
+TAGS_OF_A_ROW = 3  # the others are counted; the task itself names all
 
 PILLS = {
     status: Markup(f'<span class="pill {status}">{word}</span>')  # noqa: S704 # nosec B704 - words of our own
@@ -133,8 +134,10 @@ def _task_row(line: TaskLine, now: datetime, address: str, mark: str) -> str:
 
 def _labels(line: TaskLine) -> str:
     reference = f"<bdi>{escape(line.reference)}</bdi> " if line.reference else ""
-    tags = " ".join(f'<span class="tag"><bdi>{escape(tag)}</bdi></span>' for tag in line.tags)
-    return f'<p class="labels">{reference}{tags}</p>\n'
+    tags = " ".join(f'<span class="tag"><bdi>{escape(tag)}</bdi></span>' for tag in line.tags[:TAGS_OF_A_ROW])
+    unsaid = len(line.tags) - TAGS_OF_A_ROW
+    more = f' <span>+{unsaid}<span class="vh"> more tags</span></span>' if unsaid > 0 else ""
+    return f'<p class="labels">{reference}{tags}{more}</p>\n'
 
 
 class Pages(Environment):

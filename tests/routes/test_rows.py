@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -61,3 +62,13 @@ def test_row_says_what_a_task_cost(app, given, cost):
 
 def test_new_row_is_marked(app):
     assert row(app, status="pending").startswith('<li id="task-task_a" class="fresh">\n<a href="/tasks/task_a"><bdi>')
+
+
+@pytest.mark.parametrize(
+    ("tags", "shown"), [(3, "a0 a1 a2"), (4, "a0 a1 a2 +1 more tags"), (10, "a0 a1 a2 +7 more tags")]
+)
+def test_a_row_names_three_tags_and_counts_the_others(app, tags, shown):
+    labels = row(app, tags=tuple(f"a{number}" for number in range(tags))).partition('class="labels">')[2]
+    words = " ".join(html.unescape(re.sub(r"<[^>]+>", " ", labels.partition("</p>")[0])).split())
+
+    assert words == shown
