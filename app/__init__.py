@@ -220,7 +220,7 @@ def wire(config: Config, store: Store, slots: Slots, stripe: StripeGateway | Non
     links, readers = Links(config.jwt_secrets, config.app_url), Readers()
     passwords, sealer = Passwords(config.bcrypt_rounds, aside=slots.given_away), Sealer(config.jwt_secrets)
     throttle = Throttle(
-        RateLimitStorage(store), config.signups_per_hour, slots.given_away, only_looking, rate_limits.tell
+        RateLimitStorage(store), config.signups_per_hour, readers, slots.given_away, only_looking, rate_limits.tell
     )
     ways: dict[str, Any] = {"aside": slots.given_away, "who": asking_account}
     times: dict[str, Any] = {"deadline_seconds": STRIPE_DEADLINE_SECONDS, "slow_seconds": STRIPE_SLOW_SECONDS}

@@ -7,7 +7,7 @@ Requests that wait share three: `app/web/waiters.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
@@ -64,3 +64,13 @@ class Readers:
         begun = self._pool.submit(copy_context().run, read)
         begun.add_done_callback(lambda _: self._free.release())
         return begun
+
+    def side_by_side(self, acts: Sequence[Callable[[], T]]) -> list[T]:
+        """What each of the acts returns, in their order, when all of them have ended: the first in the caller's own
+        thread, and so those for which no other is free. They tell of a failure by what they return.
+        """
+        begun = [self.begin(act) for act in acts[1:]]
+        results = [act() for act in acts[:1]]
+        return results + [
+            act() if there is None else there.result() for act, there in zip(acts[1:], begun, strict=True)
+        ]

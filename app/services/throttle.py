@@ -7,8 +7,10 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import ip_address, ip_network
+from itertools import takewhile
 from time import monotonic, sleep
 from typing import NamedTuple
 
@@ -16,6 +18,7 @@ from limits import RateLimitItem, parse
 from limits.strategies import FixedWindowRateLimiter
 
 from app.data.rate_limits import RateLimitStorage, window_end
+from app.data.threads import Readers
 from app.domain.clock import utcnow
 from app.domain.errors import BadCredentials, RateLimited, StoreUnavailable
 from app.domain.rate_limits import Standing
@@ -60,6 +63,18 @@ class Counted(NamedTuple):
     ends_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One attempt to count. Beyond the limit it was counted as well; whether it was is unknown when the store fails."""
+
+    counted: Counted
+    refusal: RateLimited | StoreUnavailable | None = None
+
+    @property
+    def stands(self) -> bool:
+        return not isinstance(self.refusal, StoreUnavailable)
+
+
 class Throttle:
     """Refuses with RateLimited, which says how long to wait. Nobody is ever locked out for good."""
 
@@ -67,15 +82,18 @@ class Throttle:
         self,
         storage: RateLimitStorage,
         signups_per_hour: int,
+        readers: Readers,
         aside: Callable[[], AbstractContextManager[None]] = nullcontext,
         only_looking: Callable[[], bool] = lambda: False,
         tell: Callable[[Standing], None] = lambda standing: None,
     ) -> None:
-        """`aside` is entered while an attempt waits for others, which need what a waiting request holds.
+        """`readers` lend threads to count an attempt by all of its limits at once. `aside` is entered while an attempt
+        waits for others, which need what a waiting request holds.
 
         `only_looking` says whether what happens now is nobody's act: then limits refuse, but count nothing. `tell` is
         handed how it stands with each limit that is asked.
         """
+        self._readers = readers
         self._aside = aside
         self._only_looking = only_looking
         self._tell = tell
@@ -188,12 +206,10 @@ class Throttle:
         self._tell(public)
         entered: list[Counted] = []
         try:
-            for limit, name, who in limits:
-                entered.append(self._enter(limit, name, who))
+            self._enter(limits, entered)
             yield
         except BadCredentials:
-            for limit, name, who in limits:
-                self._note_failure(limit, name, who)
+            self._readers.side_by_side([partial(self._note_failure, *limit) for limit in limits])
             raise
         except RateLimited as error:
             self._take_back(entered)
@@ -204,37 +220,61 @@ class Throttle:
             raise
         self._take_back(entered)
 
-    def _enter(self, limit: RateLimitItem, name: str, who: str) -> Counted:
-        """Count an attempt that is about to be made. Those under way count as well, so the one that finds no room
-        because of them alone waits for them to end: twenty programs may sign in to one account at once.
+    def _enter(self, limits: Limits, entered: list[Counted]) -> None:
+        """Count an attempt that is about to be made, by all of its limits at once.
+
+        From the first on that has no room they follow one another: whoever waits there, or is refused, stays counted by
+        none behind it, where he would keep out others.
+        """
+        tries = self._readers.side_by_side([partial(self._try, *limit) for limit in limits])
+        entered += [tried.counted for tried in takewhile(lambda tried: tried.refusal is None, tries)]
+        rest = tries[len(entered) :]
+        self._take_back([tried.counted for tried in rest[1:] if tried.stands])
+        for number, tried in enumerate(rest):
+            limit, name, who, _ = tried.counted
+            entered.append(self._wait(self._try(limit, name, who) if number else tried))
+
+    def _try(self, limit: RateLimitItem, name: str, who: str) -> Tried:
+        counted = Counted(limit, name, who, window_end(limit.get_expiry()))
+        try:
+            self._hit(*counted, 1)
+        except (RateLimited, StoreUnavailable) as refusal:
+            return Tried(counted, refusal)
+        return Tried(counted)
+
+    def _wait(self, tried: Tried) -> Counted:
+        """Those under way count as well, so the attempt that finds no room because of them alone waits for them to end:
+        twenty programs may sign in to one account at once.
         """
         deadline = monotonic() + ENTER_SECONDS
-        while True:
-            counted = Counted(limit, name, who, window_end(limit.get_expiry()))
-            try:
-                self._hit(*counted, 1)
-                return counted
-            except RateLimited:
-                failed = self._limiter.get_window_stats(limit, f"{name}-failed", who)
-                if failed.remaining and monotonic() > deadline:
-                    return counted  # what a process that died has left counted keeps nobody out
-                self._take_back([counted])
-                if not failed.remaining:
-                    log.warning("rate limited", extra={"limit": name})
-                    raise
+        while tried.refusal:
+            limit, name, who, _ = tried.counted
+            if not tried.stands:
+                raise tried.refusal
+            failed = self._limiter.get_window_stats(limit, f"{name}-failed", who)
+            if failed.remaining and monotonic() > deadline:
+                break  # what a process that died has left counted keeps nobody out
+            self._take_back([tried.counted])
+            if not failed.remaining:
+                log.warning("rate limited", extra={"limit": name})
+                raise tried.refusal
             with self._aside():
                 sleep(random.uniform(0.02, 0.1))  # nosec B311 # noqa: S311 - jitter, no secret
+            tried = self._try(limit, name, who)
+        return tried.counted
 
     def _note_failure(self, limit: RateLimitItem, name: str, who: str) -> None:
         with suppress(StoreUnavailable):
             self._limiter.hit(limit, f"{name}-failed", who)
 
     def _take_back(self, counted: Sequence[Counted]) -> None:
-        for each in counted:
-            try:
-                self._hit(*each, -1)
-            except StoreUnavailable:
-                log.error("rate limits out of reach", extra={"limit": each.name})
+        self._readers.side_by_side([partial(self._take_one_back, each) for each in counted])
+
+    def _take_one_back(self, counted: Counted) -> None:
+        try:
+            self._hit(*counted, -1)
+        except StoreUnavailable:
+            log.error("rate limits out of reach", extra={"limit": counted.name})
 
     def _hit(self, limit: RateLimitItem, name: str, who: str, ends_at: int, count: int) -> Standing:
         hits = self._storage.incr(limit.key_for(name, who), limit.get_expiry(), count, ends_at=ends_at)

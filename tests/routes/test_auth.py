@@ -231,6 +231,28 @@ def test_hash_is_checked_also_when_nobody_has_the_address(browser, store, monkey
 
 
 @pytest.mark.threat(65)
+@pytest.mark.threat(58)
+@pytest.mark.parametrize(
+    ("email", "password", "status", "behind"),
+    [
+        ("ada@example.com", PASSWORD, 200, ["UpdateItem"] * 3),  # the session, and two counts that are taken back
+        ("ada@example.com", "wrong", 401, ["UpdateItem"] * 2),  # two failures
+        ("nobody@example.com", "wrong", 401, ["UpdateItem"] * 2),
+        ("no address", "wrong", 401, ["UpdateItem"] * 2),
+    ],
+)
+def test_a_sign_in_is_counted_before_the_account_is_read_and_asks_alike_for_one_that_there_is_not(
+    app, store, calls, email, password, status, behind
+):
+    make_account(store)
+
+    with calls() as made:
+        answer = app.test_client().post("/api/auth/login", json={"email": email, "password": password})
+
+    assert answer.status_code == status
+    assert made == ["UpdateItem"] * 2 + ["GetItem"] * 2 * ("@" in email) + behind
+
+
 def test_new_session_at_sign_in_when_a_cookie_was_planted(app, store):
     """Row 65: what an attacker put into the victim's browser opens nothing afterwards."""
     make_account(store)
