@@ -124,6 +124,13 @@ class WorkQueue:
                         return
             self._free += 1
 
+    def stands(self) -> bool:
+        """Whether somebody has waited in every moment for so long that polls are told to come again.
+
+        By no lock: it is asked at each poll, and nothing hangs on it but when the next one comes.
+        """
+        return any(self._lines) and self._clock() - self._stands_since >= self._limits[Kind.POLL].burst
+
     def _waits_until(self, kind: Kind, now: float) -> float:
         """`now` for one that would wait in vain: those before it have waited half of what it may themselves."""
         limit = self._limits.get(kind)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from app.domain.errors import PlacesTaken, TooBusy
 from app.telemetry.instruments import SLOTS_REFUSED, SLOTS_USED, SLOTS_WAITING
-from app.web import probes
+from app.web import poll_pace, probes
 from app.web.arriving import ArrivingBody
 from app.web.work_queue import Kind, WorkQueue, kind_of
 
@@ -69,6 +69,10 @@ class Slots:
             if self._mine.held:
                 self._mine.held = False
                 self._give()
+
+    def are_waited_for(self) -> bool:
+        """Whether a line for them has stood for longer than a burst."""
+        return self._queue.stands()
 
     @contextmanager
     def given_away(self) -> Iterator[None]:
@@ -161,13 +165,16 @@ class WorkSlots:
         if is_free(environ.get("PATH_INFO", "")):
             return self._app(environ, start_response)
         kind = kind_of(environ)
+        polled = kind is Kind.POLL and poll_pace.TAG in environ  # by a page
         with self._slots.held(kind) as mine:
             if mine:
                 environ["wsgi.input"] = ArrivingBody(environ["wsgi.input"], self._slots.given_away)
+                if polled:
+                    start_response = poll_pace.telling(start_response, environ, loaded=self._slots.are_waited_for())
                 return self._app(environ, start_response)
         SLOTS_REFUSED.add(kind=kind.name.lower())
-        if kind is Kind.POLL and "HTTP_HX_PTAG" in environ:
-            return _not_now(start_response)
+        if polled:
+            return _not_now(poll_pace.telling(start_response, environ, loaded=True))
         return self._refuse(environ, start_response)
 
     def _refuse(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -19,7 +19,7 @@ from tests.http.server import Server
 from tests.http.test_ended_session import Tab
 from tests.support import every_task, make_account, session_event, signed
 
-POLL = {"HX-Request": "true", "HX-PTag": "seen"}
+POLL = {"HX-Request": "true", "HX-PTag": "seen", "X-Quiet-Seconds": "700"}
 
 
 class Held:
@@ -84,11 +84,13 @@ def test_of_a_full_line_polls_and_pages_go_at_once_and_a_submit_and_stripe_are_s
         assert "We are busy. Nothing was charged." in shed.text
     assert poll.headers["Content-Type"] == "text/plain; charset=utf-8"  # nothing of it is shown
     assert poll.headers["Cache-Control"] == "no-store"
+    assert poll.headers["X-Poll-Again"] == "48"
     assert health.status_code == 200
     assert '"event": "refused", "logger": "app.web.work_slots", "code": "busy", "status": 503, "kind": "poll"' in log
     assert answers == [200] * SLOTS
     assert served == (303, 200)
     assert [answer.status_code for answer in afterwards] == [200, 200]
+    assert afterwards[0].headers["X-Poll-Again"] == "12"
     assert [row["description"] for row in every_task(store)] == ["Water the plants"]
 
 
@@ -203,6 +205,22 @@ def test_where_the_line_stands_who_comes_is_sent_away_at_once(kind):
     assert line.ended[1:] == [("stands", True), ("the burst goes on", True)]
     line.gives()
     assert line.queue.take_free()  # it has emptied: the next one is served at once
+
+
+def test_a_line_stands_when_somebody_has_waited_all_the_while_of_a_burst():
+    line = Line(LONG | {Kind.POLL: Limit(wait=1, burst=10)})
+    assert not line.queue.stands()
+    line.asks("one", Kind.PAGE)
+    line.now += 9.9
+    line.asks("another", Kind.PAGE)
+    assert not line.queue.stands()
+
+    line.now += 0.2
+    assert line.queue.stands()
+    line.gives()
+    assert line.queue.stands()
+    line.gives()
+    assert not line.queue.stands()
 
 
 def test_whose_time_is_over_is_sent_away_and_the_slot_goes_to_the_next():

@@ -105,7 +105,7 @@ def queue_context(
         "minutes": minutes,
         "outcomes": outcomes,
         "act": act,
-        "ptag": _tag(found, cursor, sorted(chosen), f"{now:%H:%M}", seen.counts, [_state(task) for task in shown]),
+        "ptag": f"{_tag(found, cursor, sorted(chosen), seen.counts, [_state(task) for task in shown])}.{now:%H%M}",
     }
 
 
@@ -147,7 +147,7 @@ def state_context(stored: Task) -> dict[str, Any]:
         "minutes": DEFAULT_LEASE_MINUTES,
         "found": found,
         "back": _query(found),
-        "ptag": f"{stored.version}.{task.status}.{task.minutes_left(now)}.{now:%H%M}",
+        "ptag": f"{stored.version}-{task.status}.{task.minutes_left(now)}.{now:%H%M}",
     }
 
 
@@ -160,5 +160,5 @@ def _state(task: Task) -> tuple[str, int, str]:
 
 
 def _tag(*shown: Any) -> str:
-    """Changes with anything that the page shows; ages move once a minute."""
+    """Changes with anything that the page shows but its ages, which move once a minute."""
     return hashlib.sha256(repr(shown).encode()).hexdigest()[:20]
