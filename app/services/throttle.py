@@ -102,17 +102,26 @@ class Throttle:
         self.signup_by_address = parse(f"{signups_per_hour} per hour")
 
     def hit(
-        self, limit: RateLimitItem, name: str, who: str, *, count: int = 1, said: str = "", costs: bool = False
+        self,
+        limit: RateLimitItem,
+        name: str,
+        who: str,
+        *,
+        count: int = 1,
+        said: str = "",
+        costs: bool = False,
+        ends_at: int | None = None,
     ) -> None:
-        """Count once. With the counters out of reach this lets pass: only sign-in fails closed.
+        """Count once, in the window that ends then, or the present one.
 
-        `said` is the sentence for who is over the limit, in place of the common one; what `costs` the same for who only
-        looks is counted for them, too. Who asks is told how many are left.
+        With the counters out of reach this lets pass: only sign-in fails closed. `said` is the sentence for who is over
+        the limit, in place of the common one; what `costs` the same for who only looks is counted for them, too. Who
+        asks is told how many are left.
         """
         try:
             looks = self._only_looking() and not costs
             ask = self._look if looks else self._hit
-            self._tell(ask(limit, name, who, window_end(limit.get_expiry()), count))
+            self._tell(ask(limit, name, who, ends_at or window_end(limit.get_expiry()), count))
         except StoreUnavailable:
             log.error("rate limits out of reach", extra={"limit": name})
         except RateLimited as error:
@@ -127,15 +136,17 @@ class Throttle:
 
         Taken back when nothing was cancelled.
         """
-        counted: list[tuple[RateLimitItem, str, str]] = []
+        said = "You have cancelled many tasks. This one stays as it is."
+        entered: list[Counted] = []
         try:
             for limit, name in ((CANCEL_BY_DAY, "cancel-day"), (CANCEL_BY_ACCOUNT, "cancel")):
-                self.hit(limit, name, account, said="You have cancelled many tasks. This one stays as it is.")
-                counted.append((limit, name, account))
+                counted = Counted(limit, name, account, window_end(limit.get_expiry()))
+                self.hit(limit, name, account, said=said, ends_at=counted.ends_at)
+                entered.append(counted)
             yield
         except Exception:
-            for limit, name, who in counted:
-                self.hit(limit, name, who, count=-1)
+            for limit, name, who, ends_at in entered:
+                self.hit(limit, name, who, count=-1, ends_at=ends_at)
             raise
 
     @contextmanager
@@ -188,11 +199,12 @@ class Throttle:
         What is under way stays counted: a burst gains nothing.
         """
         limit = SIGN_IN_BY_ACCOUNT
+        ends_at = window_end(limit.get_expiry())
         with suppress(StoreUnavailable):
             failed = limit.amount - self._limiter.get_window_stats(limit, "sign-in-failed", account).remaining
             if failed > 0:
                 for name in ("sign-in", "sign-in-failed"):
-                    self._limiter.hit(limit, name, account, cost=-failed)
+                    self._hit(limit, name, account, ends_at, -failed)
 
     def _has_room(self, limits: Limits) -> bool:
         return all(self._limiter.test(limit, f"{name}-failed", who) for limit, name, who in limits)
@@ -209,7 +221,7 @@ class Throttle:
             self._enter(limits, entered)
             yield
         except BadCredentials:
-            self._readers.side_by_side([partial(self._note_failure, *limit) for limit in limits])
+            self._readers.side_by_side([partial(self._note_failure, counted) for counted in entered])
             raise
         except RateLimited as error:
             self._take_back(entered)
@@ -263,9 +275,10 @@ class Throttle:
             tried = self._try(limit, name, who)
         return tried.counted
 
-    def _note_failure(self, limit: RateLimitItem, name: str, who: str) -> None:
-        with suppress(StoreUnavailable):
-            self._limiter.hit(limit, f"{name}-failed", who)
+    def _note_failure(self, counted: Counted) -> None:
+        limit, name, who, ends_at = counted
+        with suppress(StoreUnavailable, RateLimited):
+            self._hit(limit, f"{name}-failed", who, ends_at, 1)
 
     def _take_back(self, counted: Sequence[Counted]) -> None:
         self._readers.side_by_side([partial(self._take_one_back, each) for each in counted])

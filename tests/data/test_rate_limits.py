@@ -15,7 +15,7 @@ from app.data import rate_limits
 from app.data.rate_limits import RateLimitStorage
 from app.data.threads import Readers
 from app.domain.errors import BadCredentials, RateLimited, StoreUnavailable
-from app.services.throttle import SIGN_IN_BY_ACCOUNT, Throttle, network_of
+from app.services.throttle import CANCEL_BY_ACCOUNT, CANCEL_BY_DAY, SIGN_IN_BY_ACCOUNT, Throttle, network_of
 
 LIMIT = parse("3 per 15 minutes")
 
@@ -99,6 +99,35 @@ def test_what_is_taken_back_behind_the_end_of_its_window_makes_no_room_in_the_ne
 
     assert len(found) >= 4
     assert min(found) == 0
+
+
+def test_a_failure_belongs_to_the_window_that_counted_its_attempt(any_store, clock):
+    """Else who proves himself in the next one would take out of it what never was in it: guesses more for others."""
+    storage = RateLimitStorage(any_store)
+    throttle = Throttle(storage, 100, Readers())
+    clock.now += 899
+    for _ in range(SIGN_IN_BY_ACCOUNT.amount):
+        with suppress(BadCredentials), throttle.sign_in("ada", "203.0.113.9"):
+            clock.now += 10
+            raise BadCredentials
+        clock.now -= 10
+    clock.now += 10
+    throttle.proven("ada")
+    assert storage.get(SIGN_IN_BY_ACCOUNT.key_for("sign-in", "ada")) == 0
+
+
+def test_a_cancel_that_fails_in_the_next_window_makes_no_room_there(any_store, clock):
+    storage = RateLimitStorage(any_store)
+    throttle = Throttle(storage, 100, Readers())
+    clock.now += CANCEL_BY_ACCOUNT.get_expiry() - 1
+    with suppress(BadCredentials), throttle.cancelling("ada"):
+        clock.now += CANCEL_BY_DAY.get_expiry()
+        raise BadCredentials
+
+    for limit, name in ((CANCEL_BY_DAY, "cancel-day"), (CANCEL_BY_ACCOUNT, "cancel")):
+        assert storage.get(limit.key_for(name, "ada")) == 0
+    clock.now -= CANCEL_BY_DAY.get_expiry()
+    assert storage.get(CANCEL_BY_ACCOUNT.key_for("cancel", "ada")) == 0
 
 
 def test_no_hit_is_lost_when_many_race(store):
