@@ -89,6 +89,10 @@ CONFIG = {
     "checks": {
         # A good request also meets tasks in every state, and an empty purse.
         "positive_data_acceptance": {"expected-statuses": ["2xx", "3xx", "402", "404", "409", "429"]},
+        # What is too long for a field may be too long for a body, and is refused before it is read.
+        "negative_data_rejection": {
+            "expected-statuses": ["400", "401", "403", "404", "405", "406", "409", "413", "415", "422", "428", "429"]
+        },
     },
 }
 
