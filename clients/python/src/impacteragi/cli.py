@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -177,13 +177,13 @@ def batch(
             with key_told(idempotency_key) as key:
                 tasks = api.batch(new, idempotency_key=key)
         except BatchStopped as stopped:
-            _print_submitted(stopped.tasks, as_json)
+            _print_lines(stopped.tasks, as_json)
             raise
         if waits:
             _say(f"{len(tasks):,} tasks are submitted: {sum(task.credits_spent for task in tasks):,} credits.")
             _wait(api, tasks, timeout, as_json)
         else:
-            _print_submitted(tasks, as_json)
+            _print_lines(tasks, as_json)
 
 
 @cli.command()
@@ -218,13 +218,7 @@ def list_(
 ) -> None:
     """List tasks, newest first. With --json, one on each line."""
     with client() as api:
-        for number, task in enumerate(api.list(status=status, q=q, reference=reference, tag=tag), 1):
-            if as_json:
-                _print_json(task.raw, indent=None)
-            else:
-                _print(_line(task))
-            if number == limit:
-                break
+        _print_lines(api.list(status=status, q=q, reference=reference, tag=tag), as_json, limit)
 
 
 @cli.command()
@@ -239,13 +233,7 @@ def list_(
 def updates(since: datetime | None, limit: int | None, as_json: bool) -> None:
     """Print each task whenever it has changed, until it is stopped. With --json, one on each line."""
     with client() as api:
-        for number, task in enumerate(api.updates(since.replace(tzinfo=UTC) if since else None), 1):
-            if as_json:
-                _print_json(task.raw, indent=None)
-            else:
-                _print(_line(task))
-            if number == limit:
-                break
+        _print_lines(api.updates(since.replace(tzinfo=UTC) if since else None), as_json, limit)
 
 
 @cli.command()
@@ -440,12 +428,15 @@ def _wait(api: Client, wanted: Sequence[Task | str], timeout: float | None, as_j
         sys.exit(NOT_COMPLETED)
 
 
-def _print_submitted(tasks: Sequence[Task], as_json: bool) -> None:
-    for task in tasks:
+def _print_lines(tasks: Iterable[Task], as_json: bool, limit: int | None = None) -> None:
+    """A line for each, as they come, to the end or so many."""
+    for number, task in enumerate(tasks, 1):
         if as_json:
             _print_json(task.raw, indent=None)
         else:
             _print(_line(task))
+        if number == limit:
+            break
 
 
 def _print_each(tasks: Sequence[Task], as_json: bool) -> None:
