@@ -63,7 +63,7 @@ def csv_file(
     if reader not in READERS:
         raise Malformed("for must be excel or program.")
     if only_looking():
-        return announced("text/csv; charset=utf-8", name)
+        return announced("text/csv", name)
     most, count, sum_ = max_rows or MAX_ROWS, 0, 0
     with spooled() as (text, file):
         text.write(("" if reader == "program" else BYTE_ORDER_MARK) + csv_line(columns))
@@ -74,7 +74,7 @@ def csv_file(
             text.write(csv_line(row))
         if reader != "program":
             text.write(csv_line(total(count, sum_)))
-    response = attachment(file, "text/csv; charset=utf-8", name)
+    response = attachment(file, "text/csv", name)
     response.headers[COUNTED] = str(count)
     response.headers[SUMMED] = str(sum_)
     return response

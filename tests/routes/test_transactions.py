@@ -77,6 +77,7 @@ def test_the_csv_holds_every_row_and_no_formula(browser):
 
     table = list(csv.DictReader(io.StringIO(response.text)))
     assert response.mimetype == "text/csv"
+    assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert "attachment" in response.headers["Content-Disposition"]
     assert [(row["type"], row["credits"], row["balance_after"]) for row in table] == [
         ("clawback", "-250", "740"),
