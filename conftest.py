@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from hashlib import sha256
 
@@ -64,6 +64,9 @@ def _turn(test: str) -> int:
     return 0 if test.startswith(ONE_AT_A_TIME) else 1 if test.startswith(LONG) else 2
 
 
+LEFT = "signal that is not heeded"
+
+
 class AsTheyCome:
     """Names each failure at once: what failed among a thousand dots should not have to be waited for."""
 
@@ -75,6 +78,10 @@ class AsTheyCome:
         if report.failed:
             self._terminal.ensure_newline()
             self._terminal.write_line(f"{report.nodeid} ({report.when})", red=True)
+        if report.when == "teardown" and any(name == LEFT for name, _ in report.user_properties):
+            self._terminal.ensure_newline()
+            left = ", ".join(str(value) for name, value in report.user_properties if name == LEFT)
+            self._terminal.write_line(f"{report.nodeid} left {left} ignored or blocked", yellow=True)
 
 
 LOOPBACK = ("127.", "localhost", "::1")
@@ -129,24 +136,43 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-def heed_what_is_ignored() -> None:
-    """A shell starts what it puts in the background with Ctrl+C ignored, and `nohup` ignores the end of a session.
+HEEDED: dict[int, signal.Handlers | Callable[..., object]] = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGHUP: signal.SIG_DFL,
+    signal.SIGQUIT: signal.SIG_DFL,
+}
 
-    Whatever we start would inherit that, and a command that a test interrupts would go on for ever.
+
+def heed_signals() -> list[str]:
+    """The names of those that were ignored or blocked, and are not any more.
+
+    A shell starts what it puts in the background with Ctrl+C ignored, `nohup` ignores the end of a session, and a
+    command that has stopped ignores a second order to (app/web/stops.py). Whatever we start would inherit that, and a
+    command that a test interrupts would go on for ever.
     """
-    for number, heeded in (
-        (signal.SIGINT, signal.default_int_handler),
-        (signal.SIGHUP, signal.SIG_DFL),
-        (signal.SIGQUIT, signal.SIG_DFL),
-    ):
+    deaf = signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED) & HEEDED.keys()
+    for number, heeded in HEEDED.items():
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, heeded)
+            deaf.add(number)
+    return sorted(signal.Signals(number).name for number in deaf)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call() -> None:
+    heed_signals()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    item.user_properties += [(LEFT, name) for name in heed_signals()]
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     gc.disable()  # until all is collected
-    heed_what_is_ignored()
+    heed_signals()
     sys.addaudithook(stay_here)
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None:  # a worker has none

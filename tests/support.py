@@ -6,12 +6,16 @@ import hashlib
 import hmac
 import itertools
 import json
+import re
+import signal
+import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -386,3 +390,19 @@ def calls_made(monkeypatch: pytest.MonkeyPatch, *, consistent: bool = False) -> 
     with monkeypatch.context() as patched:
         note_calls(patched, note)
         yield made
+
+
+def interrupted(process: subprocess.Popen[bytes], seconds: float = 60) -> tuple[bytes, bytes]:
+    """What it still says, on both ways, after Ctrl+C; if it goes on the test fails, and tells how it takes signals."""
+    process.send_signal(signal.SIGINT)
+    try:
+        return process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        told = {who: Path(f"/proc/{who}/status").read_text() for who in (process.pid, "thread-self")}
+        lines = [f"{who}: {line}" for who, said in told.items() for line in said.splitlines() if SIGNALS.match(line)]
+        process.kill()
+        rest = process.communicate()
+        pytest.fail("\n".join([f"Ctrl+C did not end it within {seconds} s.", *lines, repr(rest)]))
+
+
+SIGNALS = re.compile("State|Threads|Sig")

@@ -20,7 +20,7 @@ import stamina.instrumentation
 
 import impacteragi
 from impacteragi import Client, Transaction, cli, inputs
-from tests.support import every_task
+from tests.support import every_task, interrupted
 
 REPO = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "impacteragi"]
@@ -160,8 +160,7 @@ def test_ctrl_c_ends_a_wait_in_order_and_its_bar_is_for_terminals(customer):
     shown = b""
     while b"1/2" not in shown:
         shown += os.read(ours, 1000)
-    waiting.send_signal(signal.SIGINT)
-    printed = waiting.communicate(timeout=30)[0]
+    printed, _ = interrupted(waiting)
 
     assert waiting.returncode == 130
     assert b"Result of the first" in printed

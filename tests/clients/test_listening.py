@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import pytest
 from standardwebhooks import Webhook
 
 import impacteragi
+from tests.support import interrupted
 
 REPO = Path(__file__).resolve().parents[2]
 OLD, NEW, OTHER = ("whsec_" + base64.b64encode(bytes([number]) * (24 + number)).decode() for number in range(3))
@@ -138,8 +138,7 @@ def test_the_command_prints_each_event_on_a_line_and_ends_in_order():
     )
     url = re.search(r"http\S+", listening.stderr.readline().decode())[0]
     sent = [httpx.post(url, content=BODY.encode(), headers=signed(), trust_env=False).status_code for _ in range(2)]
-    listening.send_signal(signal.SIGINT)
-    printed, said = listening.communicate(timeout=30)
+    printed, said = interrupted(listening)
 
     assert sent == [204, 204]
     assert [json.loads(line) for line in printed.splitlines()] == [{"id": "evt_1", **json.loads(BODY)}]

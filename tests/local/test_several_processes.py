@@ -54,13 +54,26 @@ def test_here():
 """
 
 
+DEAF = """
+import signal
+
+def test_ignores():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+def test_blocks():
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+
+def test_neither():
+    pass
+"""
 STOPPED = """
 import signal
 import subprocess
 import sys
 
 def test_stopped():
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         command = subprocess.Popen([sys.executable, "-c", "print('here', flush=True); input()"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert command.stdout.readline() == b"here\\n"
@@ -140,6 +153,16 @@ def test_what_a_test_starts_can_be_interrupted_though_the_suite_runs_in_the_back
     (tmp_path / "test_stops.py").write_text(STOPPED)
     said = suite("-n", processes, before=("bash", "-c", "trap '' INT HUP QUIT; exec \"$@\"", "bash"))
     assert "1 passed" in said, said
+
+
+@pytest.mark.parametrize("processes", ["0", "1"])
+def test_a_signal_that_a_test_leaves_unheeded_is_heeded_again_and_the_test_named(processes, suite, tmp_path):
+    (tmp_path / "test_a.py").write_text(DEAF + STOPPED)
+    said = suite("-n", processes)
+    assert "test_a.py::test_ignores left SIGINT, SIGTERM ignored or blocked" in said, said
+    assert "test_a.py::test_blocks left SIGHUP ignored or blocked" in said, said
+    assert said.count("ignored or blocked") == 2, said
+    assert "4 passed" in said, said
 
 
 @pytest.mark.parametrize("keeps", [False, True])
