@@ -61,9 +61,9 @@ def _key_in(row: Mapping[str, Any] | None) -> AccountKey | None:
 
 
 class AccountReads(Base):
-    def find(self, email: AccountKey) -> Account | None:
-        """By its key, whatever its address is now."""
-        return self._account_of(self._get(TABLE, {"email": email}))
+    def find(self, email: AccountKey, *, late: bool = False) -> Account | None:
+        """By its key, whatever its address is now. `late`: as it was a moment ago may do, for half the units."""
+        return self._account_of(self._get(TABLE, {"email": email}, consistent=not late))
 
     def get(self, email: AccountKey) -> Account:
         """Raises NotFound."""

@@ -20,7 +20,7 @@ from app.forms.tasks import TaskForm
 from app.web import deps, heavy
 from app.web.addresses import plain
 from app.web.fragments import is_fragment_request, render
-from app.web.guards import login_required, login_required_while_reading
+from app.web.guards import login_required_unless_unchanged, login_required_while_reading
 from app.web.refusals import status_of
 from app.web.typed_drafts import draft_of
 
@@ -83,12 +83,9 @@ def show() -> ResponseReturnValue:
 
 
 @bp.get("/dashboard/live")
-@login_required
+@login_required_unless_unchanged(lambda account: str(account.version))
 def live() -> ResponseReturnValue:
-    """What the open page asks every few seconds while a task is open: one read when nothing has changed."""
-    tag = str(g.account.version)
-    if request.headers.get("HX-PTag") == tag:
-        return make_response("", 304)
+    """What the open page asks every few seconds while a task is open: half a read unit when nothing has changed."""
     try:
         found = context(blank_form(keep_draft=False))
     except (RateLimited, PlacesTaken):  # of the search that the page shows: the next poll asks again

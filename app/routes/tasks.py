@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from flask import Blueprint, Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, Response, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app.domain.accounts import Account
 from app.domain.clock import utcnow
 from app.domain.duplicates import LOOKED_AT, find_twin, repeated_within
 from app.domain.errors import InsufficientCredits, InvalidInput, NotFound, ReferenceUsed
@@ -31,7 +32,7 @@ from app.web import deps
 from app.web.admission import takes
 from app.web.files import MAX_BODY_WITH_FILES, file_link
 from app.web.fragments import is_fragment_request, render
-from app.web.guards import login_required
+from app.web.guards import login_required, login_required_unless_unchanged
 
 bp = Blueprint("tasks", __name__)
 
@@ -143,12 +144,9 @@ def _batch_preview(found: list[str], error: str = "") -> str:
 
 
 @bp.get("/tasks/<task_id>")
-@login_required
+@login_required_unless_unchanged(lambda account: tag_of(account))
 def show(task_id: str) -> ResponseReturnValue:
-    """The page of a task, and what an open page asks every few seconds: one read when nothing has changed."""
-    tag = _tag()
-    if is_fragment_request() and request.headers.get("HX-PTag") == tag:
-        return make_response("", 304)
+    """The page of a task, and what an open page asks every few seconds: half a read unit when nothing has changed."""
     store, now = deps.store(), utcnow()
     stored, result = store.tasks.get_with_result(task_id, owner=g.account.email)
     task = stored.as_of(now)
@@ -167,7 +165,7 @@ def show(task_id: str) -> ResponseReturnValue:
         usual_minutes=outlook.usual_minutes,
         may_redo=task.may_be_redone(now),
         redo_days=REDO_WINDOW.days,
-        ptag=tag,
+        ptag=tag_of(g.account),
     )
 
 
@@ -238,6 +236,6 @@ def _seconds_between(start: datetime, end: datetime) -> int:
     return int((end - start).total_seconds())
 
 
-def _tag() -> str:
+def tag_of(account: Account) -> str:
     """Changes with everything the customer can see of the task, and now and then for the place in the queue."""
-    return f"{g.account.version}.{int(utcnow().timestamp()) // PLACE_SECONDS}"
+    return f"{account.version}.{int(utcnow().timestamp()) // PLACE_SECONDS}"

@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import wraps
 from typing import Any, TypeVar
 
-from flask import g, request, session
+from flask import g, make_response, request, session
 
 from app.domain.accounts import SEEN_GRAIN, Account, AccountKey, Session
 from app.domain.api_keys import BEGINNING, SESSION, USED_GRAIN
@@ -62,6 +62,40 @@ def login_required_while_reading(reading: Callable[[AccountKey], Callable[[], An
         return _from_cookie()
 
     return lambda view: _guarded(view, "customer", find)
+
+
+def login_required_unless_unchanged(tag: Callable[[Account], str]) -> Callable[[View], View]:
+    """As `login_required`, for what an open page asks every few seconds: while `tag` of the account is the one that the
+    page has, the answer is an empty 304, for half a read unit.
+
+    That may be a moment late: who has just been signed out may hear once more that nothing is new. All else is decided
+    and shown by a consistent read.
+    """
+
+    def find() -> Account:
+        if _page_has():
+            with suppress(NotSignedIn):
+                account = _from_cookie(late=True)
+                g.unchanged = _page_has() == tag(account)
+                if g.unchanged:
+                    return account
+        return _from_cookie()
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def told(*args: Any, **kwargs: Any) -> Any:
+            if g.pop("unchanged", False) or _page_has() == tag(g.account):
+                return make_response("", 304)
+            return view(*args, **kwargs)
+
+        return _guarded(told, "customer", find)  # type: ignore[return-value]
+
+    return decorate
+
+
+def _page_has() -> str | None:
+    """The tag of what the page shows that asks by itself."""
+    return request.headers.get("HX-PTag") if is_fragment_request() else None
 
 
 def token_required(scope: str) -> Callable[[View], View]:
@@ -124,11 +158,11 @@ def opened_by_another(account: Account) -> bool:
     return bool(mark) and mark != account.account_id
 
 
-def _from_cookie() -> Account:
+def _from_cookie(*, late: bool = False) -> Account:
     email, session_id = session.get("email"), session.get("sid")
     if not isinstance(email, str) or not isinstance(session_id, str):
         raise NotSignedIn
-    return _live(AccountKey(email), session_id)
+    return _live(AccountKey(email), session_id, late=late)
 
 
 def _from_bearer(scope: str) -> Account:
@@ -155,9 +189,11 @@ def _by_key(secret: str, scope: str) -> Account:
     return account
 
 
-def _live(email: AccountKey, session_id: str) -> Account:
-    """The account, if this session of it is alive. One consistent read: a signed-out session is dead everywhere."""
-    account = deps.store().accounts.find(email)
+def _live(email: AccountKey, session_id: str, *, late: bool = False) -> Account:
+    """The account, if this session of it is alive. One consistent read: a signed-out session is dead everywhere. What
+    was read `late` decides nothing, and shows nobody anything.
+    """
+    account = deps.store().accounts.find(email, late=late)
     now = utcnow()
     live = account.live_session(session_id, now) if account else None
     if account is None or live is None:

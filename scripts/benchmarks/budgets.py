@@ -20,7 +20,7 @@ ROOM = 1.05
 BUDGETS = {
     "dashboard": 0.78,
     "poll": 0.20,
-    "news": 0.60,
+    "news": 0.67,  # with the late read that saw it: decision 41
     "submit": 0.81,
     "task": 0.38,
     "transactions": 0.40,

@@ -205,6 +205,9 @@ class _Customer:
             version = self.store.accounts.get(self.email).version
         self.ask(self.visitor.get("/dashboard/live", HX_Request="true", HX_PTag=str(version)), 304)
 
+    def poll_news(self) -> None:
+        self.ask(self.visitor.get("/dashboard/live", HX_Request="true", HX_PTag="of before"), 200)
+
     def submit(self) -> None:
         number = next(self._numbers)
         self.ask(self.visitor.submit(f"{self.email}-{number}", f"{number}. {WORDS}"), 200)
@@ -241,6 +244,7 @@ ACTS: dict[str, Callable[[_Customer], None]] = {
     "look for mails in vain": _Customer.send_mails,
     "open the dashboard": _Customer.look,
     "poll, nothing new": _Customer.poll,
+    "poll, something new": _Customer.poll_news,
     "submit a task": _Customer.submit,
     "read a task": _Customer.read_task,
     "claim a task": _Customer.claim,

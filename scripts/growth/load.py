@@ -111,7 +111,7 @@ def told(
     servers, store, customers = (each / seconds for each in cpu)
     print(f"\nCPU, cores: servers {servers:.2f}, local store {store:.2f}, customers {customers:.2f}")
     polls, submits = tally.statuses["poll"], tally.statuses["submit"][200]
-    news = acts["open the dashboard"].read
+    news = acts["poll, something new"].read
     read = polls[304] * acts["poll, nothing new"].read + polls[200] * news + submits * acts["submit a task"].read
     write = submits * acts["submit a task"].write
     print(f"DynamoDB's units a second: {read / seconds:,.0f} RCU, {write / seconds:,.0f} WCU")

@@ -32,6 +32,7 @@ PEAK = 10  # times the mean of a month
 FOR_A_TASK = {
     "open the dashboard": 1.0,
     "poll, nothing new": 20.0,  # a minute beside an open task
+    "poll, something new": 2.0,  # taken up, done
     "submit a task": 1.0,
     "read a task": 1.0,
     "look at the queue": 2.0,

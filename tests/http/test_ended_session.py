@@ -85,3 +85,21 @@ def test_each_long_text_is_kept_and_sent_once_when_the_session_had_ended(server,
     assert store.tasks.get_with_result(task.task_id)[1].text == answer
     assert sorted(len(row["description"]) for row in every_task(store))[-2:] == [2003, MAX_DESCRIPTION]
     assert len(every_task(store)) == 32
+
+
+@pytest.mark.threat(66)
+def test_an_open_page_is_told_when_its_session_has_ended(server, store):
+    """What nothing is new for is read at half price; the store of these tests is never late."""
+    ada = make_account(store, credits=100)
+    tasks.submit(store, ada, "Answer me", now=utcnow(), idempotency_key="first")
+    tab = Tab(server, ada.email)
+    asks = tab.page("/dashboard").select_one("#live")
+    assert asks
+    address, poll = str(asks["data-hx-get"]), {"HX-Request": "true", "HX-PTag": str(asks["data-hx-ptag"])}
+
+    same, news = tab.web.get(address, headers=poll), tab.web.get(address, headers=poll | {"HX-PTag": "0"})
+    store.updates.accounts.end_sessions(store.accounts.get(ada.email))
+
+    assert (same.status_code, same.content) == (304, b"")
+    assert (news.status_code, "Answer me" in news.text) == (200, True)
+    assert tab.web.get(address, headers=poll).status_code == 401

@@ -496,7 +496,7 @@ def test_lost_history_is_a_503_and_no_empty_list(ada, store, monkeypatch):
     assert ada.get("/dashboard").status_code == 503
 
 
-def test_unchanged_poll_costs_one_read(ada, store, calls):
+def test_unchanged_poll_costs_one_read(ada, store, calls):  # half a unit: tests/routes/test_late_reads.py
     submit(ada)
     tag = str(store.accounts.get("ada@example.com").version)
 
@@ -506,11 +506,11 @@ def test_unchanged_poll_costs_one_read(ada, store, calls):
     assert made == ["GetItem"]
 
 
-def test_changed_poll_costs_two_reads(ada, calls):
-    with calls() as made:
+def test_changed_poll_costs_two_reads_and_the_one_that_saw_it(ada, calls):
+    with calls(consistent=True) as made:
         ada.get("/dashboard/live", fragment=True, HX_PTag="0")
 
-    assert made == ["GetItem", "Query"]
+    assert made == [("GetItem", False), ("GetItem", True), ("Query", False)]
 
 
 @pytest.mark.parametrize("fragment", [True, False])
