@@ -64,9 +64,6 @@ def _turn(test: str) -> int:
     return 0 if test.startswith(ONE_AT_A_TIME) else 1 if test.startswith(LONG) else 2
 
 
-LEFT = "signal that is not heeded"
-
-
 class AsTheyCome:
     """Names each failure at once: what failed among a thousand dots should not have to be waited for."""
 
@@ -78,10 +75,6 @@ class AsTheyCome:
         if report.failed:
             self._terminal.ensure_newline()
             self._terminal.write_line(f"{report.nodeid} ({report.when})", red=True)
-        if report.when == "teardown" and any(name == LEFT for name, _ in report.user_properties):
-            self._terminal.ensure_newline()
-            left = ", ".join(str(value) for name, value in report.user_properties if name == LEFT)
-            self._terminal.write_line(f"{report.nodeid} left {left} ignored or blocked", yellow=True)
 
 
 LOOPBACK = ("127.", "localhost", "::1")
@@ -159,14 +152,10 @@ def heed_signals() -> list[str]:
     return sorted(signal.Signals(number).name for number in deaf)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_call() -> None:
-    heed_signals()
-
-
 @pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown(item: pytest.Item) -> None:
-    item.user_properties += [(LEFT, name) for name in heed_signals()]
+def pytest_runtest_teardown() -> None:
+    left = heed_signals()
+    assert not left, f"It left {', '.join(left)} ignored or blocked."
 
 
 @pytest.hookimpl(trylast=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -172,6 +173,16 @@ def test_nothing_is_written_unless_it_is_to_be_kept(run, store, findings):
     assert (store.doctor.find(), store.heartbeats.command_ends(["doctor"])) == (None, {})
 
 
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """A command that has stopped heeds no second order to: no test after this one may inherit that."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals")
 def test_watching_says_what_has_changed_and_ends_when_it_is_asked_to(run, monkeypatch, store):
     seen = [[right("Fine since 1 minute.")], [right("Fine since 2 minutes.")], [BAD]]
 
