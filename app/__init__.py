@@ -101,6 +101,7 @@ from app.web.markdown import render_markdown
 from app.web.measured import Measured
 from app.web.server_state import ServerState
 from app.web.visitors import add_commands, open_store
+from app.web.whose import KeyOwners
 from app.web.work_slots import Places, Slots, WorkSlots
 
 gc.freeze()  # it stays, and workers that are forked share it
@@ -255,6 +256,7 @@ def wire(config: Config, store: Store, slots: Slots, stripe: StripeGateway | Non
         throttle=throttle,
         entrance=Entrance(store, passwords, throttle, sealer),
         places=Places(slots),
+        key_owners=KeyOwners(),
         clock=ClockCheck(),
         readers=readers,
         texts=Texts.read(config.pages_dir),

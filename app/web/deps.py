@@ -33,6 +33,7 @@ from app.services.tokens import Tokens
 from app.web import headers
 from app.web.devices import Devices
 from app.web.server_state import ServerState
+from app.web.whose import KeyOwners
 from app.web.work_slots import Places
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Deps:
     throttle: Throttle
     entrance: Entrance
     places: Places
+    key_owners: KeyOwners
     clock: ClockCheck
     readers: Readers
     texts: Texts

@@ -26,6 +26,7 @@ from app.services.accounts import note_seen
 from app.web import deps
 from app.web.fragments import is_fragment_request
 from app.web.looking import only_looking
+from app.web.whose import bearer
 
 View = TypeVar("View", bound=Callable[..., Any])
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -166,12 +167,12 @@ def _from_cookie(*, late: bool = False) -> Account:
 
 
 def _from_bearer(scope: str) -> Account:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    token = bearer(request.headers.get("Authorization", ""))
+    if not token:
         raise NotSignedIn("Send a bearer token: an API key, or what POST /api/auth/login gives you.")
-    if token.strip().startswith(BEGINNING):
-        return _by_key(token.strip(), scope)
-    key, session_id = deps.get().tokens.read(token.strip())
+    if token.startswith(BEGINNING):
+        return _by_key(token, scope)
+    key, session_id = deps.get().tokens.read(token)
     return _live(key, session_id)
 
 
@@ -180,6 +181,7 @@ def _by_key(secret: str, scope: str) -> Account:
     now = utcnow()
     account, key = api_keys.let_in(deps.store(), secret, now=now)
     g.account, g.api_key = account, key  # a refusal is logged with whose it was
+    deps.get().key_owners.note(key.key_id, account.email)
     if scope == SESSION:
         raise MissingScope(scope, "No API key may do this: sign in with POST /api/auth/login, or at the pages.")
     if not key.may(scope):
