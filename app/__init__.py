@@ -101,7 +101,7 @@ from app.web.markdown import render_markdown
 from app.web.measured import Measured
 from app.web.server_state import ServerState
 from app.web.visitors import add_commands, open_store
-from app.web.whose import KeyOwners
+from app.web.whose import KeyOwners, Whose
 from app.web.work_slots import Places, Slots, WorkSlots
 
 gc.freeze()  # it stays, and workers that are forked share it
@@ -166,7 +166,9 @@ def create_app(
     app.json.sort_keys = False  # type: ignore[attr-defined]
     store = store or open_store(config)
     slots = Slots()
-    deps.register(app, wire(config, store, slots, stripe, sender))
+    wired = wire(config, store, slots, stripe, sender)
+    deps.register(app, wired)
+    app.wsgi_app = WorkSlots(app.wsgi_app, slots, Whose(app, wired.tokens, wired.key_owners))  # type: ignore[method-assign]
     logs.register(app)
     measured.register(app)
     edge.register(app, config)
@@ -188,7 +190,7 @@ def create_app(
     addresses.register(app)
     for module in BLUEPRINTS:
         app.register_blueprint(module.bp)
-    app.wsgi_app = WorkSlots(HeadAsGet(app.wsgi_app), slots)  # type: ignore[method-assign]
+    app.wsgi_app = HeadAsGet(app.wsgi_app)  # type: ignore[method-assign]
     if switch.on:
         app.wsgi_app = Measured(app.wsgi_app)  # type: ignore[method-assign]
     return app

@@ -258,6 +258,12 @@ class TooBusy(Unavailable):
     retry_after_seconds = 5
 
 
+class MoreThanItsShare(TooBusy):
+    """Others wait for a slot, and this account has its share of them: this request has not been begun."""
+
+    message = "Others wait, and you ask for much at once. Nothing was charged. Try again in a few seconds."
+
+
 class PlacesTaken(Unavailable):
     """Costly reads have few places, and none came free in time."""
 

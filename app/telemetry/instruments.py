@@ -163,8 +163,9 @@ SLOTS_REFUSED = Instrument(
     COUNTER,
     "dashboard.slots.refused",
     "{request}",
-    ("kind",),
-    "Requests told to come again (503) for want of a work slot: poll, page, change, paid (Stripe's webhooks).",
+    ("kind", "why"),
+    "Requests told to come again (503) for want of a work slot: poll, page, change, paid (Stripe's webhooks); for more "
+    "is asked than can be done (busy), or by one account more than its share while others wait (share).",
 )
 WRONG_SIGNATURES = Instrument(
     COUNTER,
@@ -274,5 +275,6 @@ def begin() -> None:
     for kind in ALERT_KINDS:
         ALERTS.add(0, kind=kind)
     for kind in ("poll", "page", "change", "paid"):
-        SLOTS_REFUSED.add(0, kind=kind)
+        for why in ("busy", "share"):
+            SLOTS_REFUSED.add(0, kind=kind, why=why)
     ERRORS.add(0)

@@ -11,7 +11,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.domain.errors import Malformed, NotFound, TooBusy, UnreadableCookies
 from app.web import probes
-from app.web.work_slots import NO_SLOT
+from app.web.work_slots import NO_SLOT, WHY
 
 if TYPE_CHECKING:
     from app.config import Config
@@ -109,5 +109,5 @@ def check_headers() -> None:
 
 def refuse_when_busy() -> None:
     """Before the CSRF check and every view: a form is not judged, only given back."""
-    if request.environ.get(NO_SLOT):
-        raise TooBusy
+    if NO_SLOT in request.environ:
+        raise WHY.get(request.environ[NO_SLOT], TooBusy)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from app.data.table_setup import create_tables
-from app.web.work_queue import LIMITS, Kind, Limit, WorkQueue, kind_of
+from app.web.work_queue import LIMITS, Asker, Kind, Limit, Told, WorkQueue, kind_of
 from app.web.work_slots import SLOTS
 from tests.conftest import PREFIX
 from tests.http.server import Server
@@ -119,20 +119,24 @@ def test_what_a_request_is_for_is_seen_from_its_first_lines(asked, kind):
 
 
 class Line:
-    """One slot, which is taken, and requests that wait for it in threads of their own."""
+    """Slots, which are all taken, and requests that wait for one in threads of their own."""
 
-    def __init__(self, limits: dict[Kind, Limit] | None = None) -> None:
+    def __init__(self, limits: dict[Kind, Limit] | None = None, taken_by: tuple[str, ...] = ("somebody",)) -> None:
         self.now = 100.0
-        self.queue = WorkQueue(1, limits or LIMITS, clock=lambda: self.now)
+        self.queue = WorkQueue(len(taken_by), limits or LIMITS, clock=lambda: self.now)
         self.ended: list[tuple[str, bool]] = []
+        self.why: list[Told] = []
         self._threads: list[threading.Thread] = []
-        assert self.queue.take_free()
+        for who in taken_by:
+            assert self.queue.take_free(asker(who))
 
-    def asks(self, name: str, kind: Kind) -> None:
-        """Returns when it stands in line, or has been told that it need not."""
+    def asks(self, name: str, kind: Kind, who: str = "") -> None:
+        """Returns when it stands in line, or has been told that it need not. Each is of an account of its own."""
 
         def wait() -> None:
-            self.ended.append((name, self.queue.wait(kind, 60)))
+            told = self.queue.wait(kind, 60, asker(who or name))
+            self.why.append(told)
+            self.ended.append((name, bool(told)))
 
         stood = len(self.ended) + self._long()
         thread = threading.Thread(target=wait)
@@ -140,14 +144,21 @@ class Line:
         self._threads.append(thread)
         until(lambda: len(self.ended) + self._long() > stood)
 
-    def gives(self) -> None:
-        """The slot; returns when whom it has reached has gone on."""
+    def gives(self, who: str = "") -> None:
+        """A slot, of that account or the one that had it longest; returns when whom it has reached has gone on."""
         ended, long = len(self.ended), self._long()
-        self.queue.give()
+        self.queue.give(next(each for each in self.queue._at_work if not who or each.who == who))
         until(lambda: len(self.ended) - ended == long - self._long())
 
+    def at_work(self) -> list[str]:
+        return sorted(each.who for each in self.queue._at_work)
+
     def _long(self) -> int:
-        return sum(len(line) for line in self.queue._lines)
+        return len(self.queue._line) + len(self.queue._beyond)
+
+
+def asker(who: str) -> Asker:
+    return Asker(lambda: who)
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -170,7 +181,7 @@ def test_a_slot_goes_to_what_was_begun_then_to_money_to_changes_to_pages_and_to_
         line.gives()
 
     assert line.ended == [(name, True) for name in ("BEGUN", "PAID", "CHANGE", "PAGE", "a second page", "POLL")]
-    line.queue.give()
+    line.gives()
     assert line.queue.take_free()
     assert not line.queue.take_free()
 
@@ -239,19 +250,17 @@ def test_polls_go_before_pages_and_pages_before_changes_and_stripe_last():
     assert limits == sorted(limits, key=lambda limit: limit.wait)
     assert limits == sorted(limits, key=lambda limit: limit.burst)
     line = Line()
+    line.asks("burst", Kind.BEGUN)
+    line.asks("paid", Kind.PAID)
+    line.now += 2.9
+    line.gives()
+    line.now += 1.0
     for kind in LIMITS:
-        assert line.queue._waits_until(kind, line.now) >= line.now
+        line.asks(kind.name, kind)
 
-    line.queue._stands_since = line.now - 3.0
-    line.queue._lines[Kind.PAID].append(_Since(line.now - 1.0))
-    told = {kind for kind in LIMITS if line.queue._waits_until(kind, line.now) <= line.now}
-
-    assert told == {Kind.POLL, Kind.PAGE}
-
-
-class _Since:
-    def __init__(self, since: float) -> None:
-        self.since = since
+    assert line.ended == [("burst", True), ("POLL", False), ("PAGE", False)]
+    for _ in range(4):
+        line.gives()
 
 
 def test_what_was_begun_is_never_sent_away_by_the_line():
@@ -272,3 +281,126 @@ def test_who_waits_in_vain_leaves_the_line():
 
     queue.give()
     assert queue.take_free()
+
+
+# Shares
+
+
+FLOOD = ("eve",) * 8
+
+
+def test_of_an_account_that_floods_all_wait_behind_the_one_request_of_another():
+    line = Line(LONG, FLOOD)
+    for number in range(20):
+        line.asks(f"flood {number}", Kind.CHANGE, "eve")
+    line.asks("a page", Kind.PAGE, "ada")
+    line.asks("a poll", Kind.POLL, "ada")
+    line.asks("flood goes on", Kind.BEGUN, "eve")
+
+    line.gives()
+    line.gives()
+
+    assert line.ended == [("a page", True), ("a poll", True)]
+    for _ in range(29):
+        line.gives()
+    assert sorted(line.ended) == sorted([(f"flood {number}", True) for number in range(20)] + ALL_OTHERS)
+    assert line.queue._at_work == []
+
+
+ALL_OTHERS = [("a page", True), ("a poll", True), ("flood goes on", True)]
+
+
+def test_accounts_that_flood_come_to_have_equal_shares():
+    line = Line(LONG, FLOOD)
+    for number in range(20):
+        line.asks(f"eve {number}", Kind.PAGE, "eve")
+    for number in range(20):
+        line.asks(f"ada {number}", Kind.PAGE, "ada")
+    for _ in range(8):
+        line.gives()
+        assert line.at_work().count("ada") <= 4 or line.at_work().count("eve") >= 4
+
+    assert line.at_work() == ["ada"] * 4 + ["eve"] * 4
+    line.gives("ada")
+    line.gives("eve")
+    assert line.at_work() == ["ada"] * 4 + ["eve"] * 4
+    served = [name for name, _ in line.ended]
+    assert [name for name in served if name.startswith("ada")] == [f"ada {number}" for number in range(5)]
+    for _ in range(38):
+        line.gives()
+
+
+def test_however_many_accounts_wait_each_has_two_slots_before_it_waits_behind_them():
+    line = Line(LONG, ("eve", "eve", "bob", "bob", "cleo", "dan", "finn", "gus"))
+    for name in ("hal", "ida", "jim", "kim"):
+        line.asks(name, Kind.PAGE)
+    line.asks("third of eve", Kind.PAGE, "eve")
+    line.asks("second of cleo", Kind.CHANGE, "cleo")
+    line.asks("fifth", Kind.POLL, "lou")
+
+    for who in ("dan", "finn", "gus", "cleo"):
+        line.gives(who)
+
+    assert [name for name, _ in line.ended] == ["second of cleo", "hal", "ida", "jim"]
+    for who in ("bob", "bob", "cleo"):
+        line.gives(who)
+    assert [name for name, _ in line.ended][4:] == ["kim", "fifth", "third of eve"]
+
+
+def test_who_comes_beyond_his_share_while_others_line_stands_is_told_at_once_and_why():
+    line = Line(LONG | {Kind.POLL: Limit(wait=0.1, burst=0.5)}, FLOOD)
+    line.asks("waits", Kind.PAGE, "ada")
+    line.now += 0.4
+    line.asks("in a burst", Kind.PAGE, "eve")
+    assert line.ended == []
+    line.now += 0.2
+    for kind in LIMITS:
+        line.asks(kind.name, kind, "eve")
+    line.asks("begun", Kind.BEGUN, "eve")
+    line.asks("others wait", Kind.PAGE, "bob")
+
+    assert line.ended == [("POLL", False), ("PAGE", False), ("CHANGE", False)]
+    assert line.why == [Told.SHARE] * 3
+    for _ in range(5):
+        line.gives()
+    assert [name for name, _ in line.ended[3:]] == ["waits", "others wait", "begun", "PAID", "in a burst"]
+
+
+def test_who_is_alone_may_have_all_and_hears_of_no_share():
+    line = Line(LONG | {Kind.PAGE: Limit(wait=20, burst=10)}, FLOOD)
+    for number in range(8):
+        line.asks(f"{number}", Kind.PAGE, "eve")
+    for _ in range(8):
+        line.gives()
+    assert line.at_work() == ["eve"] * 8
+    line.asks("stands", Kind.PAGE, "eve")
+    line.now += 10.1
+
+    line.asks("too late", Kind.PAGE, "eve")
+
+    assert line.why[8:] == [Told.BUSY]
+    line.gives()
+
+
+def test_who_comes_while_another_floods_is_not_judged_by_the_others_line():
+    line = Line(LONG | {Kind.PAGE: Limit(wait=20, burst=10)}, FLOOD)
+    line.asks("flood", Kind.PAGE, "eve")
+    line.now += 10.1
+    line.asks("flood, too late", Kind.PAGE, "eve")
+
+    line.asks("a page", Kind.PAGE, "ada")
+
+    assert line.ended == [("flood, too late", False)]
+    line.gives()
+    assert line.ended[1:] == [("a page", True)]
+    line.gives()
+
+
+def test_nobody_finds_out_whose_a_request_is_while_there_are_slots():
+    def refuse() -> str:
+        raise AssertionError
+
+    queue = WorkQueue(2)
+    for mine in (Asker(refuse), Asker(refuse)):
+        assert queue.take_free(mine)
+        queue.give(mine)

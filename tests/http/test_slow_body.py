@@ -18,6 +18,7 @@ from werkzeug.test import Client
 
 from app.data.table_setup import create_tables
 from app.web import serve
+from app.web.work_queue import Told
 from app.web.work_slots import NO_SLOT, REFUSALS, SLOTS, Slots, WorkSlots
 from tests.conftest import PREFIX
 from tests.http.server import REPO, Server
@@ -171,6 +172,10 @@ class Gate:
         return b"body"
 
 
+def whose(environ) -> str:
+    return "ada@example.com"
+
+
 def ask(app, gate: Gate, path: str) -> threading.Thread:
     environ = {"PATH_INFO": path, "wsgi.input": gate}
     thread = threading.Thread(target=lambda: app(environ, lambda *_: None))
@@ -180,7 +185,7 @@ def ask(app, gate: Gate, path: str) -> threading.Thread:
 
 def test_a_request_that_waits_for_its_body_takes_no_slot():
     gate = Gate()
-    app = WorkSlots(gate, Slots(1))
+    app = WorkSlots(gate, Slots(1), whose)
 
     slow = ask(app, gate, "/body")
     assert gate.body_waits.wait(30)
@@ -196,7 +201,7 @@ def test_a_request_that_waits_for_its_body_takes_no_slot():
 
 def test_no_more_requests_work_at_once_than_there_are_slots():
     gate = Gate()
-    app = WorkSlots(gate, Slots())
+    app = WorkSlots(gate, Slots(), whose)
     threads = [ask(app, gate, "/work") for _ in range(SLOTS + 1)]
 
     inside = [gate.at_work.acquire(timeout=30) for _ in range(SLOTS)]
@@ -220,7 +225,7 @@ def test_who_finds_no_slot_in_time_is_told_so_by_the_app_and_takes_nobodys():
         return gate(environ, start_response)
 
     gate = Gate()
-    busy = WorkSlots(app, slots)
+    busy = WorkSlots(app, slots, whose)
     with slots.held():
         threads = [ask(busy, gate, "/body") for _ in range(3 * REFUSALS)]
         assert all(arrived.acquire(timeout=60) for _ in threads)
@@ -228,7 +233,7 @@ def test_who_finds_no_slot_in_time_is_told_so_by_the_app_and_takes_nobodys():
         for thread in threads:
             thread.join(60)
 
-    assert told == [True] * len(threads)
+    assert told == [Told.BUSY] * len(threads)
     assert not any(thread.is_alive() for thread in threads)
     with slots.held() as mine:
         assert mine
@@ -239,7 +244,8 @@ def test_who_finds_no_slot_in_time_is_told_so_by_the_app_and_takes_nobodys():
 )
 def test_health_and_files_need_no_slot_and_what_only_begins_like_them_does(path, slot):
     slots, refused = Slots(1, patience_seconds=0.01), []
-    app = WorkSlots(lambda environ, start: (refused.append(NO_SLOT in environ), start("200 OK", []), [b""])[2], slots)
+    answer = lambda environ, start: (refused.append(NO_SLOT in environ), start("200 OK", []), [b""])[2]  # noqa: E731
+    app = WorkSlots(answer, slots, whose)
 
     with slots.held():
         assert Client(app).get(path).status_code == 200

@@ -18,7 +18,9 @@ from app.domain.clock import utcnow
 from app.domain.heartbeats import CommandEnd
 from app.services import measurements
 from app.telemetry.switch import switch
-from app.web.work_slots import SLOTS, WorkSlots
+from app.web.deps import KEY
+from app.web.measured import Measured
+from app.web.work_slots import SLOTS
 from tests.conftest import COMPILED_TEMPLATES
 from tests.support import make_account
 
@@ -128,8 +130,7 @@ def test_a_store_that_is_away_is_a_reading_and_no_failure(config, proxy, store, 
 
 def test_a_scrape_waits_for_no_slot(measured):
     """All of them are taken, and who measures is answered: that they are is what it came for."""
-    slots = measured.wsgi_app._app._slots
-    assert isinstance(measured.wsgi_app._app, WorkSlots)
+    slots = measured.extensions[KEY].places._slots
     for _ in range(SLOTS):
         slots._take()
 
@@ -144,7 +145,7 @@ def test_a_scrape_waits_for_no_slot(measured):
 def test_where_no_token_is_set_the_address_is_not_there_and_nothing_is_measured(client, app):
     assert client.get("/metrics", headers=SHOWN).status_code == 404
     assert not switch.on
-    assert isinstance(app.wsgi_app, WorkSlots)
+    assert not isinstance(app.wsgi_app, Measured)
 
 
 def report(directive: str, blocked: str = "inline") -> dict[str, Any]:
