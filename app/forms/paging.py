@@ -70,6 +70,11 @@ class TaskFilter:
         return bool(self.q or self.status or self.since or self.until or self.tag)
 
     @property
+    def is_reversed(self) -> bool:
+        """Whether no day can lie between the two."""
+        return bool(self.since and self.until and self.since > self.until)
+
+    @property
     def is_search(self) -> bool:
         """Whether many rows may be looked at for a page."""
         return bool(self.q or (self.tag and self.status))

@@ -417,6 +417,8 @@ def cancel_tasks(body: CancelTasks) -> ResponseReturnValue:
 def list_tasks(query: ListTasks) -> ResponseReturnValue:
     if query.updated_since or query.updated_until or query.wait:
         return TASKS(_changed(query))
+    if query.since and query.until and query.since > query.until:
+        raise Malformed("from must not be a later day than to.")
     store = deps.store()
     labelled = partial(store.labels.page, reference=query.reference, tag=query.tag)
     read = partial(
@@ -443,6 +445,8 @@ def _changed(query: ListTasks) -> Changes:
         raise Malformed("updated_since goes with limit, cursor, updated_until and wait alone.")
     if query.updated_until and query.wait:
         raise Malformed("What has changed until a moment is no news: ask with updated_until or with wait.")
+    if query.updated_until and query.updated_until < query.updated_since:
+        raise Malformed("updated_since must not be later than updated_until.")
     store, email, since = deps.store(), g.account.email, query.updated_since
     page = store.tasks.changed(email, since, query.updated_until, limit=query.limit, cursor=query.cursor)
     waiting.until_tasks_change(store, email, since, page, bool(query.cursor), query.wait)

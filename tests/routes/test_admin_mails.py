@@ -72,7 +72,7 @@ def test_a_time_that_is_none_is_refused_and_a_customer_sends_nothing(store, app,
     browser.sign_in(bob.email)
 
     assert op.get("/admin/mails/resend-failed?since=yesterday").status_code == 400
-    assert "No mail failed" in words(soup(op.get("/admin/mails/resend-failed?since=2999-01-01&until=2020-01-01")))
+    assert "begin after its end" in words(soup(op.get("/admin/mails/resend-failed?since=2999-01-01&until=2020-01-01")))
     assert browser.get("/admin/mails/resend-failed").status_code == 403
     assert browser.post("/admin/mails/resend-failed", {"since": "2020-01-01"}).status_code == 403
 

@@ -206,6 +206,9 @@ def test_the_list_takes_days_and_an_order(ada):
     assert found(to=str(today - timedelta(days=2))) == found(**{"from": str(today + timedelta(days=1))}) == []
     assert ada.get("/api/tasks", order="sideways").status_code == 400
     assert ada.get("/api/tasks", to="yesterday").status_code == 400
+    reversed_days = ada.get("/api/tasks", **{"from": str(today), "to": str(today - timedelta(days=1))})
+    assert (reversed_days.status_code, reversed_days.get_json()["code"]) == (400, "malformed")
+    assert reversed_days.get_json()["error"] == "from must not be a later day than to."
 
 
 @pytest.mark.threat(6)

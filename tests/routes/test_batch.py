@@ -289,5 +289,8 @@ def test_the_history_filters_by_day_and_sorts_when_the_address_says_so(store, ad
     older = ada.page("/dashboard?sort=oldest&limit=2&until=2026-11-03").select_one("nav.pager a")
     assert older.get_text() == "Newer"
     assert "sort=oldest" in older["href"]
+    backwards = ada.page("/dashboard?since=2026-11-03&until=2026-11-01")
+    assert "From is a later day than Until" in backwards.select_one("#history").get_text()
+    assert [backwards.select_one(f"#{name}")["value"] for name in ("since", "until")] == ["2026-11-03", "2026-11-01"]
     for bad in ("?since=yesterday", "?until=2026-13-01", "?sort=random"):
         assert ada.get(f"/dashboard{bad}").status_code == 400
