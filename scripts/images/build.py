@@ -32,6 +32,12 @@ def engine_at_hand() -> str | None:
     return None
 
 
+def has_base(engine: str) -> bool:
+    """Whether the Dockerfile's base image is here, so that a build fetches the locked packages alone."""
+    base = (REPO / "Dockerfile").read_text(encoding="utf-8").partition("ARG BASE=")[2].split()[0]
+    return subprocess.run([engine, "inspect", "--type", "image", base], capture_output=True).returncode == 0
+
+
 def build_command(engine: str, tag: str, arch: str, base: str = "", packages: str = "") -> list[str]:
     """`packages`: another lock than that of the image."""
     command = {
@@ -75,12 +81,17 @@ def bare(arch: str, folder: Path) -> Path:
     srv = folder / "srv"
     packages = [sys.executable, str(REPO / "scripts/images/packages.py"), "--arch", arch or this_arch()]
     run([*packages, "--lock", str(REPO / "requirements-image.txt"), "--to", str(srv / "packages")], "No packages")
+    lay_out_app(srv)
+    return srv
+
+
+def lay_out_app(srv: Path) -> None:
+    """The app beside the packages, with its bytecode. Raises BuildError."""
     shutil.copytree(REPO / "app", srv / "app", ignore=shutil.ignore_patterns("__pycache__"))
     (srv / "scripts").mkdir()
     shutil.copy(REPO / "scripts/setup_db.py", srv / "scripts")
     compiling = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
     run([*compiling, str(srv / "app"), str(srv / "scripts")], "The app could not be compiled")
-    return srv
 
 
 def run(command: list[str], what: str) -> None:

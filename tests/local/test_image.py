@@ -4,14 +4,25 @@ import ast
 import importlib.metadata
 import os
 import re
+import shutil
 import struct
 from pathlib import Path
 
 import pytest
 
-from scripts.images.build import build_command, engine_at_hand
-from scripts.images.measure import environment_of, try_all
-from scripts.images.packages import LEFT_OUT, MACHINES, SERVICES, prune, stripped, wheels_for
+from scripts.images.__main__ import MOST_BYTES
+from scripts.images.build import build_command, engine_at_hand, has_base, lay_out_app, with_engine
+from scripts.images.measure import environment_of, measured, try_all
+from scripts.images.packages import (
+    LEFT_OUT,
+    MACHINES,
+    SERVICES,
+    compile_all,
+    prune,
+    stripped,
+    this_arch,
+    wheels_for,
+)
 from scripts.local.settings import app_settings
 
 REPO = Path(__file__).resolve().parents[2]
@@ -46,6 +57,32 @@ def test_what_is_left_out_is_there_to_be_left_out_and_nothing_that_the_app_uses(
     assert [pattern for pattern in LEFT_OUT if "data" not in pattern and any((srv / "packages").glob(pattern))] == []
     settings = app_settings("http://dashboard.test", "http://127.0.0.1:9") | {"PATH": os.environ["PATH"]}
     try_all(srv, settings | environment_of(srv))
+
+
+@pytest.mark.long
+def test_the_image_is_small_starts_quickly_and_serves(srv: Path, tmp_path: Path) -> None:
+    """Built by an engine where one answers and has the base, else by the same steps in a bare folder."""
+    engine = engine_at_hand()
+    built = with_engine(engine, this_arch(), "", tmp_path) if engine and has_base(engine) else laid_out(srv, tmp_path)
+
+    figures = measured(built, workers=1)
+
+    ours = figures.packages + figures.app
+    assert ours <= MOST_BYTES, f"{ours - MOST_BYTES:,} bytes too many: LEFT_OUT of scripts/images/packages.py"
+    assert figures.first_answer is not None
+    assert figures.first_answer <= 2, "CPU seconds; 1 on a quiet machine, and neighbours make each of them dearer"
+    assert [worker for worker in figures.workers if max(worker) > 90_000_000] == []
+    assert len(figures.workers) == 1
+
+
+def laid_out(srv: Path, into: Path) -> Path:
+    """A copy, since the server's files are made read-only."""
+    built = into / "srv"
+    shutil.copytree(srv / "packages", built / "packages", ignore=shutil.ignore_patterns("__pycache__"))
+    prune(built / "packages")
+    assert compile_all(built / "packages", keep_sources=False)
+    lay_out_app(built)
+    return built
 
 
 def test_the_image_has_the_description_of_each_aws_service_that_the_app_speaks_to() -> None:
