@@ -45,6 +45,7 @@ class Spend(NamedTuple):
     chart: Chart
 
 
+@lru_cache(maxsize=4096)  # the prices and small balances of every page; Python writes commas at leisure
 def credits(amount: int) -> str:
     """1000 reads "1,000"; a negative number takes a real minus sign."""
     return f"{MINUS if amount < 0 else ''}{abs(amount):,}"
