@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from flask import Request, redirect
 from flask.typing import ResponseReturnValue
-from werkzeug.datastructures import FileStorage
+from werkzeug.datastructures import FileStorage, ImmutableMultiDict
 
 from app.domain.errors import InvalidInput, NotFound
 from app.domain.tasks import Result, ResultFile
@@ -23,9 +23,19 @@ MAX_BODY_WITH_FILES = 256 * 1024 * 1024  # read of one request: beyond that the 
 IN_MEMORY = 500 * 1024
 
 
+class Sent(ImmutableMultiDict[str, Any]):
+    """The fields of an address or of a form. Most that a view asks for are not there, and Werkzeug makes an exception
+    with a description of each; here it is a look.
+    """
+
+    def get(self, key: str, default: Any = None, type: Any = None) -> Any:  # type: ignore[override]
+        return super().get(key, default, type) if key in self else default
+
+
 class UploadRequest(Request):
     """Keeps no more of a file than shows that it is too large, and of all files together no more than fit."""
 
+    parameter_storage_class = Sent
     kept_bytes = 0
 
     def _get_file_stream(
