@@ -120,7 +120,7 @@ def submitted(task: Task) -> Response:
 
 
 def blank_form(*, keep_draft: bool = True) -> TaskForm:
-    form = TaskForm(formdata=None)
+    form = TaskForm(formdata=None, meta={"csrf": False})  # it is shown, not judged; the page itself names the token
     form.request_id.data = new_idempotency_key()
     if keep_draft:
         draft_of(place()).fill(form)

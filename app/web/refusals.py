@@ -18,7 +18,7 @@ from flask import (
     session,
     url_for,
 )
-from flask_wtf.csrf import CSRFError, generate_csrf
+from flask_wtf.csrf import CSRFError
 from jinja2 import TemplateNotFound
 from werkzeug.exceptions import HTTPException
 
@@ -31,9 +31,8 @@ from app.domain.tasks import new_idempotency_key
 from app.forms.auth import LoginForm
 from app.gateways.stripe import PaymentRefused
 from app.services import drafts
-from app.web import deps, rate_limits
+from app.web import csrf, deps, rate_limits
 from app.web.admission import allow_giving_back
-from app.web.csrf import TOKEN_HEADER
 from app.web.fragments import is_fragment_request
 from app.web.guards import opened_by_another, signed_in_account_or_none
 from app.web.typed import Typed, typed_in
@@ -102,7 +101,7 @@ def _csrf_error(error: CSRFError) -> Response:
     account = signed_in_account_or_none()
     if account is None and found and found.open_to_all:
         message = "This page was open for too long or has lost its session."
-        return _answer(400, "csrf", message, None, {}, fresh_token=generate_csrf())
+        return _answer(400, "csrf", message, None, {}, fresh_token=csrf.token())
     if account is None and (found or is_fragment_request()):
         return _to_sign_in(NotSignedIn(), author_known=False)
     message = "This page was open for too long or has lost its session. Reload the page and send it again."
@@ -114,10 +113,10 @@ def _csrf_error(error: CSRFError) -> Response:
         return _answer(400, "csrf", SignedInAsAnother.message, None, {})
     if is_fragment_request():
         response = _toast(400, "You have signed in again since this page was opened. Send it once more.", None)
-        response.headers[TOKEN_HEADER] = generate_csrf()
+        response.headers[csrf.TOKEN_HEADER] = csrf.token()
         return response
     words = "You have signed in again since that page was opened, so it was not taken. Nothing was charged."
-    return _answer(400, "csrf", words, None, {}, fresh_token=generate_csrf())
+    return _answer(400, "csrf", words, None, {}, fresh_token=csrf.token())
 
 
 def _http_error(error: HTTPException) -> Response:

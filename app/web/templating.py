@@ -12,7 +12,6 @@ from typing import Any, cast
 
 from flask import Flask, g, url_for
 from flask.templating import Environment
-from flask_wtf.csrf import generate_csrf
 from jinja2 import Template, nodes
 from jinja2.visitor import NodeTransformer
 from markupsafe import Markup, escape
@@ -34,7 +33,7 @@ from app.domain.formatting import (
     signed_credits,
 )
 from app.domain.tasks import TaskLine
-from app.web import deps
+from app.web import csrf, deps
 from app.web.markdown import render_markdown
 from app.web.static_files import content_hash
 
@@ -174,12 +173,6 @@ class Parts(Template):
         return self._module or super()._get_default_module(ctx)
 
 
-def csrf_token() -> str:
-    """As Flask-WTF's, which looks into the settings anew each time that a page names it."""
-    token: str = g.csrf_token if "csrf_token" in g else generate_csrf()
-    return token
-
-
 PARTS = {
     "plot": plot,
     "chart_of": chart_of,
@@ -232,11 +225,11 @@ def register(app: Flask, config: Config) -> None:
 
     given = {"app_url": config.app_url, "support_email": config.support_email}
     app.jinja_env.globals.update(PARTS, static_url=static_url, url_for=fast_url_for, task_rows=task_rows, **given)
-    app.jinja_env.globals["csrf_token"] = csrf_token
+    app.jinja_env.globals["csrf_token"] = csrf.token
     app.jinja_env.globals["doctor_is_red"] = lambda: deps.get().doctors_dot.is_red(utcnow())  # operators' pages ask
 
     @app.context_processor
     def who() -> dict[str, Any]:
         account = g.get("account")
         theme = account.theme if account else "system"
-        return {"account": account, "theme": theme, "csrf_token": csrf_token}
+        return {"account": account, "theme": theme, "csrf_token": csrf.token}
