@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cache
@@ -148,6 +148,12 @@ class Pages(Environment):
         static_url = cast("Callable[[str], str]", self.globals["static_url"])
         written = _Written(static_url, self.app.url_map.bind("")).visit(source)
         return super()._generate(written, *args, **kwargs)
+
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        """In one dict: each page copies them, and Jinja's chain of two looks up name after name in Python. What is
+        added to the environment later is not seen by a template that is loaded, which Jinja advises against anyway.
+        """
+        return {**self.globals, **(d or {})}
 
 
 class _Written(NodeTransformer):

@@ -45,3 +45,12 @@ def test_address_that_cannot_be_built_fails_where_it_is_asked_for(app, call):
     assert shown(app, f"{{% if false %}}{{{{ {call} }}}}{{% endif %}}here") == "here"
     with pytest.raises(BuildError):
         shown(app, f"{{{{ {call} }}}}")
+
+
+def test_a_template_copies_its_globals_from_one_dict_and_keeps_them_to_itself(app):
+    template = app.jinja_env.from_string("{{ support_email }} {{ own }}", globals={"own": "alone"})
+
+    assert type(template.globals) is dict
+    assert template.render(support_email="ada@example.com") == "ada@example.com alone"
+    assert "own" not in app.jinja_env.globals
+    assert template.globals.keys() == {*app.jinja_env.globals, "own"}
