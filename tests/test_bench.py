@@ -12,6 +12,8 @@ import pytest
 from jinja2 import Environment
 
 from app.data.codec import item_size
+from app.domain.errors import InvalidSignature
+from app.gateways.stripe import verify_webhook
 from scripts.benchmarks import budgets, certificates, peers, recorded
 from scripts.benchmarks.cpu import FLOOR_ACCOUNT, FLOOR_TASKS, Found
 
@@ -60,6 +62,17 @@ def test_batches_are_marked_in_turns(monkeypatch):
 
     assert order == ["a", "b", "b", "a"]
     assert "".join(done) == "aaabbb|aa||bb||bb||aa|"
+
+
+def test_what_stripe_tells_is_signed_when_the_run_begins():
+    environ = {"body": b'{"id": "evt_1", "type": "charge.refunded", "data": {"object": {}}}', "signed_by": "whsec_1"}
+
+    sent = recorded.signed(environ)
+
+    assert verify_webhook(sent["body"], sent["HTTP_STRIPE_SIGNATURE"], ("whsec_1",))["id"] == "evt_1"
+    with pytest.raises(InvalidSignature):
+        verify_webhook(sent["body"] + b" ", sent["HTTP_STRIPE_SIGNATURE"], ("whsec_1",))
+    assert recorded.signed({"body": b""}) == {"body": b""}
 
 
 def test_store_on_loopback_is_trusted_by_its_own_certificate_alone(tmp_path):

@@ -1,4 +1,4 @@
-"""What each of ten requests may cost: instructions as a ratio to the floor's, counted in the same run.
+"""What each of eleven requests may cost: instructions as a ratio to the floor's, counted in the same run.
 
 A ratio that is beyond its budget by more than ROOM fails `scripts/bench --judge`. Who makes a request cheaper lowers
 its budget in the same commit; who has to raise one says why.
@@ -18,16 +18,17 @@ from scripts.local.aws import REPO
 
 ROOM = 1.05
 BUDGETS = {
-    "dashboard": 0.78,
+    "dashboard": 0.75,
     "poll": 0.20,
-    "news": 0.67,  # with the late read that saw it: decision 41
-    "submit": 0.81,
-    "task": 0.38,
-    "transactions": 0.40,
-    "search": 0.82,
+    "news": 0.62,  # with the late read that saw it: decision 41
+    "submit": 0.78,
+    "task": 0.35,
+    "transactions": 0.37,
+    "search": 0.79,
     "tasks of the API": 0.55,
-    "queue": 0.70,
-    "sign-in page": 0.29,
+    "queue": 0.67,
+    "sign-in page": 0.28,
+    "webhook": 0.58,
 }
 HISTORY = Path(__file__).with_name("history.jsonl")
 

@@ -158,7 +158,7 @@ def _counts(folder: Path, order: list[str], batch: int) -> dict[str, list[float]
 def _requests(
     small: Visitor, large: Visitor | None, operator: Visitor, app: Flask
 ) -> dict[str, list[tuple[dict[str, Any], int]]]:
-    """Ten of the requests that there are, and the newest page of a history with one deep in it."""
+    """Eleven of the requests that there are, and the newest page of a history with one deep in it."""
     htmx = {"HX_Request": "true"}
     tag, task_id = str(small.account.version), small.task_id(0)
     asked = {
@@ -172,6 +172,7 @@ def _requests(
         "tasks of the API": (small.bearer("/api/tasks"), 200),
         "queue": (operator.get("/admin"), 200),
         "sign-in page": (small.stranger("/login"), 200),
+        "webhook": (small.bought(), 200),  # no write is kept, so each is the first that is told of the purchase
     }
     found = {name: [one] for name, one in asked.items()}
     if large:

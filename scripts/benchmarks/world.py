@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import subprocess
@@ -20,6 +21,7 @@ from app.config import Config
 from app.data.table_setup import create_tables
 from app.domain.accounts import API, BROWSER, Account, AccountKey, Session, new_account_id, new_session_id, session_key
 from app.domain.credits import PROMO, LedgerEntry, post
+from app.domain.sales import MARK
 from app.domain.tasks import COMPLETED, Task
 from app.services.tokens import Tokens
 from app.web.visitors import open_store
@@ -28,6 +30,7 @@ from scripts.local.aws import CHILD, REPO, LocalAws
 from scripts.local.ports import HOST, free_port, wait_for_answer
 
 SECRET = "a-signing-key-that-only-the-benchmark-ever-uses"  # noqa: S105
+STRIPES_SECRET = "whsec_" + "0123456789abcdef" * 2
 BROWSERS_ENCODINGS = "gzip, deflate, br, zstd"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
 WORDS = "Compare the three quotes in the attachment and say which one is best value for a small office, with reasons."
@@ -71,7 +74,7 @@ class World:
             "APP_ENV": "production",
             "APP_URL": "https://dashboard.test",
             "STRIPE_SECRET_KEY": "sk_test_51Hq9Zk2LwXv7RmTn4Pc8",
-            "STRIPE_WEBHOOK_SECRET": "whsec_" + "0123456789abcdef" * 2,
+            "STRIPE_WEBHOOK_SECRET": STRIPES_SECRET,
             "DYNAMODB_ENDPOINT_URL": f"https://{HOST}:{dynamodb_port}",
             "AWS_CA_BUNDLE": str(self._certificate),
             "AWS_DEFAULT_REGION": "us-east-1",
@@ -225,6 +228,38 @@ class Visitor:
         """A WSGI environment, made beforehand so that making it is not measured."""
         return _environ("GET", path, self.headers(**headers), b"")
 
+    def bought(self, cents: int = 1000) -> dict[str, Any]:
+        """What Stripe tells of a purchase, some 3 KB as from there. It is signed when it is sent: recorded.py."""
+        credits = {"credits": str(cents), "price_cents": str(cents)}
+        session = {
+            "id": "cs_test_recorded",
+            "object": "checkout.session",
+            "amount_subtotal": cents,
+            "amount_total": cents,
+            "currency": "usd",
+            "customer": "cus_recorded",
+            "customer_details": {"email": self.account.email},
+            "livemode": False,
+            "metadata": {"sold_by": MARK, "account_id": self.account.account_id, **credits},
+            "mode": "payment",
+            "payment_intent": "pi_recorded",
+            "payment_status": "paid",
+            "status": "complete",
+            "what_nobody_reads": "x" * 2_200,
+        }
+        event = {
+            "id": "evt_recorded",
+            "object": "event",
+            "type": "checkout.session.completed",
+            "created": int(datetime.now(UTC).timestamp()),
+            "livemode": False,
+            "data": {"object": session},
+        }
+        headers = {"Host": "dashboard.test", "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)"}
+        body = json.dumps(event, indent=2).encode()
+        sent = _environ("POST", "/api/stripe/webhook", headers, body, "application/json; charset=utf-8")
+        return sent | {"signed_by": STRIPES_SECRET}
+
     def submit(self, request_id: str, words: str = WORDS) -> dict[str, Any]:
         form = {"csrf_token": self.csrf, "request_id": request_id, "description": words}
         body = urlencode(form).encode()
@@ -244,7 +279,9 @@ def secure(environ: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in (environ | more).items() if name != "wsgi.errors"}
 
 
-def _environ(method: str, path: str, headers: dict[str, str], body: bytes) -> dict[str, Any]:
+def _environ(
+    method: str, path: str, headers: dict[str, str], body: bytes, kind: str = "application/x-www-form-urlencoded"
+) -> dict[str, Any]:
     path, _, query = path.partition("?")
     return {
         "REQUEST_METHOD": method,
@@ -262,6 +299,6 @@ def _environ(method: str, path: str, headers: dict[str, str], body: bytes) -> di
         "wsgi.run_once": False,
         "wsgi.errors": io.StringIO(),
         **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()},
-        **({"CONTENT_TYPE": "application/x-www-form-urlencoded", "CONTENT_LENGTH": str(len(body))} if body else {}),
+        **({"CONTENT_TYPE": kind, "CONTENT_LENGTH": str(len(body))} if body else {}),
         "body": body,
     }
