@@ -66,7 +66,8 @@ def test_a_task_is_followed_without_a_touch(site, ada, page):
     dashboard = Dashboard(page).open()
     with page.expect_response("**/dashboard/live**") as first:
         pass
-    assert first.value.request.headers["hx-ptag"]  # so that nothing new is 304
+    assert first.value.request.headers["hx-ptag"]
+    assert first.value.status == 304
 
     site.api(ada).ask("POST", f"/api/tasks/{task_id}/cancel")
 
