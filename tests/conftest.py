@@ -63,23 +63,29 @@ class CompiledTemplates(BytecodeCache):
 
 
 COMPILED_TEMPLATES = CompiledTemplates()
+MADE_OF_AN_ADDRESS = {"_parts", "_trace", "_converters", "arguments", "_build", "_build_unknown"}
 
 
 @pytest.fixture(scope="session", autouse=True)
 def addresses_compiled_once() -> Iterator[None]:
-    """Likewise the code that Werkzeug makes for each address, three quarters of what an app costs: it takes the rule
-    as an argument, and depends on nothing else but what the address consists of."""
-    compiled: dict[tuple[object, ...], Callable[..., tuple[str, str]]] = {}
-    plain = Rule._compile_builder
+    """Likewise what Werkzeug makes of each address, nearly all that an app costs: its parts, and the code that builds
+    it, which takes the rule as an argument. Both depend on nothing else but what is in the key."""
+    compiled: dict[tuple[object, ...], dict[str, Any]] = {}
+    plain = Rule.compile
 
-    def compile_once(rule: Rule, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
-        key = (rule.rule, tuple(rule._trace), repr(rule.defaults), append_unknown)
+    def compile_once(rule: Rule) -> None:
+        key = (rule.rule, rule.subdomain, rule.host, rule.merge_slashes, repr(rule.defaults))
         if key not in compiled:
-            compiled[key] = plain(rule, append_unknown)
-        return compiled[key]
+            plain(rule)
+            compiled[key] = {name: value for name, value in vars(rule).items() if name in MADE_OF_AN_ADDRESS}
+            return
+        made = compiled[key]
+        vars(rule).update(made, arguments=set(made["arguments"]))
+        for name in ("_build", "_build_unknown"):
+            setattr(rule, name, made[name].__func__.__get__(rule, None))
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Rule, "_compile_builder", compile_once)
+        patched.setattr(Rule, "compile", compile_once)
         yield
 
 
