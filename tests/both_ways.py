@@ -53,10 +53,12 @@ class Rows:
         rows = self.rows.get(_table(TableName), [])
         return {"Table": {"ItemCount": len(rows) if self._size is None else self._size}}
 
-    def get_paginator(self, _: str) -> Rows:
-        return self
+    def scan(self, *, ExclusiveStartKey: Any = None, **request: Any) -> dict[str, Any]:
+        pages = ExclusiveStartKey or self._pages(**request)
+        page = next(pages, None)
+        return {"Items": []} if page is None else page | {"LastEvaluatedKey": pages}
 
-    def paginate(
+    def _pages(
         self, *, TableName: str, Segment: int = 0, TotalSegments: int = 1, **how: Any
     ) -> Iterator[dict[str, Any]]:
         table = _table(TableName)

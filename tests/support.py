@@ -296,11 +296,12 @@ def assert_books_agree(store: Store) -> None:
 
     Rows of the original product have no place in the sequence; they count towards the sum.
     """
+    ledger, accounts = list(store.ledger.every()), list(store.accounts.every())
     rows = defaultdict(list)
-    for entry in store.ledger.every():
+    for entry in ledger:
         rows[entry.user_email].append(entry)
     spends: dict[str, int] = {}
-    for account in store.accounts.every():
+    for account in accounts:
         every = rows.pop(account.email, [])
         entries = sorted((e for e in every if not e.is_original), key=lambda e: e.sequence)
         assert [e.sequence for e in entries] == list(range(1, len(entries) + 1)), f"gap in {account.email}"
@@ -316,7 +317,7 @@ def assert_books_agree(store: Store) -> None:
         assert account.credits_balance == balance, f"balance of {account.email}"
         assert [e.listed_at for e in entries] == sorted({e.listed_at for e in entries})
     assert not rows, "ledger rows without an account"
-    assert_figures_agree(store)
+    assert_figures_agree(store, ledger, accounts)
     tasks = [task for task in every_task(store) if "version" in task and not task.get("original")]
     assert {task["task_id"]: -task["credits_spent"] for task in tasks if not task.get("redo_of")} == spends
     for again in (task for task in tasks if task.get("redo_of")):  # free, once, and of a task that was paid for
@@ -324,10 +325,10 @@ def assert_books_agree(store: Store) -> None:
         assert next(task for task in tasks if task["task_id"] == again["redo_of"])["redone_by"] == again["task_id"]
 
 
-def assert_figures_agree(store: Store) -> None:
+def assert_figures_agree(store: Store, ledger: Iterable[Any], accounts: Iterable[Account]) -> None:
     """Finance's figures are what the rows that they hold add up to, to the last."""
-    count = ledger_figures.Count({account.email: account for account in store.accounts.every()})
-    for entry in store.ledger.every():
+    count = ledger_figures.Count({account.email: account for account in accounts})
+    for entry in ledger:
         count.add(entry)
     assert store.ledger_figures.by_place() == count.by_place()
 
@@ -335,8 +336,7 @@ def assert_figures_agree(store: Store) -> None:
 def every_task(store: Store) -> list[dict[str, Any]]:
     from app.data.codec import decode_item
 
-    pages = store.client.get_paginator("scan").paginate(TableName=store.prefix + "Tasks", ConsistentRead=True)
-    return [decode_item(item) for page in pages for item in page["Items"]]
+    return [decode_item(item) for page in store._scan_pages("Tasks") for item in page["Items"]]
 
 
 def ledger(store: Store, email: str) -> list[Any]:
@@ -348,8 +348,7 @@ def all_mails(store: Store) -> list[Any]:
     from app.data.codec import decode_item
     from app.data.outbox import MAIL
 
-    pages = store.client.get_paginator("scan").paginate(TableName=store.prefix + "Outbox", ConsistentRead=True)
-    return [MAIL.record(decode_item(item)) for page in pages for item in page["Items"]]
+    return [MAIL.record(decode_item(item)) for page in store._scan_pages("Outbox") for item in page["Items"]]
 
 
 def note_calls(patched: pytest.MonkeyPatch, note: Callable[[str, bytes], None]) -> None:

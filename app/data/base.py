@@ -101,10 +101,13 @@ class Base:
 
     def _scan_pages(self, table: str, *, consistent: bool = True, **request: Any) -> Iterator[dict[str, Any]]:
         """The answers of a whole scan as DynamoDB gives them: to count, or to read what we would not have written."""
-        pages = self.client.get_paginator("scan").paginate(
-            TableName=self.prefix + table, ConsistentRead=consistent, **request
-        )
-        yield from pages
+        request |= {"TableName": self.prefix + table, "ConsistentRead": consistent}
+        while True:
+            page = call(self.client, "scan", **request)
+            yield page
+            if "LastEvaluatedKey" not in page:
+                return
+            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
     def _update(self, table: str, key: Mapping[str, Any], **write: Any) -> dict[str, Any]:
         """One UpdateItem; returns the row as it is afterwards.

@@ -33,6 +33,7 @@ OPERATIONS = {
     "get_item": "GetItem",
     "put_item": "PutItem",
     "query": "Query",
+    "scan": "Scan",
     "transact_write_items": "TransactWriteItems",
     "update_item": "UpdateItem",
 }

@@ -197,12 +197,13 @@ class Pages:
         rows = {"Users": 1, "Transactions": ROWS, "Tasks": TASKS, "Payments": 1}
         return {"Table": {"ItemCount": self._made_up.accounts * rows.get(self._table(TableName), 0)}}
 
-    def get_paginator(self, _operation: str) -> Pages:
-        return self
+    def scan(self, *, ExclusiveStartKey: Any = None, **request: Any) -> dict[str, Any]:
+        """A page, and what makes those behind it as the key to go on from."""
+        pages = ExclusiveStartKey or self._pages(**request)
+        page = next(pages, None)
+        return {"Items": [], "Count": 0} if page is None else page | {"LastEvaluatedKey": pages}
 
-    def paginate(
-        self, *, TableName: str, Segment: int = 0, TotalSegments: int = 1, **_: Any
-    ) -> Iterator[dict[str, Any]]:
+    def _pages(self, *, TableName: str, Segment: int = 0, TotalSegments: int = 1, **_: Any) -> Iterator[dict[str, Any]]:
         page: list[Item] = []
         for row in self._made_up.rows(self._table(TableName), Segment, TotalSegments):
             page.append(row)

@@ -32,6 +32,7 @@ REQUESTS = {
         "ExpressionAttributeValues": {":e": KEY["email"]},
         "Limit": 1,
     },
+    "scan": {"TableName": TABLE, "ConsistentRead": True, "Limit": 1},
     "update_item": {
         "TableName": TABLE,
         "Key": KEY,
@@ -114,7 +115,11 @@ def test_no_call_takes_the_long_way_when_all_is_well(both):
 # What goes over the wire
 
 
-NOTHING = {"Query": {"Count": 0, "Items": []}, "BatchGetItem": {"Responses": {}}}
+NOTHING = {
+    "Query": {"Count": 0, "Items": []},
+    "Scan": {"Count": 0, "Items": []},
+    "BatchGetItem": {"Responses": {}},
+}
 
 
 class Recorder:
