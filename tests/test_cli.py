@@ -76,6 +76,18 @@ def test_reconcile_repairs_ten_withheld_webhooks_and_then_finds_nothing(run, emp
     assert sum(account.credits_balance for account in empty_store.accounts.every()) == 10_000
 
 
+def test_reconcile_ends_with_1_when_a_refund_of_ours_cannot_be_read(config, empty_store):
+    refund = {"id": "re_1", "payment_intent": "pi_1", "amount": 1000, "status": "of_next_year"}
+    stripe = Listed([session(1)], [refund])
+    runner = create_app(config, store=empty_store, sender=FakeSender(), stripe=stripe).test_cli_runner()
+
+    result = runner.invoke(args=["books", "reconcile"])
+
+    assert (result.exit_code, "cannot read, look at it there: pi_1\n" in result.output) == (1, True)
+    (finding, *_) = empty_store.heartbeats.last_reconciliation().findings
+    assert (finding.subject, finding.what) == ("pi_1", "a refund or dispute that this release cannot read")
+
+
 def test_liability_is_told_for_people_and_for_programs(run, empty_store):
     make_account(empty_store, credits=70)
 

@@ -149,11 +149,13 @@ def reconcile(since: datetime | None, dry_run: bool) -> None:
         click.echo(f"Not ours, by {source}: {many} payments, none credited (see /admin/finance).")
     for payment_id in result.unexplained:
         click.echo(f"Not recorded, the balance of its account is unexplained (see books check): {payment_id}")
+    for payment_id in result.unread:
+        click.echo(f"A refund or dispute at Stripe that this release cannot read, look at it there: {payment_id}")
     for payment_id in result.parked:
         click.echo(f"Parked, waiting for an operator: {payment_id}")
     verb = "missing" if dry_run else "were missing and are recorded now"
     click.echo(f"{result.looked_at} facts at Stripe since {start:%Y-%m-%d}; {len(result.missing)} {verb}.")
-    if result.unknown_to_stripe or (dry_run and result.missing):
+    if result.unknown_to_stripe or result.unread or (dry_run and result.missing):
         sys.exit(1)
 
 

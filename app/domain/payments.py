@@ -400,6 +400,11 @@ def fact_of_event(event: Mapping[str, Any], *, livemode: bool) -> Fact | None:
     return fact
 
 
+def payment_named(thing: Mapping[str, Any]) -> str | None:
+    """The payment that a refund, dispute or charge of Stripe's is about, also where nothing else in it can be read."""
+    return _id(_inner_id(thing.get("payment_intent")))
+
+
 def session_fact(session: Mapping[str, Any], livemode: bool, failed: bool = False) -> SessionFact:
     """A Checkout Session as a fact. Never raises on odd contents of a session that has an id: those are parked."""
     session_id = _id(session.get("id"))
@@ -517,8 +522,8 @@ def as_ours(record: PaymentRecord) -> PaymentRecord:
 
 
 def refund_fact(refund: Mapping[str, Any], livemode: bool = False) -> RefundFact | None:
-    """A refund as a fact, or None when it names no payment of ours."""
-    payment, refund_id = _id(_inner_id(refund.get("payment_intent"))), _id(refund.get("id"))
+    """A refund as a fact, or None when it names no payment, or has an amount or a status that is not known here."""
+    payment, refund_id = payment_named(refund), _id(refund.get("id"))
     cents, status = _cents(refund.get("amount")), _status(refund.get("status") or "pending", REFUND_RANK)
     if payment is None or refund_id is None or cents is None or status is None:
         return None
@@ -528,7 +533,7 @@ def refund_fact(refund: Mapping[str, Any], livemode: bool = False) -> RefundFact
 
 
 def _charge_fact(charge: Mapping[str, Any], livemode: bool) -> ChargeRefundedFact | None:
-    payment, cents = _id(_inner_id(charge.get("payment_intent"))), _cents(charge.get("amount_refunded"))
+    payment, cents = payment_named(charge), _cents(charge.get("amount_refunded"))
     if payment is None or cents is None:
         return None
     receipt = charge.get("receipt_url")
@@ -537,8 +542,8 @@ def _charge_fact(charge: Mapping[str, Any], livemode: bool) -> ChargeRefundedFac
 
 
 def dispute_fact(dispute: Mapping[str, Any], livemode: bool = False) -> DisputeFact | None:
-    """A dispute as a fact, or None when it names no payment of ours."""
-    payment, dispute_id = _id(_inner_id(dispute.get("payment_intent"))), _id(dispute.get("id"))
+    """A dispute as a fact, or None when it names no payment, or has an amount or a status that is not known here."""
+    payment, dispute_id = payment_named(dispute), _id(dispute.get("id"))
     cents, status = _cents(dispute.get("amount")), _status(dispute.get("status"), DISPUTE_RANK)
     if payment is None or dispute_id is None or cents is None or status is None:
         return None

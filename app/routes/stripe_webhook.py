@@ -48,8 +48,17 @@ class Signed(Headers):
 )
 def receive(headers: Signed) -> ResponseReturnValue:
     """Answers 2xx only once the write is durable: anything else makes Stripe try again."""
+    try:
+        _take(headers.stripe_signature or None)
+    except InvalidPayload:
+        endpoint.note_no_event(headers.stripe_signature)
+        raise
+    return RECEIVED(received=True)
+
+
+def _take(signature: str | None) -> None:
     config = deps.config()
-    event = _verified(headers.stripe_signature or None)
+    event = _verified(signature)
     endpoint.note_event(event, livemode=config.livemode)
     now = utcnow()
     payments.handle_event(
@@ -61,7 +70,6 @@ def receive(headers: Signed) -> ResponseReturnValue:
         lines_of=deps.get().stripe.line_items,
     )
     note_delivery(deps.store(), now)
-    return RECEIVED(received=True)
 
 
 def _verified(header: str | None) -> dict[str, Any]:

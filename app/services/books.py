@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -119,6 +119,7 @@ class Reconciliation:
     not_ours: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # payments by link or product
     unknown_to_stripe: list[str] = field(default_factory=list)
     unexplained: list[str] = field(default_factory=list)  # payments of accounts whose balance nothing explains
+    unread: list[str] = field(default_factory=list)  # payments with a refund or dispute that this release cannot read
     overdue: int = 0  # of what was missing: surely known to Stripe for longer than a webhook takes
 
 
@@ -142,7 +143,8 @@ def reconcile(
     """
     result = Reconciliation()
     seen: set[str] = set()
-    for what, fact, known_since in _facts(stripe, since, livemode, now):
+    unread: list[Mapping[str, Any]] = []
+    for what, fact, known_since in _facts(stripe, since, livemode, now, unread):
         result.looked_at += 1
         progress(result.looked_at)
         seen.add(fact.payment_id)
@@ -168,6 +170,7 @@ def reconcile(
                 continue
         result.missing.append((fact.payment_id, what, moved))
         result.overdue += known_since is None or now - known_since >= UNDER_WAY
+    result.unread = [ours for thing in unread if (ours := payments.named_of_ours(store, thing))]
     _credit_what_was_named(store, result, named, now, dry_run)
     for record in store.payments.every():
         if record.is_parked and record.source is not None:
@@ -192,10 +195,10 @@ def _credit_what_was_named(store: Store, result: Reconciliation, named: Named, n
 
 
 def _facts(
-    stripe: Listing, since: datetime, livemode: bool, now: datetime
+    stripe: Listing, since: datetime, livemode: bool, now: datetime, unread: list[Mapping[str, Any]]
 ) -> Iterator[tuple[str, Fact, datetime | None]]:
     """What Stripe's lists say, as words of `now`: the moment before they are read, so that no event since is older;
-    each with the moment since when Stripe has known it for sure.
+    each with the moment since when Stripe has known it for sure. What says nothing that is known here goes to `unread`.
     """
     told = int(now.timestamp())
     for session in stripe.list_sessions(since - SESSION_LEAD):
@@ -210,9 +213,13 @@ def _facts(
     for refund in stripe.list_refunds(since):
         if (read := facts.refund_fact(refund)) is not None:
             yield "refund", replace(read, told=told), moment_told(refund.get("created"))
+        else:
+            unread.append(refund)
     for dispute in stripe.list_disputes(since - SESSION_LEAD):
         if (held := facts.dispute_fact(dispute)) is not None:
             yield "dispute", replace(held, told=told), moment_told(dispute.get("created"))
+        else:
+            unread.append(dispute)
 
 
 @verb

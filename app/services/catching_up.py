@@ -45,12 +45,14 @@ def catch_up(
     """Record what Stripe told since then and we have not, as its webhook would have, and keep how that ended.
 
     What is younger than five minutes is left to its webhook: the next look, an hour later, has it too. Safe to repeat,
-    beside itself and beside webhooks: each fact counts once. What was missed, an endpoint that cannot work, and a
-    silence of Stripe's are each an alert. `webhook_url`: where its endpoint must lead, None where there is none. With
-    `dry_run` only says what it would do. Raises PaymentsUnavailable; what was recorded until then stands.
+    beside itself and beside webhooks: each fact counts once. What was missed, an endpoint that cannot work, a silence
+    of Stripe's, and what is told of a payment of ours in a way that cannot be read, are each an alert. `webhook_url`:
+    where its endpoint must lead, None where there is none. With `dry_run` only says what it would do. Raises
+    PaymentsUnavailable; what was recorded until then stands.
     """
     contact = store.heartbeats.stripe_contact()
     missed: list[Finding] = []
+    unread: list[str] = []
     told: list[datetime] = []
     for event in stripe.list_events(since, facts.READERS):
         at = moment_told(event.get("created"))
@@ -59,8 +61,9 @@ def catch_up(
         told.append(at)
         found = _make_up_for(store, stripe, event, livemode=livemode, named=named, now=now, dry_run=dry_run)
         missed += [found] if found else []
+        unread += [] if found else _unread(store, event, livemode)
     unheard = contact.unheard(told, now)
-    troubles = [_silence(unheard)] if unheard else []
+    troubles = ([_silence(unheard)] if unheard else []) + unread
     troubles += endpoint.troubles(stripe, webhook_url, livemode=livemode) if webhook_url else []
     ended = CatchUp(now, since, len(told), len(missed), tuple(missed[:MOST_FINDINGS]), tuple(troubles))
     if not dry_run:
@@ -102,6 +105,22 @@ def _make_up_for(
     if after.source is not None or (before is None and not isinstance(fact, SessionFact)):
         return None  # not ours, or money that went back of something that we never heard of
     return Finding(fact.payment_id, str(event["type"]), f"{moved:+,} credits")
+
+
+def _unread(store: Store, event: Mapping[str, Any], livemode: bool) -> list[str]:
+    """A sentence where the event is about a payment of ours and nothing else in it can be read, as by the webhook."""
+    try:
+        ours = facts.fact_of_event(event, livemode=livemode) is None and payments.named_of_ours(
+            store, event["data"]["object"]
+        )
+    except InvalidPayload:
+        return [f"Stripe's event {event.get('id')} ({event.get('type')}) is none that this release can read."]
+    if not ours:
+        return []
+    return [
+        f"Stripe's event {event.get('id')} ({event.get('type')}) about {ours} says nothing that this release knows: "
+        "its credits stay as they are until somebody looks at it there."
+    ]
 
 
 def _silence(unheard: list[datetime]) -> str:

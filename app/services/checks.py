@@ -174,4 +174,5 @@ def _findings(result: books.Reconciliation) -> list[Finding]:
     ]
     unknown = [Finding(subject, "credited here, and Stripe does not list it") for subject in result.unknown_to_stripe]
     unexplained = [Finding(subject, "not recorded: nothing explains the balance") for subject in result.unexplained]
-    return [*unknown, *unexplained, *missing]
+    unread = [Finding(subject, "a refund or dispute that this release cannot read") for subject in result.unread]
+    return [*unknown, *unexplained, *unread, *missing]

@@ -78,6 +78,12 @@ def note_event(event: Mapping[str, Any], *, livemode: bool) -> None:
         log.warning("a webhook of the other mode", extra={"alert": "webhook", **about, **modes})
 
 
+def note_no_event(signature_header: str | None) -> None:
+    """A webhook that came with a signature and is no event that can be read, such as one of Stripe's thin ones."""
+    if signature_header:
+        log.warning("a webhook that is no event", extra={"alert": "webhook"})
+
+
 def note_wrong_signature(signature_header: str | None, why: str) -> None:
     """A webhook whose signature nobody of ours made. Stripe always sends one: without any it was somebody else."""
     if signature_header:

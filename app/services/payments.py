@@ -83,7 +83,10 @@ def handle_event(
     fact = payments.fact_of_event(event, livemode=livemode)
     if fact is None:
         if event.get("type") in payments.READERS:  # perhaps a status that is newer than this code
-            log.warning("a Stripe event says nothing that is known here", extra={"type": event["type"]})
+            about = {"type": event["type"], "event_id": str(event.get("id"))[:100]}
+            ours = named_of_ours(store, event["data"]["object"])
+            rings = {"alert": "webhook", "payment_id": ours} if ours else {}
+            log.warning("a Stripe event says nothing that is known here", extra=about | rings)
         return Outcome(None)
     if isinstance(fact, SessionFact) and fact.origin is not None and lines_of is not None:
         fact = sales.with_lines(store, fact, lines_of, named=named, told_at=event.get("created"), now=now)
@@ -92,6 +95,15 @@ def handle_event(
     if outcome.moved > 0 and told:
         PAYMENT_DELAY.record(max(0.0, (now - told).total_seconds()))
     return outcome
+
+
+def named_of_ours(store: Store, thing: Mapping[str, Any]) -> str | None:
+    """The payment of ours that a refund, dispute or charge is about, of which nothing else can be read: money may have
+    gone back, and its credits stay until a person looks. None where it is about none that is known here.
+    """
+    payment_id = payments.payment_named(thing)
+    record = store.payments.find(payment_id) if payment_id else None
+    return record.payment_id if record is not None and record.source is None else None
 
 
 @verb

@@ -210,6 +210,16 @@ def test_refused_when_a_signed_body_is_no_event(client, store, case):
     assert list(store.accounts.every()) == []
 
 
+def test_what_comes_with_a_signature_and_is_no_event_rings(client, caplog):
+    thin = b'{"object": "v2.core.event", "type": "v1.refund.created", "related_object": {"id": "re_1"}}'
+
+    assert post_signed(client, thin, signed(thin)).get_json()["code"] == "invalid_payload"
+
+    assert [line.message for line in caplog.records if getattr(line, "alert", "") == "webhook"] == [
+        "a webhook that is no event"
+    ]
+
+
 ODD_VALUES = [None, True, -1, 0, 1.5, 10**50, "", "x" * 300, "\u0000", "é", [], ["x"], {}, {"id": []}]
 SESSION_FIELDS = [
     "amount_subtotal",

@@ -376,6 +376,15 @@ def test_a_payment_that_stripe_does_not_list_is_told(store):
     assert reconcile(store, Listed()).unknown_to_stripe == ["pi_5"]
 
 
+def test_a_refund_of_ours_that_cannot_be_read_is_told(store):
+    record(store, paid(1))
+    unread = {"id": "re_1", "amount": 1000, "status": "of_next_year"}
+
+    listed = Listed([session(1)], [unread | {"payment_intent": "pi_1"}, unread | {"payment_intent": "pi_shop"}])
+
+    assert reconcile(store, listed).unread == ["pi_1"]
+
+
 def test_liability_is_what_the_ledger_says_at_that_moment(store):
     make_account(store, credits=100)
     make_account(store, "owing@example.com", credits=-30)

@@ -211,6 +211,19 @@ def test_refunds_and_disputes_that_never_reached_us_are_taken_back(store):
     assert store.accounts.get("buyer1@example.com").credits_balance == 500
 
 
+def test_what_cannot_be_read_of_a_payment_of_ours_is_named_and_rings(store, caplog):
+    reach(store, told(60))
+    unread = event("charge.dispute.created", {"id": "dp_1", "payment_intent": "pi_cs_1", "amount": 5, "status": "new"})
+    others = event("charge.dispute.created", {"id": "dp_2", "payment_intent": "pi_shop", "amount": 5, "status": "new"})
+    at = {"created": int((NOW - timedelta(minutes=30)).timestamp())}
+
+    ended = catch_up(store, stripe_with(unread | at, others | at))
+
+    (sentence,) = ended.troubles
+    assert "(charge.dispute.created) about pi_cs_1 says nothing that this release knows" in sentence
+    assert alerts(caplog).count("webhook") == 1
+
+
 def test_what_is_not_ours_is_kept_and_wakes_nobody_for_having_been_missed(store, caplog):
     book = told(10, metadata={})
 

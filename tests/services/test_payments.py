@@ -715,6 +715,19 @@ def test_a_warning_names_the_type_when_an_event_of_ours_cannot_be_read(store, ca
     ]
 
 
+@pytest.mark.threat(114)
+def test_it_rings_when_what_cannot_be_read_is_about_a_payment_of_ours(bought, caplog):
+    def rings(kind: str, **fields) -> list[str]:
+        caplog.clear()
+        tell(bought, kind, 1, **fields)
+        return [line.payment_id for line in caplog.records if getattr(line, "alert", "") == "webhook"]
+
+    unheard_of = {"id": "dp_1", "amount": 1000, "status": "of_next_year"}
+    assert rings("charge.dispute.created", **unheard_of, payment_intent="pi_cs_9") == ["pi_cs_9"]
+    assert rings("charge.dispute.created", **unheard_of, payment_intent="pi_of_a_shop") == []
+    assert rings("charge.refunded", id="ch_1", payment_intent="pi_cs_9", amount_refunded=None) == ["pi_cs_9"]
+
+
 def test_the_log_says_what_a_payment_did(store, caplog):
     caplog.set_level("INFO", "app.services.payments")
     kept = ("message", "payment_id", "reason", "credits", "email", "alert")
