@@ -161,6 +161,12 @@ class _Line:
             return None
         return next(one for line in reversed(self._kinds) for one in line if one.asker.who == who)
 
+    def lowest_of(self, who: str, below: Kind) -> _Waiting | None:
+        """Of a kind below that, who has come last."""
+        if who not in self.of:
+            return None
+        return next((one for line in self._kinds[:below] for one in reversed(line) if one.asker.who == who), None)
+
     def _forget(self, one: _Waiting) -> None:
         self.of[one.asker.who] -= 1
         if not self.of[one.asker.who]:
@@ -193,6 +199,8 @@ class WorkQueue:
         Who has his share of the slots already waits as long as there is hope; where others' line stands there is none.
         What was begun, and what Stripe tells, is never sent away for that.
         """
+        if kind is Kind.POLL and self._sends_polls_away():
+            return Told.BUSY  # whosever it is: there are many of these, and to find that out costs more than the rest
         who = asker.who
         with self._lock:
             if len(self._at_work) < self._count:
@@ -200,7 +208,7 @@ class WorkQueue:
                 return Told.SERVED
             now = self._clock()
             share = self._share(who)
-            line = self._line if self._has(who) < share else self._beyond
+            line = self._line if self._has(who) < share or self._steps_back(who, kind, now) else self._beyond
             told = Told.SHARE if line is self._beyond and share < self._count else Told.BUSY
             until = min(now + patience_seconds, line.waits_until(kind, now))
             if until <= now or (line is self._beyond and kind < Kind.PAID and self._line.stands(now)):
@@ -234,6 +242,11 @@ class WorkQueue:
         now = self._clock()
         return self._line.stands(now) or self._beyond.stands(now)
 
+    def _sends_polls_away(self) -> bool:
+        with self._lock:
+            now = self._clock()
+            return len(self._at_work) >= self._count and self._line.waits_until(Kind.POLL, now) <= now
+
     def _let_within(self, who: str, now: float) -> None:
         """One of its share has come free: the first that waits beyond it waits within it from now on."""
         first = self._beyond.first_of(who)
@@ -241,6 +254,16 @@ class WorkQueue:
             self._beyond.remove(first)
             first.since = now
             self._line.add(first)
+
+    def _steps_back(self, who: str, kind: Kind, now: float) -> bool:
+        """Whether something lower of this account has left its place: a form goes before one's own pages."""
+        lower = self._line.lowest_of(who, kind)
+        if lower is None:
+            return False
+        self._line.remove(lower)
+        lower.since = now
+        self._beyond.add(lower)
+        return True
 
     def _has(self, who: str) -> int:
         """How much of its share an account holds or waits for."""

@@ -347,6 +347,21 @@ def test_however_many_accounts_wait_each_has_two_slots_before_it_waits_behind_th
     assert [name for name, _ in line.ended][4:] == ["kim", "fifth", "third of eve"]
 
 
+def test_a_form_takes_the_place_of_a_page_or_poll_of_the_same_account():
+    line = Line(LONG | {Kind.POLL: Limit(wait=60, burst=0.5)}, ("ada", *"bcdefgh"))
+    line.asks("waits", Kind.PAGE, "bob")
+    line.asks("page", Kind.PAGE, "ada")
+    line.now += 0.6
+    line.asks("form", Kind.CHANGE, "ada")
+    line.asks("second form", Kind.CHANGE, "ada")
+    line.asks("begun", Kind.BEGUN, "ada")
+
+    assert line.ended == [("second form", False)]
+    for who in "bcdefg":
+        line.gives(who)
+    assert [name for name, _ in line.ended[1:]] == ["begun", "waits", "form", "page"]
+
+
 def test_who_comes_beyond_his_share_while_others_line_stands_is_told_at_once_and_why():
     line = Line(LONG | {Kind.POLL: Limit(wait=0.1, burst=0.5)}, FLOOD)
     line.asks("waits", Kind.PAGE, "ada")
@@ -360,7 +375,7 @@ def test_who_comes_beyond_his_share_while_others_line_stands_is_told_at_once_and
     line.asks("others wait", Kind.PAGE, "bob")
 
     assert line.ended == [("POLL", False), ("PAGE", False), ("CHANGE", False)]
-    assert line.why == [Told.SHARE] * 3
+    assert line.why == [Told.BUSY, Told.SHARE, Told.SHARE], "of a poll nobody finds out whose it is"
     for _ in range(5):
         line.gives()
     assert [name for name, _ in line.ended[3:]] == ["waits", "others wait", "begun", "PAID", "in a burst"]
@@ -397,10 +412,23 @@ def test_who_comes_while_another_floods_is_not_judged_by_the_others_line():
 
 
 def test_nobody_finds_out_whose_a_request_is_while_there_are_slots():
+    queue = WorkQueue(2)
+    for mine in (asker_of_nobody(), asker_of_nobody()):
+        assert queue.take_free(mine)
+        queue.give(mine)
+
+
+def test_a_poll_that_anybody_would_be_told_to_repeat_is_not_asked_whose_it_is():
+    line = Line(LONG | {Kind.POLL: Limit(wait=0.1, burst=0.5)}, FLOOD)
+    line.asks("stands", Kind.PAGE, "ada")
+    line.now += 0.6
+
+    assert line.queue.wait(Kind.POLL, 60, asker_of_nobody()) is Told.BUSY
+    line.gives()
+
+
+def asker_of_nobody() -> Asker:
     def refuse() -> str:
         raise AssertionError
 
-    queue = WorkQueue(2)
-    for mine in (Asker(refuse), Asker(refuse)):
-        assert queue.take_free(mine)
-        queue.give(mine)
+    return Asker(refuse)
