@@ -199,7 +199,8 @@ def steady() -> dict[str, Tally]:
             refused = turn < number
             answer = Answer(503 if refused else 200, {"retry-after": "5"} if refused else {}, b"")
             runs["twice"].answered(kind, answer, 0.01 if refused else 0.9)
-            runs["after"].answered(kind, Answer(200, {}, b""), 0.05)
+            for name in ("after", "beside"):
+                runs[name].answered(kind, Answer(200, {}, b""), 0.05)
     return runs
 
 
@@ -224,8 +225,15 @@ def test_what_is_steady_under_twice_the_load_has_no_fault_and_each_fault_is_a_se
             "twice as much: 1 were refused otherwise than by 503 with Retry-After."
         ]
     assert told("after", "dashboard", 503, again, 0.1) == [
-        "half, two seconds later: 1 dashboards and submits were still sent away."
+        "half, two seconds later: 1 dashboards and submits were sent away."
     ]
+    assert told("beside", "submit", 503, again, 0.1) == [
+        "a quarter, beside a flood: 1 dashboards and submits were sent away."
+    ]
+    assert told("beside", "dashboard", 200, {}, 1.2) == [
+        "a quarter, beside a flood: of each dashboard served 5 in 100 took 1,200 ms or more."
+    ]
+    assert told("flood", "dashboard", 503, again, 9.0) == []
     assert told("after", "poll", 503, again, 0.1) == []
     runs = steady()
     for _ in range(90):
