@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,6 +28,8 @@ from app.data.table_setup import create_tables
 from app.data.transaction import patience
 from app.domain.clock import store_time
 from app.web.visitors import adopter
+from app.web.work_queue import LIMITS, Limit
+from app.web.work_slots import Slots
 from scripts.local.aws import LocalAws, keep_or_put_back
 from scripts.local.leftovers import remove_leftovers
 from scripts.local.settings import CREDENTIALS, NO_OTHER_AWS, app_settings, forget_other_aws, past_any_proxy
@@ -46,6 +49,7 @@ settings.register_profile("suite", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("suite")
 
 PREFIX = "ImpacterAGI_"
+PATIENCE_SECONDS = 600.0
 
 
 class CompiledTemplates(BytecodeCache):
@@ -230,6 +234,18 @@ def sender() -> FakeSender:
 @pytest.fixture
 def stripe() -> FakeStripe:
     return FakeStripe()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def who_waits_is_served() -> Iterator[None]:
+    """A machine that is busy with something else is no overload: no request of a test is sent away for having waited.
+
+    What is, through a server or by work slots of a test's own, has its tests in tests/http.
+    """
+    limits = dict.fromkeys(LIMITS, Limit(wait=PATIENCE_SECONDS, burst=PATIENCE_SECONDS))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("app.Slots", partial(Slots, patience_seconds=PATIENCE_SECONDS, limits=limits))
+        yield
 
 
 @pytest.fixture

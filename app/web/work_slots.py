@@ -8,7 +8,7 @@ takes (they are made when they are needed), and this keeps the number of those a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from threading import Condition, local
@@ -20,7 +20,7 @@ from app.domain.errors import MoreThanItsShare, PlacesTaken, TooBusy
 from app.telemetry.instruments import SLOTS_REFUSED, SLOTS_USED, SLOTS_WAITING
 from app.web import poll_pace, probes
 from app.web.arriving import ArrivingBody
-from app.web.work_queue import NOBODY, Asker, Kind, Told, WorkQueue, kind_of
+from app.web.work_queue import LIMITS, NOBODY, Asker, Kind, Limit, Told, WorkQueue, kind_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -54,10 +54,15 @@ class Slots:
     """What a request at work holds, and gives away while it does nothing that another one would have to wait for."""
 
     def __init__(
-        self, count: int = SLOTS, patience_seconds: float = PATIENCE_SECONDS, *, measured: bool = True
+        self,
+        count: int = SLOTS,
+        patience_seconds: float = PATIENCE_SECONDS,
+        *,
+        limits: Mapping[Kind, Limit] = LIMITS,
+        measured: bool = True,
     ) -> None:
         self._measured = measured
-        self._queue = WorkQueue(count)
+        self._queue = WorkQueue(count, limits)
         self._patience_seconds = patience_seconds
         self._mine = local()
 
