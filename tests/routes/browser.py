@@ -9,6 +9,9 @@ from bs4 import BeautifulSoup
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from app.data import Store
+from app.domain.accounts import BROWSER, AccountKey, Session, new_session_id, session_key
+from app.domain.clock import utcnow
 from tests.support import PASSWORD
 
 TOKEN = re.compile(r'<input[^>]* name="csrf_token"[^>]* value="([^"]+)"')
@@ -44,6 +47,18 @@ class Browser:
 
     def sign_in(self, email: str = "ada@example.com", password: str = PASSWORD, **more: str) -> TestResponse:
         return self.post("/login", {"email": email, "password": password} | more)
+
+    def enter(self, email: str = "ada@example.com") -> None:
+        """Signed in as whoever has no second factor is by `sign_in`, which has tests of its own: the same session,
+        without the two pages, the password and the counting of tries on the way to it."""
+        app, now = self.client.application, utcnow()
+        store: Store = app.extensions["impacteragi"].store
+        account, session_id = store.accounts.get(AccountKey(email)), new_session_id()
+        assert not account.has_second_factor
+        store.updates.accounts.add_session(account, Session(session_key(session_id), BROWSER, now, now), now)
+        with self.client.session_transaction() as session:
+            session.permanent = True
+            session.update(email=account.email, sid=session_id)
 
     def follow(self, link: str) -> TestResponse:
         """What a person sees who follows a mailed link."""

@@ -37,7 +37,7 @@ def ada(store):
 def op(store, app) -> Browser:
     make_account(store, "op@example.com", role="admin")
     browser = Browser(app)
-    browser.sign_in("op@example.com")
+    browser.enter("op@example.com")
     return browser
 
 

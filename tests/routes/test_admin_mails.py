@@ -16,7 +16,7 @@ from tests.support import make_account
 def op(store, app) -> Browser:
     make_account(store, "op@example.com", role="admin")
     browser = Browser(app)
-    browser.sign_in("op@example.com")
+    browser.enter("op@example.com")
     return browser
 
 

@@ -23,7 +23,7 @@ UNTOLD = Finding(UNKNOWN, "SES does not tell.", "give the role ses:GetAccount", 
 def op(store, app) -> Browser:
     make_account(store, "op@example.com", role="admin")
     browser = Browser(app)
-    browser.sign_in("op@example.com")
+    browser.enter("op@example.com")
     return browser
 
 

@@ -134,7 +134,7 @@ def test_a_key_opens_no_page_and_stands_in_no_log(store, asked, caplog):
 @pytest.fixture
 def ada(browser, store):
     make_account(store, ADA, credits=100)
-    browser.sign_in(ADA)
+    browser.enter(ADA)
     return browser
 
 

@@ -22,7 +22,7 @@ TEXT = "Summarise the quarterly report in five points for the board"
 @pytest.fixture
 def ada(store, browser) -> Browser:
     make_account(store, credits=100)
-    browser.sign_in()
+    browser.enter()
     return browser
 
 

@@ -29,7 +29,7 @@ OF_ONE_TASK = {"reference"}  # what neither a redo nor another submit takes alon
 def browser(app, store):
     make_account(store, credits=100)
     browser = Browser(app)
-    browser.sign_in()
+    browser.enter()
     return browser
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("in_one_window")
 @pytest.fixture
 def ada(store, browser) -> Browser:
     make_account(store, credits=1000)
-    browser.sign_in()
+    browser.enter()
     return browser
 
 

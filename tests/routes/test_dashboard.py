@@ -20,7 +20,7 @@ from tests.support import NOW, every_task, ledger, make_account, post_webhook, s
 @pytest.fixture
 def ada(browser, store) -> Browser:
     make_account(store, credits=100)
-    browser.sign_in()
+    browser.enter()
     return browser
 
 

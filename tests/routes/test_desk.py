@@ -25,7 +25,7 @@ def accounts(store):
 @pytest.fixture
 def op(app) -> Browser:
     browser = Browser(app)
-    browser.sign_in(OP)
+    browser.enter(OP)
     return browser
 
 

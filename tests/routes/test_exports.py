@@ -21,7 +21,7 @@ from tests.support import ledger, make_account, make_key
 def ada(store, browser) -> Browser:
     make_account(store, credits=100)
     tasks.submit(store, store.accounts.get(ADA), "An Exposé, please", now=utcnow())
-    browser.sign_in()
+    browser.enter()
     return browser
 
 
@@ -29,7 +29,7 @@ def ada(store, browser) -> Browser:
 def operator(app, store) -> Browser:
     make_account(store, "op@example.com", role="admin")
     found = Browser(app)
-    found.sign_in("op@example.com")
+    found.enter("op@example.com")
     return found
 
 

@@ -26,7 +26,7 @@ PAGE, FILE = "/admin/finance/payments", "/admin/finance/payments.csv"
 def operator(app, store, browser):
     Migrations(store.client, store.prefix).note_new(NOW)
     make_account(store, OPERATOR, role="admin")
-    browser.sign_in(OPERATOR)
+    browser.enter(OPERATOR)
     return browser
 
 

@@ -21,7 +21,7 @@ EMAIL = "ada@example.com"
 @pytest.fixture
 def ada(store, browser) -> Browser:
     make_account(store, credits=100)
-    browser.sign_in()
+    browser.enter()
     return browser
 
 

@@ -33,7 +33,7 @@ def test_the_longer_nothing_has_happened_the_longer_the_pause_and_longer_under_l
 @pytest.fixture
 def ada(browser, store):
     make_account(store, credits=100)
-    browser.sign_in()
+    browser.enter()
     return browser
 
 

@@ -33,7 +33,7 @@ NOTHING = [
 @pytest.fixture
 def ada(store, browser) -> Browser:
     make_account(store, credits=1000)
-    browser.sign_in()
+    browser.enter()
     return browser
 
 
@@ -41,7 +41,7 @@ def ada(store, browser) -> Browser:
 def operator(app, store) -> Browser:
     make_account(store, "op@example.com", role="admin")
     found = Browser(app)
-    found.sign_in("op@example.com")
+    found.enter("op@example.com")
     return found
 
 

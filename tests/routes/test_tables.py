@@ -17,7 +17,7 @@ from tests.support import every_task, make_account
 @pytest.fixture
 def ada(store, browser) -> Browser:
     make_account(store, credits=100)
-    browser.sign_in()
+    browser.enter()
     return browser
 
 

@@ -48,7 +48,7 @@ def sent(found):
 @pytest.fixture
 def ada(browser, store, found):
     make_account(store, ADA)
-    browser.sign_in(ADA)
+    browser.enter(ADA)
     return browser
 
 
