@@ -90,7 +90,7 @@ store_time = StoreTime()
 
 def to_iso(moment: datetime) -> str:
     """`2026-11-22T15:27:52.123456Z`: always microseconds, so that text order is time order."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def month_of(moment: datetime) -> str:

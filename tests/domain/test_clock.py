@@ -15,6 +15,7 @@ from tests.support import NOW
         (NOW, "2026-11-22T12:00:00.000000Z"),
         (NOW + timedelta(microseconds=7), "2026-11-22T12:00:00.000007Z"),
         (datetime(2026, 11, 22, 14, 0, tzinfo=timezone(timedelta(hours=2))), "2026-11-22T12:00:00.000000Z"),
+        (datetime(987, 6, 5, tzinfo=UTC), "0987-06-05T00:00:00.000000Z"),
     ],
 )
 def test_a_moment_is_kept_in_utc_to_the_microsecond(moment, text):
