@@ -88,6 +88,8 @@ def look_up(places: Iterable[str]) -> None:
     """In one read what `draft_of` is going to say of several forms on one page."""
     given: dict[str, Given] = g.setdefault("drafts", {})
     wanted = [place for place in places if place not in given]
+    if not wanted:
+        return
     found = typed_drafts.find_many(deps.store(), g.account, wanted, now=utcnow())
     for place, draft in zip(wanted, found, strict=True):
         fields = dict(draft.unpacked().fields) if draft else {}
