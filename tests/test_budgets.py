@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import re
+from pathlib import Path
 
 import brotli  # type: ignore[import-untyped]
 import pytest
@@ -108,6 +110,29 @@ def test_static_file_is_the_same_compressed(ada, accepted, encoding):
     assert compressed.headers["ETag"] != plain.headers["ETag"]
     assert len(compressed.data) < 0.4 * len(plain.data)
     assert ada.get(path, If_None_Match=compressed.headers["ETag"], Accept_Encoding=accepted).status_code == 304
+
+
+SCRIPTS = sorted(Path("app/static").glob("*.js"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_script_is_compressed_without_comments_and_indentation(ada, script):
+    lines = script.read_text().splitlines()
+    for line in lines:
+        assert line.count("`") % 2 == 0, "a text that goes on over lines would lose its indentation"
+        assert not re.search(r"/\*|\*/|\\$", line), "a comment or text that goes on over lines is not known to code_of"
+
+    sent = ada.get(f"/static/{script.name}", **AS_A_BROWSER)
+    code = brotli.decompress(sent.data).decode().splitlines()
+
+    stripped = [line.strip() for line in lines]
+    assert code == ["" if line.startswith("//") else line for line in stripped]
+
+
+def test_a_script_from_elsewhere_is_compressed_as_it_is(ada):
+    path = "/static/vendor/htmx-4.0.1.min.js"
+
+    assert brotli.decompress(ada.get(path, **AS_A_BROWSER).data) == ada.get(path).data
 
 
 @pytest.mark.parametrize("path", ["/static/app.css", "/static/icon-192.png", "/favicon.ico"])
