@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
 from e2e.pages import Dashboard
+from e2e.pages.dashboard import POLL
 from e2e.pages.world import signed_in
 
 HTMX = "**/static/vendor/htmx-*"
@@ -43,6 +45,34 @@ def late(route: Route) -> None:
     route.continue_()
 
 
+def slowly(route: Route) -> None:
+    """The answer of now, later."""
+    answer = route.fetch()
+    time.sleep(2)
+    route.fulfill(response=answer)
+
+
+class Followed:
+    """A dashboard with an open task; more of them come from elsewhere."""
+
+    def __init__(self, site, who, dashboard: Dashboard, task_id: str) -> None:
+        self._api = site.api(who)
+        self._dashboard, self._task_id = dashboard, task_id
+        self.balance = "90 credits"
+
+    def open(self) -> Dashboard:
+        self._dashboard.open()
+        self._dashboard.mark()
+        return self._dashboard
+
+    def is_called_off(self) -> None:
+        self._api.ask("POST", f"/api/tasks/{self._task_id}/cancel")
+
+    def changes(self) -> None:
+        self._api.submit("Another one")
+        self.balance = f"{int(self.balance.split()[0]) - 10} credits"
+
+
 def called_off(site, who, *texts: str) -> None:
     """Tasks that nobody waits for any more."""
     for text in texts:
@@ -60,18 +90,149 @@ def test_nothing_is_fetched_for_a_page_that_waits_for_nothing(page, asked):
     expect(dashboard.composer).to_have_attribute("data-htmx-powered", "true")
 
 
-def test_a_task_is_followed_without_a_touch(site, ada, page):
+@pytest.fixture
+def followed(site, ada, page) -> Followed:
     task_id = site.api(ada).submit("Follow me")
+    return Followed(site, ada, Dashboard(page), task_id)
+
+
+def test_a_task_is_followed_without_a_touch_and_htmx_comes_for_the_news(followed, page, asked):
     page.route(HTMX, late)
-    dashboard = Dashboard(page).open()
-    with page.expect_response("**/dashboard/live**") as first:
+    dashboard = followed.open()
+    polled: list[int] = []
+    page.on("response", lambda answer: polled.append(answer.status) if "/live" in answer.url else None)
+    with page.expect_response(POLL) as first:
         pass
     assert first.value.request.headers["hx-ptag"]
     assert first.value.status == 304
+    assert [url for url in asked() if "/vendor/" in url] == []
 
-    site.api(ada).ask("POST", f"/api/tasks/{task_id}/cancel")
+    followed.is_called_off()
 
     expect(dashboard.row("Follow me")).not_to_contain_text("Pending")
+    assert dashboard.is_the_same()
+    assert polled.count(200) == 1  # what brought the news is what is shown
+
+
+def test_what_is_sent_is_what_htmx_would_send(followed, page):
+    dashboard = followed.open()
+    dashboard.search.fill("Follow")
+    expect(dashboard.rows).to_have_count(1)
+
+    with page.expect_request(POLL) as poll:
+        pass
+    with page.expect_request(lambda request: "/live" in request.url and "hx-ptag" not in request.headers) as by_htmx:
+        page.evaluate("htmx.ajax('GET', '/dashboard/live', { source: '#live', target: '#history' })")
+
+    ours, its = poll.value, by_htmx.value
+    left_out = {"hx-ptag", "x-quiet-seconds"}
+    assert ours.url == its.url
+    assert {name: value for name, value in ours.headers.items() if name not in left_out} == its.headers
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_change_is_shown_by_loading_the_page_anew_where_htmx_never_comes(followed, page, windows, times):
+    page.route(HTMX, lambda route: route.abort())
+    dashboard = followed.open()
+
+    for _ in range(times):
+        followed.changes()
+        expect(dashboard.balance).to_have_text(followed.balance, timeout=20_000)
+
+    assert not dashboard.is_the_same()
+    expect(dashboard.row("Follow me")).to_be_visible()
+    windows.explain(REFUSED)
+
+
+def test_words_are_not_lost_to_a_change_that_cannot_be_shown(followed, page, windows):
+    page.route(HTMX, lambda route: route.abort())
+    dashboard = followed.open()
+    dashboard.text.fill("Half a thought")
+
+    followed.changes()
+
+    expect(dashboard.toasts).to_contain_text("Something on this page has changed.", timeout=20_000)
+    expect(dashboard.text).to_have_value("Half a thought")
+    assert dashboard.is_the_same()
+    page.unroute(HTMX)
+    expect(dashboard.balance).to_have_text(followed.balance, timeout=20_000)
+    expect(dashboard.text).to_have_value("Half a thought")
+    expect(dashboard.toasts).to_be_empty()
+    windows.explain(REFUSED)
+
+
+@pytest.mark.inside("ages sessions")
+@pytest.mark.parametrize("comes", [True, False], ids=["htmx comes", "htmx never comes"])
+def test_an_untouched_page_says_that_its_session_has_ended(followed, page, inside, ada, windows, comes):
+    if not comes:
+        page.route(HTMX, lambda route: route.abort())
+    dashboard = followed.open()
+    polls = Counter[int]()
+    page.on("response", lambda answer: polls.update([answer.status] if "/live" in answer.url else []))
+
+    inside.store.updates.accounts.end_sessions(inside.store.accounts.get(ada.email))
+
+    expect(dashboard.toasts.get_by_role("alert")).to_contain_text("You were signed out.")
+    page.wait_for_timeout(4_000)
+    assert polls[401] == 1  # nobody looks meanwhile
+    assert dashboard.is_the_same()
+    if not comes:
+        windows.explain(REFUSED)
+
+
+def test_a_poll_that_fails_is_said_once_and_taken_back(followed, page, windows):
+    dashboard = followed.open()
+    page.route(POLL, lambda route: route.abort())
+    expect(dashboard.toasts).to_contain_text("Live updates are paused. Still trying.", timeout=20_000)
+
+    page.unroute(POLL)
+
+    expect(dashboard.toasts).to_be_empty(timeout=20_000)
+    windows.explain(REFUSED)
+
+
+def test_a_hidden_page_asks_nothing(followed, page):
+    followed.open()
+    hide = "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true }) }"
+    page.evaluate(hide, True)
+    polls: list[str] = []
+    page.on("request", lambda request: polls.append(request.url) if "/live" in request.url else None)
+    page.wait_for_timeout(4_000)
+    assert polls == []
+
+    with page.expect_request(POLL):
+        page.evaluate(hide, False)
+
+
+def test_an_answer_that_a_filter_has_overtaken_is_not_shown(followed, page):
+    dashboard = followed.open()
+    page.route(POLL, slowly)
+    with page.expect_request(POLL):
+        followed.changes()
+
+    dashboard.status.select_option("completed")
+    expect(dashboard.rows).to_have_count(0)
+
+    with page.expect_response(POLL):
+        pass
+    with page.expect_request(POLL) as again:
+        pass
+    assert "status=completed" in again.value.url
+    expect(dashboard.rows).to_have_count(0)
+    page.unroute_all(behavior="ignoreErrors")
+
+
+def test_its_script_is_tried_again_until_it_comes(followed, page, windows):
+    script = "**/static/follow.js*"
+    page.route(script, lambda route: route.abort())
+    followed.open()
+    page.wait_for_load_state("networkidle")
+
+    page.unroute(script)
+
+    with page.expect_response(POLL, timeout=20_000):
+        pass
+    windows.explain(REFUSED)
 
 
 def test_a_submit_waits_for_what_is_under_way_and_charges_once(page):

@@ -432,9 +432,9 @@ def test_public_page_costs_at_most_10_kb(site, page, wire, screen):
     assert 1024 < wire() <= 10 * 1024
 
 
-@pytest.mark.parametrize(("tasks", "most"), [(0, 16), (1, 30)], ids=["nothing awaited", "a task followed"])
+@pytest.mark.parametrize(("tasks", "most"), [(0, 16), (1, 20)], ids=["nothing awaited", "a task followed"])
 def test_dashboard_costs_at_most(site, open_browser, tasks, most):
-    """From nothing: a new browser that holds the session alone. What is followed is followed by htmx."""
+    """From nothing: a new browser that holds the session alone."""
     ada = site.states.account(credits=100)
     for number in range(tasks):
         site.api(ada).submit(f"Task {number}")

@@ -37,8 +37,8 @@ def over_the_wire(response) -> int:
     return len(f"HTTP/1.1 {response.status}\r\n\r\n") + headers + len(response.data)
 
 
-def first_load(browser: Browser, path: str) -> int:
-    return sum(map(over_the_wire, every_part(browser, path, **AS_A_BROWSER)))
+def first_load(browser: Browser, path: str, encodings: dict[str, str] = AS_A_BROWSER) -> int:
+    return sum(map(over_the_wire, every_part(browser, path, **encodings)))
 
 
 def every_part(browser: Browser, path: str, **headers: str) -> list:
@@ -61,21 +61,22 @@ def bob(app, store) -> Browser:
     return browser
 
 
-@pytest.mark.parametrize("encodings", [AS_A_BROWSER, {"Accept_Encoding": "gzip"}], ids=["all", "gzip alone"])
+by_encoding = pytest.mark.parametrize(
+    "encodings", [AS_A_BROWSER, {"Accept_Encoding": "gzip"}], ids=["all", "gzip alone"]
+)
+
+
+@by_encoding
 def test_dashboard_stays_within_18_kb_on_first_load_where_nothing_is_waited_for(bob, encodings):
-    sizes = list(map(over_the_wire, every_part(bob, "/dashboard", **encodings)))
-
-    assert 10 * KB < sum(sizes) <= 18 * KB
+    assert 10 * KB < first_load(bob, "/dashboard", encodings) <= 18 * KB
 
 
-def test_dashboard_that_follows_a_task_stays_within_30_kb_on_first_load(ada):
-    assert first_load(ada, "/dashboard") <= 30 * KB
+@by_encoding
+def test_dashboard_that_follows_a_task_stays_within_20_kb_on_first_load(ada, encodings):
+    parts = parts_of(ada.get("/dashboard").text)
+    assert any("/follow.js" in part for part in parts)
 
-
-def test_dashboard_that_follows_a_task_stays_within_30_kb_where_nothing_better_than_gzip_is_read(ada):
-    bodies = [answer.data for answer in every_part(ada, "/dashboard", Accept_Encoding="gzip")]
-
-    assert 15 * KB < sum(map(len, bodies)) <= 30 * KB
+    assert 12 * KB < first_load(ada, "/dashboard", encodings) <= 20 * KB
 
 
 @pytest.mark.parametrize("path", ["/", "/login", "/signup"])

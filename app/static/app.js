@@ -8,44 +8,46 @@ const isKeep = (ctx) => ctx?.sourceEvent?.type === "keep";
 // After sign-out, Back must not bring a private page out of the back-forward cache.
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
-// --- htmx: fetched when something on the page wants it. Links and forms are plain without it ---
+// --- htmx: fetched when something on the page wants it. Without it links and forms are plain, and follow.js asks ---
 
-const parts = document.currentScript.dataset.htmx.split(" "); // extensions first, htmx last
+const { htmx: library, follow: follower } = document.currentScript.dataset;
 const shown = location.pathname + location.search;
-const extensions = [];
 const changed = new Map(); // fields that were changed before htmx could see it, and by which event
 let fetched; // a promise that never fails: what it came to says `ready`
+let following; // another, of follow.js
 let ready = false;
 let held = false; // a click or a submit waits for htmx
 let plainly = false; // it has waited, and goes on whatever came
 
-// Extensions register here until htmx takes its name: it has to know them before it looks at the page.
-window.htmx = { registerExtension: (...extension) => extensions.push(extension) };
-
 // Only htmx may turn a string into markup. It has no createScript: a script inside an answer never runs.
 const policy = window.trustedTypes?.createPolicy("htmx", {
   createHTML: (html) => html,
-  createScriptURL: (url) => parts.includes(url) ? url : "about:blank",
+  createScriptURL: (url) => [library, follower].includes(url) ? url : "about:blank",
 });
-htmx.registerExtension("trusted-types", { init(api) { if (policy) api.initSecurity(policy); } });
 
 const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 function part(address) {
   return new Promise((resolve) => {
     const script = document.createElement("script");
-    script.async = false; // in their order
-    script.onload = script.onerror = resolve;
+    script.onload = () => resolve(true);
+    script.onerror = () => resolve(false);
     script.src = policy ? policy.createScriptURL(address) : address;
     document.head.append(script);
   });
 }
 
+async function follow() {
+  if (!await part(follower)) setTimeout(() => { following = follow(); }, 5000);
+}
+
+const wantToFollow = () => following ??= follow();
+
 async function fetchHtmx() {
-  await Promise.all(parts.map(part));
-  if (!htmx.process) return setTimeout(() => { fetched = undefined; }, 5000); // then it may be asked for once more
-  for (const extension of extensions) htmx.registerExtension(...extension);
-  await wait(0); // it looks at the page in a timer of its own
+  wantToFollow();
+  if (!await part(library)) return setTimeout(() => { fetched = undefined; }, 5000); // then it may be tried again
+  htmx.registerExtension("trusted-types", { init(api) { if (policy) api.initSecurity(policy); } });
+  await Promise.all([following, wait(0)]); // it looks at the page in a timer of its own
   ready = true;
   for (const [field, type] of changed) field.dispatchEvent(new Event(type, { bubbles: true }));
 }
@@ -54,7 +56,7 @@ const wantHtmx = () => fetched ??= fetchHtmx();
 
 for (const name of ["pointerdown", "keydown", "focusin", "input"]) addEventListener(name, wantHtmx, { once: true, passive: true });
 on("pointerover", ({ target }) => { if (!ready && target.closest("a, button, form")) wantHtmx(); });
-addEventListener("load", () => { if (document.querySelector("[data-hx-trigger^=every]")) wantHtmx(); });
+addEventListener("load", () => { if (document.querySelector("[data-hx-trigger^=every]")) wantToFollow(); });
 for (const name of ["input", "change"]) on(name, ({ target, type }) => { if (!ready) changed.set(target, type); });
 
 // htmx reloads for Back and Forward between addresses that it has put there; after a reload it may not be here yet.
@@ -101,6 +103,7 @@ function toast(words, role) {
   box.setAttribute("role", role);
   box.append(text, close);
   byId("toasts").replaceChildren(box);
+  return box;
 }
 
 // --- Requests ---
@@ -117,33 +120,44 @@ on("htmx:before:request", (event) => {
   if (isPoll(event.detail.ctx) && (document.hidden || signedOut)) event.preventDefault();
 });
 
-// A poll that fails says so once, quietly, and the page stays as it was. What cannot be kept is said in its form.
+function heard(status) {
+  signedOut = status === 401;
+  if (!signedOut && byId("toasts").querySelector("[data-signed-out]")) byId("toasts").replaceChildren();
+}
+
+// A poll that fails says so once, quietly, and the page stays as it was. What a 401 says is for the toasts.
+function pollHeard(status) {
+  heard(status);
+  if (signedOut) return;
+  if (status >= 400) return pollMissed();
+  if (missed > 1) byId("toasts").replaceChildren();
+  missed = 0;
+}
+
 on("htmx:before:swap", (event) => {
   const { ctx } = event.detail;
-  signedOut = ctx.response.status === 401;
-  if (!signedOut && byId("toasts").querySelector("[data-signed-out]")) byId("toasts").replaceChildren();
-  if (isKeep(ctx) && ctx.response.status > 401) return event.preventDefault();
-  if (!isPoll(ctx) || signedOut) return; // what a 401 says is for the toasts; nothing else changes
-  if (ctx.response.status >= 400) {
-    event.preventDefault();
-    pollMissed();
-  } else if (missed) {
-    if (missed > 1) byId("toasts").replaceChildren();
-    missed = 0;
-  }
+  const { status } = ctx.response;
+  (isPoll(ctx) ? pollHeard : heard)(status);
+  const failed = isPoll(ctx) ? status >= 400 && !signedOut : isKeep(ctx) && status > 401; // that is said in its form
+  if (failed) event.preventDefault();
 });
 
 document.addEventListener("visibilitychange", () => { signedOut &&= document.hidden; });
 
 // --- After signing in again in another tab: the token that fits, and once more what was refused for want of it ---
 
-on("htmx:after:request", ({ detail: { ctx } }) => {
-  const token = ctx.response?.headers.get("X-CSRF-Token");
-  if (!token) return;
+function takeToken(responseHeaders) {
+  const token = responseHeaders.get("X-CSRF-Token");
+  if (!token) return false;
   for (const field of document.querySelectorAll("input[name=csrf_token]")) field.value = token;
   const name = "data-hx-headers:inherited";
   const headers = JSON.parse(document.body.getAttribute(name));
   document.body.setAttribute(name, JSON.stringify({ ...headers, "X-CSRFToken": token }));
+  return true;
+}
+
+on("htmx:after:request", ({ detail: { ctx } }) => {
+  if (!takeToken(ctx.response.headers)) return;
   const form = ctx.sourceElement;
   if (ctx.response.status === 400 && ctx.request.method === "POST" && !form.dataset.again) {
     form.dataset.again = "yes"; // once: a token that is refused again is not this page's fault

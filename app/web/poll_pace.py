@@ -1,7 +1,7 @@
 """How soon an open page asks again whether anything has changed. It says since when it has been quiet; we say when.
 
-A page counts from its last news and from the last thing that somebody did on it (app/static/poll.js), so nothing has to
-be read or kept for this. What it says decides about nothing but how soon it asks itself.
+A page counts from its last news and from the last thing that somebody did on it (app/static/follow.js), so nothing has
+to be read or kept for this. What it says decides about nothing but how soon it asks itself.
 """
 
 from __future__ import annotations

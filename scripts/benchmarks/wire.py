@@ -22,12 +22,12 @@ STORE_LATENCY_MS = 4.0
 def parts_of(page: str) -> set[str]:
     """Addresses of the static files that a browser asks for until the page is idle, from the page's text.
 
-    More rather than less: an icon for a phone's home screen and the manifest count. htmx counts where the page follows
-    something; elsewhere `app.js` fetches it at the first touch, key, or pointer over a form, link or button.
+    More rather than less: an icon for a phone's home screen and the manifest count. Where the page follows something
+    `follow.js` counts; htmx comes at the first news, touch, key, or pointer over a form, link or button (`app.js`).
     """
     parts = set(re.findall(r'(?:src|href)="(/static/[^"]+)"', page))
     if 'data-hx-trigger="every' in page:
-        parts.update(*(later.split() for later in re.findall(r'data-htmx="([^"]+)"', page)))
+        parts.update(re.findall(r'data-follow="([^"]+)"', page))
     return {part.replace("&amp;", "&") for part in parts}
 
 
