@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import socketserver
 import ssl
 import threading
@@ -20,7 +22,9 @@ NAME = "receiver.test"
 @cache
 def certificates(*names: str) -> tuple[Path, Path]:
     """Two files: the authority's certificate, and key and certificate of a server of these names."""
-    authority = Authority(Path(mkdtemp(prefix="impacteragi-receiver-")))
+    folder = Path(mkdtemp(prefix="impacteragi-receiver-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    authority = Authority(folder)
     return authority.bundle, authority.file(*names)
 
 

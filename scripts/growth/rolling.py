@@ -121,6 +121,9 @@ def main() -> int:
             print(row(str(number + 1), rounds[-1]), flush=True)
             for line in rounds[-1].tally.failed[:5]:
                 print(f"  no answer: {line}")
+            for kind, statuses in sorted(rounds[-1].tally.statuses.items()):
+                if refused := {status: times for status, times in sorted(statuses.items()) if status >= 400}:
+                    print(f"  refused: {kind} {refused} of {statuses.total():,}")
     return 0 if all(found.is_clean for found in rounds) else 1
 
 
