@@ -185,9 +185,9 @@ class WebhookUpdates(Base):
             return False
         return True
 
-    def make_due(self, delivery: Delivery, now: datetime) -> None:
-        """Now, where it still waits as it was read."""
-        self._while_seen(delivery, set={"due_at": to_iso(now), "due_shard": due_shard(delivery.lane)})
+    def make_due(self, delivery: Delivery, now: datetime) -> bool:
+        """Now. False where it does not wait any more as it was read."""
+        return self._while_seen(delivery, set={"due_at": to_iso(now), "due_shard": due_shard(delivery.lane)})
 
     def note(self, tried: Delivery, *, due_at: datetime | None) -> None:
         """What came of a try; without `due_at` it waits no more. What has gone since (by its TTL) is not made anew."""

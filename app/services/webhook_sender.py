@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 PLACES = 24  # requests at once, of one sender
 OF_ONE_ACCOUNT = 2
 SLOW_PLACES = 6  # of those, for endpoints whose last answer took long
+TRIES_TO_WAKE = 5  # each that fails was overtaken by somebody else's write; then it waits for its own time
 LEASE = timedelta(seconds=60)  # one request takes 10 s at most
 PULLED = 10  # deliveries that were held, each time that one of their endpoint is done
 LOOKED_AT = 100
@@ -284,10 +285,11 @@ class WebhookSender:
             self._store.updates.webhooks.change_endpoint(endpoint, parked=None)
 
     def _wake(self, done: Delivery, now: datetime) -> None:
-        """The next in its lane need not wait for its own time."""
-        following = self._store.webhooks.list_lane(done.lane)
-        if following:
-            self._store.updates.webhooks.make_due(following[0], now)
+        """The next in its lane need not wait for its own time, also where a look puts it off in this very moment."""
+        for _ in range(TRIES_TO_WAKE):
+            following = self._store.webhooks.list_lane(done.lane)
+            if not following or self._store.updates.webhooks.make_due(following[0], now):
+                return
 
     def _count(self, outcome: str, tried: Delivery) -> None:
         with self._lock:

@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 from standardwebhooks import Webhook
 
+from app.data.webhooks import WebhookReads
 from app.domain import webhooks as rules
 from app.domain.accounts import BROWSER, Session
 from app.domain.api_keys import TASKS_READ, KeyWishes
@@ -135,6 +136,30 @@ def test_each_event_is_told_once_and_its_signature_is_that_of_the_reference_libr
     assert told["data"]["task_id"] == task.task_id
     assert told["data"]["status"] == "completed"
     assert "Find a venue" not in there.got[1][1]
+
+
+def test_what_is_put_off_in_the_moment_in_which_it_is_woken_is_sent_at_once(
+    store, account, there, sender, clock, monkeypatch
+):
+    """A look reads the first as out, and writes when the first is done and its lane has been read."""
+    make(store, there, account)
+    finished(store, account)
+    clock.now = NOW + timedelta(minutes=2)
+    real, put_off = WebhookReads.list_lane, []
+
+    def list_lane(self, lane):
+        found = real(self, lane)
+        if threading.current_thread().name.startswith("webhook") and found and not put_off:
+            put_off.append(found[0])
+            store.updates.webhooks.put_off(found[0], clock.now + timedelta(seconds=90))
+        return found
+
+    monkeypatch.setattr(WebhookReads, "list_lane", list_lane)
+    run(sender)
+    run(sender)
+
+    assert len(put_off) == 1
+    assert there.told == ["task.started", "task.completed"]
 
 
 def test_who_has_no_endpoint_costs_no_write_and_who_wants_others_neither(store, account, there):
