@@ -1,8 +1,8 @@
 """A rolling release under load: two servers of one worker each at 60 % of what one was found to serve, three times.
 
-First one server is asked as fast as it answers; then both are started anew one after the other, while dashboards, polls
-and submits go on at that share of it. Each round says what failed, and whether every task that somebody was told of
-stands in the ledger once: scripts/rolling. Ends with 1 where a request failed or a write is missing.
+In each round one server is asked as fast as it answers; then both are started anew one after the other, while
+dashboards, polls and submits go on at that share of it. It says what failed, and whether every task that somebody was
+told of stands in the ledger once: scripts/rolling. Ends with 1 where a request failed or a write is missing.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ DRAIN_SECONDS = 10.0  # as deploy/aws/service.yaml has it: some of the balancer'
 AROUND_SECONDS = 4.0  # of load before the first server stops and after the last has started
 AT_ONCE = 8  # customers of the measurement: a worker has as many requests at work
 LONGEST_ROUND = 600.0
+CUSTOMERS = 200  # so many that hardly one asks for several things at once
+COLUMNS = (
+    *("round", "one worker, a second", "seconds", "requests", "submits", "no answer", "refused", "writes lost"),
+    *("p50 ms", "p95", "p99"),
+)
 
 
 @dataclass
@@ -103,22 +108,16 @@ def main() -> int:
     options = parser.parse_args()
     rounds = []
     with World() as world, ExitStack() as stack:
-        visitors = [world.account(f"rolling{number}@example.com", credits=1_000_000) for number in range(50)]
+        visitors = [world.account(f"rolling{number}@example.com", credits=1_000_000) for number in range(CUSTOMERS)]
         servers = [stack.enter_context(Served(world, workers=1, drain=DRAIN_SECONDS)) for _ in range(2)]
-        say("What one worker serves ...")
-        load = os.getloadavg()[0]
-        most = asyncio.run(capacity(servers[0].port, visitors, options.seconds))
-        rate = most * SHARE
-        print(
-            f"one worker: {most:.0f} requests a second ({' '.join(f'{kind} {part}' for kind, part in MIX.items())}); "
-            f"the rounds: {rate:.0f}; {os.cpu_count()} cores, load average before {load:.1f}\n"
-        )
-        print("| round | seconds | requests | submits | no answer | refused | writes lost | p50 ms | p95 | p99 |")
-        print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
+        mix = " ".join(f"{kind} {part}" for kind, part in MIX.items())
+        print(f"{mix}; {os.cpu_count()} cores, load average before {os.getloadavg()[0]:.1f}\n")
+        print(f"| {' | '.join(COLUMNS)} |\n| --- |{' ---: |' * (len(COLUMNS) - 1)}", flush=True)
         for number in range(options.rounds):
-            say(f"Round {number + 1} ...")
-            rounds.append(asyncio.run(a_round(world, servers, visitors, rate)))
-            print(row(str(number + 1), rounds[-1]), flush=True)
+            say(f"What one worker serves, and round {number + 1} ...")  # anew: the local store gets slower as it fills
+            most = asyncio.run(capacity(servers[0].port, visitors, options.seconds))
+            rounds.append(asyncio.run(a_round(world, servers, visitors, most * SHARE)))
+            print(row(f"{number + 1} | {most:.0f}", rounds[-1]), flush=True)
             for line in rounds[-1].tally.failed[:5]:
                 print(f"  no answer: {line}")
             for kind, statuses in sorted(rounds[-1].tally.statuses.items()):
