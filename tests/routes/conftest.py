@@ -10,13 +10,22 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from app.data import Store
 from tests.routes.browser import Browser
-from tests.support import calls_made
+from tests.support import calls_made, make_account
 
 
 @pytest.fixture
 def browser(app: Flask) -> Browser:
     return Browser(app)
+
+
+@pytest.fixture
+def ada(store: Store, browser: Browser) -> Browser:
+    """Signed in as ada@example.com, who has 100 credits."""
+    make_account(store, credits=100)
+    browser.enter()
+    return browser
 
 
 @pytest.fixture

@@ -13,17 +13,10 @@ from app.domain.text import shows
 from app.forms.tables import as_lines, read_pasted
 from app.forms.tasks import read_batch
 from app.services import queue, tasks
-from tests.routes.browser import Browser, soup
+from tests.routes.browser import soup
 from tests.support import NOW, every_task, ledger, make_account
 
 TEXT = "Summarise the quarterly report in five points for the board"
-
-
-@pytest.fixture
-def ada(store, browser) -> Browser:
-    make_account(store, credits=100)
-    browser.enter()
-    return browser
 
 
 def words(response):

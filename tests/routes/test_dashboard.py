@@ -17,13 +17,6 @@ from tests.routes.browser import Browser, soup
 from tests.support import NOW, every_task, ledger, make_account, post_webhook, session_event
 
 
-@pytest.fixture
-def ada(browser, store) -> Browser:
-    make_account(store, credits=100)
-    browser.enter()
-    return browser
-
-
 def submit(browser: Browser, text: str = "Summarise the report", *, fragment: bool = True, **fields: str):
     return browser.post("/tasks", {"description": text, "request_id": "r-1"} | fields, fragment=fragment)
 

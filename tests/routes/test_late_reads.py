@@ -19,13 +19,6 @@ EMAIL = "ada@example.com"
 
 
 @pytest.fixture
-def ada(store, browser) -> Browser:
-    make_account(store, credits=100)
-    browser.enter()
-    return browser
-
-
-@pytest.fixture
 def task(store, ada):
     return tasks.submit(store, store.accounts.get(EMAIL), "Summarise the report", now=utcnow()).task
 

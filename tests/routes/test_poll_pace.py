@@ -31,13 +31,6 @@ def test_the_longer_nothing_has_happened_the_longer_the_pause_and_longer_under_l
 
 
 @pytest.fixture
-def ada(browser, store):
-    make_account(store, credits=100)
-    browser.enter()
-    return browser
-
-
-@pytest.fixture
 def polled(ada):
     """Answers to polls by a page that has seen this version and says that it was quiet for so long."""
 

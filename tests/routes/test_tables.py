@@ -9,16 +9,9 @@ import pytest
 from app.domain.errors import InvalidInput
 from app.forms.tables import HEADINGS, read_file, read_pasted
 from app.forms.tasks import read_batch
-from tests.routes.browser import Browser, soup
+from tests.routes.browser import soup
 from tests.routes.test_batch import hidden
-from tests.support import every_task, make_account
-
-
-@pytest.fixture
-def ada(store, browser) -> Browser:
-    make_account(store, credits=100)
-    browser.enter()
-    return browser
+from tests.support import every_task
 
 
 def upload(browser, content: bytes):

@@ -6,17 +6,10 @@ import pytest
 
 from app.domain.clock import utcnow
 from app.services import queue, tasks
-from tests.routes.browser import Browser, soup
+from tests.routes.browser import soup
 from tests.support import make_account
 
 OP = "op@example.com"
-
-
-@pytest.fixture
-def ada(store, browser) -> Browser:
-    make_account(store, credits=100)
-    browser.enter()
-    return browser
 
 
 @pytest.fixture
